@@ -1,0 +1,59 @@
+"""How long a platform stays closed after it has said that it is asked too much."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+__all__ = ["Penalty"]
+
+_FIRST = 2.0
+_LONGEST = 600.0
+
+
+@attrs.define(eq=False)
+class Penalty:
+    """The penalty of one platform. All times are seconds of one clock.
+
+    An *incident* begins with the first refusal of a request that was sent while the platform was open. Refusals of
+    requests that were on their way when it began belong to it: many at once are one. Each incident without a
+    `Retry-After` closes the platform for twice as long as the one before, from 2 s to 10 minutes; after as much time
+    without a refusal as the last one took, and a minute at least, the count begins anew.
+    """
+
+    until: float = attrs.field(default=-math.inf, init=False)
+    """When the platform opens again."""
+    _began: float = attrs.field(default=-math.inf, init=False)
+    _backoff: float = attrs.field(default=0.0, init=False)
+
+    def refused(self, *, sent: float, now: float, after: float | None) -> None:
+        """Take note of a refusal.
+
+        Args:
+            sent: when the request that was refused had been sent.
+            now: when the refusal came.
+            after: the seconds that its `Retry-After` asks for; None without one.
+        """
+        if after is not None:
+            self._open_incident(sent, now)
+            self.until = max(self.until, now + after)
+        elif sent >= self._began and now >= self.until:
+            if now >= self.forgotten_at():
+                self._backoff = 0.0
+            self._backoff = min(_LONGEST, max(_FIRST, 2 * self._backoff))
+            self._open_incident(sent, now)
+            self.until = now + self._backoff
+
+    def _open_incident(self, sent: float, now: float) -> None:
+        if sent >= self._began:
+            self._began = now
+
+    def forgotten_at(self) -> float:
+        """Say from when on this penalty is as good as a new one."""
+        return self.until + max(60.0, self._backoff)
+
+    def shift(self, seconds: float) -> None:
+        """Move to a clock that shows `seconds` more."""
+        self.until += seconds
+        self._began += seconds

@@ -1,0 +1,58 @@
+"""Whether a request is made again, and how long after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from scrapeengine.model.policy import Retry
+
+__all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]
+
+
+@attrs.frozen
+class Again:
+    """Try again."""
+
+    after: float
+    """Seconds to wait before."""
+
+
+@attrs.frozen
+class GiveUp:
+    """Let the failure stand."""
+
+
+NextStep: TypeAlias = Again | GiveUp
+
+
+def backoff(policy: Retry, attempt: int, draw: Callable[[], float]) -> float:
+    """Return the wait after a failed attempt, with full jitter.
+
+    Args:
+        policy: the platform's.
+        attempt: the one that failed, from 1.
+        draw: gives a random number from 0 to 1.
+    """
+    doublings = min(attempt - 1, 64)
+    return draw() * min(policy.wait_max, policy.wait_initial * 2.0**doublings)
+
+
+def next_step(
+    policy: Retry, *, attempt: int, method: str, failed: int | Exception, draw: Callable[[], float]
+) -> NextStep:
+    """Decide what follows a failed attempt.
+
+    Args:
+        policy: the platform's.
+        attempt: the one that failed, from 1.
+        method: the request's.
+        failed: the status that came, or the error.
+        draw: gives a random number from 0 to 1.
+    """
+    if attempt >= policy.attempts or method not in policy.methods:
+        return GiveUp()
+    again = failed in policy.statuses if isinstance(failed, int) else isinstance(failed, policy.errors)
+    return Again(backoff(policy, attempt, draw)) if again else GiveUp()

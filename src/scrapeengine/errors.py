@@ -1,0 +1,176 @@
+"""Every error of the library, under one base.
+
+    ScrapeError
+    ├── EngineBusy            the engine is running already
+    ├── AgendaFull            `task.follow` met `max_pending`
+    ├── UnknownPlatform       an event names no platform that the engine has
+    ├── TaskTimeout           the task outlived `Timeout.task`
+    ├── RetriesExhausted      `task.retry` was called once too often
+    ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
+    └── RequestError          one request; says platform, method, URL, attempt and seconds
+        ├── InvalidRequest    it could not be sent: a malformed URL, a bad header
+        ├── StatusError       the answer was a 4xx or 5xx
+        ├── RedirectError     the answer leads to where we do not follow
+        │   └── TooManyRedirects
+        └── TransportError    no whole answer came; what is retried by default
+            ├── AttemptTimeout
+            ├── ConnectFailed
+            ├── ConnectionBroken
+            └── ProtocolError
+
+Wrong arguments are plain `TypeError` and `ValueError`, raised where they are made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from httpx import Response
+
+__all__ = [
+    "AgendaFull",
+    "AttemptTimeout",
+    "ConnectFailed",
+    "ConnectionBroken",
+    "EngineBusy",
+    "InvalidRequest",
+    "PlatformClosed",
+    "ProtocolError",
+    "RedirectError",
+    "RequestError",
+    "RetriesExhausted",
+    "ScrapeError",
+    "StatusError",
+    "TaskTimeout",
+    "TooManyRedirects",
+    "TransportError",
+    "UnknownPlatform",
+]
+
+
+class ScrapeError(Exception):
+    """The base of every error of the library."""
+
+
+class EngineBusy(ScrapeError):
+    """An engine makes one run at a time, and this one is running."""
+
+
+class AgendaFull(ScrapeError):
+    """`max_pending` events wait already; the event was not taken."""
+
+
+class UnknownPlatform(ScrapeError):
+    """An event names a platform that the engine does not have, or none at all."""
+
+
+class TaskTimeout(ScrapeError):
+    """A task ran for longer than its platform's `Timeout.task`, parked time not counted."""
+
+
+class RetriesExhausted(ScrapeError):
+    """A scraper called `task.retry` on the last attempt that its platform's `Retry` allows."""
+
+
+class PlatformClosed(ScrapeError):
+    """A platform is closed for longer than its `Retry.patience`.
+
+    Attributes:
+        seconds: how long it stays closed, from when the error was made.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class RequestError(ScrapeError):
+    """One request failed. The text holds no credentials and no query values.
+
+    Attributes:
+        platform: the platform's name.
+        method: the HTTP method.
+        url: the URL, without user, password and query values.
+        attempt: which attempt of the request this was, from 1.
+        seconds: how long that attempt took.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        platform: str = "",
+        method: str = "",
+        url: str = "",
+        attempt: int = 1,
+        seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.platform = platform
+        self.method = method
+        self.url = url
+        self.attempt = attempt
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        """Say what happened, and to which request."""
+        request = " ".join(filter(None, (self.method, self.url)))
+        where = f" on {self.platform!r}" if self.platform else ""
+        return f"{self.args[0]} ({request}{where}, attempt {self.attempt}, {self.seconds:.2f} s)"
+
+
+class InvalidRequest(RequestError):
+    """The request could not be built or sent: a malformed URL, a bad header."""
+
+
+class StatusError(RequestError):
+    """The platform answered with a 4xx or 5xx.
+
+    Attributes:
+        response: the answer, its body read.
+        status: its status code.
+    """
+
+    def __init__(
+        self,
+        response: Response,
+        *,
+        platform: str = "",
+        method: str = "",
+        url: str = "",
+        attempt: int = 1,
+        seconds: float = 0.0,
+    ) -> None:
+        text = f"{response.status_code} {response.reason_phrase}".rstrip()
+        super().__init__(text, platform=platform, method=method, url=url, attempt=attempt, seconds=seconds)
+        self.response = response
+        self.status: int = response.status_code
+
+
+class RedirectError(RequestError):
+    """A redirect leads to where we do not follow."""
+
+
+class TooManyRedirects(RedirectError):
+    """More redirects than one request may take."""
+
+
+class TransportError(RequestError):
+    """No whole answer came."""
+
+
+class AttemptTimeout(TransportError):
+    """One attempt took longer than the platform's `Timeout.attempt`."""
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made: name, route, refusal, or TLS."""
+
+
+class ConnectionBroken(TransportError):
+    """The connection was lost before the whole answer had come."""
+
+
+class ProtocolError(TransportError):
+    """What came is not HTTP."""

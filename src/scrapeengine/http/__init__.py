@@ -1,0 +1,1 @@
+"""HTTP: the client of a task, and the wire below it."""

@@ -1,0 +1,167 @@
+"""The HTTP client of one task: turns, deadlines, redirects, retries and errors around one wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import httpx
+import trio
+
+from scrapeengine.decide.retry import GiveUp, next_step
+from scrapeengine.decide.retry_after import seconds_of
+from scrapeengine.errors import AttemptTimeout, PlatformClosed, RequestError, StatusError, TooManyRedirects
+from scrapeengine.http import requests
+from scrapeengine.http.translate import translated
+from scrapeengine.http.wire import Wire
+from scrapeengine.model.event import Event, shown
+from scrapeengine.model.platform import Platform
+
+__all__ = ["Seat", "TaskClient"]
+
+_REDIRECTS = 10
+
+
+class Seat(Protocol):
+    """What the client needs of its task."""
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """The platform's name."""
+        ...
+
+    @property
+    def policy(self) -> Platform[Any]:
+        """The platform's policy as it is now."""
+        ...
+
+    async def turn(self, after: float = 0.0) -> None:
+        """Wait until `after` seconds have passed and a request may start; it must be sent without a checkpoint."""
+        ...
+
+    def refused(self, sent: float, after: float | None) -> None:
+        """Take note that the platform asks not to be called."""
+        ...
+
+    def draw(self) -> float:
+        """Return a random number from 0 to 1."""
+        ...
+
+    def wall(self, now: float) -> float:
+        """Turn a trio time into Unix time."""
+        ...
+
+
+class TaskClient:
+    """The HTTP client of one task. Implements `scrapeengine.model.task.Http`, and is documented there."""
+
+    def __init__(self, seat: Seat, wire: Wire) -> None:
+        self._seat = seat
+        self._wire = wire
+        self._one_at_a_time = trio.Lock()
+        """A task holds one slot, so it has one request in flight."""
+
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a GET request."""
+        return await self.request("GET", url, params=params, headers=headers, check=check)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        json: Any = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a request and read its whole answer."""
+        seat = self._seat
+        body = {"content": content, "data": data, "json": json}
+        request = requests.build(seat.policy, seat.event, method, url, params=params, headers=headers, **body)
+        async with self._one_at_a_time:
+            return await self._attempts(request, check=check)
+
+    async def _attempts(self, request: httpx.Request, *, check: bool) -> httpx.Response:
+        """Try until an answer stands: a good one, or a failure that is not tried again."""
+        attempt, after = 1, 0.0
+        earlier: RequestError | None = None
+        while True:
+            started = trio.current_time()
+            try:
+                response = await self._follow(request, attempt, after)
+                failure = None if response.status_code < 400 else self._status_error(response, attempt, started)
+            except PlatformClosed as closed:
+                raise closed from earlier
+            except RequestError as error:
+                response, failure = None, error
+            if failure is None and response is not None:
+                return response
+            failed = failure if response is None else response.status_code
+            assert failed is not None
+            policy = self._seat.policy.retry
+            step = next_step(policy, attempt=attempt, method=request.method, failed=failed, draw=self._seat.draw)
+            if isinstance(step, GiveUp):
+                if response is not None and not check:
+                    return response
+                assert failure is not None
+                raise failure
+            earlier, attempt, after = failure, attempt + 1, step.after
+
+    async def _follow(self, request: httpx.Request, attempt: int, after: float) -> httpx.Response:
+        """Make one attempt, redirects included. Each hop takes its turn."""
+        for _ in range(_REDIRECTS + 1):
+            await self._seat.turn(after)
+            after = 0.0
+            response = await self._exchange(request, attempt)
+            onward = requests.redirected(request, response)
+            if onward is None:
+                return response
+            request = onward
+        raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **self._where(request, attempt, 0.0))
+
+    async def _exchange(self, request: httpx.Request, attempt: int) -> httpx.Response:
+        """Send one request and read its answer, in the time that an attempt has."""
+        sent = trio.current_time()
+        limit = self._seat.policy.timeout.attempt
+        with trio.move_on_after(limit):
+            try:
+                response = await self._wire.send(request)
+            except Exception as error:
+                raise translated(error, **self._where(request, attempt, trio.current_time() - sent)) from error
+            self._heed(response, sent)
+            return response
+        raise AttemptTimeout(f"no whole answer in {limit:g} s", **self._where(request, attempt, limit))
+
+    def _heed(self, response: httpx.Response, sent: float) -> None:
+        """Close the platform if it says that it is asked too much."""
+        asked = response.headers.get("Retry-After")
+        if response.status_code == 429 or (response.status_code == 503 and asked is not None):
+            wall = self._seat.wall(trio.current_time())
+            self._seat.refused(sent, seconds_of(asked, response.headers.get("Date"), wall))
+
+    def _status_error(self, response: httpx.Response, attempt: int, started: float) -> StatusError:
+        return StatusError(response, **self._where(response.request, attempt, trio.current_time() - started))
+
+    def _where(self, request: httpx.Request, attempt: int, seconds: float) -> dict[str, Any]:
+        return {
+            "platform": self._seat.platform,
+            "method": request.method,
+            "url": shown(str(request.url)),
+            "attempt": attempt,
+            "seconds": seconds,
+        }

@@ -1,0 +1,95 @@
+"""Which request goes out: URLs joined, headers chosen, redirects followed. Pure, but for httpx's types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from scrapeengine.errors import InvalidRequest, RedirectError
+from scrapeengine.model.event import Event, host_of, shown
+from scrapeengine.model.platform import Platform
+
+__all__ = ["build", "redirected"]
+
+_DEFAULTS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "scrapeengine"}
+
+_TELLS_NOTHING = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+"""The headers that may go to another origin: they say nothing that was meant for this one only."""
+
+_OF_A_BODY = frozenset({"content-length", "content-type", "content-encoding", "transfer-encoding"})
+
+
+def build(
+    policy: Platform[Any],
+    event: Event,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **parts: Any,
+) -> httpx.Request:
+    """Build the request that a task has asked for.
+
+    Raises:
+        InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
+    """
+    method = method.upper()
+    where = {"platform": policy.name, "method": method, "url": shown(url)}
+    try:
+        whole = _joined(url, policy.base_url, event.url)
+        if host_of(str(whole)) is None:
+            raise InvalidRequest("the URL is no http or https URL with a host; a relative one needs a base_url", **where)
+        own = policy.host or (None if event.url is None else host_of(event.url))
+        at_home = own is None or own == host_of(str(whole))
+        sent = _DEFAULTS | {
+            name.lower(): value for name, value in policy.headers.items() if at_home or name.lower() in _TELLS_NOTHING
+        }
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        return httpx.Request(method, whole, headers=sent, **parts)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InvalidRequest(f"the request could not be built: {type(error).__name__}", **where) from None
+
+
+def _joined(url: str, base_url: str | None, event_url: str | None) -> httpx.URL:
+    """Make a URL absolute: below `base_url` as `httpx.Client` has it, or seen from the event's own."""
+    whole = httpx.URL(url)
+    if not whole.is_relative_url:
+        return whole
+    if base_url is not None:
+        base = httpx.URL(base_url)
+        return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + whole.raw_path.lstrip(b"/"))
+    return whole if event_url is None else httpx.URL(event_url).join(whole)
+
+
+def redirected(request: httpx.Request, response: httpx.Response) -> httpx.Request | None:
+    """Return the request that a redirect leads to (RFC 9110, section 15.4); None if the answer is no redirect.
+
+    Raises:
+        RedirectError: it leads to no http or https URL, or would carry a body to another origin.
+    """
+    location = response.headers.get("Location")
+    if location is None or response.status_code not in {301, 302, 303, 307, 308}:
+        return None
+    where = {"method": request.method, "url": shown(str(request.url))}
+    try:
+        url = request.url.join(location)
+    except (httpx.InvalidURL, UnicodeError):
+        raise RedirectError("a redirect to a malformed URL", **where) from None
+    if host_of(str(url)) is None:
+        raise RedirectError(f"a redirect to {shown(str(url))!r}, which is no http or https URL", **where)
+    method = request.method
+    if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
+        method = "HEAD" if method == "HEAD" else "GET"
+    body = request.content if method == request.method else b""
+    away = (url.scheme, host_of(str(url))) != (request.url.scheme, host_of(str(request.url)))
+    if away and body:
+        raise RedirectError(f"a redirect that would carry a body to {shown(str(url))!r}", **where)
+    dropped = {"host"} if body else {"host", *_OF_A_BODY}
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name not in dropped and (not away or name in _TELLS_NOTHING)
+    }
+    return httpx.Request(method, url, headers=headers, content=body or None)

@@ -1,0 +1,1 @@
+"""Frozen values: what a program hands to the engine, and what it gets back."""

@@ -1,0 +1,43 @@
+"""Validators for attrs fields. Each refusal says what to write instead."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import attrs
+
+__all__ = ["each", "number", "whole"]
+
+
+def whole(value: object, name: str, *, least: int, instead: str = "") -> int:
+    """Return `value` if it is an int of at least `least`, else raise."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r}{instead}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}{instead}")
+    return value
+
+
+def number(value: object, name: str, *, zero: bool = False, endless: bool = False, instead: str = "") -> float:
+    """Return `value` if it is a positive number (or 0, or infinite, where that is allowed), else raise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {value!r}{instead}")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        bound = "at least 0" if zero else "more than 0"
+        raise ValueError(f"{name} must be {bound}, got {value}{instead}")
+    if math.isinf(value) and not endless:
+        raise ValueError(f"{name} must be finite, got {value}{instead}")
+    return float(value)
+
+
+def each(check: Callable[..., object], **options: Any) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Make an attrs validator of one of the checks above; the field's name goes into its message."""
+
+    def validate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        check(value, f"{type(instance).__name__}({attribute.name}=…)", **options)
+
+    return validate

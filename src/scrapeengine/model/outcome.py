@@ -1,0 +1,71 @@
+"""How one task ended: a closed union, to be matched to the end."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeAlias, TypeVar
+
+import attrs
+
+from scrapeengine.model.event import Event
+
+__all__ = ["Cancelled", "Failure", "Outcome", "Skipped", "Success"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Ended:
+    event: Event
+    """The event that was scraped."""
+    platform: str
+    """The name of the platform that it was scraped on."""
+    attempts: int = 0
+    """How often the scraper was run; 0 if it was never started."""
+    queued: float = 0.0
+    """Seconds from when the event was accepted to the task's start."""
+    parked: float = 0.0
+    """Seconds in which the task waited without a slot, after its start."""
+    ran: float = 0.0
+    """Seconds in which it held its slot."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from when the event was accepted to the task's end: queued, parked and ran."""
+        return self.queued + self.parked + self.ran
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Success(_Ended, Generic[T_co]):
+    """The scraper returned."""
+
+    value: T_co
+    """What the scraper returned."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Failure(_Ended):
+    """The scraper raised, took too long, or could not be started."""
+
+    error: Exception
+    """The exception; the local variables of its frames are cleared, so that it keeps nothing alive."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Skipped(_Ended):
+    """The scraper called `task.skip`."""
+
+    reason: str
+    """What it said."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Cancelled(_Ended):
+    """The run was stopped, or left, before the task had ended."""
+
+    reason: str
+    """What ended it."""
+
+
+Outcome: TypeAlias = Success[T] | Failure | Skipped | Cancelled
+"""How one task ended."""

@@ -1,0 +1,112 @@
+"""The policies of a platform: how often, for how long, how many times."""
+
+from __future__ import annotations
+
+
+import attrs
+
+from scrapeengine.errors import TransportError
+from scrapeengine.model.checks import each, number, whole
+
+__all__ = ["Rate", "Retry", "Timeout"]
+
+_STOP = "; to stop a platform, give it limit=0"
+
+
+@attrs.frozen
+class Rate:
+    """How many requests may start in a period: `count` in `per` seconds, `burst` of them at once.
+
+    In any window of w seconds at most `burst + w * count / per` requests start.
+
+    Raises:
+        TypeError: an argument is not a number.
+        ValueError: `count` or `per` is not positive and finite, or `burst` is less than 1.
+    """
+
+    count: float = attrs.field(validator=each(number, instead=_STOP))
+    """Requests in a period."""
+    per: float = attrs.field(default=1.0, validator=each(number, instead="; it is the period, in seconds"))
+    """The period, in seconds."""
+    burst: int = attrs.field(
+        default=1, validator=each(whole, least=1, instead="; to slow a platform down, lower its count")
+    )
+    """Requests that may start at one instant after a pause."""
+
+    @classmethod
+    def every(cls, seconds: float) -> Rate:
+        """Make a rate of one request every `seconds`."""
+        return cls(1, per=seconds)
+
+    @property
+    def interval(self) -> float:
+        """The seconds between two requests when they come evenly."""
+        return self.per / self.count
+
+
+@attrs.frozen
+class Timeout:
+    """How long things may take. `math.inf` is for ever.
+
+    Raises:
+        TypeError: an argument is not a number.
+        ValueError: an argument is not positive.
+    """
+
+    attempt: float = attrs.field(default=30.0, validator=each(number, endless=True, instead="; for ever is math.inf"))
+    """Seconds for one request as a whole, from connecting to the last byte of the body; each redirect is one more."""
+    task: float = attrs.field(default=300.0, validator=each(number, endless=True, instead="; for ever is math.inf"))
+    """Seconds for one task as a whole, the time in which it is parked not counted."""
+
+
+@attrs.frozen
+class Retry:
+    """When a request is made again, and how long after.
+
+    The wait before attempt n + 1 is drawn evenly from 0 to `min(wait_max, wait_initial * 2 ** (n - 1))` seconds
+    ("full jitter", Marc Brooker, AWS Architecture Blog, 2015), and never ends before a `Retry-After` has passed.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: an argument is out of its range.
+    """
+
+    attempts: int = attrs.field(default=3, validator=each(whole, least=1, instead="; 1 is to try once, with no retry"))
+    """How often a request is tried in all; also how often a scraper that calls `task.retry` is run in all."""
+    wait_initial: float = attrs.field(default=0.5, validator=each(number, zero=True))
+    """The longest wait before the second attempt, in seconds."""
+    wait_max: float = attrs.field(default=30.0, validator=each(number, zero=True))
+    """The longest wait before any attempt, in seconds."""
+    patience: float = attrs.field(default=300.0, validator=each(number, zero=True, endless=True))
+    """The longest that work waits for a platform that has asked not to be called (`Retry-After`), in seconds.
+
+    What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when.
+    """
+    statuses: frozenset[int] = attrs.field(default=frozenset({408, 429, 500, 502, 503, 504}), converter=frozenset)
+    """The statuses after which a request is tried again."""
+    methods: frozenset[str] = attrs.field(
+        default=frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}), converter=frozenset
+    )
+    """The methods that may be tried again; those that are idempotent by RFC 9110, unless asked for more."""
+    errors: tuple[type[Exception], ...] = attrs.field(default=(TransportError,), converter=tuple)
+    """The errors after which a request is tried again."""
+
+    @statuses.validator
+    def _check_statuses(self, _: object, value: frozenset[int]) -> None:
+        for status in value:
+            if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
+                raise ValueError(f"Retry(statuses=…) takes HTTP statuses from 400 to 599, got {status!r}")
+
+    @methods.validator
+    def _check_methods(self, _: object, value: frozenset[str]) -> None:
+        for method in value:
+            if not isinstance(method, str) or not method.isupper():
+                raise ValueError(f"Retry(methods=…) takes HTTP methods in capitals, such as 'POST', got {method!r}")
+
+    @errors.validator
+    def _check_errors(self, _: object, value: tuple[type[Exception], ...]) -> None:
+        for error in value:
+            if not isinstance(error, type) or not issubclass(error, Exception):
+                raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
+
+

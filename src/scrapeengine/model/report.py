@@ -1,0 +1,92 @@
+"""What a run did, and what it is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+__all__ = ["Counts", "PlatformStatistics", "Report", "Statistics"]
+
+
+@attrs.frozen(kw_only=True)
+class Counts:
+    """Outcomes, by kind."""
+
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.succeeded + self.failed + self.skipped + self.cancelled
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What a run has done so far; once it has ended, what it did.
+
+    In the end `tasks == outcomes.total`.
+    """
+
+    started: datetime
+    """When the run began, in UTC."""
+    elapsed: float
+    """Seconds from then to its end, or to now."""
+    events: int
+    """Events accepted, from the source and by `task.follow`."""
+    duplicates: int
+    """Events not accepted, because their id was known."""
+    tasks: int
+    """Tasks accepted: one for each event on each of its platforms."""
+    outcomes: Counts
+    """How the tasks ended."""
+    platforms: Mapping[str, Counts]
+    """The same by platform; the hosts that the engine's default serves count under the default's name."""
+    errors: Mapping[str, int]
+    """Failures by the class of their error."""
+    unread: int
+    """Outcomes that no one read: the consumer had left, or there was none."""
+    stopped: str | None
+    """Why the run ended before its work did; None if it did not."""
+
+
+@attrs.frozen(kw_only=True)
+class PlatformStatistics:
+    """What one platform is doing."""
+
+    limit: int
+    """How many tasks may run at once."""
+    running: int
+    """Tasks that hold a slot."""
+    parked: int
+    """Tasks that were started and hold none."""
+    waiting: int
+    """Tasks not started yet."""
+    opens_in: float
+    """Seconds until a request may start: for the rate, or because the platform is closed."""
+
+
+@attrs.frozen(kw_only=True)
+class Statistics:
+    """What a run is doing at this instant."""
+
+    event_limit: int
+    """How many events may be in progress at once."""
+    in_progress: int
+    """Events that hold an event slot."""
+    live: int
+    """Events accepted and not ended."""
+    running: int
+    """Tasks that hold a slot, on all platforms."""
+    parked: int
+    """Tasks that were started and hold none."""
+    waiting: int
+    """Tasks not started yet."""
+    buffered: int
+    """Outcomes that wait for the consumer or the sinks."""
+    platforms: Mapping[str, PlatformStatistics]
+    """The same by platform, for those that have work."""

@@ -1,0 +1,1 @@
+"""The engine's moving parts, on trio."""

@@ -1,0 +1,36 @@
+"""The one clock: trio's, anchored once to wall time for what is stored or shown."""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+import trio
+
+__all__ = ["Anchor"]
+
+
+@attrs.frozen
+class Anchor:
+    """Where a trio clock stood at a known wall time. Without it a trio time means nothing outside its run."""
+
+    trio_time: float
+    wall_time: float
+    monotonic_time: float
+
+    @classmethod
+    def drop(cls) -> Anchor:
+        """Anchor the clock of the current trio run, now."""
+        return cls(trio.current_time(), time.time(), time.monotonic())
+
+    def wall(self, now: float) -> float:
+        """Turn a trio time into Unix time."""
+        return self.wall_time + (now - self.trio_time)
+
+    def shift_from(self, earlier: Anchor) -> float:
+        """Return what to add to times of the earlier anchor's clock to get times of this one's.
+
+        What has passed between the two is read from the system's monotonic clock, which no one sets.
+        """
+        passed = max(0.0, self.monotonic_time - earlier.monotonic_time)
+        return self.trio_time - (earlier.trio_time + passed)

@@ -1,0 +1,244 @@
+"""Who runs now: lanes, event slots, and the lines before them.
+
+All of this is synchronous. Whatever changes what may run (a task that ends or is parked, a new event, an alarm, a
+`tune`, an outcome that is read) changes the state, names the lanes concerned (`kick`) and calls `settle`, which serves
+these until nothing more can start. Serving a lane is one step without a checkpoint: look at slots, gate and agenda,
+take the slots, book the request, launch the task.
+
+Lanes that lack something shared stand in a line for it:
+
+    line        a fresh job could start but for an event slot; freed slots go round, one start a turn
+    ahead       the same for a parked task, whose event gave its slot back; these come before the line
+    blocked     a job could start but for room in the buffer
+
+Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
+idle, and the reverse order lets a slow platform fill the event limit (measured: the other one ends at 73 s in place of
+5 s). With everything taken at one instant neither is ever held in waiting for the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from scrapeengine.decide.agenda import Agenda, Entry, Job
+from scrapeengine.runtime.alarms import Alarms
+from scrapeengine.runtime.lane import Lane, Seat
+
+__all__ = ["Floor", "Launch"]
+
+
+class Launch(Protocol):
+    """Starts the task of a job in a nursery."""
+
+    def __call__(self, lane: Lane, job: Job, booked: float) -> Seat:
+        """Start it; its slots are taken and its first request is booked."""
+        ...
+
+
+class Floor:
+    """The state of one run that decides who runs now."""
+
+    def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, has_room: Callable[[], bool]) -> None:
+        self.agenda = agenda
+        self.events = trio.CapacityLimiter(event_limit)
+        self.lanes: dict[str, Lane] = {}
+        self.launch: Launch | None = None
+        """What starts a task; None: nothing starts."""
+        self.aborted = False
+        """Whether the run is being cancelled, and no one needs a slot any more."""
+        self._alarms = alarms
+        self._has_room = has_room
+        self._kicked: OrderedDict[Lane, None] = OrderedDict()
+        self._ahead: OrderedDict[Lane, None] = OrderedDict()
+        self._line: OrderedDict[Lane, None] = OrderedDict()
+        self._blocked: OrderedDict[Lane, None] = OrderedDict()
+        self._settling = False
+
+    # -- what happens
+
+    def kick(self, lane: Lane) -> None:
+        """Have a lane served by the next `settle`."""
+        self._kicked[lane] = None
+
+    def room(self) -> None:
+        """Take note that the buffer has room again."""
+        if self._blocked:
+            self._kicked.update(self._blocked)
+            self._blocked.clear()
+            self.settle()
+
+    def refresh(self, lane: Lane) -> None:
+        """Bring a lane up to its penalty and its limit: open or close it, and look again when its penalty ends."""
+        now = trio.current_time()
+        if lane.gate.closed(now):
+            self._wake_at(lane, lane.gate.penalty.until)
+        if lane.may_open(now) != lane.queue.open:
+            if lane.queue.open:
+                for entry in self.agenda.close(lane.queue):
+                    self.events.release_on_behalf_of(entry)
+            else:
+                self.agenda.open(lane.queue)
+        self.kick(lane)
+
+    def abort(self) -> None:
+        """Start nothing more, and hold no one up."""
+        self.aborted = True
+        self.launch = None
+        for lane in self.lanes.values():
+            self.send_away(lane.landing)
+
+    def drop(self, lane: Lane) -> None:
+        """Forget a lane that has no work."""
+        del self.lanes[lane.name]
+        for line in (self._kicked, self._ahead, self._line, self._blocked):
+            line.pop(lane, None)
+
+    # -- what a task does
+
+    def leave(self, seat: Seat) -> None:
+        """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
+        seat.leave(trio.current_time())
+        seat.lane.slots.release_on_behalf_of(seat.job)
+        if self.agenda.park(seat.job):
+            self.events.release_on_behalf_of(seat.job.entry)
+        self.kick(seat.lane)
+
+    def end(self, seat: Seat) -> None:
+        """Take a task off the floor; it has ended."""
+        lane = seat.lane
+        if seat.parked_since is None:
+            lane.slots.release_on_behalf_of(seat.job)
+        del lane.seats[seat]
+        if self.agenda.end(seat.job):
+            self.events.release_on_behalf_of(seat.job.entry)
+        self.kick(lane)
+
+    def queue_up(self, seat: Seat, line: deque[Seat], *, first: bool = False) -> trio.Event:
+        """Stand in one of the lane's lines. The event is set when the task has its slots again, or is sent away."""
+        seat.wake = trio.Event()
+        (line.appendleft if first else line.append)(seat)
+        self.kick(seat.lane)
+        return seat.wake
+
+    def send_away(self, line: deque[Seat]) -> None:
+        """Wake all who stand in a line, without a slot."""
+        while line:
+            seat = line.popleft()
+            if seat.wake is not None:
+                seat.wake.set()
+
+    def abandon(self, job: Job) -> None:
+        """Take a job off the floor that was never started."""
+        if self.agenda.end(job):
+            self.events.release_on_behalf_of(job.entry)
+
+    # -- who runs now
+
+    def settle(self) -> None:
+        """Serve all lanes that were kicked, and those in line for an event slot as long as there is one."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            while True:
+                if self._kicked:
+                    self._serve(self._kicked.popitem(last=False)[0], turn=False)
+                elif (line := self._ahead or self._line) and self.events.available_tokens > 0:
+                    self._serve(line.popitem(last=False)[0], turn=True)
+                else:
+                    break
+        finally:
+            self._settling = False
+
+    def _serve(self, lane: Lane, *, turn: bool) -> None:
+        """Let everything go on or start that may now; leave the lane in line for what it lacks.
+
+        Args:
+            lane: the lane.
+            turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
+        """
+        while lane.landing and not lane.full:
+            if not self._bring_back(lane, lane.landing, None):
+                break
+        now = trio.current_time()
+        begun = False
+        while (lane.returning or lane.queue.waiting) and not lane.full:
+            opens_at = lane.gate.opens_at()
+            if opens_at > now:
+                self._wake_at(lane, opens_at)
+                return
+            if lane.returning and self._bring_back(lane, lane.returning, now):
+                continue
+            if not self._may_start(lane):
+                return
+            may_begin = (
+                not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
+            )
+            job = lane.queue.choose(may_begin=may_begin)
+            if job is None:
+                self._line[lane] = None
+                return
+            if not job.entry.in_progress:
+                self._begin(job.entry)
+                begun = True
+            self._start(lane, job, now)
+
+    def _may_start(self, lane: Lane) -> bool:
+        if self.launch is None or lane.at_bound:
+            return False
+        if not self._has_room():
+            self._blocked[lane] = None
+            return False
+        return True
+
+    def _begin(self, entry: Entry) -> None:
+        self.events.acquire_on_behalf_of_nowait(entry)
+        for queue in self.agenda.begin(entry):
+            self.kick(self.lanes[queue.name])
+
+    def _start(self, lane: Lane, job: Job, now: float) -> None:
+        assert self.launch is not None
+        lane.slots.acquire_on_behalf_of_nowait(job)
+        lane.gate.meter.book(now)
+        self.agenda.start(job)
+        lane.seats[self.launch(lane, job, now)] = None
+
+    def _bring_back(self, lane: Lane, parked: deque[Seat], booked: float | None) -> bool:
+        """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
+        for seat in parked:
+            entry = seat.job.entry
+            if entry.in_progress or self.events.available_tokens > 0:
+                break
+        else:
+            self._ahead[lane] = None
+            return False
+        parked.remove(seat)
+        if not entry.in_progress:
+            self._begin(entry)
+        lane.slots.acquire_on_behalf_of_nowait(seat.job)
+        self.agenda.resume(seat.job)
+        if booked is not None:
+            lane.gate.meter.book(booked)
+        seat.booked = booked
+        seat.sit(trio.current_time())
+        if seat.wake is not None:
+            seat.wake.set()
+        return True
+
+    def _wake_at(self, lane: Lane, when: float) -> None:
+        if when < lane.alarm:
+            lane.alarm = when
+            self._alarms.at(when, functools.partial(self._ring, lane, when))
+
+    def _ring(self, lane: Lane, when: float) -> None:
+        """Look at a lane again; not if an earlier alarm was set since, or the lane has gone."""
+        if lane.alarm == when and self.lanes.get(lane.name) is lane:
+            lane.alarm = math.inf
+            self.refresh(lane)
+            self.settle()

@@ -1,0 +1,73 @@
+"""The gates of an engine's platforms: they outlive lanes and runs, for as long as they matter."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from scrapeengine.decide.gate import Gate
+from scrapeengine.model.policy import Rate
+from scrapeengine.runtime.clock import Anchor
+
+__all__ = ["Gates"]
+
+
+class Gates:
+    """What is remembered of platforms that have no lane now: nothing of those that a new gate would serve as well."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Gate] = {}
+        self._expiry: list[tuple[float, str]] = []
+        self._listed: set[str] = set()
+        self._anchor: Anchor | None = None
+
+    def __len__(self) -> int:
+        """Count the gates that are kept."""
+        return len(self._kept)
+
+    def attach(self, anchor: Anchor) -> None:
+        """Move what is kept to the clock of the trio run that begins; times of one run mean nothing in another."""
+        if self._anchor is not None:
+            seconds = anchor.shift_from(self._anchor)
+            for gate in self._kept.values():
+                gate.shift(seconds)
+            self._expiry = [(gate.matters_until(), name) for name, gate in self._kept.items()]
+            self._listed = set(self._kept)
+            heapify(self._expiry)
+        self._anchor = anchor
+
+    def detach(self, anchor: Anchor) -> None:
+        """Take note of where the clock stands at the end of a run."""
+        self._anchor = anchor
+
+    def take(self, name: str, rate: Rate | None, now: float) -> Gate:
+        """Hand out the gate of a platform that gets a lane."""
+        gate = self._kept.pop(name, None)
+        if gate is None:
+            return Gate.of(rate)
+        if gate.meter.rate != rate:
+            gate.meter.change(rate, now)
+        return gate
+
+    def keep(self, name: str, gate: Gate, now: float) -> None:
+        """Take back the gate of a platform whose lane goes away, and forget those that matter no more."""
+        if gate.matters(now):
+            self._kept[name] = gate
+            if name not in self._listed:
+                self._list(name, gate)
+        while self._expiry and self._expiry[0][0] <= now:
+            self._review(heappop(self._expiry)[1], now)
+
+    def _review(self, name: str, now: float) -> None:
+        """Forget a gate whose time has come, unless it was handed out or used since."""
+        self._listed.discard(name)
+        gate = self._kept.get(name)
+        if gate is None:
+            return
+        if gate.matters(now):
+            self._list(name, gate)
+        else:
+            del self._kept[name]
+
+    def _list(self, name: str, gate: Gate) -> None:
+        self._listed.add(name)
+        heappush(self._expiry, (gate.matters_until(), name))

@@ -1,0 +1,104 @@
+"""Where events come from: the program's source, read lazily, at most `lookahead` ahead."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, TypeAlias
+
+import trio
+
+from scrapeengine.model.event import Event
+
+__all__ = ["Events", "Intake", "check_events"]
+
+Events: TypeAlias = Iterable[Event] | AsyncIterable[Event]
+"""Where events come from: any iterable or async iterable, finite or endless."""
+
+_STRIDE = 16
+"""Events read without a checkpoint, at most: a source may well have none of its own."""
+
+
+def check_events(events: object) -> None:
+    """Refuse what is no source of events."""
+    if isinstance(events, str) or not isinstance(events, Iterable | AsyncIterable):
+        raise TypeError(f"events must be an iterable or an async iterable of Event, got {events!r}; write [Event(…)]")
+
+
+class Intake:
+    """Reads the source of one run."""
+
+    def __init__(self, events: Events, accept: Callable[[Event], object], has_room: Callable[[], bool]) -> None:
+        self.error: Exception | None = None
+        """What the source raised."""
+        self.done = False
+        """Whether nothing comes any more."""
+        self._events = events
+        self._accept = accept
+        self._has_room = has_room
+        self._read_on = 0
+        self._room = trio.Event()
+        self._scope = trio.CancelScope()
+
+    def wake(self) -> None:
+        """Look again whether there is room."""
+        self._room.set()
+
+    def stop(self) -> None:
+        """Read nothing more."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Read the source to its end, or until `stop`. Checkpoint.
+
+        What it raises is kept as `error`. A generator is closed; any other iterator is left as it is, for its owner.
+        """
+        try:
+            with self._scope:
+                if isinstance(self._events, AsyncIterable):
+                    await self._read_async(aiter(self._events))
+                else:
+                    await self._read(iter(self._events))
+        except Exception as error:
+            self.error = error
+        finally:
+            self.done = True
+
+    async def _read(self, iterator: Iterator[Event]) -> None:
+        try:
+            while True:
+                await self._wait_for_room()
+                try:
+                    event = next(iterator)
+                except StopIteration:
+                    return
+                self._take(event)
+        finally:
+            if inspect.isgenerator(iterator):
+                iterator.close()
+
+    async def _read_async(self, iterator: AsyncIterator[Event]) -> None:
+        try:
+            while True:
+                await self._wait_for_room()
+                try:
+                    event = await anext(iterator)
+                except StopAsyncIteration:
+                    return
+                self._take(event)
+        finally:
+            if inspect.isasyncgen(iterator):
+                await iterator.aclose()
+
+    def _take(self, event: Any) -> None:
+        if not isinstance(event, Event):
+            raise TypeError(f"the source gave {event!r}, which is no Event; write Event(id) or Event(url='https://…')")
+        self._accept(event)
+
+    async def _wait_for_room(self) -> None:
+        while not self._has_room():
+            self._room = trio.Event()
+            await self._room.wait()
+        self._read_on += 1
+        if not self._read_on % _STRIDE:
+            await trio.lowlevel.checkpoint()

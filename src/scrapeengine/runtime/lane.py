@@ -1,0 +1,120 @@
+"""The part of the engine that serves one platform, and what it knows of a task that was started there."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+import attrs
+import trio
+
+from scrapeengine.decide.agenda import Job, Queue
+from scrapeengine.decide.gate import Gate
+from scrapeengine.model.platform import Platform
+from scrapeengine.model.report import PlatformStatistics
+
+__all__ = ["Lane", "Seat"]
+
+
+@attrs.define(eq=False, repr=False)
+class Seat:
+    """A task that was started and has not ended: it holds a slot of its lane, or is parked."""
+
+    job: Job
+    lane: Lane
+    started: float
+    booked: float | None
+    """When a request was booked for it that it has not used."""
+    scope: trio.CancelScope
+    """What its deadline and a stop cancel."""
+    parked: float = attrs.field(default=0.0, init=False)
+    """Seconds for which it has been parked, up to when it was last resumed."""
+    parked_since: float | None = attrs.field(default=None, init=False)
+    """When it was parked; None while it holds a slot."""
+    wake: trio.Event | None = attrs.field(default=None, init=False)
+    """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
+    _left: float = attrs.field(default=math.inf, init=False)
+
+    def leave(self, now: float) -> None:
+        """Stop the clock of its deadline: it gives its slot back."""
+        self.parked_since = now
+        self._left = self.scope.deadline - now
+        self.scope.deadline = math.inf
+
+    def sit(self, now: float) -> None:
+        """Go on with the clock of its deadline: it has its slot again."""
+        assert self.parked_since is not None
+        self.parked += now - self.parked_since
+        self.parked_since = None
+        self.scope.deadline = now + self._left
+
+
+@attrs.define(eq=False, repr=False)
+class Lane:
+    """One platform, while it has work. Who may start, and when, is decided on the `Floor`."""
+
+    policy: Platform[Any]
+    gate: Gate
+    queue: Queue
+    slots: trio.CapacityLimiter
+    """A slot for each running task; its total is the platform's limit, live."""
+    seats: dict[Seat, None] = attrs.field(factory=dict, init=False)
+    """The tasks that have been started and have not ended."""
+    returning: deque[Seat] = attrs.field(factory=deque, init=False)
+    """Parked tasks whose next request waits for its turn, in their order."""
+    landing: deque[Seat] = attrs.field(factory=deque, init=False)
+    """Parked tasks that gave up waiting, and need a slot to go on without a request."""
+    alarm: float = attrs.field(default=math.inf, init=False)
+    """When the floor looks here next, whatever happens until then."""
+
+    @classmethod
+    def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
+        """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
+        return cls(policy, gate, Queue(name), trio.CapacityLimiter(policy.limit))
+
+    @property
+    def name(self) -> str:
+        """The platform's name."""
+        return self.queue.name
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, runs or is parked here."""
+        return not self.queue.waiting and not self.seats
+
+    @property
+    def full(self) -> bool:
+        """Whether no slot is free."""
+        return self.slots.available_tokens <= 0
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether one task more would make running and parked ones exceed twice the limit."""
+        return len(self.seats) >= 2 * self.slots.total_tokens
+
+    def may_open(self, now: float) -> bool:
+        """Say whether the platform is neither paused nor closed."""
+        return self.slots.total_tokens > 0 and not self.gate.closed(now)
+
+    def patient(self, now: float) -> bool:
+        """Say whether the platform opens again within the patience of its policy."""
+        return self.gate.penalty.until - now <= self.policy.retry.patience
+
+    def statistics(self, now: float) -> PlatformStatistics:
+        """Say what this platform is doing."""
+        return PlatformStatistics(
+            limit=self.policy.limit,
+            running=self.slots.borrowed_tokens,
+            parked=len(self.seats) - self.slots.borrowed_tokens,
+            waiting=self.queue.waiting,
+            opens_in=max(0.0, self.gate.opens_at() - now),
+        )
+
+    def __repr__(self) -> str:
+        """Count what this platform is doing."""
+        borrowed = self.slots.borrowed_tokens
+        return (
+            f"<Lane {self.name!r} {borrowed}/{self.policy.limit} running, {len(self.seats) - borrowed} parked, "
+            f"{self.queue.waiting} waiting>"
+        )

@@ -1,0 +1,99 @@
+"""Where outcomes wait for whoever takes them: the sinks, then the consumer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Generic, TypeAlias, TypeVar
+
+import trio
+
+from scrapeengine.model.outcome import Outcome
+
+__all__ = ["Outbox", "Sink"]
+
+T = TypeVar("T")
+
+Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
+"""Where outcomes go: an async callable that takes a list of them."""
+
+_BATCH = 100
+
+
+class Outbox(Generic[T]):
+    """The way of the outcomes of one run. To put one never blocks; that there are not too many is the lanes' business.
+
+    Without sinks, outcomes go to the consumer. With sinks, the collector takes them in batches, gives each batch to
+    each sink, and passes it on to the consumer after that.
+    """
+
+    def __init__(self, sinks: Sequence[Sink[T]], taken: Callable[[], None]) -> None:
+        """Make the way.
+
+        Args:
+            sinks: where outcomes go first.
+            taken: called when outcomes have left.
+        """
+        self.waiting = 0
+        """How many outcomes are on their way."""
+        self._sinks = sinks
+        self._taken = taken
+        self._consumed = True
+        self._entry, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
+        self._exit, self._collected = self._entry, self._consumer
+        if sinks:
+            self._exit, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
+
+    def put(self, outcome: Outcome[T]) -> bool:
+        """Send an outcome on its way; false if the consumer has left."""
+        if self._sinks or self._consumed:
+            self.waiting += 1
+            self._entry.send_nowait(outcome)
+        return self._consumed
+
+    def end(self) -> None:
+        """Take note that no outcome comes any more."""
+        self._entry.close()
+
+    def leave(self) -> int:
+        """Take note that the consumer has left. Returns how many outcomes it has left behind."""
+        self._consumer.close()
+        self._consumed = False
+        return self.waiting
+
+    async def take(self) -> Outcome[T]:
+        """Wait for the next outcome. Checkpoint. If cancelled, none is lost.
+
+        Raises:
+            trio.EndOfChannel: all have been taken.
+        """
+        outcome = await self._consumer.receive()
+        self._left(1)
+        return outcome
+
+    async def collect(self) -> None:
+        """Take outcomes to the sinks, and then to the consumer, until none comes any more.
+
+        What a sink raises leaves this task. Checkpoint. If cancelled, the batch in hand may have reached some sinks.
+        """
+        with self._exit:
+            async for outcome in self._collected:
+                batch = [outcome]
+                with suppress(trio.WouldBlock, trio.EndOfChannel):
+                    while len(batch) < _BATCH:
+                        batch.append(self._collected.receive_nowait())
+                for sink in self._sinks:
+                    await sink(list(batch))
+                self._pass_on(batch)
+
+    def _pass_on(self, batch: list[Outcome[T]]) -> None:
+        if not self._consumed:
+            self._left(len(batch))
+            return
+        for outcome in batch:
+            self._exit.send_nowait(outcome)
+
+    def _left(self, count: int) -> None:
+        self.waiting -= count
+        self._taken()

@@ -1,0 +1,156 @@
+"""A run as its consumer sees it, and the context manager that it lives in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import trio
+
+from scrapeengine.model.checks import number
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.report import Report, Statistics
+from scrapeengine.observe.log import logger
+from scrapeengine.runtime.session import Session
+
+__all__ = ["Run", "Stream"]
+
+T = TypeVar("T")
+
+
+class Run(Generic[T]):
+    """One run of an engine: an async iterator of outcomes, in the order in which tasks end."""
+
+    def __init__(self, session: Session[T]) -> None:
+        self._session = session
+        self._token = trio.lowlevel.current_trio_token()
+
+    def __aiter__(self) -> Run[T]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Outcome[T]:
+        """Wait for the next outcome. Checkpoint. If cancelled, none is lost.
+
+        Raises:
+            StopAsyncIteration: every task has ended, and all outcomes were read.
+            Exception: what the source of events raised, once, after the outcomes of all that it gave before.
+        """
+        try:
+            return await self._session.outbox.take()
+        except trio.EndOfChannel:
+            pass
+        error, self._session.intake.error = self._session.intake.error, None
+        if error is not None:
+            raise error
+        raise StopAsyncIteration
+
+    @property
+    def report(self) -> Report:
+        """What the run has done so far; also readable after it has ended."""
+        return self._session.tally.report()
+
+    def statistics(self) -> Statistics:
+        """Say what the run is doing at this instant."""
+        return self._session.statistics()
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Stop the run: no task starts any more, what waits or is parked becomes `Cancelled` at once.
+
+        Args:
+            grace: seconds for the tasks that run to end by themselves; after that they are cancelled.
+
+        Returns when no task runs, within a second of the grace. It never waits for the consumer, who may be its
+        caller: outcomes that were not read stay readable. A scraper that shields itself from cancellation is logged
+        and waited for by the end of `async with` only. A second call can shorten the grace.
+
+        Checkpoint. If cancelled, the run stops all the same.
+        """
+        self._session.begin_stop(number(grace, "stop(grace=…)", zero=True, endless=True), "the run was stopped")
+        await self._session.quiet.wait()
+
+    def stop_soon(self, grace: float = 10.0, *, reason: str = "the run was stopped") -> None:
+        """Begin to stop the run as `stop` does, and do not wait. From any thread; a run that has ended is left alone."""
+        number(grace, "stop_soon(grace=…)", zero=True, endless=True)
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._session.begin_stop, grace, reason)
+
+    def __repr__(self) -> str:
+        """Count what has been done, and what is being done."""
+        tally = self._session.tally
+        return f"<Run {tally.report().outcomes.total}/{tally.tasks} tasks ended>"
+
+
+class Stream(Generic[T]):
+    """The life of a run: `async with`.
+
+    A class, and no generator: what the body raises must leave as it is, and a nursery would put it into a group.
+    """
+
+    def __init__(self, begin: Callable[[], Session[T]], ended: Callable[[], None]) -> None:
+        """Make the manager of a run.
+
+        Args:
+            begin: makes the session, on entry; what it raises leaves.
+            ended: called when the run is over.
+        """
+        self._begin = begin
+        self._ended = ended
+        self._session: Session[T] | None = None
+        self._nursery: trio.Nursery | None = None
+        self._manager = trio.open_nursery(strict_exception_groups=True)
+
+    async def __aenter__(self) -> Run[T]:
+        """Begin the run. No checkpoint."""
+        self._session = self._begin()
+        self._nursery = await self._manager.__aenter__()
+        self._session.open(self._nursery)
+        return Run(self._session)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """End the run: wait for the sinks if all its work is done, else cancel everything.
+
+        What the body raised leaves as the same object, `KeyboardInterrupt` and `SystemExit` of a task before it; an
+        error of a sink leaves where the body raised none.
+        """
+        session, nursery = self._session, self._nursery
+        assert session is not None
+        assert nursery is not None
+        session.leave()
+        if error is not None or not session.ended.is_set():
+            session.abort("the run was left")
+            nursery.cancel_scope.cancel()
+        try:
+            return bool(await self._manager.__aexit__(kind, error, traceback))
+        except BaseException as raised:
+            first = _first(raised, error)
+        finally:
+            await session.close()
+            self._ended()
+        if first is error:
+            return False
+        raise first
+
+
+def _first(raised: BaseException, body: BaseException | None) -> BaseException:
+    """Choose what leaves, of all that was raised in a nursery and its body."""
+    leaves = list(_leaves(raised))
+    for leaf in leaves:
+        if isinstance(leaf, KeyboardInterrupt | SystemExit):
+            return leaf
+    if body is not None and (body is raised or any(leaf is body for leaf in leaves)):
+        for leaf in leaves:
+            if leaf is not body and not isinstance(leaf, trio.Cancelled):
+                logger().error("a sink failed while the run was left", exc_info=leaf)
+        return body
+    return leaves[0] if len(leaves) == 1 else raised
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]

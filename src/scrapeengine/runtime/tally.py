@@ -1,0 +1,78 @@
+"""What a run has done so far, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import attrs
+import trio
+
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+from scrapeengine.model.report import Counts, Report
+from scrapeengine.runtime.clock import Anchor
+
+__all__ = ["Tally"]
+
+
+@attrs.define(eq=False)
+class Tally:
+    """The counts of one run. Their number depends on the declared platforms and the kinds of errors, on nothing else."""
+
+    anchor: Anchor
+    declared: frozenset[str]
+    """The platforms that are counted by name."""
+    default: str
+    """The name under which all others are counted."""
+    events: int = 0
+    duplicates: int = 0
+    tasks: int = 0
+    unread: int = 0
+    stopped: str | None = None
+    ended: float | None = None
+    """When the run ended."""
+    _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
+    _errors: Counter[str] = attrs.field(factory=Counter, init=False)
+
+    def add(self, outcome: Outcome[Any]) -> None:
+        """Count an outcome."""
+        match outcome:
+            case Success():
+                kind = "succeeded"
+            case Failure(error=error):
+                kind = "failed"
+                self._errors[type(error).__name__] += 1
+            case Skipped():
+                kind = "skipped"
+            case Cancelled():
+                kind = "cancelled"
+            case _:
+                assert_never(outcome)
+        platform = outcome.platform if outcome.platform in self.declared else self.default
+        self._outcomes[platform, kind] += 1
+
+    def report(self) -> Report:
+        """Freeze the counts."""
+        names: Iterable[str] = {platform for platform, _ in self._outcomes}
+        ended = trio.current_time() if self.ended is None else self.ended
+        return Report(
+            started=datetime.fromtimestamp(self.anchor.wall_time, UTC),
+            elapsed=ended - self.anchor.trio_time,
+            events=self.events,
+            duplicates=self.duplicates,
+            tasks=self.tasks,
+            outcomes=self._counts(None),
+            platforms={name: self._counts(name) for name in sorted(names)},
+            errors=dict(self._errors),
+            unread=self.unread,
+            stopped=self.stopped,
+        )
+
+    def _counts(self, name: str | None) -> Counts:
+        kinds: Counter[str] = Counter()
+        for (platform, kind), count in self._outcomes.items():
+            if name is None or platform == name:
+                kinds[kind] += count
+        return Counts(**kinds)

@@ -1,0 +1,210 @@
+"""A task while it runs: what its scraper sees, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+import attrs
+import trio
+
+from scrapeengine.decide.retry import backoff
+from scrapeengine.errors import RetriesExhausted, TaskTimeout
+from scrapeengine.model.checks import number
+from scrapeengine.model.event import Event
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+from scrapeengine.model.task import Http
+from scrapeengine.observe.log import task_logger
+from scrapeengine.runtime.capture import RetryTask, Signal, SkipTask, cleared, meaning
+from scrapeengine.runtime.lane import Seat
+
+if TYPE_CHECKING:
+    from scrapeengine.model.platform import Platform
+
+__all__ = ["LiveTask", "TaskServices"]
+
+R = TypeVar("R")
+
+
+class TaskServices(Protocol):
+    """What a task asks of its run."""
+
+    def follow(self, event: Event) -> bool:
+        """Add an event to the run."""
+        ...
+
+    def http(self, task: LiveTask) -> Http:
+        """Make the HTTP client of a task."""
+        ...
+
+    def draw(self) -> float:
+        """Return a random number from 0 to 1."""
+        ...
+
+    async def in_thread(self, function: Callable[..., R], *args: Any) -> R:
+        """Call a function in a worker thread."""
+        ...
+
+    async def turn(self, seat: Seat, after: float) -> None:
+        """Wait for the turn of a request."""
+        ...
+
+    async def rest(self, seat: Seat, seconds: float) -> None:
+        """Park a task before its scraper runs again."""
+        ...
+
+    def refused(self, seat: Seat, sent: float, after: float | None) -> None:
+        """Take note that the platform asks not to be called."""
+        ...
+
+    def wall(self, now: float) -> float:
+        """Turn a time of the run's clock into Unix time."""
+        ...
+
+
+@attrs.define(eq=False, repr=False)
+class LiveTask(Seat):
+    """One event on one platform, while it runs. Implements `scrapeengine.Task`."""
+
+    services: TaskServices
+    attempt: int = attrs.field(default=1, init=False)
+    stopped: str | None = attrs.field(default=None, init=False)
+    """Why it was cancelled by the run; None if it was not."""
+    _http: Http | None = attrs.field(default=None, init=False)
+    _log: Any = attrs.field(default=None, init=False)
+
+    @property
+    def event(self) -> Event:
+        """The event to scrape."""
+        return self.job.entry.event
+
+    @property
+    def platform(self) -> str:
+        """The name of the platform to scrape it on."""
+        return self.lane.queue.name
+
+    @property
+    def policy(self) -> Platform[Any]:
+        """The platform's policy as it is now."""
+        return self.lane.policy
+
+    @property
+    def http(self) -> Http:
+        """The HTTP client, bound to the platform."""
+        if self._http is None:
+            self._http = self.services.http(self)
+        return self._http
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger, bound to the event and the platform."""
+        if self._log is None:
+            self._log = task_logger(self.event, self.platform)
+        return self._log
+
+    def follow(self, event: Event) -> bool:
+        """Add an event to the run; whether it was new."""
+        if self not in self.lane.seats:
+            raise RuntimeError("the task has ended; call task.follow while its scraper runs")
+        return self.services.follow(event)
+
+    def skip(self, reason: str) -> NoReturn:
+        """End the task as `Skipped(reason)`."""
+        raise SkipTask(reason)
+
+    def retry(self, after: float | None = None) -> NoReturn:
+        """Give up this run of the scraper, and run it again later."""
+        raise RetryTask(None if after is None else number(after, "task.retry(after=…)", zero=True))
+
+    async def in_thread(self, function: Callable[..., R], /, *args: Any) -> R:
+        """Run a function in a worker thread."""
+        return await self.services.in_thread(function, *args)
+
+    async def turn(self, after: float = 0.0) -> None:
+        """Wait until a request may be sent; for the HTTP client."""
+        await self.services.turn(self, after)
+
+    def refused(self, sent: float, after: float | None) -> None:
+        """Close the platform, which asks not to be called; for the HTTP client."""
+        self.services.refused(self, sent, after)
+
+    def draw(self) -> float:
+        """Return a random number from 0 to 1; for the HTTP client."""
+        return self.services.draw()
+
+    def wall(self, now: float) -> float:
+        """Turn a time of the run's clock into Unix time; for the HTTP client."""
+        return self.services.wall(now)
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the task, for a reason that its outcome will say."""
+        if self.stopped is None:
+            self.stopped = reason
+            self.scope.cancel()
+            if self in self.lane.landing and self.wake is not None:
+                self.lane.landing.remove(self)
+                self.wake.set()
+
+    async def run(self) -> Outcome[Any]:
+        """Run the scraper to its end.
+
+        Raises only what ends more than this task: `trio.Cancelled` from outside, `KeyboardInterrupt`, `SystemExit`.
+        """
+        ended: Outcome[Any] | None = None
+        try:
+            with self.scope:
+                ended = await self._attempts()
+        except BaseException as error:
+            failure = meaning(error)
+            if failure is None:
+                raise
+            ended = self._ended_by(failure)
+        return self._cut_short() if ended is None else ended
+
+    async def _attempts(self) -> Outcome[Any]:
+        """Run the scraper until it returns, fails, is skipped, or has no attempt left."""
+        while True:
+            try:
+                return Success(value=await self.policy.scrape(self), **self.times())
+            except BaseException as error:
+                ended = meaning(error)
+                if ended is None:
+                    raise
+                if not isinstance(ended, RetryTask):
+                    return self._ended_by(ended)
+                after = ended.after
+                del ended
+            policy = self.policy.retry
+            if self.attempt >= policy.attempts:
+                message = f"task.retry on attempt {self.attempt} of {policy.attempts}; allow more with Retry(attempts=…)"
+                return Failure(error=RetriesExhausted(message), **self.times())
+            await self.services.rest(self, backoff(policy, self.attempt, self.draw) if after is None else after)
+            self.attempt += 1
+
+    def _ended_by(self, ended: Exception | Signal) -> Outcome[Any]:
+        if isinstance(ended, SkipTask):
+            return Skipped(reason=ended.reason, **self.times())
+        assert isinstance(ended, Exception)
+        return Failure(error=cleared(ended), **self.times())
+
+    def _cut_short(self) -> Outcome[Any]:
+        """Say how a task ended that was cancelled by its own scope: by the run, or by its deadline."""
+        if self.stopped is not None:
+            return Cancelled(reason=self.stopped, **self.times())
+        limit = self.policy.timeout.task
+        message = f"the task ran for more than its Timeout(task={limit:g}) on {self.platform!r}"
+        return Failure(error=TaskTimeout(message), **self.times())
+
+    def times(self) -> dict[str, Any]:
+        """Return what all outcomes say, as of now."""
+        now = trio.current_time()
+        entry = self.job.entry
+        parked = self.parked + (0.0 if self.parked_since is None else now - self.parked_since)
+        return {
+            "event": entry.event,
+            "platform": self.lane.queue.name,
+            "attempts": self.attempt,
+            "queued": self.started - entry.accepted,
+            "parked": parked,
+            "ran": now - self.started - parked,
+        }

@@ -1,0 +1,93 @@
+"""The engine for programs that are not async: a run from its start to its end, in any thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar, Unpack
+
+import trio
+
+from scrapeengine.engine import Engine, EngineOptions
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.platform import Platform
+from scrapeengine.model.report import Report
+from scrapeengine.runtime.intake import Events
+from scrapeengine.runtime.outbox import Sink
+from scrapeengine.runtime.run import Run
+
+__all__ = ["collect", "run"]
+
+T = TypeVar("T")
+
+
+def run(
+    platforms: Iterable[Platform[T]],
+    events: Events,
+    *,
+    sinks: Sequence[Sink[T]] = (),
+    **options: Unpack[EngineOptions],
+) -> Report:
+    """Run events on platforms to their end, in this thread.
+
+    In the main thread SIGINT and SIGTERM stop the run: the first one lets tasks that run go on for 10 s, a second one
+    cancels them. The report then says so as `stopped`. In other threads signals are left alone.
+
+    Args:
+        platforms: as for `Engine`.
+        events: as for `Engine.stream`.
+        sinks: as for `Engine.stream`.
+        **options: what else `Engine` takes.
+
+    Raises:
+        RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
+        Exception: what `Engine.run` raises.
+    """
+    return _run(platforms, events, sinks, options, None)
+
+
+def collect(
+    platforms: Iterable[Platform[T]], events: Events, **options: Unpack[EngineOptions]
+) -> list[Outcome[T]]:
+    """Run events on platforms to their end, in this thread, and return all outcomes: for small things.
+
+    Otherwise as `run`.
+    """
+    outcomes: list[Outcome[T]] = []
+    _run(platforms, events, (), options, outcomes)
+    return outcomes
+
+
+def _run(
+    platforms: Iterable[Platform[T]],
+    events: Events,
+    sinks: Sequence[Sink[T]],
+    options: Any,
+    outcomes: list[Outcome[T]] | None,
+) -> Report:
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
+    engine = Engine(platforms, **options)
+
+    async def main() -> Report:
+        async with engine.stream(events, sinks=sinks) as run, trio.open_nursery() as nursery:
+            if threading.current_thread() is threading.main_thread():
+                await nursery.start(_heed_signals, run)
+            async for outcome in run:
+                if outcomes is not None:
+                    outcomes.append(outcome)
+            nursery.cancel_scope.cancel()
+        return run.report
+
+    return trio.run(main)
+
+
+async def _heed_signals(run: Run[Any], task_status: trio.TaskStatus[None]) -> None:
+    """Stop the run at the first signal, and cancel what runs at the second. Until cancelled."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        grace = 10.0
+        async for number in signals:
+            run.stop_soon(grace, reason=signal.Signals(number).name)
+            grace = 0.0
