@@ -85,7 +85,7 @@ class Engine(Generic[T]):
             routes=Routes(declared, hosts=default is not None),
             gates=Gates(),
             declared=frozenset(declared),
-            draw=random.Random().random,
+            draw=random.Random().random,  # noqa: S311 - jitter, no secret
             clients=HttpClients,
         )
         self._session: Session[T] | None = None
@@ -174,7 +174,9 @@ class Engine(Generic[T]):
         elif plan.default is not None:
             plan.platforms[name] = attrs.evolve(plan.default, **changes)
         else:
-            raise UnknownPlatform(f"no platform is named {name!r}; the engine has {', '.join(map(repr, plan.declared))}")
+            raise UnknownPlatform(
+                f"no platform is named {name!r}; the engine has {', '.join(map(repr, plan.declared))}"
+            )
 
     def _ended(self) -> None:
         self._session = self._token = None

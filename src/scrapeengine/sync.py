@@ -47,9 +47,7 @@ def run(
     return _run(platforms, events, sinks, options, None)
 
 
-def collect(
-    platforms: Iterable[Platform[T]], events: Events, **options: Unpack[EngineOptions]
-) -> list[Outcome[T]]:
+def collect(platforms: Iterable[Platform[T]], events: Events, **options: Unpack[EngineOptions]) -> list[Outcome[T]]:
     """Run events on platforms to their end, in this thread, and return all outcomes: for small things.
 
     Otherwise as `run`.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import httpx
 import trio
 
-from scrapeengine.decide.retry import GiveUp, next_step
+from scrapeengine.decide.retry import GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, PlatformClosed, RequestError, StatusError, TooManyRedirects
 from scrapeengine.http import requests
@@ -104,23 +104,23 @@ class TaskClient:
             started = trio.current_time()
             try:
                 response = await self._follow(request, attempt, after)
-                failure = None if response.status_code < 400 else self._status_error(response, attempt, started)
+                if response.status_code < 400:
+                    return response
+                raise self._status_error(response, attempt, started)
             except PlatformClosed as closed:
                 raise closed from earlier
             except RequestError as error:
-                response, failure = None, error
-            if failure is None and response is not None:
-                return response
-            failed = failure if response is None else response.status_code
-            assert failed is not None
-            policy = self._seat.policy.retry
-            step = next_step(policy, attempt=attempt, method=request.method, failed=failed, draw=self._seat.draw)
-            if isinstance(step, GiveUp):
-                if response is not None and not check:
-                    return response
-                assert failure is not None
-                raise failure
-            earlier, attempt, after = failure, attempt + 1, step.after
+                step = self._next_step(request, attempt, error)
+                if isinstance(step, GiveUp):
+                    if isinstance(error, StatusError) and not check:
+                        return error.response
+                    raise
+                earlier, attempt, after = error, attempt + 1, step.after
+
+    def _next_step(self, request: httpx.Request, attempt: int, error: RequestError) -> NextStep:
+        failed = error.status if isinstance(error, StatusError) else error
+        policy = self._seat.policy.retry
+        return next_step(policy, attempt=attempt, method=request.method, failed=failed, draw=self._seat.draw)
 
     async def _follow(self, request: httpx.Request, attempt: int, after: float) -> httpx.Response:
         """Make one attempt, redirects included. Each hop takes its turn."""
@@ -128,7 +128,7 @@ class TaskClient:
             await self._seat.turn(after)
             after = 0.0
             response = await self._exchange(request, attempt)
-            onward = requests.redirected(request, response)
+            onward = requests.redirected(request, response, self._where(request, attempt, 0.0))
             if onward is None:
                 return response
             request = onward

@@ -36,11 +36,13 @@ def build(
         InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
     """
     method = method.upper()
-    where = {"platform": policy.name, "method": method, "url": shown(url)}
+    where: dict[str, Any] = {"platform": policy.name, "method": method, "url": shown(url)}
     try:
         whole = _joined(url, policy.base_url, event.url)
         if host_of(str(whole)) is None:
-            raise InvalidRequest("the URL is no http or https URL with a host; a relative one needs a base_url", **where)
+            raise InvalidRequest(
+                "the URL is no http or https URL with a host; a relative one needs a base_url", **where
+            )
         own = policy.host or (None if event.url is None else host_of(event.url))
         at_home = own is None or own == host_of(str(whole))
         sent = _DEFAULTS | {
@@ -63,8 +65,13 @@ def _joined(url: str, base_url: str | None, event_url: str | None) -> httpx.URL:
     return whole if event_url is None else httpx.URL(event_url).join(whole)
 
 
-def redirected(request: httpx.Request, response: httpx.Response) -> httpx.Request | None:
+def redirected(request: httpx.Request, response: httpx.Response, where: dict[str, Any]) -> httpx.Request | None:
     """Return the request that a redirect leads to (RFC 9110, section 15.4); None if the answer is no redirect.
+
+    Args:
+        request: the one that was answered.
+        response: its answer.
+        where: what errors say of the request.
 
     Raises:
         RedirectError: it leads to no http or https URL, or would carry a body to another origin.
@@ -72,7 +79,6 @@ def redirected(request: httpx.Request, response: httpx.Response) -> httpx.Reques
     location = response.headers.get("Location")
     if location is None or response.status_code not in {301, 302, 303, 307, 308}:
         return None
-    where = {"method": request.method, "url": shown(str(request.url))}
     try:
         url = request.url.join(location)
     except (httpx.InvalidURL, UnicodeError):

@@ -6,7 +6,14 @@ from typing import Any
 
 import httpx
 
-from scrapeengine.errors import ConnectFailed, ConnectionBroken, InvalidRequest, ProtocolError, RequestError, TransportError
+from scrapeengine.errors import (
+    ConnectFailed,
+    ConnectionBroken,
+    InvalidRequest,
+    ProtocolError,
+    RequestError,
+    TransportError,
+)
 
 __all__ = ["translated"]
 

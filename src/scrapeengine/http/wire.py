@@ -40,7 +40,7 @@ class HttpxWire:
             # No limit of its own: the platforms' limits stand before it, and whoever is cancelled while waiting for
             # its pool leaves that broken (httpcore issue 1093).
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            self._client = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False)
+            self._client = httpx.AsyncClient(timeout=None, limits=limits)  # noqa: S113 - the attempt has one
             self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return await self._client.send(request)
 

@@ -63,7 +63,7 @@ class Event:
         if platforms:
             platforms = _names(platforms)
         whole(priority, "Event(priority=…)", least=-(2**63))
-        self.__attrs_init__(str(key), url, tuple(platforms), data, priority)  # type: ignore[attr-defined]  # made by attrs
+        self.__attrs_init__(str(key), url, tuple(platforms), data, priority)
 
     def __repr__(self) -> str:
         """Show what was given, without the secrets that a URL may hold."""

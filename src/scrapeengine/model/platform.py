@@ -25,6 +25,48 @@ def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(headers))
 
 
+def _check_name(_: object, __: object, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"Platform(name=…) must be a str, got {value!r}")
+    if not value:
+        raise ValueError("Platform(name=…) must not be empty: outcomes are told apart by it")
+
+
+def _check_scrape(platform: Platform[Any], _: object, value: object) -> None:
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):
+        return
+    shown = getattr(value, "__qualname__", repr(value))
+    raise TypeError(
+        f"the scraper of platform {platform.name!r} must be an async function, got {shown}; "
+        "write `async def scrape(task): …`, and call blocking code with `await task.in_thread(function, …)`"
+    )
+
+
+def _check_base_url(platform: Platform[Any], _: object, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"Platform(base_url=…) must be a str, got {value!r}")
+    if host_of(value) is None or "?" in value or "#" in value:
+        raise ValueError(
+            f"the base_url of platform {platform.name!r} must be an http or https URL with a host and no query, "
+            "such as 'https://api.example.com/v1'"
+        )
+
+
+def _check_rate(_: object, __: object, value: object) -> None:
+    if value is not None and not isinstance(value, Rate):
+        raise TypeError(f"Platform(rate=…) must be a Rate or None, got {value!r}; write rate=Rate(2) for two a second")
+
+
+def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, object]) -> None:
+    for key, text in value.items():
+        if not isinstance(key, str) or not isinstance(text, str):
+            raise TypeError(f"Platform(headers=…) takes texts, got {type(text).__name__} for {key!r}")
+        if any(character in key + text for character in "\r\n\0"):
+            raise ValueError(f"the header {key!r} of platform {platform.name!r} has a line break or a NUL in it")
+
+
 @attrs.frozen
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
@@ -34,70 +76,35 @@ class Platform(Generic[T_co]):
         ValueError: an argument is out of its range.
     """
 
-    name: str = attrs.field()
+    name: str = attrs.field(validator=_check_name)
     """What events call it, and outcomes. For a platform that serves URLs: its host. `"*"` for the engine's default."""
-    scrape: Callable[[Task], Awaitable[T_co]] = attrs.field()
+    scrape: Callable[[Task], Awaitable[T_co]] = attrs.field(validator=_check_scrape)
     """The scraper: `async def scrape(task)`. What it returns is the value of the outcome."""
-    base_url: str | None = attrs.field(default=None, kw_only=True, repr=False)
+    base_url: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=_check_base_url)
     """What relative URLs of `task.http` are joined to, as `httpx.Client(base_url=…)` does it."""
     limit: int = attrs.field(
         default=8,
         kw_only=True,
-        validator=each(whole, least=0, instead="; 0 pauses the platform, and to have it unlimited, write a large number"),
+        validator=each(
+            whole, least=0, instead="; 0 pauses the platform, and to have it unlimited, write a large number"
+        ),
     )
     """How many tasks run at once. 0: the platform is paused."""
-    rate: Rate | None = attrs.field(default=None, kw_only=True)
+    rate: Rate | None = attrs.field(default=None, kw_only=True, validator=_check_rate)
     """How many requests may start in a period. None: as many as the limit lets."""
     timeout: Timeout = attrs.field(default=Timeout(), kw_only=True, validator=attrs.validators.instance_of(Timeout))
     """How long requests and tasks may take."""
     retry: Retry = attrs.field(default=Retry(), kw_only=True, validator=attrs.validators.instance_of(Retry))
     """When a request is made again."""
     headers: Mapping[str, str] = attrs.field(
-        default=MappingProxyType({}), kw_only=True, repr=False, hash=False, converter=_frozen_headers
+        default=MappingProxyType({}),
+        kw_only=True,
+        repr=False,
+        hash=False,
+        converter=_frozen_headers,
+        validator=_check_headers,
     )
     """Sent with each request to `base_url`'s origin; to another one go only those that tell nothing of the user."""
-
-    @name.validator
-    def _check_name(self, _: object, value: str) -> None:
-        if not isinstance(value, str):
-            raise TypeError(f"Platform(name=…) must be a str, got {value!r}")
-        if not value:
-            raise ValueError("Platform(name=…) must not be empty: outcomes are told apart by it")
-
-    @scrape.validator
-    def _check_scrape(self, _: object, value: object) -> None:
-        if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004 - the method itself is looked at
-            return
-        shown = getattr(value, "__qualname__", repr(value))
-        raise TypeError(
-            f"the scraper of platform {self.name!r} must be an async function, got {shown}; "
-            "write `async def scrape(task): …`, and call blocking code with `await task.in_thread(function, …)`"
-        )
-
-    @base_url.validator
-    def _check_base_url(self, _: object, value: str | None) -> None:
-        if value is None:
-            return
-        if not isinstance(value, str):
-            raise TypeError(f"Platform(base_url=…) must be a str, got {value!r}")
-        if host_of(value) is None or "?" in value or "#" in value:
-            raise ValueError(
-                f"the base_url of platform {self.name!r} must be an http or https URL with a host and no query, "
-                "such as 'https://api.example.com/v1'"
-            )
-
-    @rate.validator
-    def _check_rate(self, _: object, value: object) -> None:
-        if value is not None and not isinstance(value, Rate):
-            raise TypeError(f"Platform(rate=…) must be a Rate or None, got {value!r}; write rate=Rate(2) for two a second")
-
-    @headers.validator
-    def _check_headers(self, _: object, value: Mapping[str, Any]) -> None:
-        for key, text in value.items():
-            if not isinstance(key, str) or not isinstance(text, str):
-                raise TypeError(f"Platform(headers=…) takes texts, got {type(text).__name__} for {key!r}")
-            if any(character in key + text for character in "\r\n\0"):
-                raise ValueError(f"the header {key!r} of platform {self.name!r} has a line break or a NUL in it")
 
     @property
     def host(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import attrs
 
 from scrapeengine.errors import TransportError
@@ -59,6 +58,24 @@ class Timeout:
     """Seconds for one task as a whole, the time in which it is parked not counted."""
 
 
+def _check_statuses(_: object, __: object, value: frozenset[int]) -> None:
+    for status in value:
+        if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"Retry(statuses=…) takes HTTP statuses from 400 to 599, got {status!r}")
+
+
+def _check_methods(_: object, __: object, value: frozenset[str]) -> None:
+    for method in value:
+        if not isinstance(method, str) or not method.isupper():
+            raise ValueError(f"Retry(methods=…) takes HTTP methods in capitals, such as 'POST', got {method!r}")
+
+
+def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> None:
+    for error in value:
+        if not isinstance(error, type) or not issubclass(error, Exception):
+            raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
+
+
 @attrs.frozen
 class Retry:
     """When a request is made again, and how long after.
@@ -82,31 +99,17 @@ class Retry:
 
     What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when.
     """
-    statuses: frozenset[int] = attrs.field(default=frozenset({408, 429, 500, 502, 503, 504}), converter=frozenset)
+    statuses: frozenset[int] = attrs.field(
+        default=frozenset({408, 429, 500, 502, 503, 504}), converter=frozenset, validator=_check_statuses
+    )
     """The statuses after which a request is tried again."""
     methods: frozenset[str] = attrs.field(
-        default=frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}), converter=frozenset
+        default=frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}),
+        converter=frozenset,
+        validator=_check_methods,
     )
     """The methods that may be tried again; those that are idempotent by RFC 9110, unless asked for more."""
-    errors: tuple[type[Exception], ...] = attrs.field(default=(TransportError,), converter=tuple)
+    errors: tuple[type[Exception], ...] = attrs.field(
+        default=(TransportError,), converter=tuple, validator=_check_errors
+    )
     """The errors after which a request is tried again."""
-
-    @statuses.validator
-    def _check_statuses(self, _: object, value: frozenset[int]) -> None:
-        for status in value:
-            if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
-                raise ValueError(f"Retry(statuses=…) takes HTTP statuses from 400 to 599, got {status!r}")
-
-    @methods.validator
-    def _check_methods(self, _: object, value: frozenset[str]) -> None:
-        for method in value:
-            if not isinstance(method, str) or not method.isupper():
-                raise ValueError(f"Retry(methods=…) takes HTTP methods in capitals, such as 'POST', got {method!r}")
-
-    @errors.validator
-    def _check_errors(self, _: object, value: tuple[type[Exception], ...]) -> None:
-        for error in value:
-            if not isinstance(error, type) or not issubclass(error, Exception):
-                raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
-
-

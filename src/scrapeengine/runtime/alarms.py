@@ -24,7 +24,7 @@ class Alarms:
     def at(self, when: float, call: Callable[[], None]) -> None:
         """Have `call` called at `when`, or as soon as possible after."""
         heappush(self._heap, (when, next(self._numbers), call))
-        if when < self._sleep.deadline:
+        if when < self._sleep.deadline:  # noqa: PLR1730 - to set the deadline costs, even to what it is
             self._sleep.deadline = when
 
     def end(self) -> None:

@@ -45,7 +45,7 @@ def meaning(error: BaseException) -> Exception | Signal | None:
 
 
 def fatal_part(error: BaseException) -> BaseException:
-    """Return what must go on of an exception that has no meaning for its task alone: all but the task's own failures."""
+    """Return what must go on of an exception that means more than its task: all but the task's own failures."""
     if isinstance(error, BaseExceptionGroup):
         _, fatal = error.split((Exception, Signal))
         return error if fatal is None else fatal

@@ -177,9 +177,7 @@ class Floor:
                 continue
             if not self._may_start(lane):
                 return
-            may_begin = (
-                not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
-            )
+            may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
             if job is None:
                 self._line[lane] = None

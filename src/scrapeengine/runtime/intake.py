@@ -59,7 +59,7 @@ class Intake:
                     await self._read_async(aiter(self._events))
                 else:
                     await self._read(iter(self._events))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept for the consumer
             self.error = error
         finally:
             self.done = True

@@ -72,7 +72,7 @@ class Run(Generic[T]):
         await self._session.quiet.wait()
 
     def stop_soon(self, grace: float = 10.0, *, reason: str = "the run was stopped") -> None:
-        """Begin to stop the run as `stop` does, and do not wait. From any thread; a run that has ended is left alone."""
+        """Begin to stop as `stop` does, without waiting. From any thread; if it has ended, nothing happens."""
         number(grace, "stop_soon(grace=…)", zero=True, endless=True)
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._session.begin_stop, grace, reason)
@@ -126,7 +126,7 @@ class Stream(Generic[T]):
             nursery.cancel_scope.cancel()
         try:
             return bool(await self._manager.__aexit__(kind, error, traceback))
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001 - what leaves is chosen below
             first = _first(raised, error)
         finally:
             await session.close()

@@ -346,7 +346,9 @@ class Session(Generic[T]):
 
     def _give_up(self) -> None:
         for task in self._tasks():
-            logger().warning("a scraper shields itself from cancellation and runs on", id=task.event.id, platform=task.platform)
+            logger().warning(
+                "a scraper shields itself from cancellation and runs on", id=task.event.id, platform=task.platform
+            )
         self.quiet.set()
 
     def _tasks(self) -> list[Any]:
@@ -384,5 +386,3 @@ class Session(Generic[T]):
             buffered=self.outbox.waiting,
             platforms=platforms,
         )
-
-

@@ -19,7 +19,7 @@ __all__ = ["Tally"]
 
 @attrs.define(eq=False)
 class Tally:
-    """The counts of one run. Their number depends on the declared platforms and the kinds of errors, on nothing else."""
+    """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only."""
 
     anchor: Anchor
     declared: frozenset[str]

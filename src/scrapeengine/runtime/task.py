@@ -176,7 +176,9 @@ class LiveTask(Seat):
                 del ended
             policy = self.policy.retry
             if self.attempt >= policy.attempts:
-                message = f"task.retry on attempt {self.attempt} of {policy.attempts}; allow more with Retry(attempts=…)"
+                message = (
+                    f"task.retry on attempt {self.attempt} of {policy.attempts}; allow more with Retry(attempts=…)"
+                )
                 return Failure(error=RetriesExhausted(message), **self.times())
             await self.services.rest(self, backoff(policy, self.attempt, self.draw) if after is None else after)
             self.attempt += 1

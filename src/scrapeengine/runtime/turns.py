@@ -12,7 +12,7 @@ __all__ = ["impatience", "rest", "take_turn"]
 
 
 async def take_turn(floor: Floor, seat: Seat, after: float = 0.0) -> None:
-    """Wait until `after` seconds have passed and a request may start, and book it; it must be sent without a checkpoint.
+    """Wait until `after` seconds have passed and a request may start; it must be sent without a checkpoint.
 
     Whoever has to wait is parked meanwhile. The time in the rate is that of the return: a booking that was made
     before is checked once more, against rate and penalty as they are then.
