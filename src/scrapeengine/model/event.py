@@ -63,7 +63,7 @@ class Event:
         if platforms:
             platforms = _names(platforms)
         whole(priority, "Event(priority=…)", least=-(2**63))
-        self.__attrs_init__(str(key), url, tuple(platforms), data, priority)
+        self.__attrs_init__(str(key), url, tuple(platforms), data, priority)  # pyright: ignore[reportAttributeAccessIssue]
 
     def __repr__(self) -> str:
         """Show what was given, without the secrets that a URL may hold."""

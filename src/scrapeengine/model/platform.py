@@ -25,15 +25,15 @@ def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(dict(headers))
 
 
-def _check_name(_: object, __: object, value: object) -> None:
+def _check_name(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f"Platform(name=…) must be a str, got {value!r}")
     if not value:
         raise ValueError("Platform(name=…) must not be empty: outcomes are told apart by it")
 
 
-def _check_scrape(platform: Platform[Any], _: object, value: object) -> None:
-    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):
+def _check_scrape(platform: Platform[Any], _: object, value: Any) -> None:
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):  # noqa: B004
         return
     shown = getattr(value, "__qualname__", repr(value))
     raise TypeError(
@@ -42,7 +42,7 @@ def _check_scrape(platform: Platform[Any], _: object, value: object) -> None:
     )
 
 
-def _check_base_url(platform: Platform[Any], _: object, value: object) -> None:
+def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
@@ -54,7 +54,7 @@ def _check_base_url(platform: Platform[Any], _: object, value: object) -> None:
         )
 
 
-def _check_rate(_: object, __: object, value: object) -> None:
+def _check_rate(_: object, __: object, value: Any) -> None:
     if value is not None and not isinstance(value, Rate):
         raise TypeError(f"Platform(rate=…) must be a Rate or None, got {value!r}; write rate=Rate(2) for two a second")
 
