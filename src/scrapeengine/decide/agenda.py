@@ -82,7 +82,7 @@ class Queue:
 
     name: str
     open: bool = True
-    """False while no task may start for a reason of the platform's own: it is closed or paused."""
+    """False while no task may start for a reason of the platform's own: it is closed, paused or stuck."""
     waiting: int = 0
     """Jobs that wait for their start."""
     _held: list[tuple[int, int, Job]] = attrs.field(factory=list, init=False)

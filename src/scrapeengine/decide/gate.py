@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.decide.penalty import Penalty
-from scrapeengine.decide.rate import Meter
+from scrapeengine.decide.rate import Booking, Meter
 from scrapeengine.model.policy import Rate
 
 __all__ = ["Gate"]
@@ -27,13 +27,13 @@ class Gate:
         """Say whether the platform is under penalty."""
         return now < self.penalty.until
 
-    def opens_at(self) -> float:
-        """Say from when on one more request may be booked."""
-        return max(self.meter.opens_at(), self.penalty.until)
+    def opens_at(self, now: float) -> float:
+        """Say from when on one more request may be booked; if it is later than now, look again then."""
+        return max(self.meter.opens_at(now), self.penalty.until)
 
-    def use(self, booked: float, now: float) -> bool:
+    def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""
-        return not self.closed(now) and self.meter.use(booked, now)
+        return not self.closed(now) and self.meter.use(booking, now)
 
     def matters(self, now: float) -> bool:
         """Say whether this gate differs from a new one."""

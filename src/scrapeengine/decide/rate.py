@@ -1,17 +1,23 @@
 """When the next request may start: the generic cell rate algorithm (GCRA, ITU-T I.371, annex A).
 
 The theoretical arrival time (`tat`) is when the next request would come if all came evenly. One may start as long as
-`now >= tat - (burst - 1) * interval`, and puts `tat` one interval later.
+`now >= tat - (burst - 1) * interval`, and puts `tat` one interval after the later of itself and now.
 
 A request is *booked* first and *used* when it is sent. Between the two lies a turn of the event loop, at times a long
-one, and what the platform sees are the uses. So a use that comes d seconds after its booking puts `tat` d later too.
-With this the law holds for the uses whatever their delays: with k bookings open, made at b1 <= … <= bk, it is always
-true that `tat - (k - j + 1) * interval >= bj`, hence that `tat`, less the open bookings, is at least what an exact
-meter of the uses would show. A use later than one interval would cost more than a new booking does: such a booking
-has lapsed.
+one, and what the platform sees are the uses. So only a use moves `tat`, and a booking is granted only if it and all
+that are open could be used at that instant. With k of them open this keeps, at all times t:
+
+    max(tat, t) + (k - burst) * interval <= t
+
+A booking adds one to k, which is what it is checked for; a use at s takes one from k and puts `tat` to
+`max(tat, s) + interval`; both keep the inequality, and time does. So every use conforms, however late it comes.
+
+A task may dally before it uses what was booked for its start, or never use it. One interval after the task has begun
+its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are paced by this.
 
 Rejected: to reserve a time ahead and to sleep until then. After a stall of the loop all that slept start at once, and
-what is decided meanwhile (a penalty, a new rate) comes too late for them.
+what is decided meanwhile (a penalty, a new rate) comes too late for them. Rejected too: to move `tat` with the booking.
+A stall between booking and sending then lets two requests start closer to each other than the rate has it.
 """
 
 from __future__ import annotations
@@ -23,7 +29,18 @@ import attrs
 
 from scrapeengine.model.policy import Rate
 
-__all__ = ["Meter"]
+__all__ = ["Booking", "Meter"]
+
+
+@attrs.define(eq=False)
+class Booking:
+    """The right to start one request."""
+
+    begun: float | None = None
+    """When the task that it was made for has begun; None before."""
+
+
+_FREE = Booking()
 
 
 @attrs.define(eq=False)
@@ -33,54 +50,69 @@ class Meter:
     rate: Rate | None
     """What to keep to; None: everything may start at once."""
     _tat: float = attrs.field(default=-math.inf, init=False)
-    _open: deque[float] = attrs.field(factory=deque, init=False)
+    _open: deque[Booking] = attrs.field(factory=deque, init=False)
 
-    def opens_at(self) -> float:
-        """Say from when on one more request may be booked."""
+    def opens_at(self, now: float) -> float:
+        """Say from when on one more request may be booked; if it is later than now, look again then."""
         if self.rate is None:
             return -math.inf
-        return self._tat - (self.rate.burst - 1) * self.rate.interval
+        self._lapse(now, self.rate.interval)
+        free = self.rate.burst - len(self._open)
+        if free > 0:
+            return self._tat - (free - 1) * self.rate.interval
+        begun = self._open[0].begun
+        return (now if begun is None else begun) + self.rate.interval
 
-    def book(self, now: float) -> None:
-        """Book a request that is about to start. Only at or after `opens_at`."""
+    def book(self) -> Booking:
+        """Book a request that is about to start. Only when `opens_at` has come."""
+        if self.rate is None:
+            return _FREE
+        booking = Booking()
+        self._open.append(booking)
+        return booking
+
+    def begin(self, booking: Booking, now: float) -> None:
+        """Take note that the task of a booking runs now: it lapses one interval later."""
         if self.rate is not None:
-            self._drop_lapsed(now, self.rate.interval)
-            self._tat = max(self._tat, now) + self.rate.interval
-            self._open.append(now)
+            booking.begun = now
 
-    def use(self, booked: float, now: float) -> bool:
-        """Start the request that was booked at `booked`; false if the booking has lapsed and nothing may start.
-
-        Bookings are all alike: whoever comes first uses the oldest.
-        """
+    def use(self, booking: Booking, now: float) -> bool:
+        """Start the request that was booked; false if the booking has lapsed and nothing may start."""
         if self.rate is None:
             return True
-        interval = self.rate.interval
-        self._drop_lapsed(now, interval)
-        if now - booked > interval or not self._open:
+        self._lapse(now, self.rate.interval)
+        if booking not in self._open:
             return False
-        self._tat += now - self._open.popleft()
+        self._open.remove(booking)
+        self._tat = max(self._tat, now) + self.rate.interval
         return True
 
-    def _drop_lapsed(self, now: float, interval: float) -> None:
-        while self._open and now - self._open[0] > interval:
-            self._open.popleft()
-
     def change(self, rate: Rate | None, now: float) -> None:
-        """Keep to another rate from now on: what is owed under the old one is owed in requests, not in seconds."""
+        """Keep to another rate from now on. What is owed under the old one is owed in requests, not in seconds.
+
+        What is booked and not used has lapsed.
+        """
         if rate is None or self.rate is None:
             self._tat = -math.inf
-            self._open.clear()
         else:
-            owed = max(0.0, self._tat - now) / self.rate.interval
+            owed = max(0.0, self._tat - now) / self.rate.interval + len(self._open)
             self._tat = now + owed * rate.interval
+        self._open.clear()
         self.rate = rate
 
     def matters_until(self) -> float:
-        """Say from when on this meter is as good as a new one."""
+        """Say from when on this meter is as good as a new one; what is booked and not used matters no more."""
         return self._tat
 
     def shift(self, seconds: float) -> None:
-        """Move to a clock that shows `seconds` more."""
+        """Move to a clock that shows `seconds` more. What is booked and not used has lapsed."""
         self._tat += seconds
         self._open.clear()
+
+    def _lapse(self, now: float, interval: float) -> None:
+        while self._open:
+            begun = self._open[0].begun
+            if begun is None or now < begun + interval:
+                return
+            self._open.popleft()
+            self._tat = max(self._tat, begun) + interval

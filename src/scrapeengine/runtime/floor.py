@@ -27,6 +27,7 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
+from scrapeengine.decide.rate import Booking
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.lane import Lane, Seat
 
@@ -36,7 +37,7 @@ __all__ = ["Floor", "Launch"]
 class Launch(Protocol):
     """Starts the task of a job in a nursery."""
 
-    def __call__(self, lane: Lane, job: Job, booked: float) -> Seat:
+    def __call__(self, lane: Lane, job: Job, booked: Booking) -> Seat:
         """Start it; its slots are taken and its first request is booked."""
         ...
 
@@ -74,16 +75,8 @@ class Floor:
             self.settle()
 
     def refresh(self, lane: Lane) -> None:
-        """Bring a lane up to its penalty and its limit: open or close it, and look again when its penalty ends."""
-        now = trio.current_time()
-        if lane.gate.closed(now):
-            self._wake_at(lane, lane.gate.penalty.until)
-        if lane.may_open(now) != lane.queue.open:
-            if lane.queue.open:
-                for entry in self.agenda.close(lane.queue):
-                    self.events.release_on_behalf_of(entry)
-            else:
-                self.agenda.open(lane.queue)
+        """Bring a lane up to its penalty and its limit, which may have changed, and have it served."""
+        self._swing(lane, trio.current_time())
         self.kick(lane)
 
     def abort(self) -> None:
@@ -163,17 +156,18 @@ class Floor:
             lane: the lane.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
-        while lane.landing and not lane.full:
-            if not self._bring_back(lane, lane.landing, None):
-                break
         now = trio.current_time()
+        self._swing(lane, now)
+        while lane.landing and not lane.full:
+            if not self._bring_back(lane, lane.landing, book=False):
+                break
         begun = False
         while (lane.returning or lane.queue.waiting) and not lane.full:
-            opens_at = lane.gate.opens_at()
+            opens_at = lane.gate.opens_at(now)
             if opens_at > now:
                 self._wake_at(lane, opens_at)
                 return
-            if lane.returning and self._bring_back(lane, lane.returning, now):
+            if lane.returning and self._bring_back(lane, lane.returning, book=True):
                 continue
             if not self._may_start(lane):
                 return
@@ -185,7 +179,19 @@ class Floor:
             if not job.entry.in_progress:
                 self._begin(job.entry)
                 begun = True
-            self._start(lane, job, now)
+            self._start(lane, job)
+
+    def _swing(self, lane: Lane, now: float) -> None:
+        """Open or close a lane as its state says, and look again when its penalty ends."""
+        if lane.gate.closed(now):
+            self._wake_at(lane, lane.gate.penalty.until)
+        if lane.may_open(now) == lane.queue.open:
+            return
+        if lane.queue.open:
+            for entry in self.agenda.close(lane.queue):
+                self.events.release_on_behalf_of(entry)
+        else:
+            self.agenda.open(lane.queue)
 
     def _may_start(self, lane: Lane) -> bool:
         if self.launch is None or lane.at_bound:
@@ -200,14 +206,13 @@ class Floor:
         for queue in self.agenda.begin(entry):
             self.kick(self.lanes[queue.name])
 
-    def _start(self, lane: Lane, job: Job, now: float) -> None:
+    def _start(self, lane: Lane, job: Job) -> None:
         assert self.launch is not None
         lane.slots.acquire_on_behalf_of_nowait(job)
-        lane.gate.meter.book(now)
         self.agenda.start(job)
-        lane.seats[self.launch(lane, job, now)] = None
+        lane.seats[self.launch(lane, job, lane.gate.meter.book())] = None
 
-    def _bring_back(self, lane: Lane, parked: deque[Seat], booked: float | None) -> bool:
+    def _bring_back(self, lane: Lane, parked: deque[Seat], *, book: bool) -> bool:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
         for seat in parked:
             entry = seat.job.entry
@@ -221,9 +226,7 @@ class Floor:
             self._begin(entry)
         lane.slots.acquire_on_behalf_of_nowait(seat.job)
         self.agenda.resume(seat.job)
-        if booked is not None:
-            lane.gate.meter.book(booked)
-        seat.booked = booked
+        seat.booked = lane.gate.meter.book() if book else None
         seat.sit(trio.current_time())
         if seat.wake is not None:
             seat.wake.set()

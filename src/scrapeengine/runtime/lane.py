@@ -11,6 +11,7 @@ import trio
 
 from scrapeengine.decide.agenda import Job, Queue
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.rate import Booking
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 
@@ -24,8 +25,8 @@ class Seat:
     job: Job
     lane: Lane
     started: float
-    booked: float | None
-    """When a request was booked for it that it has not used."""
+    booked: Booking | None
+    """A request that was booked for it and that it has not used."""
     scope: trio.CancelScope
     """What its deadline and a stop cancel."""
     parked: float = attrs.field(default=0.0, init=False)
@@ -35,6 +36,11 @@ class Seat:
     wake: trio.Event | None = attrs.field(default=None, init=False)
     """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
     _left: float = attrs.field(default=math.inf, init=False)
+
+    def begin(self) -> None:
+        """Take note that the scraper is called now, for which a request was booked."""
+        if self.booked is not None:
+            self.lane.gate.meter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
         """Stop the clock of its deadline: it gives its slot back."""
@@ -93,9 +99,18 @@ class Lane:
         """Whether one task more would make running and parked ones exceed twice the limit."""
         return len(self.seats) >= 2 * self.slots.total_tokens
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the bound is reached by parked tasks alone.
+
+        They need event slots to go on. An event that holds one, and waits here for a start that the bound forbids,
+        must not keep it from them, or all would wait for ever.
+        """
+        return self.at_bound and not self.slots.borrowed_tokens
+
     def may_open(self, now: float) -> bool:
-        """Say whether the platform is neither paused nor closed."""
-        return self.slots.total_tokens > 0 and not self.gate.closed(now)
+        """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
+        return self.slots.total_tokens > 0 and not self.gate.closed(now) and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""
@@ -108,7 +123,7 @@ class Lane:
             running=self.slots.borrowed_tokens,
             parked=len(self.seats) - self.slots.borrowed_tokens,
             waiting=self.queue.waiting,
-            opens_in=max(0.0, self.gate.opens_at() - now),
+            opens_in=max(0.0, self.gate.opens_at(now) - now),
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Job, JobState
+from scrapeengine.decide.rate import Booking
 from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
@@ -209,10 +210,11 @@ class Session(Generic[T]):
 
     # -- tasks
 
-    def _launch(self, lane: Lane, job: Job, booked: float) -> Seat:
+    def _launch(self, lane: Lane, job: Job, booked: Booking) -> Seat:
         assert self.nursery is not None
-        scope = trio.CancelScope(deadline=booked + lane.policy.timeout.task)
-        task = LiveTask(job, lane, booked, booked, scope, self)
+        now = trio.current_time()
+        scope = trio.CancelScope(deadline=now + lane.policy.timeout.task)
+        task = LiveTask(job, lane, now, booked, scope, self)
         self.nursery.start_soon(self._perform, task)
         self._wake_intake()
         return task

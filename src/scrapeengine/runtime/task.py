@@ -151,6 +151,7 @@ class LiveTask(Seat):
         Raises only what ends more than this task: `trio.Cancelled` from outside, `KeyboardInterrupt`, `SystemExit`.
         """
         ended: Outcome[Any] | None = None
+        self.begin()
         try:
             with self.scope:
                 ended = await self._attempts()

@@ -48,6 +48,7 @@ async def rest(floor: Floor, seat: Seat, seconds: float) -> None:
     async with _Parked(floor, seat):
         await trio.sleep(seconds)
         await _turn(floor, seat, first=False)
+    seat.begin()
 
 
 def impatience(lane: Lane, now: float) -> PlatformClosed:
@@ -66,10 +67,9 @@ def _booked_now(seat: Seat) -> bool:
     if seat.booked is not None and _use(seat):
         return True
     now = trio.current_time()
-    if seat.lane.returning or gate.opens_at() > now:
+    if seat.lane.returning or gate.opens_at(now) > now:
         return False
-    gate.meter.book(now)
-    return gate.use(now, now)
+    return gate.use(gate.meter.book(), now)
 
 
 def _use(seat: Seat) -> bool:

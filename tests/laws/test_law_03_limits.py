@@ -1,0 +1,134 @@
+"""Law 3: at no instant more tasks, requests or events than their limits; also while these are tuned."""
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scrapeengine as se
+from support.strategies import abandonments, cases, quarters, requests, scripts, sleeps, troubles
+from support.world import World, outcomes_of, virtually
+
+
+@given(cases(steps=scripts(sleeps, requests, troubles, abandonments)))
+def test_limits_hold_at_every_instant(case):
+    """Tasks and requests of a platform, and events in progress, never exceed their limits, as the platforms see it."""
+    world, engine = case.build()
+    virtually(outcomes_of, engine, case.events)
+    assert not world.ledger.broken
+    assert not world.ledger.events_inside
+
+
+@given(cases(steps=scripts(sleeps, longest=1), with_rates=False))
+def test_an_event_is_in_progress_from_its_first_start_to_its_last_end(case):
+    """Where nothing is parked, an event counts from the start of its first task to the end of its last."""
+    world, engine = case.build()
+    virtually(outcomes_of, engine, case.events)
+    ledger, spans = world.ledger, []
+    for event in case.events:
+        tasks = [(event.id, name) for name in event.platforms]
+        spans.append((min(ledger.starts[task] for task in tasks), max(ledger.ends[task] for task in tasks)))
+    for begin, _ in spans:
+        # What ends at this instant may have ended just before.
+        assert sum(first <= begin < last for first, last in spans) <= case.options["event_limit"]
+
+
+@given(
+    cases(steps=scripts(sleeps, longest=2), event_limits=st.just(100)),
+    st.lists(st.tuples(quarters, st.integers(0, 5)), max_size=6),
+)
+def test_limits_hold_while_they_are_tuned(case, changes):
+    """Raised, a limit counts at once; lowered, no task starts above it; at 0 none starts."""
+    world, engine = case.build()
+
+    async def main():
+        async with engine.stream(case.events) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                for wait, limit in changes:
+                    await trio.sleep(wait)
+                    # What was started at this instant enters its scraper yet; from then on the new limit holds.
+                    limits = world.ledger.limits
+                    limits["A"] = max(limits["A"], limit)
+                    engine.tune("A", limit=limit)
+                    await trio.testing.wait_all_tasks_blocked()
+                    limits["A"] = limit
+                await trio.sleep(1)
+                world.ledger.limits["A"] = 3
+                engine.tune("A", limit=3)
+
+            async for _ in run:
+                pass
+        return run.report
+
+    report = virtually(main)
+    assert not world.ledger.broken
+    assert report.tasks == report.outcomes.total
+
+
+def test_a_raised_limit_counts_at_once_and_a_lowered_one_as_tasks_end():
+    """From 2 to 5: three more start at that instant. From 5 to 1: none starts until four have ended."""
+    world = World(default=[("sleep", 10)])
+    engine = world.engine([world.platform("A", limit=2)], event_limit=100)
+    running = []
+
+    async def main():
+        begun = trio.current_time()
+        async with engine.stream(se.Event(n) for n in range(9)) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                for when, limit in [(1, 5), (3, 1), (12, 0), (50, 1)]:
+                    await trio.sleep(when - (trio.current_time() - begun))
+                    world.ledger.limits["A"] = limit
+                    engine.tune("A", limit=limit)
+                    await trio.testing.wait_all_tasks_blocked()
+                    running.append(world.ledger.started["A"])
+
+            async for _ in run:
+                pass
+        return sorted(time - begun for time in world.ledger.starts.values())
+
+    starts = virtually(main)
+    assert running == [5, 5, 1, 1]
+    assert starts == [0, 0, 1, 1, 1, 11, 50, 60, 70]
+    assert not world.ledger.broken
+
+
+def test_a_task_makes_one_request_at_a_time():
+    """Requests that a scraper makes at once go one after the other: its slot carries one."""
+    world = World()
+
+    async def scrape(task):
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(
+                    lambda: task.http.get("/e", params={"latency": 1, "status": 200, "hops": 0})
+                )
+
+    platform = world.platform("A", limit=1)
+    engine = world.engine([se.Platform("A", scrape, limit=1, base_url=platform.base_url)])
+    virtually(outcomes_of, engine, [se.Event("e")])
+    times = world.ledger.requests["A"]
+    assert [time - times[0] for time in times] == [0, 1, 2, 3, 4]
+    assert not world.ledger.broken
+
+
+def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot():
+    """A scope of the scraper's own that ends a wait lets it go on only when a slot is free."""
+    world = World(
+        scripts={("first", "A"): [("give up after", 2), ("request", 0, 500), ("sleep", 1)]}, default=[("sleep", 10)]
+    )
+    engine = world.engine([world.platform("A", limit=1, retry=se.Retry(wait_initial=100, wait_max=100))])
+    engine._plan.draw = lambda: 1.0
+
+    async def main():
+        begun = trio.current_time()
+        outcomes, _ = await outcomes_of(engine, [se.Event("first"), se.Event("second")])
+        return outcomes, {event: time - begun for (event, _), time in world.ledger.ends.items()}
+
+    outcomes, ends = virtually(main)
+    assert ends == {"second": 10, "first": 11}
+    assert not world.ledger.broken
+    [first] = [outcome for outcome in outcomes if outcome.event.id == "first"]
+    assert (first.parked, first.ran) == (10, 1)

@@ -1,0 +1,169 @@
+"""Simulated platforms in virtual time: scrapers that follow a script, and a wire that answers by it.
+
+A script is a list of steps, one tuple each:
+
+    ("sleep", seconds)               the scraper works
+    ("stall", seconds)               it blocks the whole loop (virtual time jumps)
+    ("request", latency, answer)     it makes a request; the answer is a status, (status, Retry-After), or "redirect"
+    ("raise", kind)                  it raises: "error", "group", "mixed" (a group of groups)
+    ("retry", seconds)               it calls task.retry, once; the second attempt goes on behind it
+    ("skip",)                        it calls task.skip
+    ("follow", id)                   it follows an event
+    ("give up after", seconds)       the next request is abandoned by a scope of the scraper's own
+"""
+
+import contextlib
+import signal
+
+import attrs
+import httpx
+import trio
+from trio.testing import MockClock
+
+import scrapeengine as se
+from scrapeengine.http.clients import HttpClients
+from support.ledger import Ledger
+
+
+class Trouble(Exception):
+    """What scrapers raise."""
+
+
+@attrs.define(eq=False)
+class World:
+    """Platforms that exist only here. `scripts` holds the steps of each task by (event's id, platform)."""
+
+    scripts: dict = attrs.field(factory=dict)
+    default: list = attrs.field(factory=list)
+    """The script of those that have none."""
+    ledger: Ledger = attrs.field(factory=Ledger)
+
+    def platform(self, name, **policy):
+        """Make a platform whose scraper follows the scripts."""
+        self.ledger.limits.setdefault(name, policy.get("limit", 8))
+        policy.setdefault("retry", se.Retry(attempts=2, wait_initial=1.0))
+        return se.Platform(name, self.scrape, base_url=f"http://{name.lower()}.test", **policy)
+
+    def engine(self, platforms, **options):
+        """Make an engine whose requests end here."""
+        self.ledger.event_limit = options.get("event_limit", 10)
+        engine = se.Engine(platforms, **options)
+        engine._plan.clients = lambda: HttpClients(Wire(self.ledger))
+        return engine
+
+    async def scrape(self, task):
+        """Follow the script."""
+        event, platform = task.event.id, task.platform
+        self.ledger.start(event, platform)
+        try:
+            return await self._follow_script(task, self.scripts.get((event, platform), self.default))
+        finally:
+            self.ledger.end(event, platform)
+
+    async def _follow_script(self, task, script):
+        patience = None
+        for step in script:
+            match step:
+                case ("sleep", seconds):
+                    await trio.sleep(seconds)
+                case ("stall", seconds):
+                    trio.lowlevel.current_clock().jump(seconds)
+                case ("request", latency, answer):
+                    await self._request(task, latency, answer, patience)
+                    patience = None
+                case ("give up after", seconds):
+                    patience = seconds
+                case ("retry", seconds):
+                    if task.attempt == 1:
+                        task.retry(after=seconds)
+                case ("raise", kind):
+                    raise {
+                        "error": Trouble("as the script says"),
+                        "group": ExceptionGroup("two", [Trouble(), ValueError()]),
+                        "mixed": ExceptionGroup("nested", [ExceptionGroup("inner", [Trouble()]), KeyError()]),
+                    }[kind]
+                case ("skip",):
+                    task.skip("as the script says")
+                case ("follow", id):
+                    task.follow(se.Event(id))
+                case _:
+                    raise AssertionError(step)
+        return task.event.id
+
+    async def _request(self, task, latency, answer, patience):
+        event, platform = task.event.id, task.platform
+        asked = {"latency": latency, "status": 200, "hops": 0}
+        match answer:
+            case "redirect":
+                asked["hops"] = 1
+            case (status, after):
+                asked |= {"status": status, "after": after}
+            case status:
+                asked["status"] = status
+        self.ledger.leave(event, platform)
+        try:
+            with trio.move_on_after(patience) if patience is not None else contextlib.nullcontext():
+                await task.http.get(f"/{event}", params=asked, check=False)
+        finally:
+            self.ledger.enter(event, platform)
+
+
+@attrs.define(eq=False)
+class Wire:
+    """Answers requests as their scripts say."""
+
+    ledger: Ledger
+
+    async def send(self, request):
+        """Wait for the latency, and answer."""
+        ledger, asked = self.ledger, request.url.params
+        platform, event = request.url.host.partition(".")[0].upper(), request.url.path.strip("/")
+        status, after, hops = int(asked["status"]), asked.get("after"), int(asked["hops"])
+        closed_for = None
+        ledger.request(platform)
+        ledger.enter(event, platform)
+        try:
+            await trio.sleep(float(asked["latency"]))
+            if status == 429 or (status == 503 and after is not None):
+                closed_for = float(after or 0)
+        finally:
+            ledger.leave(event, platform)
+            ledger.answered(platform, closed_for)
+        if hops:
+            onward = request.url.copy_set_param("hops", str(hops - 1))
+            return httpx.Response(302, headers={"location": str(onward)}, request=request)
+        headers = {} if after is None else {"retry-after": str(after)}
+        return httpx.Response(status, headers=headers, request=request)
+
+    async def aclose(self):
+        """Nothing to close."""
+
+
+def virtually(main, *args):
+    """Run an async function in virtual time.
+
+    What waits without end fails when a virtual day has passed, what spins without end after ten real seconds.
+    """
+
+    async def within_a_day():
+        with trio.fail_after(86400):
+            return await main(*args)
+
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(10)
+    try:
+        return trio.run(within_a_day, clock=MockClock(autojump_threshold=0))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_long(*_):
+    raise TimeoutError("a run in virtual time takes no time, and this one took ten seconds")
+
+
+async def outcomes_of(engine, events, **options):
+    """Run events, and return all outcomes and the report."""
+    async with engine.stream(events, **options) as run:
+        outcomes = [outcome async for outcome in run]
+    return outcomes, run.report

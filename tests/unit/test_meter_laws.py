@@ -1,0 +1,239 @@
+"""The law of the rate: in any window of w seconds at most `burst + w * count / per` requests start."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapeengine.decide.rate import Booking, Meter
+from scrapeengine.model.policy import Rate
+
+RATES = st.builds(Rate, st.floats(0.1, 100), per=st.floats(0.1, 10), burst=st.integers(1, 6) | st.just(1))
+
+
+class Wait(NamedTuple):
+    """Let time pass: so many intervals."""
+
+    intervals: float
+
+
+class UntilOpen(NamedTuple):
+    """Let time pass until the meter is open, and so many intervals more."""
+
+    intervals: float
+
+
+class Book(NamedTuple):
+    """Book as often as the meter is open, at most so many times."""
+
+    times: int
+
+
+class Begin(NamedTuple):
+    """Have the task of one of the bookings that are left begin, if it has not begun."""
+
+    index: int
+
+
+class Use(NamedTuple):
+    """Use one of the bookings that are left."""
+
+    index: int
+
+
+class Forget(NamedTuple):
+    """Never use one of the bookings that are left; its task has begun."""
+
+    index: int
+
+
+Step: TypeAlias = Wait | UntilOpen | Book | Begin | Use | Forget
+
+SOME = st.floats(0, 1.5) | st.sampled_from([0.0, 0.5, 1.0])
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
+    st.builds(Wait, SOME)
+    | st.builds(UntilOpen, st.just(0.0) | SOME)
+    | st.builds(Book, st.integers(1, 4))
+    | st.builds(Begin, st.integers(0, 9))
+    | st.builds(Use, st.integers(0, 9))
+    | st.builds(Forget, st.integers(0, 9)),
+    max_size=80,
+)
+
+
+class Driver:
+    """Drives a meter as a lane does, with the delays of an event loop, and writes down what the platform sees."""
+
+    def __init__(self, rate: Rate, start: float = 0.0) -> None:
+        self.meter = Meter(rate)
+        self.rate = rate
+        self.now = start
+        self.booked: list[Booking] = []
+        self.uses: list[float] = []
+        self.most_kept = 0
+
+    def run(self, steps: list[Step]) -> None:
+        """Take all the steps."""
+        for step in steps:
+            match step:
+                case Wait(intervals):
+                    self.now += intervals * self.rate.interval
+                case UntilOpen(intervals):
+                    self.now = max(self.now, self.meter.opens_at(self.now)) + intervals * self.rate.interval
+                case Book(times):
+                    self.book(times)
+                case Begin(index) if self.booked:
+                    self.begin(self.booked[index % len(self.booked)])
+                case Use(index) if self.booked:
+                    self.use(self.booked.pop(index % len(self.booked)))
+                case Forget(index) if self.booked:
+                    self.begin(self.booked.pop(index % len(self.booked)))
+                case _:
+                    pass
+
+    def book(self, times: int) -> None:
+        """Book at this instant, as long as the meter is open."""
+        for _ in range(times):
+            if self.meter.opens_at(self.now) <= self.now:
+                self.booked.append(self.meter.book())
+                self.most_kept = max(self.most_kept, len(self.meter._open))
+
+    def begin(self, booking: Booking) -> None:
+        """Have the task of a booking begin; it does so once."""
+        if booking.begun is None:
+            self.meter.begin(booking, self.now)
+
+    def use(self, booking: Booking) -> None:
+        """Use a booking; it starts a request at any time until an interval after its task has begun."""
+        good = booking.begun is None or self.now < booking.begun + self.rate.interval
+        started = self.meter.use(booking, self.now)
+        assert started or not good
+        if started:
+            self.uses.append(self.now)
+
+    def use_all(self) -> None:
+        """Use what is left."""
+        for booking in self.booked:
+            self.use(booking)
+        self.booked = []
+
+
+def check(uses: list[float], rate: Rate) -> None:
+    """Check the law in every window that begins and ends with a request; all others hold no more."""
+    for first, begin in enumerate(uses):
+        for last, end in enumerate(uses[first:], start=1):
+            allowed = rate.burst + (end - begin) * rate.count / rate.per
+            assert last <= allowed * (1 + 1e-6), f"{last} requests in {end - begin} s, where {allowed} are allowed"
+
+
+@given(RATES, STEPS, st.floats(0, 100))
+def test_no_window_has_more_requests_than_the_rate_allows(rate: Rate, steps: list[Step], start: float) -> None:
+    """The law holds for uses that come late, in any order or never, on any clock; and none is refused in vain."""
+    driver = Driver(rate, start)
+    driver.run(steps)
+    driver.use_all()
+    check(driver.uses, rate)
+
+
+@given(RATES, st.lists(st.floats(0, 3), min_size=1, max_size=40))
+def test_a_saturated_lane_with_a_slow_loop_keeps_to_the_rate(rate: Rate, delays: list[float]) -> None:
+    """The same where each booking is made as soon as it may be, and used after a stall, be it a long one."""
+    driver = Driver(rate)
+    for delay in delays:
+        driver.now = max(driver.now, driver.meter.opens_at(driver.now))
+        driver.book(9)
+        driver.now += delay * rate.interval
+        driver.use_all()
+    assert len(driver.uses) >= len(delays)
+    check(driver.uses, rate)
+
+
+@pytest.mark.parametrize("burst", [1, 2, 5])
+def test_the_law_holds_for_a_use_just_one_interval_late(burst: int) -> None:
+    """Where a whole burst is used at the instant in which the next one comes, the two are not added up."""
+    driver = Driver(Rate(1, burst=burst))
+    driver.book(9)
+    driver.now = 1.0
+    driver.book(9)
+    driver.use_all()
+    driver.book(9)
+    driver.use_all()
+    check(driver.uses, driver.rate)
+
+
+@given(RATES, STEPS)
+def test_what_is_kept_of_bookings_is_bounded(rate: Rate, steps: list[Step]) -> None:
+    """No more bookings are kept than can be used at once, whatever becomes of them."""
+    driver = Driver(rate)
+    driver.run(steps)
+    assert driver.most_kept <= rate.burst
+
+
+@given(RATES, STEPS)
+def test_it_opens_again_whatever_was_done_before(rate: Rate, steps: list[Step]) -> None:
+    """Once each task that was booked for has begun, the whole burst is there after as long as it takes to earn it."""
+    driver = Driver(rate)
+    driver.run(steps)
+    for booking in driver.booked:
+        driver.begin(booking)
+    driver.now += (rate.burst + 1.001) * rate.interval
+    for _ in range(rate.burst):
+        assert driver.meter.opens_at(driver.now) <= driver.now
+        driver.meter.book()
+
+
+@given(RATES, st.integers(1, 40), st.floats(0, 100))
+def test_no_request_is_later_than_it_must_be(rate: Rate, requests: int, start: float) -> None:
+    """Where all are asked for at once and used at once, the burst starts first, then one each interval."""
+    meter, now = Meter(rate), start
+    for number in range(requests):
+        now = max(now, meter.opens_at(now))
+        assert meter.use(meter.book(), now)
+        late = max(0, number - rate.burst + 1) * rate.interval
+        assert now == pytest.approx(start + late, rel=1e-9, abs=1e-9)
+
+
+@given(RATES, st.lists(SOME, max_size=40))
+def test_it_is_exactly_the_algorithm(rate: Rate, gaps: list[float]) -> None:
+    """With immediate uses a request is let through if, and only if, the textbook's leaky bucket has room for it."""
+    meter, now, level, last = Meter(rate), 0.0, 0.0, 0.0
+    for gap in gaps:
+        now += gap * rate.interval
+        level, last = max(0.0, level - (now - last) / rate.interval), now
+        room = rate.burst - 1 - level
+        if abs(room) > 1e-6:
+            assert (meter.opens_at(now) <= now) == (room > 0)
+        if meter.opens_at(now) <= now:
+            assert meter.use(meter.book(), now)
+            level += 1
+
+
+@given(RATES, RATES, STEPS, STEPS)
+def test_the_law_holds_from_a_change_on(before: Rate, after: Rate, first: list[Step], then: list[Step]) -> None:
+    """Windows that begin at a change or later keep to the new rate, whatever is on its way at the change."""
+    driver = Driver(before)
+    driver.run(first)
+    driver.meter.change(after, driver.now)
+    driver.rate, driver.uses = after, []
+    assert not any(driver.meter.use(booking, driver.now) for booking in driver.booked)
+    driver.booked = []
+    driver.run(then)
+    driver.use_all()
+    check(driver.uses, after)
+
+
+@given(RATES, STEPS, STEPS, st.floats(-100, 100))
+def test_another_clock_changes_nothing(rate: Rate, first: list[Step], then: list[Step], seconds: float) -> None:
+    """With a shift between them, two halves of a run keep to the rate as one."""
+    driver = Driver(rate)
+    driver.run(first)
+    driver.booked = []
+    driver.meter.shift(seconds)
+    driver.now += seconds
+    driver.uses = [use + seconds for use in driver.uses]
+    driver.run(then)
+    driver.use_all()
+    check(driver.uses, rate)
