@@ -115,9 +115,8 @@ class RequestError(ScrapeError):
 
     def __str__(self) -> str:
         """Say what happened, and to which request."""
-        request = " ".join(filter(None, (self.method, self.url)))
-        where = f" on {self.platform!r}" if self.platform else ""
-        return f"{self.args[0]} ({request}{where}, attempt {self.attempt}, {self.seconds:.2f} s)"
+        request = " ".join(filter(None, (self.method, self.url, f"on {self.platform!r}" if self.platform else "")))
+        return f"{self.args[0]} ({request and request + ', '}attempt {self.attempt}, {self.seconds:.2f} s)"
 
 
 class InvalidRequest(RequestError):

@@ -1,6 +1,7 @@
 """Law 3: at no instant more tasks, requests or events than their limits; also while these are tuned."""
 
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -260,9 +260,6 @@ def test_names_and_states() -> None:
     assert one.jobs[0].number < other.jobs[0].number
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is stale in a queue is dropped only when it comes up, and may never come up"
-)
 def test_what_a_queue_keeps_is_bounded_by_what_waits() -> None:
     """A platform that only ever goes on with events in progress keeps nothing of those that have ended."""
     agenda, a, b = Agenda(), Queue("a"), Queue("b")

@@ -255,7 +255,7 @@ class AgendaMachine(RuleBasedStateMachine):
             held = jobs_of(task for task in waiting if task.owner.in_progress)
             assert sorted(queue.held_jobs(), key=lambda job: (job.urgency, job.number)) == held
             for heap in (queue._held, queue._fresh):
-                assert len({id(job) for _, _, job in heap}) == len(heap)
+                assert len({id(job) for _, _, job in heap._heap}) == len(heap)
 
     def teardown(self) -> None:
         """With all platforms open and slots for all, every task that waits comes up in its turn, and the run ends."""

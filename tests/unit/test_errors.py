@@ -93,7 +93,6 @@ def test_a_status_without_a_phrase_ends_without_a_space() -> None:
     assert (errors.StatusError(httpx.Response(500)).method, errors.StatusError(httpx.Response(500)).url) == ("", "")
 
 
-@pytest.mark.xfail(strict=True, reason="the text has an empty place for a request that is not known")
 def test_an_error_without_a_request_names_none() -> None:
     """Where method and URL are not known, the text has no gap in their place."""
     assert str(errors.RequestError("it failed")) == "it failed (attempt 1, 0.00 s)"

@@ -175,7 +175,6 @@ def test_what_is_shown_of_a_url(url: str, text: str) -> None:
     assert shown(url) == text
 
 
-@pytest.mark.xfail(strict=True, reason="what is false is not looked at, and the message of the failure is Python's own")
 @pytest.mark.parametrize("wrong", [None, 0, False])
 def test_no_platforms_are_an_empty_tuple(wrong: Any) -> None:
     """None, 0 and False are refused as other things that are no tuple are."""
@@ -183,7 +182,6 @@ def test_no_platforms_are_an_empty_tuple(wrong: Any) -> None:
         Event("m1", platforms=wrong)
 
 
-@pytest.mark.xfail(strict=True, reason="user and password are looked for only behind two slashes")
 @pytest.mark.parametrize("url", ["anna:hunter2@x.org/a", "https:/anna:hunter2@x.org/a", "https:\\\\anna:hunter2@x.org"])
 def test_a_url_that_was_mistyped_shows_no_password_either(url: str) -> None:
     """Just the URLs that are refused end in messages and logs."""

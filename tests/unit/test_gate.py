@@ -45,12 +45,13 @@ def test_it_is_closed_until_the_penalty_ends() -> None:
 
 
 def test_no_booked_request_starts_once_it_has_closed() -> None:
-    """A penalty that comes between booking and sending holds the request back, and leaves its booking unused."""
+    """A penalty that comes between booking and sending holds the request back, and gives its booking back."""
     gate = Gate.of(Rate.every(10))
     booking = gate.meter.book()
     gate.penalty.refused(sent=-1.0, now=0.5, after=2.0)
     assert not gate.use(booking, 1.0)
-    assert gate.use(booking, 2.5)
+    assert not gate.use(booking, 2.5)
+    assert gate.opens_at(2.5) == 2.5
 
 
 def test_without_a_rate_only_the_penalty_holds_back() -> None:

@@ -177,7 +177,6 @@ def test_refusals_of_requests_on_their_way_change_nothing(ages: list[float], lat
     assert penalty.until == 12.0
 
 
-@pytest.mark.xfail(strict=True, reason="a `Retry-After` brings back a count that was forgotten")
 def test_a_count_that_was_forgotten_stays_forgotten() -> None:
     """Long after the last incident, the next one without a `Retry-After` is 2 s, also if one with it came before."""
     penalty, now = Penalty(), 0.0

@@ -11,15 +11,14 @@ Invariants:
   the latter need an event slot. At equal priority held ones come first: without that rule, events that hold all event
   slots and wait for a platform, and events that hold that platform and wait for an event slot, would wait for each
   other for ever.
-- Within a heap the order is priority, then arrival. Entries of a heap may be stale (started, ended, moved to the other
-  heap); they are dropped when they come up. A job stands at most once in each heap.
+- Within either the order is priority, then arrival.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import attrs
 
@@ -38,6 +37,9 @@ class JobState(enum.Enum):
 
 
 _WAITING, _RUNNING, _PARKED, _ENDED = JobState
+
+_SWEEP = 32
+"""How many stale jobs a heap may hold beside as many as it has others."""
 
 
 @attrs.define(eq=False)
@@ -72,8 +74,54 @@ class Job:
     number: int
     """The order of arrival."""
     state: JobState = _WAITING
-    in_held: bool = False
-    in_fresh: bool = False
+
+
+class Heap:
+    """Waiting jobs whose event is, or is not, in progress: the most urgent first, then the first to arrive.
+
+    What is stale (started, ended, its event's state changed) is dropped when it comes up, and all of it when the heap
+    has doubled since it was last gone through. A job stands here once at most.
+    """
+
+    def __init__(self, *, held: bool) -> None:
+        """Make an empty heap, for jobs whose event is in progress, or for all others."""
+        self._held = held
+        self._heap: list[tuple[int, int, Job]] = []
+        self._listed: set[int] = set()
+        self._sweep_at = _SWEEP
+
+    def __len__(self) -> int:
+        """Count what stands here, the stale included."""
+        return len(self._heap)
+
+    def put(self, job: Job) -> None:
+        """List a job."""
+        if job.number in self._listed:
+            return
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [each for each in self._heap if self._belongs(each[2])]
+            self._listed = {each[1] for each in self._heap}
+            self._sweep_at = 2 * len(self._heap) + _SWEEP
+            heapify(self._heap)
+        self._listed.add(job.number)
+        heappush(self._heap, (job.urgency, job.number, job))
+
+    def first(self) -> Job | None:
+        """Look at the most urgent job."""
+        while self._heap:
+            job = self._heap[0][2]
+            if self._belongs(job):
+                return job
+            heappop(self._heap)
+            self._listed.discard(job.number)
+        return None
+
+    def jobs(self) -> list[Job]:
+        """List all jobs, in no order."""
+        return [job for _, _, job in self._heap if self._belongs(job)]
+
+    def _belongs(self, job: Job) -> bool:
+        return job.state is _WAITING and job.entry.in_progress is self._held
 
 
 @attrs.define(eq=False)
@@ -85,57 +133,30 @@ class Queue:
     """False while no task may start for a reason of the platform's own: it is closed, paused or stuck."""
     waiting: int = 0
     """Jobs that wait for their start."""
-    _held: list[tuple[int, int, Job]] = attrs.field(factory=list, init=False)
-    _fresh: list[tuple[int, int, Job]] = attrs.field(factory=list, init=False)
+    _held: Heap = attrs.field(factory=lambda: Heap(held=True), init=False)
+    _fresh: Heap = attrs.field(factory=lambda: Heap(held=False), init=False)
 
     def put(self, job: Job) -> None:
         """List a waiting job where it belongs now."""
-        if job.entry.in_progress:
-            if not job.in_held:
-                job.in_held = True
-                heappush(self._held, (job.urgency, job.number, job))
-        elif not job.in_fresh:
-            job.in_fresh = True
-            heappush(self._fresh, (job.urgency, job.number, job))
+        (self._held if job.entry.in_progress else self._fresh).put(job)
 
     def choose(self, *, may_begin: bool) -> Job | None:
         """Look at the most urgent job; if `may_begin` is false, of those whose event is in progress."""
-        held = self._first_held()
+        held = self._held.first()
         if not may_begin:
             return held
-        fresh = self._first_fresh()
+        fresh = self._fresh.first()
         if held is None or (fresh is not None and fresh.urgency < held.urgency):
             return fresh
         return held
 
     def held_jobs(self) -> list[Job]:
         """List the waiting jobs whose event is in progress."""
-        return [job for _, _, job in self._held if job.state is _WAITING and job.entry.in_progress]
+        return self._held.jobs()
 
     def waiting_jobs(self) -> list[Job]:
         """List all waiting jobs, the most urgent first."""
-        fresh = [job for _, _, job in self._fresh if job.state is _WAITING and not job.entry.in_progress]
-        return sorted(fresh + self.held_jobs(), key=lambda job: (job.urgency, job.number))
-
-    def _first_held(self) -> Job | None:
-        heap = self._held
-        while heap:
-            job = heap[0][2]
-            if job.state is _WAITING and job.entry.in_progress:
-                return job
-            heappop(heap)
-            job.in_held = False
-        return None
-
-    def _first_fresh(self) -> Job | None:
-        heap = self._fresh
-        while heap:
-            job = heap[0][2]
-            if job.state is _WAITING and not job.entry.in_progress:
-                return job
-            heappop(heap)
-            job.in_fresh = False
-        return None
+        return sorted(self._fresh.jobs() + self._held.jobs(), key=lambda job: (job.urgency, job.number))
 
 
 @attrs.define(eq=False)
@@ -191,7 +212,6 @@ class Agenda:
     def begin(self, entry: Entry) -> list[Queue]:
         """Put an event in progress; it takes an event slot. Returns the queues in which its jobs are held from now."""
         entry.in_progress = True
-        entry.keeping = 0
         queues = []
         for job in entry.jobs:
             if job.state is _WAITING:

@@ -33,7 +33,10 @@ class Gate:
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""
-        return not self.closed(now) and self.meter.use(booking, now)
+        if self.closed(now):
+            self.meter.give_back(booking)
+            return False
+        return self.meter.use(booking, now)
 
     def matters(self, now: float) -> bool:
         """Say whether this gate differs from a new one."""

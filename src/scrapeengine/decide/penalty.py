@@ -35,12 +35,12 @@ class Penalty:
             now: when the refusal came.
             after: the seconds that its `Retry-After` asks for; None without one.
         """
+        if now >= self.forgotten_at():
+            self._backoff = 0.0
         if after is not None:
             self._open_incident(sent, now)
             self.until = max(self.until, now + after)
         elif sent >= self._began and now >= self.until:
-            if now >= self.forgotten_at():
-                self._backoff = 0.0
             self._backoff = min(_LONGEST, max(_FIRST, 2 * self._backoff))
             self._open_incident(sent, now)
             self.until = now + self._backoff

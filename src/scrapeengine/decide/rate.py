@@ -73,7 +73,7 @@ class Meter:
 
     def begin(self, booking: Booking, now: float) -> None:
         """Take note that the task of a booking runs now: it lapses one interval later."""
-        if self.rate is not None:
+        if booking in self._open:
             booking.begun = now
 
     def use(self, booking: Booking, now: float) -> bool:
@@ -87,10 +87,15 @@ class Meter:
         self._tat = max(self._tat, now) + self.rate.interval
         return True
 
+    def give_back(self, booking: Booking) -> None:
+        """Undo a booking that is not going to be used."""
+        if booking in self._open:
+            self._open.remove(booking)
+
     def change(self, rate: Rate | None, now: float) -> None:
         """Keep to another rate from now on. What is owed under the old one is owed in requests, not in seconds.
 
-        What is booked and not used has lapsed.
+        What is booked and not used has lapsed, and counts as used now.
         """
         if rate is None or self.rate is None:
             self._tat = -math.inf

@@ -27,7 +27,8 @@ def seconds_of(retry_after: str | None, date: str | None, wall: float) -> float 
         return None
     text = retry_after.strip(" \t")
     if _DIGITS.fullmatch(text):
-        return _LONGEST if len(text) > 9 else min(float(text), _LONGEST)
+        digits = text.lstrip("0")
+        return _LONGEST if len(digits) > 9 else min(float(digits or 0), _LONGEST)
     until = _instant(text)
     if until is None:
         return None

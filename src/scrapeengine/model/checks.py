@@ -26,12 +26,16 @@ def number(value: object, name: str, *, zero: bool = False, endless: bool = Fals
     """Return `value` if it is a positive number (or 0, or infinite, where that is allowed), else raise."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {value!r}{instead}")
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+    try:
+        exact = float(value)
+    except OverflowError:
+        exact = math.inf
+    if math.isnan(exact) or value < 0 or (value == 0 and not zero):
         bound = "at least 0" if zero else "more than 0"
         raise ValueError(f"{name} must be {bound}, got {value}{instead}")
-    if math.isinf(value) and not endless:
-        raise ValueError(f"{name} must be finite, got {value}{instead}")
-    return float(value)
+    if math.isinf(exact) and not endless:
+        raise ValueError(f"{name} must be finite, got {exact}{instead}")
+    return exact
 
 
 def each(check: Callable[..., object], **options: Any) -> Callable[[Any, attrs.Attribute[Any], Any], None]:

@@ -55,13 +55,12 @@ class Event:
     ) -> None:
         if url is not None and not isinstance(url, str):
             raise TypeError(f"Event(url=…) must be a str, got {url!r}")
-        key = url if id is None else id
+        key = id or url if isinstance(id, str | None) else id
         if isinstance(key, bool) or not isinstance(key, str | int | None):
             raise TypeError(f"Event(id=…) must be a str or an int, got {key!r}")
         if key is None or key == "":
             raise ValueError("an Event needs an id or a url: write Event('match-17') or Event(url='https://…')")
-        if platforms:
-            platforms = _names(platforms)
+        platforms = _names(platforms)
         whole(priority, "Event(priority=…)", least=-(2**63))
         self.__attrs_init__(str(key), url, tuple(platforms), data, priority)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -96,12 +95,14 @@ def host_of(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-        host = host and host.rstrip(".")
         if parts.scheme not in _DEFAULT_PORTS or not host:
             return None
         if not host.isascii():
             host = host.encode("idna").decode("ascii")
+        host = host.rstrip(".")
     except (ValueError, UnicodeError):
+        return None
+    if not host:
         return None
     if ":" in host:
         host = f"[{host}]"
@@ -115,6 +116,8 @@ def shown(url: str) -> str:
     except ValueError:
         return "(malformed URL)"
     host = parts.netloc.rpartition("@")[2]
-    keys = (pair.partition("=")[0] for pair in parts.query.split("&"))
-    query = "&".join(f"{key}=…" for key in keys) if parts.query else ""
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
+    # Without a host, what stands before an "@" in the path may be meant as user and password.
+    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
+    pairs = (pair.partition("=") for pair in parts.query.split("&"))
+    query = "&".join(f"{key}=…" if equals else "…" for key, equals, _ in pairs) if parts.query else ""
+    return urlunsplit((parts.scheme, host, path, query, ""))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import attrs
 
 from scrapeengine.errors import TransportError
@@ -10,6 +13,47 @@ from scrapeengine.model.checks import each, number, whole
 __all__ = ["Rate", "Retry", "Timeout"]
 
 _STOP = "; to stop a platform, give it limit=0"
+
+
+def _statuses(value: Any) -> frozenset[int]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"Retry(statuses=…) takes a set, got {value!r}; write statuses={{429, 503}}")
+    return frozenset(value)
+
+
+def _methods(value: Any) -> frozenset[str]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"Retry(methods=…) takes a set, got {value!r}; write methods={{'GET', 'POST'}}")
+    return frozenset(value)
+
+
+def _error_types(value: Any) -> tuple[type[Exception], ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"Retry(errors=…) takes a tuple of exception classes, got {value!r}")
+    return tuple(value)
+
+
+def _check_interval(rate: Rate, _: object, __: object) -> None:
+    if not 1e-9 <= rate.interval <= 1e9:
+        raise ValueError(f"Rate({rate.count}, per={rate.per}) is one request in {rate.interval:g} s, beyond all sense")
+
+
+def _check_statuses(_: object, __: object, value: frozenset[int]) -> None:
+    for status in value:
+        if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"Retry(statuses=…) takes HTTP statuses from 400 to 599, got {status!r}")
+
+
+def _check_methods(_: object, __: object, value: frozenset[str]) -> None:
+    for method in value:
+        if not isinstance(method, str) or not method.isupper():
+            raise ValueError(f"Retry(methods=…) takes HTTP methods in capitals, such as 'POST', got {method!r}")
+
+
+def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> None:
+    for error in value:
+        if not isinstance(error, type) or not issubclass(error, Exception):
+            raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
 
 
 @attrs.frozen
@@ -28,7 +72,8 @@ class Rate:
     per: float = attrs.field(default=1.0, validator=each(number, instead="; it is the period, in seconds"))
     """The period, in seconds."""
     burst: int = attrs.field(
-        default=1, validator=each(whole, least=1, instead="; to slow a platform down, lower its count")
+        default=1,
+        validator=[each(whole, least=1, instead="; to slow a platform down, lower its count"), _check_interval],
     )
     """Requests that may start at one instant after a pause."""
 
@@ -58,24 +103,6 @@ class Timeout:
     """Seconds for one task as a whole, the time in which it is parked not counted."""
 
 
-def _check_statuses(_: object, __: object, value: frozenset[int]) -> None:
-    for status in value:
-        if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
-            raise ValueError(f"Retry(statuses=…) takes HTTP statuses from 400 to 599, got {status!r}")
-
-
-def _check_methods(_: object, __: object, value: frozenset[str]) -> None:
-    for method in value:
-        if not isinstance(method, str) or not method.isupper():
-            raise ValueError(f"Retry(methods=…) takes HTTP methods in capitals, such as 'POST', got {method!r}")
-
-
-def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> None:
-    for error in value:
-        if not isinstance(error, type) or not issubclass(error, Exception):
-            raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
-
-
 @attrs.frozen
 class Retry:
     """When a request is made again, and how long after.
@@ -100,16 +127,18 @@ class Retry:
     What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when.
     """
     statuses: frozenset[int] = attrs.field(
-        default=frozenset({408, 429, 500, 502, 503, 504}), converter=frozenset, validator=_check_statuses
+        default=frozenset({408, 429, 500, 502, 503, 504}),
+        converter=_statuses,
+        validator=_check_statuses,
     )
     """The statuses after which a request is tried again."""
     methods: frozenset[str] = attrs.field(
         default=frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}),
-        converter=frozenset,
+        converter=_methods,
         validator=_check_methods,
     )
     """The methods that may be tried again; those that are idempotent by RFC 9110, unless asked for more."""
     errors: tuple[type[Exception], ...] = attrs.field(
-        default=(TransportError,), converter=tuple, validator=_check_errors
+        default=(TransportError,), converter=_error_types, validator=_check_errors
     )
     """The errors after which a request is tried again."""

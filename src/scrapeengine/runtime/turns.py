@@ -102,8 +102,10 @@ class _Parked:
         self._floor.leave(self._seat)
         self._floor.settle()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         floor, seat = self._floor, self._seat
+        if error is not None and seat.booked is not None:
+            seat.lane.gate.meter.give_back(seat.booked)
         if seat.parked_since is None:
             return
         line = seat.lane.returning

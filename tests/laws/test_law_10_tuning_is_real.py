@@ -1,0 +1,203 @@
+"""Law 10: every knob changes what happens in the middle of a run."""
+
+import pytest
+import trio
+
+import scrapeengine as se
+from scrapeengine.engine import _KNOBS, _PLATFORM_KNOBS
+from support.world import World, virtually
+
+TESTED = {
+    "event_limit": (None, {"event_limit": 4}, [0] * 2 + [1] * 2 + [4] * 2 + [5] * 2),
+    "limit": ("A", {"limit": 4}, [0] * 2 + [1] * 2 + [4] * 2 + [5] * 2),
+    "rate": ("A", {"rate": se.Rate.every(10)}, [0, 0, 4, 14, 24, 34, 44, 54]),
+}
+"""Tasks of 4 s, eight of them, two at once; the knob is turned at 1 s: when the tasks start."""
+
+
+@pytest.mark.parametrize("knob", TESTED)
+def test_what_starts_when(knob):
+    """Limits and rates decide from then on when tasks start."""
+    platform, changes, expected = TESTED[knob]
+    world = World(default=[("sleep", 4)])
+    limit, event_limit = (8, 2) if knob == "event_limit" else (2, 8)
+    engine = world.engine([world.platform("A", limit=limit)], event_limit=event_limit)
+
+    async def main():
+        begun = trio.current_time()
+        async with engine.stream(map(se.Event, range(8))) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                await trio.sleep(1)
+                engine.tune(platform, **changes)
+
+            async for _ in run:
+                pass
+        return sorted(time - begun for time in world.ledger.starts.values())
+
+    assert virtually(main) == expected
+
+
+async def tuned_at(engine, when, platform, changes, events):
+    """Run events, turn a knob at some time, and return outcomes and run."""
+    outcomes = []
+    async with engine.stream(events) as run, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def _():
+            await trio.sleep(when)
+            engine.tune(platform, **changes)
+
+        async for outcome in run:
+            outcomes.append(outcome)
+    return outcomes
+
+
+def test_timeout():
+    """Tasks that start later have the new deadline."""
+    world = World(default=[("sleep", 5)])
+    engine = world.engine([world.platform("A", limit=1)])
+    changes = {"timeout": se.Timeout(task=2)}
+    outcomes = virtually(tuned_at, engine, 1, "A", changes, [se.Event(1), se.Event(2)])
+    assert [type(outcome) for outcome in outcomes] == [se.Success, se.Failure]
+
+
+def test_retry():
+    """From then on the number of attempts is the new one."""
+    world = World(default=[("request", 1, 500)])
+    engine = world.engine([world.platform("A", limit=1, retry=se.Retry(attempts=1))])
+    virtually(tuned_at, engine, 0.5, "A", {"retry": se.Retry(attempts=4)}, [se.Event(1)])
+    assert len(world.ledger.requests["A"]) == 4
+
+
+def test_headers():
+    """Requests that are made later carry the new headers."""
+    seen = []
+
+    async def scrape(task):
+        await trio.sleep(1)
+        request = (await task.http.get("/", params={"latency": 0, "status": 200, "hops": 0})).request
+        seen.append(request.headers.get("x-key"))
+
+    world = World()
+    platform = se.Platform("A", scrape, limit=1, base_url="http://a.test", headers={"x-key": "old"})
+    engine = world.engine([platform])
+    virtually(tuned_at, engine, 1.5, "A", {"headers": {"x-key": "new"}}, [se.Event(1), se.Event(2)])
+    assert seen == ["old", "new"]
+
+
+def test_lookahead():
+    """A larger lookahead reads the source further at once."""
+    world = World(default=[("sleep", 100)])
+    engine = world.engine([world.platform("A", limit=1)], lookahead=2)
+    read = []
+
+    async def main():
+        async with engine.stream(read.append(n) or se.Event(n) for n in range(50)):
+            await trio.sleep(1)
+            before = len(read)
+            engine.tune(lookahead=20)
+            await trio.sleep(1)
+            return before, len(read)
+
+    assert virtually(main) == (3, 21)
+
+
+def test_buffer():
+    """A larger buffer lets tasks start that had no room for their outcomes."""
+    world = World(default=[])
+    engine = world.engine([world.platform("A", limit=1)], buffer=2)
+
+    async def main():
+        async with engine.stream(map(se.Event, range(50))):
+            await trio.sleep(1)
+            before = len(world.ledger.ends)
+            engine.tune(buffer=7)
+            await trio.sleep(1)
+            return before, len(world.ledger.ends)
+
+    assert virtually(main) == (2, 7)
+
+
+def test_max_pending():
+    """With a smaller one, `follow` refuses sooner."""
+    results = []
+
+    async def scrape(task):
+        if task.event.id != "seed":
+            return
+        for number in range(4):
+            if number == 2:
+                engine.tune(max_pending=2)
+            try:
+                results.append(task.follow(se.Event(f"child {number}")))
+            except se.AgendaFull:
+                results.append("full")
+
+    engine = se.Engine([se.Platform("A", scrape, limit=1)])
+    virtually(tuned_at, engine, 1, None, {}, [se.Event("seed")])
+    assert results == [True, True, "full", "full"]
+
+
+def test_hosts_are_tuned_by_the_defaults_name_or_one_by_one():
+    """The default's name tunes all hosts but those that were tuned by themselves."""
+    world = World(default=[("sleep", 4)])
+    engine = world.engine([], default=se.Platform("*", world.scrape, limit=1), event_limit=50)
+    events = [se.Event(f"{host}{n}", url=f"http://{host}.test/{n}") for n in range(4) for host in "ab"]
+
+    async def main():
+        begun = trio.current_time()
+        async with engine.stream(events) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                await trio.sleep(1)
+                engine.tune("a.test", limit=3)
+                engine.tune("*", limit=2)
+
+            async for _ in run:
+                pass
+        starts = {"a": [], "b": []}
+        for (event, _), time in world.ledger.starts.items():
+            starts[event[0]].append(time - begun)
+        return starts
+
+    assert virtually(main) == {"a": [0, 1, 1, 4], "b": [0, 1, 4, 5]}
+
+
+def test_every_knob_is_tested_here():
+    """A knob that is added needs a test in this file."""
+    assert {*_KNOBS, *_PLATFORM_KNOBS} == {
+        *("event_limit", "lookahead", "buffer", "max_pending"),
+        *("limit", "rate", "timeout", "retry", "headers"),
+    }
+
+
+def test_what_is_no_knob_is_refused():
+    """A name that is no knob, a platform that is none, a wrong value: a clear error, and nothing has changed."""
+    world = World()
+    engine = world.engine([world.platform("A", limit=2)])
+    with pytest.raises(TypeError, match="it takes event_limit"):
+        engine.tune(limit=3)
+    with pytest.raises(TypeError, match="it takes limit"):
+        engine.tune("A", event_limit=3)
+    with pytest.raises(se.UnknownPlatform, match="'A'"):
+        engine.tune("B", limit=3)
+    with pytest.raises(ValueError, match="at least 0"):
+        engine.tune("A", limit=-1)
+    assert engine._plan.platforms["A"].limit == 2
+
+
+def test_a_knob_may_be_turned_from_another_thread():
+    """`tune` in a worker thread counts in the run, as it would in its own."""
+    world = World(default=[("sleep", 0.01)])
+    engine = world.engine([world.platform("A", limit=0)])
+
+    async def main():
+        with trio.fail_after(10):
+            async with engine.stream([se.Event("e")]) as run:
+                await trio.to_thread.run_sync(lambda: engine.tune("A", limit=1))
+                return [type(outcome) async for outcome in run]
+
+    assert trio.run(main) == [se.Success]
