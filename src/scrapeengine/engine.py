@@ -18,8 +18,9 @@ from scrapeengine.model.report import Report
 from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.intake import Events, check_events
 from scrapeengine.runtime.outbox import Sink
+from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.run import Run, Stream
-from scrapeengine.runtime.session import Plan, Session
+from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.settings import Settings
 
 __all__ = ["Engine", "EngineOptions"]

@@ -55,8 +55,8 @@ def test_limits_hold_while_they_are_tuned(case, changes):
                     await trio.testing.wait_all_tasks_blocked()
                     limits["A"] = limit
                 await trio.sleep(1)
-                world.ledger.limits["A"] = 3
-                engine.tune("A", limit=3)
+                world.ledger.limits["A"] = 5
+                engine.tune("A", limit=5)
 
             async for _ in run:
                 pass

@@ -143,7 +143,7 @@ def test_a_thread_that_cannot_be_interrupted_is_logged_by_name(caplog):
     async def main():
         with trio.fail_after(5):
             async with se.Engine([se.Platform("A", scrape)]).stream([se.Event("e")]) as run:
-                while not run._session._threads.at_work():
+                while not run._session.threads.at_work():
                     await trio.lowlevel.checkpoint()
                 await run.stop(grace=0)
                 return [outcome async for outcome in run]

@@ -7,9 +7,9 @@ take the slots, book the request, launch the task.
 
 Lanes that lack something shared stand in a line for it:
 
-    line        a fresh job could start but for an event slot; freed slots go round, one start a turn
-    ahead       the same for a parked task, whose event gave its slot back; these come before the line
-    blocked     a job could start but for room in the buffer
+    line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn
+    ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
+    blocked     a job of an event in progress could start but for room in the buffer
 
 Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
 idle, and the reverse order lets a slow platform fill the event limit (measured: the other one ends at 73 s in place of
@@ -69,10 +69,9 @@ class Floor:
 
     def room(self) -> None:
         """Take note that the buffer has room again."""
-        if self._blocked:
-            self._kicked.update(self._blocked)
-            self._blocked.clear()
-            self.settle()
+        self._kicked.update(self._blocked)
+        self._blocked.clear()
+        self.settle()
 
     def refresh(self, lane: Lane) -> None:
         """Bring a lane up to its penalty and its limit, which may have changed, and have it served."""
@@ -142,8 +141,12 @@ class Floor:
             while True:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], turn=False)
-                elif (line := self._ahead or self._line) and self.events.available_tokens > 0:
-                    self._serve(line.popitem(last=False)[0], turn=True)
+                elif self.events.available_tokens <= 0:
+                    break
+                elif self._ahead:
+                    self._serve(self._ahead.popitem(last=False)[0], turn=True)
+                elif self._line and self._has_room():
+                    self._serve(self._line.popitem(last=False)[0], turn=True)
                 else:
                     break
         finally:
@@ -169,12 +172,13 @@ class Floor:
                 return
             if lane.returning and self._bring_back(lane, lane.returning, book=True):
                 continue
-            if not self._may_start(lane):
+            if self.launch is None or lane.at_bound:
                 return
             may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
-            if job is None:
-                self._line[lane] = None
+            if job is None or not self._has_room():
+                line = self._blocked if job is not None and job.entry.in_progress else self._line
+                line[lane] = None
                 return
             if not job.entry.in_progress:
                 self._begin(job.entry)
@@ -192,14 +196,6 @@ class Floor:
                 self.events.release_on_behalf_of(entry)
         else:
             self.agenda.open(lane.queue)
-
-    def _may_start(self, lane: Lane) -> bool:
-        if self.launch is None or lane.at_bound:
-            return False
-        if not self._has_room():
-            self._blocked[lane] = None
-            return False
-        return True
 
     def _begin(self, entry: Entry) -> None:
         self.events.acquire_on_behalf_of_nowait(entry)

@@ -28,15 +28,17 @@ class Outbox(Generic[T]):
     each sink, and passes it on to the consumer after that.
     """
 
-    def __init__(self, sinks: Sequence[Sink[T]], taken: Callable[[], None]) -> None:
+    def __init__(self, sinks: Sequence[Sink[T]], buffer: int, taken: Callable[[], None]) -> None:
         """Make the way.
 
         Args:
             sinks: where outcomes go first.
+            buffer: how many outcomes may wait before no task starts any more.
             taken: called when outcomes have left.
         """
         self.waiting = 0
         """How many outcomes are on their way."""
+        self.buffer = buffer
         self._sinks = sinks
         self._taken = taken
         self._consumed = True
@@ -44,6 +46,10 @@ class Outbox(Generic[T]):
         self._exit, self._collected = self._entry, self._consumer
         if sinks:
             self._exit, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
+
+    def has_room(self) -> bool:
+        """Say whether a task may start, for all that waits here."""
+        return self.waiting < self.buffer
 
     def put(self, outcome: Outcome[T]) -> bool:
         """Send an outcome on its way; false if the consumer has left."""
@@ -77,6 +83,8 @@ class Outbox(Generic[T]):
 
         What a sink raises leaves this task. Checkpoint. If cancelled, the batch in hand may have reached some sinks.
         """
+        if not self._sinks:
+            return
         with self._exit:
             async for outcome in self._collected:
                 batch = [outcome]

@@ -68,14 +68,14 @@ class Run(Generic[T]):
 
         Checkpoint. If cancelled, the run stops all the same.
         """
-        self._session.begin_stop(number(grace, "stop(grace=…)", zero=True, endless=True), "the run was stopped")
-        await self._session.quiet.wait()
+        self._session.ending.stop(number(grace, "stop(grace=…)", zero=True, endless=True), "the run was stopped")
+        await self._session.ending.quiet.wait()
 
     def stop_soon(self, grace: float = 10.0, *, reason: str = "the run was stopped") -> None:
         """Begin to stop as `stop` does, without waiting. From any thread; if it has ended, nothing happens."""
         number(grace, "stop_soon(grace=…)", zero=True, endless=True)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._session.begin_stop, grace, reason)
+            self._token.run_sync_soon(self._session.ending.stop, grace, reason)
 
     def __repr__(self) -> str:
         """Count what has been done, and what is being done."""
@@ -120,9 +120,9 @@ class Stream(Generic[T]):
         session, nursery = self._session, self._nursery
         assert session is not None
         assert nursery is not None
-        session.leave()
-        if error is not None or not session.ended.is_set():
-            session.abort("the run was left")
+        session.tally.unread += session.outbox.leave()
+        if error is not None or not session.ending.ended.is_set():
+            session.ending.abort("the run was left")
             nursery.cancel_scope.cancel()
         try:
             return bool(await self._manager.__aexit__(kind, error, traceback))

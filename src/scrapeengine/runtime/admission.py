@@ -1,0 +1,105 @@
+"""How an event comes into a run: by the source, or by `task.follow`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from scrapeengine.decide.agenda import Agenda
+from scrapeengine.decide.routing import Route
+from scrapeengine.errors import AgendaFull
+from scrapeengine.model.event import Event
+from scrapeengine.model.outcome import Failure
+from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.lanes import Lanes
+from scrapeengine.runtime.outbox import Outbox
+from scrapeengine.runtime.plan import Plan
+from scrapeengine.runtime.results import Results
+from scrapeengine.runtime.tally import Tally
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Accepts events, once each, and says whether there is room for more."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        agenda: Agenda,
+        floor: Floor,
+        lanes: Lanes,
+        results: Results,
+        tally: Tally,
+        outbox: Outbox[Any],
+    ) -> None:
+        self._plan = plan
+        self._agenda = agenda
+        self._floor = floor
+        self._lanes = lanes
+        self._results = results
+        self._tally = tally
+        self._outbox = outbox
+
+    def accept(self, event: Event) -> None:
+        """Take an event of the source; one that is known is counted as a duplicate."""
+        if not self._is_known(event):
+            self._enter(event, self._plan.routes.of(event), followed=False)
+
+    def follow(self, event: Event) -> bool:
+        """Take an event that a task has found; false if it is known.
+
+        Raises:
+            TypeError: it is no event.
+            UnknownPlatform: it names a platform that there is not, or none at all.
+            AgendaFull: `max_pending` events wait already.
+        """
+        if not isinstance(event, Event):
+            raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
+        if self._is_known(event):
+            return False
+        route = self._plan.routes.of(event)
+        if route.unknown:
+            raise route.unknown[0][1]
+        limit = self._plan.settings.max_pending
+        if self._agenda.waiting_events >= limit:
+            raise AgendaFull(f"{limit} events wait already; follow fewer, or give the engine a larger max_pending")
+        self._enter(event, route, followed=True)
+        return True
+
+    def has_room(self) -> bool:
+        """Say whether the source may be read on."""
+        settings = self._plan.settings
+        return (
+            self._agenda.waiting_from_source < settings.lookahead
+            and self._agenda.waiting_events < settings.max_pending
+            and self._outbox.has_room()
+        )
+
+    def has_much_room(self) -> bool:
+        """Say whether a source that waits for room is worth waking: not for each place, but for an eighth of them."""
+        lookahead = self._plan.settings.lookahead
+        return self._agenda.waiting_from_source <= lookahead - max(1, lookahead // 8)
+
+    def _is_known(self, event: Event) -> bool:
+        known = self._agenda.knows(event.id)
+        self._tally.duplicates += known
+        return known
+
+    def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
+        now = trio.current_time()
+        lanes = [self._lanes.get(name, now) for name in route.known]
+        entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
+        self._tally.events += 1
+        self._tally.tasks += len(route.known) + len(route.unknown)
+        for name, error in route.unknown:
+            self._results.deliver(Failure(event=event, platform=name, error=error))
+        for job, lane in zip(entry.jobs, lanes, strict=True):
+            if self._tally.stopped is not None:
+                self._results.cancel(job, self._tally.stopped)
+            elif lane.patient(now):
+                self._floor.kick(lane)
+            else:
+                self._results.turn_away(job, lane)
+        self._floor.settle()

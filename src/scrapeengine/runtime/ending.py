@@ -1,0 +1,109 @@
+"""How a run ends: when its work is done, or before that, by a deadline.
+
+running ──(nothing left)──────────────────────────────> ended
+   │
+   └─(stop)─> stopping ──(no task runs)──> quiet ─────> ended
+                 │                           ^
+                 └─(grace is over)─> cut ────┤ (all tasks have ended, or are given up)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import trio
+
+from scrapeengine.decide.agenda import Agenda, JobState
+from scrapeengine.observe.log import logger
+from scrapeengine.runtime.alarms import Alarms
+from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.intake import Intake
+from scrapeengine.runtime.results import Results
+from scrapeengine.runtime.tally import Tally
+from scrapeengine.runtime.task import LiveTask
+
+__all__ = ["Ending"]
+
+_LAST_CALL = 0.9
+"""Seconds for cancelled tasks to end, before `stop` returns without them."""
+
+
+class Ending:
+    """Ends one run, once."""
+
+    def __init__(
+        self, agenda: Agenda, floor: Floor, alarms: Alarms, intake: Intake, results: Results, tally: Tally
+    ) -> None:
+        self.ended = trio.Event()
+        """Set when nothing is left to do."""
+        self.quiet = trio.Event()
+        """Set when the run was stopped and no task runs, or those that do were given up."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when nothing is left to do."""
+        self._agenda = agenda
+        self._floor = floor
+        self._alarms = alarms
+        self._intake = intake
+        self._results = results
+        self._tally = tally
+        self._cut_at = math.inf
+
+    def check(self) -> None:
+        """Look whether this was the last of it."""
+        if self._tally.stopped is not None and next(self._tasks(), None) is None:
+            self.quiet.set()
+        if self._intake.done and not self._agenda.live and not self.ended.is_set():
+            self._tally.ended = trio.current_time()
+            self.ended.set()
+            self._alarms.end()
+            self.on_end()
+
+    def stop(self, grace: float, reason: str) -> None:
+        """Start nothing more, cancel what waits and what is parked, and after `grace` seconds the rest."""
+        if self._tally.stopped is None and not self.ended.is_set():
+            self._halt(reason)
+            for task in self._tasks():
+                if task.parked_since is not None:
+                    task.cancel(reason)
+        cut_at = trio.current_time() + grace
+        if cut_at < self._cut_at and not self.ended.is_set():
+            self._cut_at = cut_at
+            self._alarms.at(cut_at, self._cut)
+        if self.ended.is_set():
+            self.quiet.set()
+        self.check()
+
+    def abort(self, reason: str) -> None:
+        """Start nothing more; whatever runs is being cancelled from outside."""
+        if not self.ended.is_set():
+            self._floor.abort()
+            self._halt(reason)
+
+    def _halt(self, reason: str) -> None:
+        if self._tally.stopped is not None:
+            return
+        self._tally.stopped = reason
+        self._floor.launch = None
+        self._intake.stop()
+        waiting = [job for entry in self._agenda.entries() for job in entry.jobs if job.state is JobState.WAITING]
+        for job in waiting:
+            self._results.cancel(job, reason)
+
+    def _cut(self) -> None:
+        """Cancel what still runs, and give those that shield themselves a last call."""
+        for task in self._tasks():
+            task.cancel(self._tally.stopped or "")
+        self._alarms.at(trio.current_time() + _LAST_CALL, self._give_up)
+
+    def _give_up(self) -> None:
+        for task in self._tasks():
+            logger().warning(
+                "a scraper shields itself from cancellation and runs on", id=task.event.id, platform=task.platform
+            )
+        self.quiet.set()
+
+    def _tasks(self) -> Iterator[LiveTask]:
+        """Walk through the tasks that were started and have not ended."""
+        seats = (seat for lane in self._floor.lanes.values() for seat in list(lane.seats))
+        return (seat for seat in seats if isinstance(seat, LiveTask))

@@ -1,0 +1,58 @@
+"""The lanes of one run: made when a platform gets work, and given up when a host has none left."""
+
+from __future__ import annotations
+
+import trio
+
+from scrapeengine.model.report import PlatformStatistics
+from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.lane import Lane
+from scrapeengine.runtime.plan import Plan
+
+__all__ = ["Lanes"]
+
+
+class Lanes:
+    """Brings lanes onto the floor and takes them off, and keeps them as the plan has them."""
+
+    def __init__(self, plan: Plan, floor: Floor) -> None:
+        self._plan = plan
+        self._floor = floor
+
+    def get(self, name: str, now: float) -> Lane:
+        """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
+        lane = self._floor.lanes.get(name)
+        if lane is None:
+            policy = self._plan.policy(name)
+            lane = Lane.of(name, policy, self._plan.gates.take(name, policy.rate, now))
+            self._floor.lanes[name] = lane
+            self._floor.refresh(lane)
+        return lane
+
+    def retire(self, lane: Lane) -> None:
+        """Let the lane of a host go if it is idle; its gate is kept for as long as it matters."""
+        if lane.idle and lane.name not in self._plan.declared:
+            self._floor.drop(lane)
+            self._plan.gates.keep(lane.name, lane.gate, trio.current_time())
+
+    def close(self, now: float) -> None:
+        """Keep the gates of all lanes, at the end of the run."""
+        for lane in self._floor.lanes.values():
+            self._plan.gates.keep(lane.name, lane.gate, now)
+
+    def retune(self, now: float) -> None:
+        """Let lanes and event limit be as they are now in the plan."""
+        for lane in self._floor.lanes.values():
+            policy = self._plan.policy(lane.name)
+            if policy is lane.policy:
+                continue
+            if policy.rate != lane.policy.rate:
+                lane.gate.meter.change(policy.rate, now)
+            lane.slots.total_tokens = policy.limit
+            lane.policy = policy
+            self._floor.refresh(lane)
+        self._floor.events.total_tokens = self._plan.settings.event_limit
+
+    def statistics(self, now: float) -> dict[str, PlatformStatistics]:
+        """Say what the platforms that have work are doing."""
+        return {name: lane.statistics(now) for name, lane in self._floor.lanes.items() if not lane.idle}

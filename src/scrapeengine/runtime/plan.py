@@ -1,0 +1,51 @@
+"""What an engine hands to each of its runs, and keeps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from scrapeengine.decide.routing import Routes
+from scrapeengine.model.platform import Platform
+from scrapeengine.model.task import Http
+from scrapeengine.runtime.gates import Gates
+from scrapeengine.runtime.settings import Settings
+from scrapeengine.runtime.task import LiveTask
+
+__all__ = ["Clients", "Plan"]
+
+
+class Clients(Protocol):
+    """Makes the HTTP clients of tasks, on one connection pool for the run."""
+
+    def client(self, task: LiveTask) -> Http:
+        """Make the client of a task."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+@attrs.define(eq=False)
+class Plan:
+    """The knobs as they are now, and what is remembered of platforms."""
+
+    settings: Settings
+    platforms: dict[str, Platform[Any]]
+    """The declared platforms, and the hosts that have been tuned, by name."""
+    default: Platform[Any] | None
+    routes: Routes
+    gates: Gates
+    declared: frozenset[str]
+    draw: Callable[[], float]
+    """Returns a random number from 0 to 1."""
+    clients: Callable[[], Clients]
+
+    def policy(self, name: str) -> Platform[Any]:
+        """Return the policy of a platform; a host's is the default's, unless it was tuned itself."""
+        policy = self.platforms.get(name, self.default)
+        assert policy is not None
+        return policy

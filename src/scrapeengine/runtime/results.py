@@ -1,0 +1,57 @@
+"""Where every task ends, whatever became of it: counted once, and sent on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from scrapeengine.decide.agenda import Job
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome
+from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.lane import Lane
+from scrapeengine.runtime.lanes import Lanes
+from scrapeengine.runtime.outbox import Outbox
+from scrapeengine.runtime.tally import Tally
+from scrapeengine.runtime.task import LiveTask
+from scrapeengine.runtime.turns import impatience
+
+__all__ = ["Results"]
+
+
+class Results:
+    """Takes tasks off the floor, and their outcomes to tally and outbox."""
+
+    def __init__(self, floor: Floor, lanes: Lanes, tally: Tally, outbox: Outbox[Any]) -> None:
+        self._floor = floor
+        self._lanes = lanes
+        self._tally = tally
+        self._outbox = outbox
+
+    def deliver(self, outcome: Outcome[Any]) -> None:
+        """Count an outcome, and send it on its way. Never blocks."""
+        self._tally.add(outcome)
+        if not self._outbox.put(outcome):
+            self._tally.unread += 1
+
+    def finish(self, task: LiveTask, outcome: Outcome[Any]) -> None:
+        """End a task that was started, and let others run in its place."""
+        self._floor.end(task)
+        self.deliver(outcome)
+        self._floor.settle()
+        self._lanes.retire(task.lane)
+
+    def cancel(self, job: Job, reason: str) -> None:
+        """End a job that was never started, since the run ends."""
+        self._abandon(job, Cancelled, reason=reason)
+
+    def turn_away(self, job: Job, lane: Lane) -> None:
+        """End a job that was never started, since its platform is closed for too long."""
+        self._abandon(job, Failure, error=impatience(lane, trio.current_time()))
+
+    def _abandon(self, job: Job, kind: type[Cancelled | Failure], **how: Any) -> None:
+        entry = job.entry
+        self._floor.abandon(job)
+        queued = trio.current_time() - entry.accepted
+        self.deliver(kind(event=entry.event, platform=job.queue.name, queued=queued, **how))
+        self._lanes.retire(self._floor.lanes[job.queue.name])
