@@ -10,8 +10,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
-from scrapeengine.testing import Site
-from scrapeengine.testing.site import Answer
+from scrapeengine.testing import Answer, Site
 from support.world import virtually
 
 ONCE = se.Retry(attempts=1)
@@ -119,6 +118,8 @@ class Played:
 def play():
     """Return a function that runs a scraper in virtual time on a wire that gives one answer after the other.
 
+    Events are ids (the engine is their `data`), or made by the test.
+
     An answer is a status, `(status, headers)`, an exception to raise, or "never"; the last one stays. A function gives
     the answer to a request by itself. Each takes `latency` seconds.
     """
@@ -141,7 +142,7 @@ def play():
             engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
             engine._plan.clients = lambda: HttpClients(Wire())
             engine._plan.draw = lambda: draw
-            async with engine.stream([_event(each) for each in events]) as run:
+            async with engine.stream([_event(each, engine) for each in events]) as run:
                 async for outcome in run:
                     played.outcomes[outcome.event.id] = outcome
 
@@ -151,8 +152,8 @@ def play():
     return run
 
 
-def _event(given):
-    return given if isinstance(given, se.Event) else se.Event(given)
+def _event(given, engine):
+    return given if isinstance(given, se.Event) else se.Event(given, data=engine)
 
 
 async def _answered(request, answer, latency):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
+from scrapeengine.http.requests import build
 
 BASES = ["http://a.test", "http://a.test/", "http://a.test/v1", "http://a.test/v1/", "http://u:p@a.test:81/v%201"]
 PATHS = ["", "/", "x", "/x", "//x", "x?y=1", "?y=1", "../x", "./x", "/x/", "/a b", "/ä", "x#f", "http://b.test/x?y=1"]
@@ -98,8 +99,6 @@ def test_a_malformed_url_of_the_event_is_refused(play):
 def test_whatever_is_asked_for_only_our_errors_leave(url, scheme):
     """Any text is sent, or refused as an `InvalidRequest`."""
     platform = se.Platform("A", fetch(scheme + url), retry=se.Retry(attempts=1), base_url="http://127.0.0.1:1")
-    from scrapeengine.http.requests import build
-
     try:
         request = build(platform, se.Event("e"), "get", scheme + url)
     except se.InvalidRequest as error:

@@ -17,11 +17,12 @@ class Anchor:
     trio_time: float
     wall_time: float
     monotonic_time: float
+    clock: trio.abc.Clock
 
     @classmethod
     def drop(cls) -> Anchor:
         """Anchor the clock of the current trio run, now."""
-        return cls(trio.current_time(), time.time(), time.monotonic())
+        return cls(trio.current_time(), time.time(), time.monotonic(), trio.lowlevel.current_clock())
 
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""
@@ -30,7 +31,9 @@ class Anchor:
     def shift_from(self, earlier: Anchor) -> float:
         """Return what to add to times of the earlier anchor's clock to get times of this one's.
 
-        What has passed between the two is read from the system's monotonic clock, which no one sets.
+        What has passed between two clocks is read from the system's monotonic one, which no one sets.
         """
+        if self.clock is earlier.clock:
+            return 0.0
         passed = max(0.0, self.monotonic_time - earlier.monotonic_time)
         return self.trio_time - (earlier.trio_time + passed)

@@ -100,5 +100,5 @@ class Intake:
             self._room = trio.Event()
             await self._room.wait()
         self._read_on += 1
-        if not self._read_on % _STRIDE:
+        if self._scope.cancel_called or not self._read_on % _STRIDE:
             await trio.lowlevel.checkpoint()

@@ -124,33 +124,44 @@ class Stream(Generic[T]):
         if error is not None or not session.ending.ended.is_set():
             session.ending.abort("the run was left")
             nursery.cancel_scope.cancel()
+        # Only a cancellation is the nursery's business. Anything else it would put into a group, and take groups apart.
+        own = error is not None and not _cancels(error)
+        first: BaseException | None = None
+        swallowed = False
         try:
-            return bool(await self._manager.__aexit__(kind, error, traceback))
+            swallowed = bool(await self._manager.__aexit__(*((None, None, None) if own else (kind, error, traceback))))
         except BaseException as raised:  # noqa: BLE001 - what leaves is chosen below
-            first = _first(raised, error)
+            first = _first(raised, own=own)
         finally:
             await session.close()
             self._ended()
-        if first is error:
-            return False
-        raise first
+        if first is not None and first is not error:
+            raise first
+        return swallowed
 
 
-def _first(raised: BaseException, body: BaseException | None) -> BaseException:
-    """Choose what leaves, of all that was raised in a nursery and its body."""
-    leaves = list(_leaves(raised))
-    for leaf in leaves:
-        if isinstance(leaf, KeyboardInterrupt | SystemExit):
-            return leaf
-    if body is not None and (body is raised or any(leaf is body for leaf in leaves)):
-        for leaf in leaves:
-            if leaf is not body and not isinstance(leaf, trio.Cancelled):
-                logger().error("a sink failed while the run was left", exc_info=leaf)
-        return body
-    return leaves[0] if len(leaves) == 1 else raised
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
+def _cancels(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
+
+
+def _first(raised: BaseException, *, own: bool) -> BaseException | None:
+    """Choose what leaves, of what was raised beside the body; None: what the body raised of its own."""
+    ends = _ends(raised)
+    for end in ends:
+        if isinstance(end, KeyboardInterrupt | SystemExit):
+            return end
+    if not own:
+        return ends[0] if len(ends) == 1 else raised
+    for end in ends:
+        if not isinstance(end, trio.Cancelled):
+            logger().error("a sink failed while the run was left", exc_info=end)
+    return None
+
+
+def _ends(error: BaseException) -> list[BaseException]:
+    """List what groups hold."""
+    if isinstance(error, BaseExceptionGroup):
+        return [end for each in error.exceptions for end in _ends(each)]
     return [error]

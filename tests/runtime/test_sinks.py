@@ -1,0 +1,128 @@
+"""Sinks: where outcomes go before the consumer gets them."""
+
+import pytest
+import trio
+
+import scrapeengine as se
+from support.world import World, virtually
+
+
+def napping(**options):
+    """Make an engine for tasks of a second."""
+    world = World(default=[("sleep", 1)])
+    return world.engine([world.platform("A", limit=4)], **options)
+
+
+def test_each_sink_gets_each_outcome_once_and_in_order():
+    """Two sinks and the consumer see the same outcomes; the sinks in batches, and before the consumer."""
+    seen = {"one": [], "two": [], "consumer": []}
+
+    async def one(batch):
+        seen["one"] += batch
+        batch.clear()  # what a sink does with its list is its own affair
+
+    async def two(batch):
+        assert isinstance(batch, list)
+        await trio.sleep(0.5)
+        seen["two"] += batch
+
+    async def main():
+        async with napping().stream(map(se.Event, range(20)), sinks=[one, two]) as run:
+            async for outcome in run:
+                assert outcome in seen["two"]
+                seen["consumer"].append(outcome)
+
+    virtually(main)
+    assert seen["one"] == seen["two"] == seen["consumer"]
+    assert len(seen["one"]) == 20
+
+
+def test_run_waits_for_its_sinks():
+    """`Engine.run` returns when the last outcome has been through the sinks."""
+    kept = []
+
+    async def slow(batch):
+        await trio.sleep(100)
+        kept.extend(batch)
+
+    report = virtually(lambda: napping().run(map(se.Event, range(5)), sinks=[slow]))
+    assert len(kept) == report.outcomes.succeeded == 5
+    assert report.unread == 0
+
+
+def test_a_slow_sink_slows_the_lanes_down():
+    """Outcomes that wait for a sink count for the buffer: no task starts while it is full."""
+    most = 0
+
+    async def slow(batch):
+        nonlocal most
+        await trio.sleep(50)
+        most = max(most, run.statistics().buffered)
+
+    async def main():
+        nonlocal run
+        async with napping(buffer=3).stream(map(se.Event, range(30)), sinks=[slow]) as run:
+            return len([outcome async for outcome in run])
+
+    run = None
+    assert virtually(main) == 30
+    assert most <= 3 - 1 + 4
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), ExceptionGroup("two", [OSError(), OSError()])])
+def test_a_sink_that_raises_ends_the_run_with_its_error(error):
+    """The run does not hang and does not go on without its sink: its error leaves."""
+
+    async def broken(_):
+        raise error
+
+    async def stream():
+        async with napping().stream(map(se.Event, range(50)), sinks=[broken]) as run:
+            async for _ in run:
+                pass
+
+    for main in (stream, lambda: napping().run(map(se.Event, range(50)), sinks=[broken])):
+        with pytest.raises(type(error)) as caught:
+            virtually(main)
+        if isinstance(error, OSError):
+            assert caught.value is error
+
+
+def test_what_the_body_raises_counts_more_than_a_sinks_error(caplog):
+    """Both fail: the body's exception leaves, and the sink's is logged."""
+
+    async def broken(_):
+        await trio.sleep(1)
+        raise OSError("disk full")
+
+    async def main():
+        async with napping().stream(map(se.Event, range(50)), sinks=[broken]):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5)
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        virtually(main)
+    assert "disk full" in caplog.text
+
+
+def test_a_consumer_that_leaves_after_the_last_outcome_lets_the_sinks_finish():
+    """When all work is done, leaving the body waits for what the sinks have in hand."""
+    kept = []
+
+    async def slow(batch):
+        await trio.sleep(10)
+        kept.extend(batch)
+
+    async def main():
+        async with napping().stream(map(se.Event, range(4)), sinks=[slow]):
+            await trio.sleep(5)
+
+    virtually(main)
+    assert len(kept) == 4
+
+
+def test_a_sink_that_is_no_callable_is_refused():
+    """A wrong sink is refused where it is handed in."""
+    with pytest.raises(TypeError, match="async callable"):
+        napping().stream([], sinks=["outcomes.jsonl"])

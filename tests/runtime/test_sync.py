@@ -1,0 +1,132 @@
+"""`run` and `collect`: the engine for programs that are not async."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+import trio
+
+import scrapeengine as se
+
+
+async def answer(task):
+    """Return the event's id."""
+    await trio.sleep(0)
+    return task.event.id
+
+
+def test_collect_returns_all_outcomes():
+    """All outcomes, in a list."""
+    outcomes = se.collect([se.Platform("A", answer)], map(se.Event, range(5)), event_limit=2)
+    assert sorted(outcome.value for outcome in outcomes) == list("01234")
+
+
+def test_run_reports_and_feeds_its_sinks():
+    """The report counts, and the sinks got everything."""
+    kept = []
+
+    async def keep(batch):
+        kept.extend(batch)
+
+    report = se.run([se.Platform("A", answer)], map(se.Event, range(5)), sinks=[keep])
+    assert len(kept) == report.outcomes.succeeded == 5
+    assert report.stopped is None
+    assert report.platforms == {"A": se.Counts(succeeded=5)}
+
+
+def test_it_runs_in_a_thread_beside_a_running_asyncio_program():
+    """Another thread, an asyncio loop in this one: neither disturbs the other."""
+
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        outcomes = await asyncio.to_thread(se.collect, [se.Platform("A", answer)], [se.Event("e")])
+        ticking.cancel()
+        return outcomes, ticks
+
+    [outcome], ticks = asyncio.run(main())
+    assert outcome.value == "e"
+    assert ticks > 0
+
+
+def test_signals_are_left_alone_in_other_threads():
+    """A run in a thread of its own leaves the program's handlers as they are."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    async def look(_):
+        seen.append((signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=se.run, args=([se.Platform("A", look)], [se.Event(1)]))
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_in_a_trio_program_it_says_what_to_write_instead():
+    """A trio run cannot be nested: the message names what can."""
+
+    async def main():
+        se.run([se.Platform("A", answer)], [])
+
+    with pytest.raises(RuntimeError, match="await"):
+        trio.run(main)
+
+
+def test_what_ends_the_program_ends_the_run_with_its_exit_code():
+    """`SystemExit` of a scraper leaves `run` as it is."""
+
+    async def leave(_):
+        sys.exit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        se.run([se.Platform("A", leave)], [se.Event(1)])
+    assert caught.value.code == 3
+
+
+PROGRAM = textwrap.dedent("""
+    import trio, scrapeengine as se
+
+    async def scrape(task):
+        print("started", flush=True)
+        {wait}
+
+    report = se.run([se.Platform("A", scrape, limit=1)], map(se.Event, range(3)))
+    print(report.stopped, report.outcomes.succeeded, report.outcomes.cancelled)
+""")
+
+
+def interrupted(wait, *signals):
+    """Run a program, send it signals once its first task runs, and return what it printed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(wait=wait)], stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout.readline() == "started\n"
+        for number in signals:
+            os.kill(program.pid, number)
+        output = program.stdout.read()
+    assert program.returncode == 0
+    return output.split()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_drains(number):
+    """What runs may end; what waits is cancelled; the report says which signal it was."""
+    assert interrupted("await trio.sleep(1)", number) == [number.name, "1", "2"]
+
+
+def test_the_second_signal_cancels():
+    """A task that would run for an hour is cancelled by the second signal."""
+    assert interrupted("await trio.sleep(3600)", signal.SIGINT, signal.SIGTERM) == ["SIGINT", "0", "3"]
