@@ -137,7 +137,7 @@ class Stream(Generic[T]):
             self._ended()
         if first is not None and first is not error:
             raise first
-        return swallowed
+        return swallowed and not own
 
 
 def _cancels(error: BaseException) -> bool:
