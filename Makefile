@@ -6,48 +6,59 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-slow test-all test-lowest coverage check format bench mutants clean
+# What a .venv was made for. A set-up that was interrupted has not written it down.
+KEY := $(PYTHON) $(shell command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1) $(CURDIR) $(shell cksum < pyproject.toml)
+MADE_FOR := $(shell test -x $(BIN)/python && cat $(VENV)/.current 2>/dev/null)
+
+.PHONY: help demo test test-slow test-lowest test-all coverage mutants check format bench clean
 
 help:
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.current: pyproject.toml
+ifneq ($(MADE_FOR),$(KEY))
+.PHONY: $(VENV)/.current
+endif
+$(VENV)/.current:
+	@command -v '$(PYTHON)' >/dev/null \
+		|| { echo "There is no '$(PYTHON)'. Install Python 3.11 or later, or name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "scrapeengine needs Python 3.11 or later, and '$(PYTHON)' is older or missing: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' \
-		|| { echo "'$(PYTHON)' has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+		|| { echo "scrapeengine needs Python 3.11 or later. '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+			"Install a later one, or name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "'$(PYTHON)' cannot make virtual environments: it lacks ensurepip or venv." \
+			"On Debian and Ubuntu install them with: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group test
-	@touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test
+	@echo '$(KEY)' > $@
 
 $(VENV)/.checkers: $(VENV)/.current
-	$(BIN)/python -m pip install --quiet --group check
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group check
 	@touch $@
 
 demo: $(VENV)/.current ## scrape 26 feeds and 36 articles from loopback, ten at a time
 	$(BIN)/python examples/feeds.py
 
-test: $(VENV)/.current ## the tests, in a few minutes
+test: $(VENV)/.current ## the tests, in less than a minute
 	$(PYTEST)
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
 	$(PYTEST) -m slow
 	$(PYTEST) tests/laws tests/unit --hypothesis-profile slow
 
-test-lowest: ## the tests on the lowest versions that pyproject.toml allows
-	$(PYTHON) -m venv --clear .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade uv
+test-lowest: export UV_SYSTEM_CERTS := true
+test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject.toml allows
+	$(BIN)/python -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group test
 	.venv-lowest/bin/python -m pytest
 
 test-all: ## the tests on every Python from 3.11 to 3.13 that is found
 	.ci/pythons
 
-coverage: $(VENV)/.current ## branch coverage, with the least that is taken
+coverage: $(VENV)/.current ## the tests, and how much they cover, with the least that is taken
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet || true
 	$(BIN)/coverage report --fail-under 95
 	$(BIN)/coverage report --fail-under 100 --include '*/scrapeengine/model/*,*/scrapeengine/decide/*'
 
@@ -68,4 +79,4 @@ bench: $(VENV)/.current ## what the engine itself costs
 	$(BIN)/python benchmarks/engine.py
 
 clean: ## remove what was made
-	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

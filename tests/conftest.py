@@ -1,9 +1,15 @@
-"""How much hypothesis tries: a little by default, a thousand runs a law in the slow profile."""
+"""How much hypothesis tries: a little by default, a thousand runs a law in the slow profile.
 
-from hypothesis import HealthCheck, settings
+On mutants it does not look for the simplest example: that a test fails is all there is to see.
+"""
+
+from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("quick", max_examples=40, **_COMMON)
 settings.register_profile("slow", max_examples=1000, **_COMMON)
+settings.register_profile(
+    "mutants", max_examples=150, database=None, report_multiple_bugs=False, phases=[Phase.explicit, Phase.generate], **_COMMON
+)
 settings.load_profile("quick")

@@ -167,8 +167,7 @@ async def _answered(request, answer, latency):
             raise answer
         case (status, headers):
             return httpx.Response(status, headers=headers, request=request)
-        case status:
-            return httpx.Response(status, request=request)
+    return httpx.Response(answer, request=request)
 
 
 @pytest.fixture

@@ -84,7 +84,6 @@ def test_without_a_base_url_the_origin_is_the_event_s(play, url, known):
     assert ("x-key" in played.requests[0].headers) is known
 
 
-@pytest.mark.xfail(strict=True, reason="`build` compares hosts, not origins: the scheme is left out")
 def test_another_scheme_is_another_origin(play):
     """What is meant for https does not go in plain text to the same host."""
 
@@ -95,7 +94,6 @@ def test_another_scheme_is_another_origin(play):
     assert "authorization" not in played.requests[0].headers
 
 
-@pytest.mark.xfail(strict=True, reason="`host_of` encodes by IDNA 2003, httpx by IDNA 2008: ß is `ss` to one only")
 def test_an_international_name_is_its_own_origin(play):
     """The platform's headers go to its own `base_url`, whatever letters that has."""
 

@@ -48,23 +48,18 @@ def test_methods_and_bodies(on_sites, status, method):
 )
 def test_a_location_is_seen_from_the_request(on_sites, location, target):
     """A relative `Location` is joined to the URL that was asked for; to the whole of it, not to `base_url`."""
-
-    async def once(_):
-        return to(location.format(here=urls[0])) if len(seen_by) == 1 else Answer()
-
-    urls, seen_by = [], []
-
-    async def scrape(task):
-        urls.append(task.event.data["here"])
-        return (await task.http.get("/x/a", params={"q": 1})).status_code
+    targets = []
 
     async def answer(request):
-        seen_by.append(request.target)
-        return await once(request)
+        targets.append(request.target)
+        return Answer() if targets[1:] else to(location.format(here="http://" + request.headers["host"]))
+
+    async def scrape(task):
+        return (await task.http.get("/x/a", params={"q": 1})).status_code
 
     seen = on_sites(scrape, dict.fromkeys(["/x/a", "/x/b", "/b"], answer))
     assert seen.value == 200
-    assert [request.target for request in seen.asked] == ["/x/a?q=1", target]
+    assert targets == ["/x/a?q=1", target]
 
 
 def test_the_answer_is_the_last_one(on_sites):
@@ -132,6 +127,17 @@ def test_user_and_password_of_a_url_stay_at_home(play):
     assert [request.url.userinfo for request in played.requests] == [b"anna:hunter2", b"anna:hunter2", b""]
 
 
+def test_what_httpx_makes_of_user_and_password_stays_at_home(on_sites):
+    """They are sent as `Authorization`, which goes along to the same origin, and to no other."""
+
+    async def scrape(task):
+        await task.http.get(task.event.data["here"].replace("//", "//anna:hunter2@") + "/a")
+
+    seen = on_sites(scrape, {"/a": to("/b"), "/b": to("{there}/c")})
+    assert [request.headers.get("authorization", "")[:6] for request in seen.asked] == ["Basic "] * 2
+    assert "authorization" not in seen.abroad[0].headers
+
+
 @pytest.mark.parametrize(("status", "method"), [(307, "POST"), (308, "PUT"), (301, "PUT"), (302, "PATCH")])
 def test_no_body_goes_abroad(on_sites, status, method):
     """A redirect that would carry a body to another origin is refused, and says where to."""
@@ -143,7 +149,9 @@ def test_no_body_goes_abroad(on_sites, status, method):
     assert not seen.abroad
 
 
-@pytest.mark.parametrize(("status", "method", "after"), [(303, "PUT", "GET"), (302, "POST", "GET"), (307, "GET", "GET")])
+@pytest.mark.parametrize(
+    ("status", "method", "after"), [(303, "PUT", "GET"), (302, "POST", "GET"), (307, "GET", "GET")]
+)
 def test_without_its_body_a_request_goes_abroad(on_sites, status, method, after):
     """What has no body, or loses it by becoming a GET, is followed."""
     content = None if method == "GET" else b"x"
@@ -193,6 +201,18 @@ def test_each_hop_takes_its_turn(play):
     moved = (302, {"location": "/b"})
     played = play(fetch(), moved, moved, 200, rate=se.Rate.every(10))
     assert played.times == [0, 10, 20]
+
+
+def test_a_backoff_comes_before_an_attempt_not_before_each_hop(play):
+    """The second attempt waits 4 s, and its redirect no more."""
+    moved = (302, {"location": "/b"})
+    assert play(fetch(), 500, moved, 200, retry=se.Retry(wait_initial=4)).times == [0, 4, 4]
+
+
+def test_the_host_is_that_of_the_new_url(play):
+    """A `Host` of the scraper's own was for the first request; the same origin is told its name anew."""
+    played = play(fetch(headers={"Host": "mine.test"}), (302, {"location": "/b"}), 200)
+    assert [request.headers["host"] for request in played.requests] == ["mine.test", "a.test"]
 
 
 def test_a_hop_may_close_the_platform(play):

@@ -137,3 +137,38 @@ def test_signals_pass_through_the_scrapers_own_excepts_and_nurseries():
     [outcome] = se.collect([se.Platform("A", scrape)], [se.Event("e")])
     assert isinstance(outcome, se.Skipped)
     assert outcome.reason == "nothing there"
+
+
+def test_a_failure_counts_more_than_a_signal_beside_it():
+    """In a group of both, what raised is the failure, and the signal is dropped; nothing leaves the task."""
+
+    async def skip(task):
+        task.skip("nothing there")
+
+    async def scrape(task):
+        if task.event.id == "e":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(skip, task)
+                raise ValueError("something there")
+
+    outcomes = se.collect([se.Platform("A", scrape)], [se.Event("e"), se.Event("f")])
+    assert {outcome.event.id: type(outcome) for outcome in outcomes} == {"e": se.Failure, "f": se.Success}
+    [failure] = [outcome for outcome in outcomes if isinstance(outcome, se.Failure)]
+    assert isinstance(failure.error, ExceptionGroup)
+
+
+def test_what_ends_the_program_counts_more_than_what_the_body_raises():
+    """A scraper's `SystemExit` leaves, though the body raises something of its own at the same time."""
+
+    async def scrape(task):
+        raise SystemExit(5)
+
+    async def main():
+        async with se.Engine([se.Platform("A", scrape)]).stream([se.Event(1), se.Event(2)]):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            raise LookupError("mine")
+
+    with pytest.raises(SystemExit) as caught:
+        virtually(main)
+    assert caught.value.code == 5

@@ -109,3 +109,17 @@ def test_parked_tasks_at_the_bound_do_not_wait_for_ever_for_a_newcomers_event_sl
     events = [se.Event(1, platforms=("A",)), se.Event(2, platforms=("A",)), se.Event(3, platforms=("B", "A"))]
     _, report = virtually(outcomes_of, engine, events)
     assert report.outcomes.succeeded == 4
+
+
+def test_a_platform_starts_others_while_tasks_are_parked_up_to_twice_its_limit():
+    """Limit two, all back off for long: four have been started, not two and not six."""
+    world = World(default=[("retry", 100)])
+    engine = world.engine([world.platform("A", limit=2)])
+
+    async def main():
+        async with engine.stream(map(se.Event, range(10))) as run:
+            await trio.sleep(50)
+            return run.statistics()
+
+    now = virtually(main)
+    assert (now.running, now.parked, now.waiting) == (0, 4, 6)

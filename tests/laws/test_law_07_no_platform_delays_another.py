@@ -94,3 +94,60 @@ def test_freed_event_slots_go_round_the_lanes_that_wait():
     ends = last_ends({"A": 50, "B": 50}, events, event_limit=4)
     assert ends["A"] == pytest.approx(50, abs=1)
     assert ends["B"] == pytest.approx(50, abs=1)
+
+
+def test_at_equal_priority_a_lane_first_takes_a_task_whose_event_holds_a_slot():
+    """The outcomes of one event come close together: its second platform takes it before an event that came earlier."""
+    world = World(scripts={("both", "B"): [("sleep", 5)]}, default=[("sleep", 1)])
+    engine = world.engine([world.platform("A", limit=1), world.platform("B", limit=1)], event_limit=3)
+    events = [se.Event(id, platforms=names) for id, names in [("0", ("A",)), ("1", ("A",)), ("both", ("B", "A"))]]
+
+    async def main():
+        begun = trio.current_time()
+        async with engine.stream(events) as run:
+            async for _ in run:
+                pass
+        return {event: time - begun for (event, name), time in world.ledger.starts.items() if name == "A"}
+
+    assert virtually(main) == {"0": 0, "both": 1, "1": 2}
+
+
+def test_a_more_urgent_event_comes_first():
+    """A larger priority starts sooner, and before tasks of events that hold a slot."""
+    world = World(scripts={("both", "B"): [("sleep", 5)]}, default=[("sleep", 1)])
+    engine = world.engine([world.platform("A", limit=1), world.platform("B", limit=1)], event_limit=3)
+    events = [
+        se.Event("0", platforms=("A",)),
+        se.Event("1", platforms=("A",), priority=-1),
+        se.Event("both", platforms=("B", "A")),
+        se.Event("urgent", platforms=("A",), priority=7),
+    ]
+
+    async def main():
+        async with engine.stream(events) as run:
+            return [outcome.event.id async for outcome in run if outcome.platform == "A"]
+
+    assert virtually(main) == ["0", "urgent", "both", "1"]
+
+
+def test_limiters_nested_in_an_event_would_end_b_at_75_seconds():
+    """The figure that the design gives for the shape it rejects: each event waits for its platform with its slot held."""
+
+    async def main():
+        begun, ends = trio.current_time(), {}
+        events, limiters = trio.CapacityLimiter(10), {"A": trio.CapacityLimiter(2), "B": trio.CapacityLimiter(8)}
+
+        async def event(name, token):
+            async with limiters[name]:
+                await trio.sleep(1)
+            ends[name] = trio.current_time() - begun
+            events.release_on_behalf_of(token)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                token = object()
+                await events.acquire_on_behalf_of(token)
+                nursery.start_soon(event, "A" if number % 5 else "B", token)
+        return ends
+
+    assert virtually(main) == {"A": 80, "B": 75}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 
 import httpx
@@ -12,7 +13,7 @@ from scrapeengine.decide.retry import GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, PlatformClosed, RequestError, StatusError, TooManyRedirects
 from scrapeengine.http import requests
-from scrapeengine.http.translate import translated
+from scrapeengine.http.translate import tells_nothing, translated
 from scrapeengine.http.wire import Wire
 from scrapeengine.model.event import Event, shown
 from scrapeengine.model.platform import Platform
@@ -92,7 +93,9 @@ class TaskClient:
         """Make a request and read its whole answer."""
         seat = self._seat
         body = {"content": content, "data": data, "json": json}
-        request = requests.build(seat.policy, seat.event, method, url, params=params, headers=headers, **body)
+        request = requests.build(
+            seat.policy, seat.event, method, url, platform=seat.platform, params=params, headers=headers, **body
+        )
         async with self._one_at_a_time:
             return await self._attempts(request, check=check)
 
@@ -101,12 +104,11 @@ class TaskClient:
         attempt, after = 1, 0.0
         earlier: RequestError | None = None
         while True:
-            started = trio.current_time()
             try:
                 response = await self._follow(request, attempt, after)
                 if response.status_code < 400:
                     return response
-                raise self._status_error(response, attempt, started)
+                raise self._status_error(response, attempt)
             except PlatformClosed as closed:
                 raise closed from earlier
             except RequestError as error:
@@ -124,15 +126,19 @@ class TaskClient:
 
     async def _follow(self, request: httpx.Request, attempt: int, after: float) -> httpx.Response:
         """Make one attempt, redirects included. Each hop takes its turn."""
+        elapsed = timedelta()
         for _ in range(_REDIRECTS + 1):
             await self._seat.turn(after)
             after = 0.0
             response = await self._exchange(request, attempt)
-            onward = requests.redirected(request, response, self._where(request, attempt, 0.0))
+            elapsed += response.elapsed
+            where = self._where(request, attempt, elapsed.total_seconds())
+            onward = requests.redirected(request, response, where)
             if onward is None:
+                response.elapsed = elapsed
                 return response
             request = onward
-        raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **self._where(request, attempt, 0.0))
+        raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **where)
 
     async def _exchange(self, request: httpx.Request, attempt: int) -> httpx.Response:
         """Send one request and read its answer, in the time that an attempt has."""
@@ -141,9 +147,16 @@ class TaskClient:
         with trio.move_on_after(limit):
             try:
                 response = await self._wire.send(request)
+                response.request = request
+                self._heed(response, sent)
+                try:
+                    await response.aread()
+                finally:
+                    await response.aclose()
             except Exception as error:
-                raise translated(error, **self._where(request, attempt, trio.current_time() - sent)) from error
-            self._heed(response, sent)
+                ours = translated(error, **self._where(request, attempt, trio.current_time() - sent))
+                raise ours from (error if tells_nothing(error) else None)
+            response.elapsed = timedelta(seconds=trio.current_time() - sent)
             return response
         raise AttemptTimeout(f"no whole answer in {limit:g} s", **self._where(request, attempt, limit))
 
@@ -154,8 +167,8 @@ class TaskClient:
             wall = self._seat.wall(trio.current_time())
             self._seat.refused(sent, seconds_of(asked, response.headers.get("Date"), wall))
 
-    def _status_error(self, response: httpx.Response, attempt: int, started: float) -> StatusError:
-        return StatusError(response, **self._where(response.request, attempt, trio.current_time() - started))
+    def _status_error(self, response: httpx.Response, attempt: int) -> StatusError:
+        return StatusError(response, **self._where(response.request, attempt, response.elapsed.total_seconds()))
 
     def _where(self, request: httpx.Request, attempt: int, seconds: float) -> dict[str, Any]:
         return {

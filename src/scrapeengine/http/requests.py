@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -27,6 +28,8 @@ def build(
     method: str,
     url: str,
     *,
+    platform: str,
+    params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     **parts: Any,
 ) -> httpx.Request:
@@ -36,15 +39,17 @@ def build(
         InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
     """
     method = method.upper()
-    where: dict[str, Any] = {"platform": policy.name, "method": method, "url": shown(url)}
+    where: dict[str, Any] = {"platform": platform, "method": method, "url": shown(url)}
     try:
         whole = _joined(url, policy.base_url, event.url)
         if host_of(str(whole)) is None:
             raise InvalidRequest(
                 "the URL is no http or https URL with a host; a relative one needs a base_url", **where
             )
-        own = policy.host or (None if event.url is None else host_of(event.url))
-        at_home = own is None or own == host_of(str(whole))
+        if params:
+            whole = whole.copy_merge_params(params)
+        home = policy.base_url or event.url
+        at_home = home is None or _origin(home) == _origin(str(whole))
         sent = _DEFAULTS | {
             name.lower(): value for name, value in policy.headers.items() if at_home or name.lower() in _TELLS_NOTHING
         }
@@ -52,6 +57,10 @@ def build(
         return httpx.Request(method, whole, headers=sent, **parts)
     except (httpx.InvalidURL, UnicodeError) as error:
         raise InvalidRequest(f"the request could not be built: {type(error).__name__}", **where) from None
+
+
+def _origin(url: str) -> tuple[str, str | None]:
+    return urlsplit(url).scheme.lower(), host_of(url)
 
 
 def _joined(url: str, base_url: str | None, event_url: str | None) -> httpx.URL:
@@ -89,7 +98,7 @@ def redirected(request: httpx.Request, response: httpx.Response, where: dict[str
     if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
         method = "HEAD" if method == "HEAD" else "GET"
     body = request.content if method == request.method else b""
-    away = (url.scheme, host_of(str(url))) != (request.url.scheme, host_of(str(request.url)))
+    away = _origin(str(url)) != _origin(str(request.url))
     if away and body:
         raise RedirectError(f"a redirect that would carry a body to {shown(str(url))!r}", **where)
     dropped = {"host"} if body else {"host", *_OF_A_BODY}

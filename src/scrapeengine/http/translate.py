@@ -15,19 +15,25 @@ from scrapeengine.errors import (
     TransportError,
 )
 
-__all__ = ["translated"]
+__all__ = ["tells_nothing", "translated"]
 
-_KINDS: tuple[tuple[type[Exception], type[RequestError]], ...] = (
-    (httpx.ConnectError, ConnectFailed),
-    (httpx.UnsupportedProtocol, InvalidRequest),
-    (httpx.LocalProtocolError, InvalidRequest),
-    (httpx.RemoteProtocolError, ProtocolError),
-    (httpx.DecodingError, ProtocolError),
-    (httpx.NetworkError, ConnectionBroken),
+_KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
+    (httpx.ConnectError, ConnectFailed, None),
+    (httpx.UnsupportedProtocol, InvalidRequest, "the URL is no http or https URL"),
+    (httpx.LocalProtocolError, InvalidRequest, "the request breaks HTTP: a header or the length of its body"),
+    (httpx.RemoteProtocolError, ProtocolError, "the answer is no HTTP"),
+    (httpx.DecodingError, ProtocolError, "the body cannot be decoded"),
+    (httpx.NetworkError, ConnectionBroken, None),
 )
+"""What they are here, and in which words; None: in their own, which come from the system and quote nothing."""
 
-_LOST = ("disconnected", "peer closed connection")
-"""What httpx's `RemoteProtocolError` says when the connection was lost, and not the protocol broken."""
+_LOST = ("Server disconnected", "peer closed connection")
+"""How httpx's `RemoteProtocolError` begins when the connection was lost, and not the protocol broken."""
+
+
+def tells_nothing(error: Exception) -> bool:
+    """Say whether the wire's own words may be seen: they quote neither the request nor the answer."""
+    return isinstance(error, httpx.ConnectError | httpx.NetworkError) or _is_lost(error)
 
 
 def translated(error: Exception, **where: Any) -> RequestError:
@@ -37,10 +43,15 @@ def translated(error: Exception, **where: Any) -> RequestError:
         error: what the wire raised.
         **where: what `RequestError` says of the request.
     """
-    text = str(error) or type(error).__name__
-    if isinstance(error, httpx.RemoteProtocolError) and any(sign in text for sign in _LOST):
-        return ConnectionBroken(text, **where)
-    for foreign, ours in _KINDS:
+    if _is_lost(error):
+        return ConnectionBroken(str(error), **where)
+    for foreign, ours, words in _KINDS:
         if isinstance(error, foreign):
-            return ours(text, **where)
-    return TransportError(f"{type(error).__name__}: {text}", **where)
+            return ours(words or str(error) or type(error).__name__, **where)
+    if type(error).__name__ == "LocalProtocolError":  # h11's own passes through httpx where a body is too short
+        return InvalidRequest("the request breaks HTTP: a header or the length of its body", **where)
+    return TransportError(f"the wire failed with {type(error).__name__}", **where)
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, httpx.RemoteProtocolError) and str(error).startswith(_LOST)

@@ -1,8 +1,7 @@
-"""The wire: what carries one request, and the whole of its answer."""
+"""The wire: what carries one request, and brings its answer."""
 
 from __future__ import annotations
 
-from http.cookiejar import DefaultCookiePolicy
 from typing import Protocol
 
 import httpx
@@ -14,7 +13,9 @@ class Wire(Protocol):
     """Carries requests."""
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the whole answer. Follows no redirect, keeps no cookie, has no deadline.
+        """Send a request, and return its answer as soon as the headers are there; its body is for the caller to read.
+
+        Follows no redirect, keeps no cookie, writes no log, has no deadline.
 
         Raises:
             Exception: httpx's own errors.
@@ -29,22 +30,25 @@ class Wire(Protocol):
 
 
 class HttpxWire:
-    """One `httpx.AsyncClient`, made when it is first needed: to load the certificates takes its time."""
+    """httpx's own transport, made when it is first needed: to load the certificates takes its time.
+
+    The transport, and not an `httpx.AsyncClient` around it: that would log each URL with its secrets, and its cookies,
+    redirects and time-outs are not wanted here.
+    """
 
     def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the whole answer."""
-        if self._client is None:
+        """Send a request."""
+        if self._transport is None:
             # No limit of its own: the platforms' limits stand before it, and whoever is cancelled while waiting for
             # its pool leaves that broken (httpcore issue 1093).
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            self._client = httpx.AsyncClient(timeout=None, limits=limits)  # noqa: S113 - the attempt has one
-            self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return await self._client.send(request)
+            self._transport = httpx.AsyncHTTPTransport(limits=limits)
+        return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
+import idna
 
 from scrapeengine.model.checks import whole
 
@@ -98,7 +99,7 @@ def host_of(url: str) -> str | None:
         if parts.scheme not in _DEFAULT_PORTS or not host:
             return None
         if not host.isascii():
-            host = host.encode("idna").decode("ascii")
+            host = idna.encode(host).decode("ascii")
         host = host.rstrip(".")
     except (ValueError, UnicodeError):
         return None
@@ -113,6 +114,7 @@ def shown(url: str) -> str:
     """Return the URL as it may be shown: without user and password, fragment, and the values of its query."""
     try:
         parts = urlsplit(url)
+        _ = parts.port  # what is no number there may be a password with a slash in it
     except ValueError:
         return "(malformed URL)"
     host = parts.netloc.rpartition("@")[2]

@@ -12,8 +12,8 @@ Lanes that lack something shared stand in a line for it:
     blocked     a job of an event in progress could start but for room in the buffer
 
 Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
-idle, and the reverse order lets a slow platform fill the event limit (measured: the other one ends at 73 s in place of
-5 s). With everything taken at one instant neither is ever held in waiting for the other.
+idle, and the reverse order lets a slow platform fill the event limit (in the case of law 7 the other one then ends at
+75 s in place of 5 s). With everything taken at one instant neither is ever held in waiting for the other.
 """
 
 from __future__ import annotations

@@ -1,0 +1,261 @@
+"""What comes from a network that fails: on real sockets, translated at the border, and nothing left open."""
+
+import functools
+import gc
+import gzip
+import socket
+import warnings
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+import scrapeengine as se
+from scrapeengine.testing import Answer
+
+ONCE = se.Retry(attempts=1)
+
+
+async def get(task):
+    """Make one request."""
+    return (await task.http.get("/a")).content
+
+
+def open_files():
+    """Count what this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def on_raw(serve, scrape=get, **policy):
+    """Run one scraper against a listener whose connections are served by a function of streams."""
+    connections = []
+
+    async def handle(stream):
+        connections.append(stream)
+        await stream.receive_some(65536)
+        await serve(stream)
+        await stream.aclose()
+
+    async def main():
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                [listener] = await nursery.start(functools.partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+                url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+                platform = se.Platform("A", scrape, base_url=url, **({"retry": ONCE} | policy))
+                async with se.Engine([platform]).stream([se.Event("e")]) as run:
+                    [outcome] = [outcome async for outcome in run]
+                nursery.cancel_scope.cancel()
+        return outcome
+
+    return trio.run(main), len(connections)
+
+
+def saying(*parts):
+    """Make a server that sends something and hangs up."""
+
+    async def serve(stream):
+        for part in parts:
+            await stream.send_all(part)
+
+    return serve
+
+
+def test_a_refused_connection():
+    """Where no one listens, it is `ConnectFailed`, from httpx's own error."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: no one else gets the port meanwhile
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        [outcome] = se.collect([se.Platform("A", get, base_url=url, retry=ONCE)], [se.Event("e")])
+    assert type(outcome.error) is se.ConnectFailed
+    assert isinstance(outcome.error.__cause__, httpx.ConnectError)
+    assert (outcome.error.method, outcome.error.url) == ("GET", url + "/a")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (b"HTTP/1.1 200 OK\r\nContent-Le",),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"a part"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",),
+    ],
+)
+def test_a_server_that_hangs_up(parts):
+    """Before the answer, in its head or in its body: `ConnectionBroken`."""
+    outcome, _ = on_raw(saying(*parts))
+    assert type(outcome.error) is se.ConnectionBroken
+    assert isinstance(outcome.error.__cause__, httpx.RemoteProtocolError)
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part"])
+def test_a_connection_that_is_reset(before):
+    """A reset is `ConnectionBroken` too, from the error of the read."""
+
+    async def serve(stream):
+        await stream.send_all(before)
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        stream.socket.close()
+
+    outcome, _ = on_raw(serve)
+    assert type(outcome.error) is se.ConnectionBroken
+    assert isinstance(outcome.error.__cause__, httpx.HTTPError)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"220 mail.test ESMTP\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x50\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_not_http(text):
+    """Garbage instead of an answer, or within it, is `ProtocolError`."""
+    outcome, _ = on_raw(saying(text))
+    assert type(outcome.error) is se.ProtocolError
+    assert isinstance(outcome.error.__cause__, httpx.HTTPError)
+
+
+BADLY_PACKED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
+
+
+def test_what_cannot_be_unpacked():
+    """A body that is not in the encoding that its header says is `ProtocolError`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the next test's matter
+        outcome, _ = on_raw(saying(BADLY_PACKED))
+        gc.collect()
+    assert type(outcome.error) is se.ProtocolError
+    assert isinstance(outcome.error.__cause__, httpx.DecodingError)
+
+
+def test_what_cannot_be_unpacked_leaves_nothing_to_the_collector():
+    """All that read the body was closed when the error comes; trio warns of what was not."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        on_raw(saying(BADLY_PACKED))
+        gc.collect()
+    assert not [str(each.message) for each in warned if issubclass(each.category, ResourceWarning)]
+
+
+def test_a_server_that_echoes_betrays_nothing():
+    """What comes back of the request, credentials and query with it, is not in the text of the error."""
+
+    async def scrape(task):
+        await task.http.get("/a", params={"key": "t0ps3cret"})
+
+    async def echo(stream):
+        await stream.send_all(b"GET /a?key=t0ps3cret HTTP/1.1\r\n\r\n")
+
+    outcome, _ = on_raw(echo, scrape)
+    assert type(outcome.error) is se.ProtocolError
+    assert "t0ps3cret" not in str(outcome.error)
+
+
+def test_garbage_that_speaks_of_disconnection_is_garbage():
+    """A server's own words do not choose the error."""
+    outcome, _ = on_raw(saying(b"421 disconnected\r\n\r\n"))
+    assert type(outcome.error) is se.ProtocolError
+
+
+def test_a_broken_connection_is_made_anew():
+    """Each attempt that lost its connection opens another one; the last error stands."""
+    outcome, connections = on_raw(saying(), retry=se.Retry(attempts=3, wait_max=0))
+    assert (type(outcome.error), outcome.error.attempt, connections) == (se.ConnectionBroken, 3, 3)
+
+
+def test_what_the_wire_raises_is_translated_whatever_it_is(play):
+    """The type of what is not known is named; what says nothing is called by its type."""
+    odd = play(get, LookupError("what is this"), retry=ONCE).error
+    assert type(odd) is se.TransportError
+    assert odd.args == ("LookupError: what is this",)
+    assert isinstance(odd.__cause__, LookupError)
+    mute = play(get, httpx.ReadError(""), retry=ONCE).error
+    assert mute.args == ("ReadError",)
+    assert type(play(get, httpx.UnsupportedProtocol("x"), retry=ONCE).error) is se.InvalidRequest
+
+
+def test_an_answer_is_read_whole_and_decoded(on_sites):
+    """Its body is there, unpacked."""
+    body = gzip.compress(b"packed" * 1000)
+    assert on_sites(get, {"/a": Answer(200, body, {"Content-Encoding": "gzip"})}).value == b"packed" * 1000
+
+
+def test_a_timeout_on_the_wire_closes_the_connection(on_sites):
+    """An answer that does not come in time is given up; the site sees its client gone, and the next attempt stands."""
+    gone = trio.Event()
+    tries = []
+
+    async def slow(_):
+        tries.append(1)
+        if len(tries) == 2:
+            await gone.wait()
+            return Answer(body=b"late")
+        try:
+            await trio.sleep_forever()
+        finally:
+            gone.set()
+
+    policy = {"timeout": se.Timeout(attempt=1), "retry": se.Retry(attempts=2, wait_max=0)}
+    assert on_sites(get, {"/a": slow}, **policy).value == b"late"
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_cancelled_in_the_middle_it_hangs_up(part):
+    """A scope of the scraper's own ends a request: the connection is closed, and the task goes on."""
+    hung_up = trio.Event()
+
+    async def serve(stream):
+        if part == "body":
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part")
+        begun.set()
+        assert await stream.receive_some(1) == b""
+        hung_up.set()
+
+    async def scrape(task):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(task.http.get, "/a")
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+        await hung_up.wait()
+        return "went on"
+
+    begun = trio.Event()
+    outcome, _ = on_raw(serve, scrape)
+    assert outcome.value == "went on"
+
+
+def test_cancelled_requests_are_no_longer_in_flight(on_sites):
+    """The site sees each of three clients hang up, and no file is left of them."""
+    files = open_files()
+
+    async def never(_):
+        begun.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            hung_up.set()
+
+    async def scrape(task):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(task.http.get, "/a")
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+        await hung_up.wait()
+
+    for _ in range(3):
+        begun, hung_up = trio.Event(), trio.Event()
+        assert isinstance(on_sites(scrape, {"/a": never}).outcome, se.Success)
+    assert open_files() <= files
+
+
+def test_a_refusal_is_heeded_though_its_body_breaks():
+    """A 429 that says when to come back has said so, whatever becomes of the rest of the answer."""
+    refusal = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\na part"
+    outcome, connections = on_raw(saying(refusal), retry=se.Retry(attempts=3, wait_max=0, patience=1))
+    assert type(outcome.error) is se.PlatformClosed
+    assert connections == 1

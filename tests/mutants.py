@@ -1,0 +1,108 @@
+"""Break the code of each law, one line at a time, and see the law's tests fail: `make mutants`.
+
+Each mutant is a copy of the library with one piece of text replaced. A test that passes on a mutant proves nothing.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+MUTANTS = [
+    # (law, file, what stands there, what it becomes)
+    (1, "runtime/ending.py", "            self._results.cancel(job, reason)\n", "            pass\n"),
+    (1, "runtime/results.py", "        self.deliver(outcome)\n", "        outcome.attempts and type(outcome).__name__ == 'Cancelled' or self.deliver(outcome)\n"),
+    (1, "runtime/capture.py", "error.__traceback__ = error.__traceback__.tb_next", "pass"),
+    (2, "runtime/capture.py", "    return others if isinstance(others, ExceptionGroup) else None", "    return None"),
+    (2, "runtime/capture.py", "class Signal(BaseException)", "class Signal(Exception)"),
+    (2, "runtime/session.py", "            fatal = fatal_part(error)\n", "            fatal = error\n"),
+    (2, "runtime/run.py", "if isinstance(end, KeyboardInterrupt | SystemExit):", "if False:"),
+    (3, "runtime/lane.py", "trio.CapacityLimiter(policy.limit)", "trio.CapacityLimiter(policy.limit + 1)"),
+    (3, "runtime/session.py", "Floor(self.agenda, plan.settings.event_limit,", "Floor(self.agenda, plan.settings.event_limit + 1,"),
+    (3, "runtime/turns.py", "if not (floor.aborted or seat.scope.cancel_called):", "if False:"),
+    (3, "http/client.py", "        async with self._one_at_a_time:\n            return", "        if True:\n            return"),
+    (4, "decide/rate.py", "        self._tat = max(self._tat, now) + self.rate.interval\n        return True", "        self._tat = min(max(self._tat, 0), now) + self.rate.interval\n        return True"),
+    (4, "decide/rate.py", "free = self.rate.burst - len(self._open)", "free = self.rate.burst"),
+    (4, "decide/rate.py", "self._tat - (free - 1) * self.rate.interval", "self._tat - free * self.rate.interval"),
+    (4, "decide/rate.py", "            if begun is None or now < begun + interval:\n                return\n", "            return\n"),
+    (4, "runtime/turns.py", "    if seat.lane.returning or gate.opens_at(now) > now:\n        return False\n", ""),
+    (5, "decide/gate.py", "        return now < self.penalty.until", "        return False"),
+    (5, "decide/gate.py", "max(self.meter.opens_at(now), self.penalty.until)", "self.meter.opens_at(now)"),
+    (5, "decide/penalty.py", "        elif sent >= self._began and now >= self.until:", "        else:"),
+    (5, "runtime/gates.py", "        gate = self._kept.pop(name, None)", "        gate = None"),
+    (6, "runtime/lane.py", "len(self.seats) >= 2 * self.slots.total_tokens", "len(self.seats) >= 3 * self.slots.total_tokens"),
+    (6, "runtime/lane.py", "return self.at_bound and not self.slots.borrowed_tokens", "return False"),
+    (6, "runtime/floor.py", "        for seat in parked:\n", "        for seat in [] if lane.queue.waiting else parked:\n"),
+    (6, "decide/agenda.py", "        job.state = _PARKED\n        return self._released(job.entry)", "        job.state = _PARKED\n        return False"),
+    (6, "runtime/lane.py", "        self.scope.deadline = math.inf\n", "        pass\n"),
+    (7, "decide/agenda.py", "        if not may_begin:\n            return held\n", "        if not may_begin:\n            return None\n"),
+    (7, "decide/agenda.py", "fresh.urgency < held.urgency", "fresh.urgency <= held.urgency"),
+    (7, "runtime/floor.py", " and (turn or not (self._line or self._ahead))", ""),
+    (7, "decide/agenda.py", "        queue.open = False\n        return [job.entry for job in held if self._released(job.entry)]", "        queue.open = False\n        return []"),
+    (8, "runtime/outbox.py", "        return self.waiting < self.buffer", "        return self.waiting <= self.buffer"),
+    (8, "runtime/admission.py", "self._agenda.waiting_from_source < settings.lookahead", "self._agenda.waiting_from_source <= settings.lookahead + 8"),
+    (8, "runtime/admission.py", "        if self._agenda.waiting_events >= limit:", "        if self._agenda.waiting_events > limit:"),
+    (8, "runtime/lanes.py", "        if lane.idle and lane.name not in self._plan.declared:", "        if False:"),
+    (8, "decide/agenda.py", "        if followed or self.dedupe:", "        if self.dedupe:"),
+    (9, "runtime/ending.py", "            self._alarms.at(cut_at, self._cut)\n", "            pass\n"),
+    (9, "runtime/ending.py", "                if task.parked_since is not None:", "                if False:"),
+    (9, "runtime/ending.py", "        self._alarms.at(trio.current_time() + _LAST_CALL, self._give_up)", "        pass"),
+    (9, "runtime/ending.py", "        self._floor.launch = None\n", "        pass\n"),
+    (9, "runtime/session.py", "            await self.clients.aclose()", "            pass"),
+    (10, "runtime/lanes.py", "            lane.slots.total_tokens = policy.limit\n", ""),
+    (10, "runtime/lanes.py", "        self._floor.events.total_tokens = self._plan.settings.event_limit\n", ""),
+    (10, "runtime/lanes.py", "                lane.gate.meter.change(policy.rate, now)\n", "                pass\n"),
+    (10, "runtime/session.py", "        self.outbox.buffer = self.plan.settings.buffer\n", ""),
+    (11, "runtime/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
+    (11, "runtime/lane.py", "        self.parked += now - self.parked_since\n", ""),
+    (12, "runtime/floor.py", "                elif self._line and self._has_room():", "                elif False:"),
+    (12, "runtime/floor.py", "                self._wake_at(lane, opens_at)\n", "                self._wake_at(lane, opens_at + 0.125)\n"),
+    (12, "runtime/floor.py", "            lane.slots.release_on_behalf_of(seat.job)\n        del", "            lane.slots.release_on_behalf_of(seat.job)\n            lane.alarm = -math.inf\n        del"),
+    (12, "runtime/floor.py", "        self._kicked.update(self._blocked)\n", ""),
+]
+
+
+def survives(mutant) -> str | None:
+    """Run the law's tests on a mutant; say which one it is if they pass."""
+    law, name, old, new = mutant
+    label = f"law {law}, {name}: {old.strip().splitlines()[0]!r}"
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder, "src")
+        shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        path = copy / "scrapeengine" / name
+        text = path.read_text()
+        if text.count(old) < 1:
+            return f"{label} is not there any more"
+        path.write_text(text.replace(old, new, 1))
+        [tests] = (ROOT / "tests" / "laws").glob(f"test_law_{law:02}_*.py")
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+        command = [sys.executable, "-m", "pytest", *options, str(tests)]
+        environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "MUTANT": str(copy)}
+        try:
+            result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=90)  # noqa: PLW1510
+        except subprocess.TimeoutExpired:
+            print(f"caught   {label}\n         it hangs", flush=True)
+            return None
+    caught = next((line for line in result.stdout.splitlines() if line.startswith("FAILED")), None)
+    print(f"{'caught  ' if result.returncode == 1 else 'SURVIVED'} {label}\n         {caught or ''}", flush=True)
+    return None if result.returncode == 1 else label
+
+
+def main() -> None:
+    """Try all mutants, or those of the laws named as arguments."""
+    laws = {int(argument) for argument in sys.argv[1:]}
+    chosen = [mutant for mutant in MUTANTS if not laws or mutant[0] in laws]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        survivors = [label for label in pool.map(survives, chosen) if label]
+    print(f"{len(chosen) - len(survivors)} passed, {len(survivors)} failed")
+    if survivors:
+        sys.exit("\n".join(["These mutants survived:", *survivors]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""How users write it, for the type checkers: this file is checked, not run."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_never, assert_type
+
+import scrapeengine as se
+
+
+async def odds(task: se.Task) -> dict[str, float]:
+    """Scrape one match."""
+    response = await task.http.get(f"/events/{task.event.id}", params={"market": "1x2"})
+    if response.status_code == 204:
+        task.skip("no odds yet")
+    prices: dict[str, float] = await task.in_thread(response.json)
+    task.follow(se.Event(url="https://example.com/next", priority=1))
+    return prices
+
+
+def events() -> Iterator[se.Event]:
+    """Name some matches."""
+    yield from (se.Event(number) for number in range(10))
+
+
+async def more_events() -> AsyncIterator[se.Event]:
+    """Name them as they come."""
+    yield se.Event("one", platforms=("betpawa",))
+
+
+async def keep(outcomes: list[se.Outcome[dict[str, float]]]) -> None:
+    """Keep outcomes."""
+    assert outcomes
+
+
+PLATFORMS = [
+    se.Platform("betpawa", odds, base_url="https://a.example", limit=50),
+    se.Platform("bet9ja", odds, limit=15, rate=se.Rate.every(0.025), retry=se.Retry(attempts=5)),
+]
+
+
+async def main() -> None:
+    """Use it all."""
+    engine = se.Engine(PLATFORMS, event_limit=10, default=se.Platform("*", odds, timeout=se.Timeout(attempt=10)))
+    async with engine.stream(events(), sinks=[keep]) as run:
+        async for outcome in run:
+            match outcome:
+                case se.Success(value=value):
+                    assert_type(value, dict[str, float])
+                case se.Failure(error=error):
+                    assert_type(error, Exception)
+                case se.Skipped(reason=reason) | se.Cancelled(reason=reason):
+                    assert_type(reason, str)
+                case _:
+                    assert_never(outcome)
+        assert_type(run.statistics(), se.Statistics)
+        run.stop_soon()
+        await run.stop(grace=1)
+    assert_type(await engine.run(more_events()), se.Report)
+    engine.tune("betpawa", limit=0)
+
+
+assert_type(se.collect(PLATFORMS, events(), event_limit=3), list[se.Outcome[dict[str, float]]])
+assert_type(se.run(PLATFORMS, events(), sinks=[keep], lookahead=10), se.Report)
