@@ -10,6 +10,11 @@ _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [Healt
 settings.register_profile("quick", max_examples=40, **_COMMON)
 settings.register_profile("slow", max_examples=1000, **_COMMON)
 settings.register_profile(
-    "mutants", max_examples=150, database=None, report_multiple_bugs=False, phases=[Phase.explicit, Phase.generate], **_COMMON
+    "mutants",
+    max_examples=150,
+    database=None,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate],
+    **_COMMON,
 )
 settings.load_profile("quick")

@@ -57,7 +57,7 @@ async def some(stream):
 async def until(condition):
     """Wait for something that no event tells, and fail if it takes too long."""
     with trio.fail_after(10):
-        while not condition():  # noqa: ASYNC110 - a ledger has no events
+        while not condition():
             await trio.sleep(0.01)
 
 

@@ -105,14 +105,18 @@ def test_every_module_says_what_it_exports():
     for name, tree in modules():
         if name.endswith("__init__"):
             continue
-        defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+        defined = {
+            node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        }
         targets = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
         targets += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
         defined |= {target.id for target in targets if isinstance(target, ast.Name)}
         exported = next(
             ast.literal_eval(node.value)
             for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "__all__"
         )
         assert set(exported) <= defined, name
         assert list(exported) == sorted(exported), name

@@ -102,3 +102,46 @@ def test_an_international_name_is_its_own_origin(play):
 
     played = play(scrape, 200, base_url="http://straße.test", headers={"X-Key": "k"})
     assert played.requests[0].headers["x-key"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "token"),
+    [("anna:hunter2", "YW5uYTpodW50ZXIy"), ("anna", "YW5uYTo="), (":x", "Ong="), ("%C3%A4:%3A%2F", "w6Q6Oi8=")],
+)
+def test_user_and_password_of_a_url_are_sent_as_basic_authorization(play, userinfo, token):
+    """Decoded, as UTF-8, either of them alone too; whether they are in `base_url`, the event's URL or the request's."""
+
+    async def scrape(task):
+        await task.http.get(task.event.data or "/x")
+
+    url = f"http://{userinfo}@a.test"
+    of_base = play(scrape, 200, base_url=url, events=[se.Event("e")])
+    of_event = play(scrape, 200, base_url=None, events=[se.Event("e", url=url, platforms=("A",))])
+    of_request = play(scrape, 200, base_url="http://b.test", events=[se.Event("e", data=url + "/x")])
+    for played in (of_base, of_event, of_request):
+        assert [request.headers.get("authorization") for request in played.requests] == [f"Basic {token}"]
+
+
+def test_user_and_password_of_a_url_stand_between_the_platform_s_headers_and_the_request_s(play):
+    """They are of this URL, and the scraper's own word is of this request."""
+
+    async def scrape(task):
+        await task.http.get("/")
+        await task.http.get("/", headers={"AUTHORIZATION": "Bearer mine"})
+
+    played = play(scrape, 200, base_url="http://anna:hunter2@a.test", headers={"Authorization": "Bearer t0ps3cret"})
+    sent = [request.headers.get_list("authorization") for request in played.requests]
+    assert sent == [["Basic YW5uYTpodW50ZXIy"], ["Bearer mine"]]
+
+
+def test_user_and_password_of_base_url_go_to_no_other_origin(play):
+    """Another host, port or scheme is asked without them."""
+    urls = ["http://b.test/", "http://a.test:81/", "https://a.test/"]
+
+    async def scrape(task):
+        for url in urls:
+            await task.http.get(url)
+
+    played = play(scrape, 200, base_url="http://anna:hunter2@a.test")
+    assert [str(request.url) for request in played.requests] == urls
+    assert not [request for request in played.requests if "authorization" in request.headers]

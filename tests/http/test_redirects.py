@@ -127,15 +127,36 @@ def test_user_and_password_of_a_url_stay_at_home(play):
     assert [request.url.userinfo for request in played.requests] == [b"anna:hunter2", b"anna:hunter2", b""]
 
 
-def test_what_httpx_makes_of_user_and_password_stays_at_home(on_sites):
-    """They are sent as `Authorization`, which goes along to the same origin, and to no other."""
+ANNA, BERT = "Basic YW5uYTpodW50ZXIy", "Basic YmVydDpz"
+"""anna:hunter2 and bert:s, as RFC 7617 has it."""
+
+
+@pytest.mark.parametrize("home", ["", "{here}"])
+def test_what_is_made_of_user_and_password_stays_at_home(on_sites, home):
+    """They are sent as `Authorization`, which goes along to the same origin, and to no other, nor back from there."""
 
     async def scrape(task):
         await task.http.get(task.event.data["here"].replace("//", "//anna:hunter2@") + "/a")
 
-    seen = on_sites(scrape, {"/a": to("/b"), "/b": to("{there}/c")})
-    assert [request.headers.get("authorization", "")[:6] for request in seen.asked] == ["Basic "] * 2
-    assert "authorization" not in seen.abroad[0].headers
+    seen = on_sites(scrape, {"/a": to(home + "/b"), "/b": to("{there}/c"), "/c": to("{here}/d")})
+    assert [request.path for request in seen.asked] == ["/a", "/b", "/d"]
+    assert [request.headers.get("authorization") for request in seen.asked] == [ANNA, ANNA, None]
+    assert [request.headers.get("authorization") for request in seen.abroad] == [None]
+
+
+@pytest.mark.parametrize("host", ["a.test", "b.test"])
+def test_user_and_password_of_a_location_are_sent_where_it_leads(play, host):
+    """They were given for that URL: there they stand before what went along."""
+    location = {"location": f"http://bert:s@{host}/b"}
+    played = play(fetch("http://anna:hunter2@a.test/a"), (302, location), 200)
+    assert [request.headers["authorization"] for request in played.requests] == [ANNA, BERT]
+
+
+def test_an_authorization_of_the_scraper_s_own_goes_along_before_that_of_the_url(play):
+    """What was sent to an origin is sent to it again, though the URL has a user and a password too."""
+    headers = {"Authorization": "Bearer mine"}
+    played = play(fetch(headers=headers), (302, {"location": "/b"}), 200, base_url="http://anna:hunter2@a.test")
+    assert [request.headers["authorization"] for request in played.requests] == ["Bearer mine"] * 2
 
 
 @pytest.mark.parametrize(("status", "method"), [(307, "POST"), (308, "PUT"), (301, "PUT"), (302, "PATCH")])

@@ -1,4 +1,4 @@
-"""Law 2: no exception of a task touches a sibling; what ends the program ends the run; cancellation is never swallowed."""
+"""Law 2: no exception of a task touches a sibling; what ends the program ends the run; no cancellation is lost."""
 
 import pytest
 import trio

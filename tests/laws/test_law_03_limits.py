@@ -103,9 +103,7 @@ def test_a_task_makes_one_request_at_a_time():
     async def scrape(task):
         async with trio.open_nursery() as nursery:
             for _ in range(5):
-                nursery.start_soon(
-                    lambda: task.http.get("/e", params={"latency": 1, "status": 200, "hops": 0})
-                )
+                nursery.start_soon(lambda: task.http.get("/e", params={"latency": 1, "status": 200, "hops": 0}))
 
     platform = world.platform("A", limit=1)
     engine = world.engine([se.Platform("A", scrape, limit=1, base_url=platform.base_url)])

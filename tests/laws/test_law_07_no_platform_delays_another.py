@@ -14,7 +14,9 @@ EXACT = 0.1
 def last_ends(limits, events, *, event_limit, tunes=(), seconds=1.0):
     """Run events of one second, and say when each platform ended."""
     world = World(default=[("sleep", seconds)])
-    engine = world.engine([world.platform(name, limit=limit) for name, limit in limits.items()], event_limit=event_limit)
+    engine = world.engine(
+        [world.platform(name, limit=limit) for name, limit in limits.items()], event_limit=event_limit
+    )
 
     async def main():
         begun = trio.current_time()
@@ -80,9 +82,7 @@ def test_a_paused_platform_holds_up_no_other(event_limit):
 )
 def test_two_limits_never_wait_for_each_other(event_limit, limit_a, limit_b, platforms, priorities):
     """Events on two platforms, small limits, any priorities: every one ends, and no slot lies idle for a second."""
-    events = [
-        se.Event(number, platforms=names, priority=priorities[number]) for number, names in enumerate(platforms)
-    ]
+    events = [se.Event(number, platforms=names, priority=priorities[number]) for number, names in enumerate(platforms)]
     ends = last_ends({"A": limit_a, "B": limit_b}, events, event_limit=event_limit)
     work = sum(map(len, platforms))
     assert max(ends.values(), default=0) <= work  # one task at a time, at the worst
@@ -131,7 +131,7 @@ def test_a_more_urgent_event_comes_first():
 
 
 def test_limiters_nested_in_an_event_would_end_b_at_75_seconds():
-    """The figure that the design gives for the shape it rejects: each event waits for its platform with its slot held."""
+    """The figure that the design has for the shape it rejects: each event waits for its platform with its slot held."""
 
     async def main():
         begun, ends = trio.current_time(), {}

@@ -22,9 +22,7 @@ def test_a_source_is_read_at_most_the_lookahead_ahead(case, buffer, pace):
     def source():
         nonlocal most
         for event in case.events:
-            started = sum(
-                all((each.id, name) in world.ledger.starts for name in each.platforms) for each in given_out
-            )
+            started = sum(all((each.id, name) in world.ledger.starts for name in each.platforms) for each in given_out)
             most = max(most, len(given_out) - started)
             given_out.append(event)
             yield event

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from support.greedy import Site, idle_tasks, starts_alone
-from support.strategies import cases, quarters, rates, scripts, waits
+from support.strategies import cases, quarters, rates, waits
 from support.world import World, virtually
 
 naps = st.tuples(st.just("sleep"), waits)

@@ -1,5 +1,7 @@
 """What leaves a stream, and what a source, a consumer and a sink may do to it."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 
@@ -68,7 +70,7 @@ def test_a_source_that_raises_gives_its_error_after_all_that_it_gave_before():
         assert caught.value is error
         async with engine.stream(source()) as run:
             with pytest.raises(OSError, match="gone"):
-                async for outcome in run:
+                async for _ in run:
                     pass
             assert [outcome async for outcome in run] == []
         with pytest.raises(OSError, match="gone"):
@@ -229,7 +231,7 @@ def test_one_engine_runs_once_at_a_time_and_then_again():
         return world.ledger.requests["A"]
 
     times = virtually(main)
-    assert [later - sooner for sooner, later in zip(times, times[1:], strict=False)] == [10] * (len(times) - 1)
+    assert [later - sooner for sooner, later in pairwise(times)] == [10] * (len(times) - 1)
     assert len(times) >= 3
 
 

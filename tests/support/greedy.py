@@ -4,6 +4,7 @@ It knows tasks that sleep, limits, rates, pauses and the event limit; nothing of
 """
 
 import math
+from itertools import pairwise
 
 import attrs
 
@@ -75,7 +76,7 @@ def idle_tasks(sites, event_limit, tasks, starts, ends):
         moments |= {opens_at(site.rate, done[:count]) for count in range(len(done) + 1)}
     moments = sorted(time for time in moments if 0 <= time < math.inf)
 
-    middles = [(begin + end) / 2 for begin, end in zip(moments, moments[1:], strict=False) if end - begin >= 1e-9]
+    middles = [(begin + end) / 2 for begin, end in pairwise(moments) if end - begin >= 1e-9]
 
     def in_progress(event, time):
         mine = by_event[event]
@@ -92,7 +93,7 @@ def idle_tasks(sites, event_limit, tasks, starts, ends):
         )
 
     found = []
-    for begin, end in zip(moments, moments[1:], strict=False):
+    for begin, end in pairwise(moments):
         if end - begin < 1e-9:
             continue
         time = (begin + end) / 2
@@ -100,7 +101,10 @@ def idle_tasks(sites, event_limit, tasks, starts, ends):
         for name, site in sites.items():
             mine = by_site.get(name, ())
             running = sum(starts[task] < time < ends[task] for task in mine)
-            if running >= site.limit_at(time) or opens_at(site.rate, [starts[t] for t in mine if starts[t] < time]) > time:
+            if (
+                running >= site.limit_at(time)
+                or opens_at(site.rate, [starts[t] for t in mine if starts[t] < time]) > time
+            ):
                 continue
             found += [
                 (task, begin, end)

@@ -126,8 +126,8 @@ class TaskClient:
 
     async def _follow(self, request: httpx.Request, attempt: int, after: float) -> httpx.Response:
         """Make one attempt, redirects included. Each hop takes its turn."""
-        elapsed = timedelta()
-        for _ in range(_REDIRECTS + 1):
+        elapsed, hops = timedelta(), 0
+        while True:
             await self._seat.turn(after)
             after = 0.0
             response = await self._exchange(request, attempt)
@@ -137,8 +137,9 @@ class TaskClient:
             if onward is None:
                 response.elapsed = elapsed
                 return response
-            request = onward
-        raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **where)
+            if hops == _REDIRECTS:
+                raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **where)
+            request, hops = onward, hops + 1
 
     async def _exchange(self, request: httpx.Request, attempt: int) -> httpx.Response:
         """Send one request and read its answer, in the time that an attempt has."""
@@ -146,19 +147,35 @@ class TaskClient:
         limit = self._seat.policy.timeout.attempt
         with trio.move_on_after(limit):
             try:
-                response = await self._wire.send(request)
-                response.request = request
-                self._heed(response, sent)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
+                response = await self._carry(request, sent)
             except Exception as error:
                 ours = translated(error, **self._where(request, attempt, trio.current_time() - sent))
-                raise ours from (error if tells_nothing(error) else None)
+                if tells_nothing(error):
+                    raise ours from error
+                raise ours from None
             response.elapsed = timedelta(seconds=trio.current_time() - sent)
             return response
         raise AttemptTimeout(f"no whole answer in {limit:g} s", **self._where(request, attempt, limit))
+
+    async def _carry(self, request: httpx.Request, sent: float) -> httpx.Response:
+        """Send one request, heed the head of its answer, whatever becomes of the rest, and read its body."""
+        response = await self._wire.send(request)
+        try:
+            self._heed(response, sent)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            body = b"".join([part async for part in response.stream])
+        finally:
+            await response.aclose()
+        # Not `response.aread()`: where a body cannot be decoded, that leaves a generator to the garbage collector.
+        whole = httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=httpx.ByteStream(body),
+            request=request,
+            extensions=response.extensions,
+        )
+        whole.read()
+        return whole
 
     def _heed(self, response: httpx.Response, sent: float) -> None:
         """Close the platform if it says that it is asked too much."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ def build(
         sent = _DEFAULTS | {
             name.lower(): value for name, value in policy.headers.items() if at_home or name.lower() in _TELLS_NOTHING
         }
+        sent |= _credentials(whole)
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         return httpx.Request(method, whole, headers=sent, **parts)
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -61,6 +63,13 @@ def build(
 
 def _origin(url: str) -> tuple[str, str | None]:
     return urlsplit(url).scheme.lower(), host_of(url)
+
+
+def _credentials(url: httpx.URL) -> dict[str, str]:
+    """Return the header by which user and password of a URL are sent, if it has them (RFC 7617)."""
+    if not (url.username or url.password):
+        return {}
+    return {"authorization": f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"}
 
 
 def _joined(url: str, base_url: str | None, event_url: str | None) -> httpx.URL:
@@ -107,4 +116,6 @@ def redirected(request: httpx.Request, response: httpx.Response, where: dict[str
         for name, value in request.headers.items()
         if name not in dropped and (not away or name in _TELLS_NOTHING)
     }
+    if away or url.userinfo != request.url.userinfo:
+        headers |= _credentials(url)
     return httpx.Request(method, url, headers=headers, content=body or None)
