@@ -43,8 +43,8 @@ test: $(VENV)/.current ## the tests, in less than a minute
 	$(PYTEST)
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
-	$(PYTEST) -m slow || test $$? -eq 5 # 5: no test is marked so
-	$(PYTEST) tests/laws tests/unit --hypothesis-profile slow
+	$(PYTEST) -m slow
+	$(PYTEST) -n auto tests/laws tests/unit --hypothesis-profile slow
 
 test-lowest: export UV_SYSTEM_CERTS := true
 test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject.toml allows
