@@ -82,3 +82,19 @@ def test_penalties_stay_with_the_engine_between_runs():
     assert virtually(run, "first") == 0
     world.ledger.closed_until.clear()  # times of the first clock
     assert virtually(run, "second") == pytest.approx(30, abs=1)
+
+
+def test_without_patience_a_task_fails_at_once():
+    """An hour's `Retry-After` and little patience: no backoff is waited out first."""
+    world = World(default=[("request", 0, (429, 3600))])
+    engine = world.engine([world.platform("A", retry=se.Retry(wait_initial=30, patience=60))])
+
+    async def main():
+        begun = trio.current_time()
+        [outcome], _ = await outcomes_of(engine, [se.Event(1)])
+        return outcome, trio.current_time() - begun
+
+    outcome, seconds = virtually(main)
+    assert isinstance(outcome, se.Failure)
+    assert isinstance(outcome.error, se.PlatformClosed)
+    assert seconds == 0

@@ -25,6 +25,7 @@ async def take_turn(floor: Floor, seat: Seat, after: float = 0.0) -> None:
     """
     if after <= 0 and _booked_now(seat):
         return
+    _have_patience(seat.lane)
     async with _Parked(floor, seat):
         if after > 0:
             await trio.sleep(after)
@@ -61,6 +62,12 @@ def impatience(lane: Lane, now: float) -> PlatformClosed:
     )
 
 
+def _have_patience(lane: Lane) -> None:
+    now = trio.current_time()
+    if not lane.patient(now):
+        raise impatience(lane, now)
+
+
 def _booked_now(seat: Seat) -> bool:
     """Use what was booked at the start, or book now if no one is before us."""
     gate = seat.lane.gate
@@ -82,9 +89,7 @@ async def _turn(floor: Floor, seat: Seat, *, first: bool) -> None:
     """Wait in the lane's line until slots and booking are given."""
     lane = seat.lane
     while seat.parked_since is not None:
-        now = trio.current_time()
-        if not lane.patient(now):
-            raise impatience(lane, now)
+        _have_patience(lane)
         given = floor.queue_up(seat, lane.returning, first=first)
         floor.settle()
         if not given.is_set():
