@@ -32,7 +32,8 @@ def run(
     """Run events on platforms to their end, in this thread.
 
     In the main thread SIGINT and SIGTERM stop the run: the first one lets tasks that run go on for 10 s, a second one
-    cancels them. The report then says so as `stopped`. In other threads signals are left alone.
+    cancels them, a third does what it did before. The report then says so as `stopped`. What blocks the event loop (a
+    source, say) holds up signals too. In other threads signals are left alone.
 
     Args:
         platforms: as for `Engine`.
@@ -69,23 +70,28 @@ def _run(
     engine = Engine(platforms, **options)
 
     async def main() -> Report:
+        failure: Exception | None = None
         async with engine.stream(events, sinks=sinks) as run, trio.open_nursery() as nursery:
             if threading.current_thread() is threading.main_thread():
                 await nursery.start(_heed_signals, run)
-            async for outcome in run:
-                if outcomes is not None:
-                    outcomes.append(outcome)
+            try:
+                async for outcome in run:
+                    if outcomes is not None:
+                        outcomes.append(outcome)
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that the nursery would make
+                failure = error
             nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
         return run.report
 
     return trio.run(main)
 
 
 async def _heed_signals(run: Run[Any], task_status: trio.TaskStatus[None]) -> None:
-    """Stop the run at the first signal, and cancel what runs at the second. Until cancelled."""
+    """Stop the run at the first signal, and cancel what runs at the second; a third finds the handlers of before."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
-        grace = 10.0
-        async for number in signals:
+        for grace in (10.0, 0.0):
+            number = await anext(signals)
             run.stop_soon(grace, reason=signal.Signals(number).name)
-            grace = 0.0

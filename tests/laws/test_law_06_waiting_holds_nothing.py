@@ -106,8 +106,14 @@ def test_parked_tasks_at_the_bound_do_not_wait_for_ever_for_a_newcomers_event_sl
     back_off = [("retry", 1)]
     world = World(scripts={("1", "A"): back_off, ("2", "A"): back_off}, default=[("sleep", 0.25)])
     engine = world.engine([world.platform("A", limit=1), world.platform("B", limit=1)], event_limit=1)
-    events = [se.Event(1, platforms=("A",)), se.Event(2, platforms=("A",)), se.Event(3, platforms=("B", "A"))]
-    _, report = virtually(outcomes_of, engine, events)
+
+    async def source():
+        yield se.Event(1, platforms=("A",))
+        yield se.Event(2, platforms=("A",))
+        await trio.sleep(0.5)  # both are parked now
+        yield se.Event(3, platforms=("B", "A"))
+
+    _, report = virtually(outcomes_of, engine, source())
     assert report.outcomes.succeeded == 4
 
 

@@ -52,7 +52,7 @@ def test_a_wrong_wait_is_refused_in_the_scraper(after, error):
     """`task.retry` checks what it is given."""
 
     async def scrape(task):
-        with pytest.raises(error, match="task.retry"):
+        with pytest.raises(error, match=r"task\.retry"):
             task.retry(after=after)
 
     assert isinstance(se.collect([se.Platform("A", scrape)], [se.Event(1)])[0], se.Success)
@@ -78,7 +78,7 @@ def test_the_log_names_event_and_platform_and_no_secret(caplog):
 
 @pytest.mark.parametrize("how", ["stop", "leave", "cancel"])
 def test_a_task_that_waits_for_its_slot_after_giving_up_ends_with_the_run(how):
-    """A scraper gave up a wait, needs its slot back, and the platform is full for an hour: the run ends all the same."""
+    """A scraper gave up a wait and needs its slot back, and the platform is full: the run ends all the same."""
     give_up = [("give up after", 2), ("request", 0, 500), ("sleep", 1)]
     world = World(scripts={("first", "A"): give_up}, default=[("sleep", 3600)])
     engine = world.engine([world.platform("A", limit=1, retry=se.Retry(wait_initial=100, wait_max=100))])

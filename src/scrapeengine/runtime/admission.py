@@ -63,7 +63,9 @@ class Admission:
         if route.unknown:
             raise route.unknown[0][1]
         limit = self._plan.settings.max_pending
-        if self._agenda.waiting_events >= limit:
+        # What a closed platform turns away at once waits in the outbox instead.
+        overfull = max(0, self._outbox.waiting - self._outbox.buffer)
+        if self._agenda.waiting_events + overfull >= limit:
             raise AgendaFull(f"{limit} events wait already; follow fewer, or give the engine a larger max_pending")
         self._enter(event, route, followed=True)
         return True

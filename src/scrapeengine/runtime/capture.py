@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dis
+import inspect
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
+from types import FrameType
 
 import attrs
 
 __all__ = ["RetryTask", "Signal", "SkipTask", "cleared", "fatal_part", "meaning"]
+
+
+_SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
 class Signal(BaseException):
@@ -60,6 +67,18 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[Signal]:
             yield error
 
 
+def _is_finished(frame: FrameType) -> bool:
+    """Say whether a frame is surely not that of a coroutine or generator that waits to go on.
+
+    An error that is kept and raised again has in its traceback frames of whoever met it first, who may well be alive.
+    To clear the frame of a suspended coroutine closes it, up to Python 3.12. Such a frame stands at a `YIELD_VALUE`.
+    """
+    code = frame.f_code
+    if not code.co_flags & _SUSPENDS:
+        return True
+    return code.co_code[frame.f_lasti] != dis.opmap["YIELD_VALUE"]
+
+
 def cleared(error: Exception) -> Exception:
     """Clear the local variables of the frames of an exception, and of all that it came from.
 
@@ -67,7 +86,8 @@ def cleared(error: Exception) -> Exception:
     frame that caught it still runs, cannot be cleared, and is left out of the traceback.
     """
     if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
+        # Not by assignment: an exception may be a frozen dataclass.
+        BaseException.with_traceback(error, error.__traceback__.tb_next)
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -75,7 +95,10 @@ def cleared(error: Exception) -> Exception:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        traceback.clear_frames(each.__traceback__)
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if _is_finished(frame):
+                with suppress(RuntimeError):  # it is executing
+                    frame.clear()
         todo += (each.__cause__, each.__context__)
         if isinstance(each, BaseExceptionGroup):
             todo += each.exceptions

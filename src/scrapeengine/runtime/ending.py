@@ -80,6 +80,13 @@ class Ending:
             self._floor.abort()
             self._halt(reason)
 
+    def close(self) -> None:
+        """Take note that the run is over, whether or not all of it was done."""
+        if self._tally.ended is None:
+            self._tally.ended = trio.current_time()
+        self.ended.set()
+        self.quiet.set()
+
     def _halt(self, reason: str) -> None:
         if self._tally.stopped is not None:
             return

@@ -107,6 +107,12 @@ class Floor:
         if seat.parked_since is None:
             lane.slots.release_on_behalf_of(seat.job)
         del lane.seats[seat]
+        # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
+        for line in (lane.returning, lane.landing):
+            if seat in line:
+                line.remove(seat)
+                if seat.wake is not None:
+                    seat.wake.set()
         if self.agenda.end(seat.job):
             self.events.release_on_behalf_of(seat.job.entry)
         self.kick(lane)
@@ -177,8 +183,9 @@ class Floor:
             may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._has_room():
-                line = self._blocked if job is not None and job.entry.in_progress else self._line
-                line[lane] = None
+                self._line[lane] = None
+                if lane.queue.choose(may_begin=False) is not None:
+                    self._blocked[lane] = None
                 return
             if not job.entry.in_progress:
                 self._begin(job.entry)

@@ -85,15 +85,16 @@ class Outbox(Generic[T]):
         """
         if not self._sinks:
             return
-        with self._exit:
-            async for outcome in self._collected:
-                batch = [outcome]
-                with suppress(trio.WouldBlock, trio.EndOfChannel):
-                    while len(batch) < _BATCH:
-                        batch.append(self._collected.receive_nowait())
-                for sink in self._sinks:
-                    await sink(list(batch))
-                self._pass_on(batch)
+        async for outcome in self._collected:
+            batch = [outcome]
+            with suppress(trio.WouldBlock, trio.EndOfChannel):
+                while len(batch) < _BATCH:
+                    batch.append(self._collected.receive_nowait())
+            for sink in self._sinks:
+                await sink(list(batch))
+            self._pass_on(batch)
+        # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
+        self._exit.close()
 
     def _pass_on(self, batch: list[Outcome[T]]) -> None:
         if not self._consumed:

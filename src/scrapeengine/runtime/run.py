@@ -133,8 +133,10 @@ class Stream(Generic[T]):
         except BaseException as raised:  # noqa: BLE001 - what leaves is chosen below
             first = _first(raised, own=own)
         finally:
-            await session.close()
-            self._ended()
+            try:
+                await session.close()
+            finally:
+                self._ended()
         if first is not None and first is not error:
             raise first
         return swallowed and not own
@@ -153,7 +155,9 @@ def _first(raised: BaseException, *, own: bool) -> BaseException | None:
         if isinstance(end, KeyboardInterrupt | SystemExit):
             return end
     if not own:
-        return ends[0] if len(ends) == 1 else raised
+        if isinstance(raised, BaseExceptionGroup) and len(raised.exceptions) == 1:
+            return raised.exceptions[0]
+        return raised
     for end in ends:
         if not isinstance(end, trio.Cancelled):
             logger().error("a sink failed while the run was left", exc_info=end)

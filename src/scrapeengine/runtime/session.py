@@ -80,15 +80,16 @@ class Session(Generic[T]):
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
         self.ending.abort("the run was left")
-        now = trio.current_time()
-        if self.tally.ended is None:
-            self.tally.ended = now
-        self.lanes.close(now)
+        self.ending.close()
+        self.lanes.close(trio.current_time())
         self.plan.gates.detach(Anchor.drop())
         for name in self.threads.at_work():
             logger().warning("a worker thread cannot be interrupted and runs on", function=name)
         with trio.move_on_after(1, shield=True):
-            await self.clients.aclose()
+            try:
+                await self.clients.aclose()
+            except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
+                logger().error("the connections could not be closed", exc_info=error)
 
     async def _read(self) -> None:
         await self.intake.run()
@@ -148,24 +149,31 @@ class Session(Generic[T]):
         """Call a function in a worker thread."""
         return await self.threads.run(function, *args)
 
-    async def turn(self, seat: Seat, after: float) -> None:
-        """Wait for the turn of a request."""
-        await turns.take_turn(self.floor, seat, after)
+    async def turn(self, task: LiveTask, after: float) -> None:
+        """Wait for the turn of a request; not when the run is stopping and the platform is closed or paused."""
+        if self.tally.stopped is not None and not task.lane.may_open(trio.current_time()):
+            task.cancel(self.tally.stopped)
+        await turns.take_turn(self.floor, task, after)
 
-    async def rest(self, seat: Seat, seconds: float) -> None:
-        """Park a task before its scraper runs again."""
-        await turns.rest(self.floor, seat, seconds)
+    async def rest(self, task: LiveTask, seconds: float) -> None:
+        """Park a task before its scraper runs again; not when the run is stopping, which starts nothing any more."""
+        if self.tally.stopped is not None:
+            task.cancel(self.tally.stopped)
+        await turns.rest(self.floor, task, seconds)
 
     def refused(self, seat: Seat, sent: float, after: float | None) -> None:
-        """Close a platform that asks not to be called; what would wait for too long fails at once."""
-        lane, now = seat.lane, trio.current_time()
-        lane.gate.penalty.refused(sent=sent, now=now, after=after)
-        self.floor.refresh(lane)
-        if not lane.patient(now):
+        """Close a platform that asks not to be called."""
+        seat.lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
+        self.floor.refresh(seat.lane)
+        self._turn_away(seat.lane)
+        self.floor.settle()
+
+    def _turn_away(self, lane: Lane) -> None:
+        """Let what would wait for too long fail at once."""
+        if not lane.patient(trio.current_time()):
             self.floor.send_away(lane.returning)
             for job in lane.queue.waiting_jobs():
                 self.results.turn_away(job, lane)
-        self.floor.settle()
 
     # -- what its owner asks for
 
@@ -173,6 +181,8 @@ class Session(Generic[T]):
         """Let the run be as the plan has it now."""
         self.outbox.buffer = self.plan.settings.buffer
         self.lanes.retune(trio.current_time())
+        for lane in list(self.floor.lanes.values()):
+            self._turn_away(lane)
         self._taken()
         self.floor.settle()
 

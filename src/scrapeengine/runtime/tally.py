@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import attrs
-import trio
 
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.report import Counts, Report
@@ -56,7 +55,7 @@ class Tally:
     def report(self) -> Report:
         """Freeze the counts."""
         names: Iterable[str] = {platform for platform, _ in self._outcomes}
-        ended = trio.current_time() if self.ended is None else self.ended
+        ended = self.anchor.clock.current_time() if self.ended is None else self.ended
         return Report(
             started=datetime.fromtimestamp(self.anchor.wall_time, UTC),
             elapsed=ended - self.anchor.trio_time,

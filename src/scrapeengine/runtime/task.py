@@ -45,11 +45,11 @@ class TaskServices(Protocol):
         """Call a function in a worker thread."""
         ...
 
-    async def turn(self, seat: Seat, after: float) -> None:
+    async def turn(self, task: LiveTask, after: float) -> None:
         """Wait for the turn of a request."""
         ...
 
-    async def rest(self, seat: Seat, seconds: float) -> None:
+    async def rest(self, task: LiveTask, seconds: float) -> None:
         """Park a task before its scraper runs again."""
         ...
 
@@ -159,7 +159,8 @@ class LiveTask(Seat):
             failure = meaning(error)
             if failure is None:
                 raise
-            ended = self._ended_by(failure)
+            # A call of `task.retry` on the way out of a cancellation is too late.
+            ended = None if isinstance(failure, RetryTask) else self._ended_by(failure)
         return self._cut_short() if ended is None else ended
 
     async def _attempts(self) -> Outcome[Any]:

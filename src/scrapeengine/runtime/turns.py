@@ -23,9 +23,9 @@ async def take_turn(floor: Floor, seat: Seat, after: float = 0.0) -> None:
     Checkpoint only if it has to wait. If cancelled, nothing is booked; the task has its slot again, unless it is the
     task or the run that is cancelled.
     """
-    if after <= 0 and _booked_now(seat):
+    if after <= 0 and seat in seat.lane.seats and _booked_now(seat):
         return
-    _have_patience(seat.lane)
+    _check(seat)
     async with _Parked(floor, seat):
         if after > 0:
             await trio.sleep(after)
@@ -62,8 +62,11 @@ def impatience(lane: Lane, now: float) -> PlatformClosed:
     )
 
 
-def _have_patience(lane: Lane) -> None:
-    now = trio.current_time()
+def _check(seat: Seat) -> None:
+    """Refuse to wait for what will not come."""
+    lane, now = seat.lane, trio.current_time()
+    if seat not in lane.seats:
+        raise RuntimeError("the task has ended; make its requests while its scraper runs")
     if not lane.patient(now):
         raise impatience(lane, now)
 
@@ -89,7 +92,7 @@ async def _turn(floor: Floor, seat: Seat, *, first: bool) -> None:
     """Wait in the lane's line until slots and booking are given."""
     lane = seat.lane
     while seat.parked_since is not None:
-        _have_patience(lane)
+        _check(seat)
         given = floor.queue_up(seat, lane.returning, first=first)
         floor.settle()
         if not given.is_set():
@@ -110,8 +113,12 @@ class _Parked:
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         floor, seat = self._floor, self._seat
         if error is not None and seat.booked is not None:
+            # Whoever comes next need not wait until it would have lapsed.
             seat.lane.gate.meter.give_back(seat.booked)
-        if seat.parked_since is None:
+            seat.booked = None
+            floor.kick(seat.lane)
+            floor.settle()
+        if seat.parked_since is None or seat not in seat.lane.seats:
             return
         line = seat.lane.returning
         if seat in line:
