@@ -91,7 +91,6 @@ class Ending:
         if self._tally.stopped is not None:
             return
         self._tally.stopped = reason
-        self._floor.launch = None
         self._intake.stop()
         waiting = [job for entry in self._agenda.entries() for job in entry.jobs if job.state is JobState.WAITING]
         for job in waiting:
