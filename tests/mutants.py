@@ -104,8 +104,8 @@ MUTANTS = [
     (
         8,
         "runtime/admission.py",
-        "        if self._agenda.waiting_events >= limit:",
-        "        if self._agenda.waiting_events > limit:",
+        "self._agenda.waiting_events + overfull >= limit",
+        "self._agenda.waiting_events + overfull > limit",
     ),
     (8, "runtime/lanes.py", "        if lane.idle and lane.name not in self._plan.declared:", "        if False:"),
     (8, "decide/agenda.py", "        if followed or self.dedupe:", "        if self.dedupe:"),
