@@ -123,7 +123,7 @@ MUTANTS = [
     (10, "runtime/lanes.py", "                lane.gate.meter.change(policy.rate, now)\n", "                pass\n"),
     (10, "runtime/session.py", "        self.outbox.buffer = self.plan.settings.buffer\n", ""),
     (11, "runtime/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
-    (11, "runtime/lane.py", "        self.parked += now - self.parked_since\n", ""),
+    (6, "runtime/lane.py", "        self.parked += now - self.parked_since\n", ""),
     (12, "runtime/floor.py", "                elif self._line and self._has_room():", "                elif False:"),
     (
         12,

@@ -106,3 +106,25 @@ def test_the_model_itself_sees_idleness():
     assert idle_tasks(sites, 5, tasks, starts, ends) == [(("2", "A"), 1.0, 1.5)]
     assert not idle_tasks(sites, 5, tasks, starts | {tasks[1]: 1.0}, ends | {tasks[1]: 2.0})
     assert starts_alone(sites["A"], [1, 1]) == [0, 1]
+
+
+def test_a_full_buffer_forgets_no_lane():
+    """A lane that has both a fresh and a held job waits for room with both: the held one needs no event slot."""
+
+    async def scrape(task):
+        await trio.sleep(5 if task.platform == "A" else 1)
+
+    engine = se.Engine([se.Platform("A", scrape), se.Platform("B", scrape, limit=1)], event_limit=3, buffer=1)
+    events = [
+        se.Event("e0", platforms=("B",)),
+        se.Event("e1", platforms=("A", "B")),
+        se.Event("e2", platforms=("B",), priority=10),
+    ]
+
+    async def main():
+        async with engine.stream(events) as run:
+            await trio.sleep(2)
+            engine.tune(event_limit=1)
+            return [outcome async for outcome in run]
+
+    assert len(virtually(main)) == 4

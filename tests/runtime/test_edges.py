@@ -50,28 +50,6 @@ def test_an_exception_that_cannot_be_written_to_is_a_failure_all_the_same():
     assert isinstance(outcome.error, Refused)
 
 
-def test_a_full_buffer_forgets_no_lane():
-    """A lane that has both a fresh and a held job waits for room with both: the held one needs no event slot."""
-
-    async def scrape(task):
-        await trio.sleep(5 if task.platform == "A" else 1)
-
-    engine = se.Engine([se.Platform("A", scrape), se.Platform("B", scrape, limit=1)], event_limit=3, buffer=1)
-    events = [
-        se.Event("e0", platforms=("B",)),
-        se.Event("e1", platforms=("A", "B")),
-        se.Event("e2", platforms=("B",), priority=10),
-    ]
-
-    async def main():
-        async with engine.stream(events) as run:
-            await trio.sleep(2)
-            engine.tune(event_limit=1)
-            return [outcome async for outcome in run]
-
-    assert len(virtually(main)) == 4
-
-
 def test_stop_returns_though_the_body_leaves_meanwhile():
     """A watchdog's `stop` comes back when the stream is left while it waits; and what it reports stays."""
 
