@@ -44,7 +44,7 @@ test: $(VENV)/.current ## the tests, in less than a minute
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
 	$(PYTEST) -m slow
-	$(PYTEST) -n auto tests/laws tests/unit --hypothesis-profile slow
+	$(PYTEST) tests/laws tests/unit --hypothesis-profile slow
 
 test-lowest: export UV_SYSTEM_CERTS := true
 test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject.toml allows
