@@ -19,14 +19,17 @@ LAYERS = {
     "model": ({"errors", "model"}, {"attrs", "httpx", "idna"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging"}),
-    "http": ({"errors", "model", "decide", "http"}, {"attrs", "httpx", "trio"}),
-    "runtime": ({"errors", "model", "decide", "observe", "runtime"}, {"attrs", "trio"}),
+    "http": (
+        {"errors", "model", "decide", "http"},
+        {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
+    ),
+    "runtime": ({"errors", "model", "decide", "observe", "runtime"}, {"attrs", "httpx", "trio"}),
     "testing": ({"testing"}, {"attrs", "trio"}),
     "engine": ({"errors", "model", "decide", "http", "runtime"}, {"attrs", "trio"}),
     "sync": ({"engine", "model", "runtime"}, {"trio"}),
-    "__init__": ({"engine", "errors", "model", "runtime", "sync"}, set()),
+    "__init__": ({"engine", "errors", "http", "model", "runtime", "sync"}, set()),
 }
-"""`httpx` is imported by `errors` and `model` for its types only."""
+"""`httpx` is imported by `errors`, `model` and `runtime` for its types only."""
 
 IMPURE = {"trio", "httpx", "structlog", "sqlite3", "time", "random", "os", "socket", "threading", "asyncio"}
 

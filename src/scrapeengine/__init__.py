@@ -2,37 +2,49 @@
 
 from scrapeengine.engine import Engine
 from scrapeengine.errors import (
+    AddressBlocked,
     AgendaFull,
     AttemptTimeout,
+    BodyTooLarge,
+    CertificateError,
     ConnectFailed,
     ConnectionBroken,
     EngineBusy,
+    HeadersTooLarge,
     InvalidRequest,
     PlatformClosed,
     ProtocolError,
     RedirectError,
     RequestError,
     RetriesExhausted,
+    RobotsDisallowed,
     ScrapeError,
     StatusError,
     TaskTimeout,
     TooManyRedirects,
     TransportError,
+    TruncatedBody,
     UnknownPlatform,
 )
+from scrapeengine.http.transport.transport import Transport
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.platform import Platform
-from scrapeengine.model.policy import Rate, Retry, Timeout
+from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statistics
-from scrapeengine.model.task import Http, Task
+from scrapeengine.model.task import Http, Streamed, Task
+from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.runtime.run import Run
 from scrapeengine.sync import collect, run
 
 __all__ = [
+    "AddressBlocked",
     "AgendaFull",
     "AttemptTimeout",
+    "BodyTooLarge",
     "Cancelled",
+    "Caps",
+    "CertificateError",
     "ConnectFailed",
     "ConnectionBroken",
     "Counts",
@@ -40,6 +52,7 @@ __all__ = [
     "EngineBusy",
     "Event",
     "Failure",
+    "HeadersTooLarge",
     "Http",
     "InvalidRequest",
     "Outcome",
@@ -53,18 +66,24 @@ __all__ = [
     "RequestError",
     "RetriesExhausted",
     "Retry",
+    "RobotsDisallowed",
     "Run",
     "ScrapeError",
     "Skipped",
     "Statistics",
     "StatusError",
+    "Streamed",
     "Success",
     "Task",
     "TaskTimeout",
     "Timeout",
     "TooManyRedirects",
+    "Transport",
     "TransportError",
+    "TruncatedBody",
     "UnknownPlatform",
+    "Validator",
+    "Validators",
     "collect",
     "run",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -13,8 +14,12 @@ import trio
 from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.wire import OwnWire
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.model.validators import Validators
+from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.intake import Events, check_events
 from scrapeengine.runtime.outbox import Sink
@@ -28,7 +33,7 @@ __all__ = ["Engine", "EngineOptions"]
 T = TypeVar("T")
 
 _KNOBS = ("event_limit", "lookahead", "buffer", "max_pending")
-_PLATFORM_KNOBS = ("limit", "rate", "timeout", "retry", "headers")
+_PLATFORM_KNOBS = ("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies")
 
 
 class EngineOptions(TypedDict, total=False):
@@ -40,6 +45,7 @@ class EngineOptions(TypedDict, total=False):
     buffer: int
     max_pending: int
     dedupe: bool
+    validators: Validators | None
 
 
 class Engine(Generic[T]):
@@ -58,6 +64,7 @@ class Engine(Generic[T]):
         buffer: int = 100,
         max_pending: int = 100_000,
         dedupe: bool = False,
+        validators: Validators | None = None,
     ) -> None:
         """Make an engine.
 
@@ -70,6 +77,7 @@ class Engine(Generic[T]):
             max_pending: how many events may wait for a start, followed ones included.
             dedupe: whether an id is a duplicate for the whole run, and not only while its event is live; memory then
                 grows with the ids.
+            validators: where ETags are kept for conditional requests; None: in memory, for as long as the engine lives.
 
         Raises:
             TypeError: an argument is of the wrong type.
@@ -87,7 +95,7 @@ class Engine(Generic[T]):
             gates=Gates(),
             declared=frozenset(declared),
             draw=random.Random().random,  # noqa: S311 - jitter, no secret
-            clients=HttpClients,
+            clients=functools.partial(_clients, Keeping(validators)),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -186,6 +194,10 @@ class Engine(Generic[T]):
         """Name the platforms, and say whether it runs."""
         names = ", ".join(sorted(self._plan.declared)) or "hosts"
         return f"<Engine {names}; {'running' if self._session else 'idle'}>"
+
+
+def _clients(keeping: Keeping, alarms: Alarms) -> HttpClients:
+    return HttpClients(keeping, OwnWire(alarms))
 
 
 def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> dict[str, Platform[T]]:

@@ -7,15 +7,21 @@
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
     ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
-    └── RequestError          one request; says platform, method, URL, attempt and seconds
+    └── RequestError          one request; says platform, method, URL, attempt, phase and seconds
         ├── InvalidRequest    it could not be sent: a malformed URL, a bad header
+        ├── RobotsDisallowed  robots.txt forbids it, or could not be had
+        ├── AddressBlocked    it would go to a private address (`block_private`)
+        ├── CertificateError  the server is not who it should be
         ├── StatusError       the answer was a 4xx or 5xx
         ├── RedirectError     the answer leads to where we do not follow
         │   └── TooManyRedirects
+        ├── HeadersTooLarge   the answer's head or trailers exceed 64 KiB or 256 headers
+        ├── BodyTooLarge      the answer's body exceeds the platform's `Caps`
         └── TransportError    no whole answer came; what is retried by default
             ├── AttemptTimeout
             ├── ConnectFailed
             ├── ConnectionBroken
+            ├── TruncatedBody
             └── ProtocolError
 
 Wrong arguments are plain `TypeError` and `ValueError`, raised where they are made.
@@ -29,22 +35,28 @@ if TYPE_CHECKING:
     from httpx import Response
 
 __all__ = [
+    "AddressBlocked",
     "AgendaFull",
     "AttemptTimeout",
+    "BodyTooLarge",
+    "CertificateError",
     "ConnectFailed",
     "ConnectionBroken",
     "EngineBusy",
+    "HeadersTooLarge",
     "InvalidRequest",
     "PlatformClosed",
     "ProtocolError",
     "RedirectError",
     "RequestError",
     "RetriesExhausted",
+    "RobotsDisallowed",
     "ScrapeError",
     "StatusError",
     "TaskTimeout",
     "TooManyRedirects",
     "TransportError",
+    "TruncatedBody",
     "UnknownPlatform",
 ]
 
@@ -93,6 +105,7 @@ class RequestError(ScrapeError):
         method: the HTTP method.
         url: the URL, without user, password and query values.
         attempt: which attempt of the request this was, from 1.
+        phase: what was being done: "build", "connect", "send", "head", "body" or "decode"; "" where it says nothing.
         seconds: how long that attempt took.
     """
 
@@ -104,6 +117,7 @@ class RequestError(ScrapeError):
         method: str = "",
         url: str = "",
         attempt: int = 1,
+        phase: str = "",
         seconds: float = 0.0,
     ) -> None:
         super().__init__(message)
@@ -111,16 +125,30 @@ class RequestError(ScrapeError):
         self.method = method
         self.url = url
         self.attempt = attempt
+        self.phase = phase
         self.seconds = seconds
 
     def __str__(self) -> str:
         """Say what happened, and to which request."""
         request = " ".join(filter(None, (self.method, self.url, f"on {self.platform!r}" if self.platform else "")))
-        return f"{self.args[0]} ({request and request + ', '}attempt {self.attempt}, {self.seconds:.2f} s)"
+        parts = (request, f"attempt {self.attempt}", self.phase and f"in {self.phase}", f"{self.seconds:.2f} s")
+        return f"{self.args[0]} ({', '.join(filter(None, parts))})"
 
 
 class InvalidRequest(RequestError):
     """The request could not be built or sent: a malformed URL, a bad header."""
+
+
+class RobotsDisallowed(RequestError):
+    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=True)`."""
+
+
+class AddressBlocked(RequestError):
+    """The request would go to an address that is not public; only with `Platform(block_private=True)`."""
+
+
+class CertificateError(RequestError):
+    """The server's certificate does not prove that it is who it should be. Never tried again."""
 
 
 class StatusError(RequestError):
@@ -139,10 +167,11 @@ class StatusError(RequestError):
         method: str = "",
         url: str = "",
         attempt: int = 1,
+        phase: str = "",
         seconds: float = 0.0,
     ) -> None:
         text = f"{response.status_code} {response.reason_phrase}".rstrip()
-        super().__init__(text, platform=platform, method=method, url=url, attempt=attempt, seconds=seconds)
+        super().__init__(text, platform=platform, method=method, url=url, attempt=attempt, phase=phase, seconds=seconds)
         self.response = response
         self.status: int = response.status_code
 
@@ -153,6 +182,14 @@ class RedirectError(RequestError):
 
 class TooManyRedirects(RedirectError):
     """More redirects than one request may take."""
+
+
+class HeadersTooLarge(RequestError):
+    """The answer's head, or its trailers, are larger than 64 KiB or have more than 256 headers."""
+
+
+class BodyTooLarge(RequestError):
+    """The answer's body is larger than the platform's `Caps` allow, on the wire or decoded."""
 
 
 class TransportError(RequestError):
@@ -169,6 +206,10 @@ class ConnectFailed(TransportError):
 
 class ConnectionBroken(TransportError):
     """The connection was lost before the whole answer had come."""
+
+
+class TruncatedBody(TransportError):
+    """The body ended before it was whole."""
 
 
 class ProtocolError(TransportError):

@@ -10,6 +10,8 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.wire import ForeignWire
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 
@@ -127,20 +129,17 @@ def play():
     def run(scrape, *answers, events=("e",), latency=0.0, draw=1.0, base_url="http://a.test", **policy):
         played, left = Played(), list(answers)
 
-        class Wire:
-            async def send(self, request):
+        class Wire(httpx.AsyncBaseTransport):
+            async def handle_async_request(self, request):
                 played.requests.append(request)
                 played.times.append(trio.current_time() - played.begun)
                 answer = left.pop(0) if len(left) > 1 else left[0]
                 return await _answered(request, answer, latency)
 
-            async def aclose(self):
-                pass
-
         async def main():
             played.begun = trio.current_time()
             engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
-            engine._plan.clients = lambda: HttpClients(Wire())
+            engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignWire(Wire()))
             engine._plan.draw = lambda: draw
             async with engine.stream([_event(each, engine) for each in events]) as run:
                 async for outcome in run:

@@ -81,19 +81,19 @@ def test_a_refused_connection():
 
 
 @pytest.mark.parametrize(
-    "parts",
+    ("kind", "parts"),
     [
-        (),
-        (b"HTTP/1.1 200 OK\r\nContent-Le",),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"a part"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",),
+        (se.ConnectionBroken, ()),
+        (se.ConnectionBroken, (b"HTTP/1.1 200 OK\r\nContent-Le",)),
+        (se.TruncatedBody, (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", b"a part")),
+        (se.TruncatedBody, (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",)),
     ],
 )
-def test_a_server_that_hangs_up(parts):
-    """Before the answer, in its head or in its body: `ConnectionBroken`."""
+def test_a_server_that_hangs_up(kind, parts):
+    """Before the answer or in its head: `ConnectionBroken`; in its body: `TruncatedBody`."""
     outcome, _ = on_raw(saying(*parts))
-    assert type(outcome.error) is se.ConnectionBroken
-    assert isinstance(outcome.error.__cause__, httpx.RemoteProtocolError)
+    assert type(outcome.error) is kind
+    assert outcome.error.phase == ("head" if kind is se.ConnectionBroken else "body")
 
 
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part"])

@@ -154,7 +154,7 @@ def test_an_error_says_which_request_failed_and_when(play):
     error = play(scrape, httpx.ReadError("lost"), latency=3.5, retry=se.Retry(attempts=2)).error
     assert (error.platform, error.method, error.url) == ("A", "DELETE", "http://a.test/a?b=…")
     assert (error.attempt, error.seconds) == (2, 3.5)
-    assert str(error) == "lost (DELETE http://a.test/a?b=… on 'A', attempt 2, 3.50 s)"
+    assert str(error) == "lost (DELETE http://a.test/a?b=… on 'A', attempt 2, in head, 3.50 s)"
 
 
 def test_an_attempt_that_timed_out_says_its_limit(play):
@@ -164,7 +164,7 @@ def test_an_attempt_that_timed_out_says_its_limit(play):
         await task.http.get("/a")
 
     error = play(scrape, "never", timeout=se.Timeout(attempt=2.5), retry=ONCE).error
-    assert str(error) == "no whole answer in 2.5 s (GET http://a.test/a on 'A', attempt 1, 2.50 s)"
+    assert str(error) == "no whole answer in 2.5 s (GET http://a.test/a on 'A', attempt 1, in head, 2.50 s)"
     assert error.seconds == 2.5
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import scrapeengine as se
+from scrapeengine.http.decoding import ACCEPT_ENCODING
 
 POLICY = {
     "Authorization": "Bearer t0ps3cret",
@@ -13,7 +14,7 @@ POLICY = {
     "ACCEPT": "text/x",
     "Accept-Language": "de",
 }
-HARMLESS = {"user-agent": "tests", "accept": "text/x", "accept-language": "de", "accept-encoding": "gzip, deflate"}
+HARMLESS = {"user-agent": "tests", "accept": "text/x", "accept-language": "de", "accept-encoding": ACCEPT_ENCODING}
 
 
 def of_ours(headers):
@@ -27,7 +28,7 @@ def test_the_headers_that_are_sent_unasked(on_sites):
     async def scrape(task):
         await task.http.get("/")
 
-    expected = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "scrapeengine"}
+    expected = {"accept": "*/*", "accept-encoding": ACCEPT_ENCODING, "user-agent": "scrapeengine"}
     assert of_ours(on_sites(scrape).asked[0].headers) == expected
 
 
@@ -40,7 +41,7 @@ def test_the_platform_s_headers_go_to_its_origin_only(on_sites):
         await task.http.get(task.event.data["there"] + "/")
 
     seen = on_sites(scrape, headers=POLICY)
-    whole = {"accept-encoding": "gzip, deflate"} | {name.lower(): text for name, text in POLICY.items()}
+    whole = {"accept-encoding": ACCEPT_ENCODING} | {name.lower(): text for name, text in POLICY.items()}
     assert [of_ours(request.headers) for request in seen.asked] == [whole, whole]
     assert [of_ours(request.headers) for request in seen.abroad] == [HARMLESS]
 

@@ -33,7 +33,8 @@ def test_urls_are_joined_as_httpx_joins_them(play, base):
     assert isinstance(played.outcome, se.Success)
     with httpx.Client(base_url=base, verify=False) as client:
         for path, request in zip(PATHS, played.requests, strict=True):
-            assert request.url == client.build_request("GET", path).url.copy_with(fragment=request.url.fragment or None)
+            expected = client.build_request("GET", path).url
+            assert request.url == expected.copy_with(fragment=None, username=None, password=None)
 
 
 @pytest.mark.parametrize(

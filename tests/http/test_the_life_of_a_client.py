@@ -8,7 +8,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.clients import HttpClients
+from scrapeengine.http import wire
+from scrapeengine.http.transport.connections import Connections
 from scrapeengine.testing import Answer, Site
 
 ONCE = se.Retry(attempts=1)
@@ -21,25 +22,25 @@ def open_files():
 
 @pytest.fixture
 def made(monkeypatch):
-    """Return the list of all transports of httpx that are made; a client, with its cookies and logs, cannot be."""
-    transports = []
+    """Return the list of all pools of connections that are made; a client of httpx, with its logs, cannot be."""
+    pools = []
 
-    class Counted(httpx.AsyncHTTPTransport):
+    class Counted(Connections):
         def __init__(self, *args, **options):
-            transports.append(self)
+            pools.append(self)
             self.is_closed = False
             super().__init__(*args, **options)
 
-        async def aclose(self):
-            await super().aclose()
+        def close(self):
+            super().close()
             self.is_closed = True
 
     def refuse(*_, **__):
         raise AssertionError("a client of httpx is made")
 
-    monkeypatch.setattr(httpx, "AsyncHTTPTransport", Counted)
+    monkeypatch.setattr(wire, "Connections", Counted)
     monkeypatch.setattr(httpx.AsyncClient, "__init__", refuse)
-    return transports
+    return pools
 
 
 def test_cookies_are_never_sent_back(on_sites, made):
@@ -67,7 +68,7 @@ def test_cookies_are_never_sent_back(on_sites, made):
     assert len(made) == 1
 
 
-def test_one_transport_serves_a_run(on_sites, made):
+def test_one_pool_serves_a_run(on_sites, made):
     """Tasks and requests share it, and what is left of it is closed at the end."""
 
     async def scrape(task):
@@ -75,8 +76,8 @@ def test_one_transport_serves_a_run(on_sites, made):
             await task.http.get("/")
 
     on_sites(scrape)
-    [transport] = made
-    assert transport.is_closed
+    [pool] = made
+    assert pool.is_closed
 
 
 def test_connections_are_kept_between_requests_and_tasks():
@@ -97,7 +98,7 @@ def test_connections_are_kept_between_requests_and_tasks():
     assert trio.run(main) == (20, 1)
 
 
-def test_each_run_has_its_own_transport(made):
+def test_each_run_has_its_own_pool(made):
     """An engine that runs again makes another one: the first one is closed."""
 
     async def answer(_):
@@ -114,38 +115,7 @@ def test_each_run_has_its_own_transport(made):
                 assert report.outcomes.succeeded == 1
 
     trio.run(main)
-    assert [transport.is_closed for transport in made] == [True, True]
-
-
-def test_a_run_without_requests_makes_no_transport(made):
-    """Neither a scraper that asks nothing, nor one whose request cannot be built, nor an engine without events."""
-
-    async def idle(task):
-        assert task.http is task.http
-
-    async def wrong(task):
-        await task.http.get("ftp://a.test/")
-
-    for scrape in (idle, wrong):
-        se.collect([se.Platform("A", scrape)], [se.Event("e")])
-    se.collect([se.Platform("A", idle)], [])
-    assert made == []
-
-
-def test_redirects_are_not_left_to_the_wire():
-    """Whoever sends requests by the wire alone gets the redirect as the answer."""
-
-    async def answer(_):
-        return Answer(302, headers={"Location": "/b"})
-
-    async def main():
-        async with Site.open(answer) as site:
-            wires = HttpClients()
-            response = await wires._wire.send(httpx.Request("GET", site.url + "/a"))
-            await wires.aclose()
-        return response.status_code, response.history, site.ledger.requests
-
-    assert trio.run(main) == (302, [], 1)
+    assert [pool.is_closed for pool in made] == [True, True]
 
 
 def test_no_connection_is_left_with_the_collector_off():
@@ -190,7 +160,7 @@ def test_no_connection_is_left_with_the_collector_off():
         "200": type(None),
         "404": se.StatusError,
         "hang-up": se.ConnectionBroken,
-        "cut": se.ConnectionBroken,
+        "cut": se.TruncatedBody,
         "never": se.AttemptTimeout,
         "bad": se.InvalidRequest,
     }

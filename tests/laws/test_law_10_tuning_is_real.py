@@ -1,11 +1,12 @@
 """Law 10: every knob changes what happens in the middle of a run."""
 
+import httpx
 import pytest
 import trio
 
 import scrapeengine as se
 from scrapeengine.engine import _KNOBS, _PLATFORM_KNOBS
-from support.world import World, virtually
+from support.world import World, outcomes_of, virtually
 
 TESTED = {
     "event_limit": (None, {"event_limit": 4}, [0] * 2 + [1] * 2 + [4] * 2 + [5] * 2),
@@ -166,11 +167,54 @@ def test_hosts_are_tuned_by_the_defaults_name_or_one_by_one():
     assert virtually(main) == {"a": [0, 1, 1, 4], "b": [0, 1, 4, 5]}
 
 
+def asked_around(**changes):
+    """Make two requests, with a knob turned in between, against a site that sets a cookie and disallows all."""
+
+    def answer(request):
+        if request.url.path == "/robots.txt":
+            return httpx.Response(200, text="User-agent: *\nDisallow: /")
+        asked.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "a=1"}, text="x" * 100)
+
+    async def scrape(task):
+        await task.http.get("/1")
+        await task.http.get("/2")
+        engine.tune("A", **changes)
+        await task.http.get("/3")
+        await task.http.get("/4")
+
+    asked = []
+    transport = httpx.MockTransport(answer)
+    engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=transport)])
+    [outcome], _ = virtually(outcomes_of, engine, [se.Event("e")])
+    return outcome, asked
+
+
+def test_cookies():
+    """They are kept, and sent back, from then on."""
+    _, asked = asked_around(cookies=True)
+    assert asked == [None, None, None, "a=1"]
+
+
+def test_robots():
+    """It is asked, and obeyed, from then on."""
+    outcome, asked = asked_around(robots=True)
+    assert isinstance(outcome.error, se.RobotsDisallowed)
+    assert len(asked) == 2
+
+
+def test_caps():
+    """The next answer has to keep to them."""
+    outcome, asked = asked_around(caps=se.Caps(body=99))
+    assert isinstance(outcome.error, se.BodyTooLarge)
+    assert len(asked) == 3
+
+
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
     assert {*_KNOBS, *_PLATFORM_KNOBS} == {
         *("event_limit", "lookahead", "buffer", "max_pending"),
-        *("limit", "rate", "timeout", "retry", "headers"),
+        *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies"),
     }
 
 

@@ -9,6 +9,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.keeping import Keeping
 from support.world import World, outcomes_of, virtually
 
 FAST = {"latency": 0, "status": 200, "hops": 0}
@@ -215,7 +216,7 @@ def test_an_error_in_closing_connections_is_logged_and_the_engine_runs_again(cap
 
     async def main():
         engine = se.Engine([se.Platform("A", scrape)])
-        engine._plan.clients = lambda: HttpClients(Wire())
+        engine._plan.clients = lambda _: HttpClients(Keeping(), Wire())
         with pytest.raises(LookupError, match="mine"):
             async with engine.stream([se.Event(1)]):
                 raise LookupError("mine")

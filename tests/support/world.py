@@ -22,6 +22,8 @@ from trio.testing import MockClock
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.wire import ForeignWire
 from support.ledger import Ledger
 
 
@@ -48,7 +50,7 @@ class World:
         """Make an engine whose requests end here."""
         self.ledger.event_limit = options.get("event_limit", 10)
         engine = se.Engine(platforms, **options)
-        engine._plan.clients = lambda: HttpClients(Wire(self.ledger))
+        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignWire(Wire(self.ledger)))
         return engine
 
     async def scrape(self, task):
@@ -109,12 +111,12 @@ class World:
 
 
 @attrs.define(eq=False)
-class Wire:
+class Wire(httpx.AsyncBaseTransport):
     """Answers requests as their scripts say."""
 
     ledger: Ledger
 
-    async def send(self, request):
+    async def handle_async_request(self, request):
         """Wait for the latency, and answer."""
         ledger, asked = self.ledger, request.url.params
         platform, event = request.url.host.partition(".")[0].upper(), request.url.path.strip("/")
@@ -134,9 +136,6 @@ class Wire:
             return httpx.Response(302, headers={"location": str(onward)}, request=request)
         headers = {} if after is None else {"retry-after": str(after)}
         return httpx.Response(status, headers=headers, request=request)
-
-    async def aclose(self):
-        """Nothing to close."""
 
 
 def virtually(main, *args):

@@ -19,6 +19,11 @@ PARENTS = {
     "PlatformClosed": errors.ScrapeError,
     "RequestError": errors.ScrapeError,
     "InvalidRequest": errors.RequestError,
+    "RobotsDisallowed": errors.RequestError,
+    "AddressBlocked": errors.RequestError,
+    "CertificateError": errors.RequestError,
+    "HeadersTooLarge": errors.RequestError,
+    "BodyTooLarge": errors.RequestError,
     "StatusError": errors.RequestError,
     "RedirectError": errors.RequestError,
     "TooManyRedirects": errors.RedirectError,
@@ -26,6 +31,7 @@ PARENTS = {
     "AttemptTimeout": errors.TransportError,
     "ConnectFailed": errors.TransportError,
     "ConnectionBroken": errors.TransportError,
+    "TruncatedBody": errors.TransportError,
     "ProtocolError": errors.TransportError,
 }
 

@@ -1,9 +1,10 @@
-"""Whether a platform may be asked now: its rate and its penalty as one."""
+"""Whether a platform may be asked now: its rate and its penalty as one, and the budget of its retries."""
 
 from __future__ import annotations
 
 import attrs
 
+from scrapeengine.decide.budget import Budget
 from scrapeengine.decide.penalty import Penalty
 from scrapeengine.decide.rate import Booking, Meter
 from scrapeengine.model.policy import Rate
@@ -17,11 +18,27 @@ class Gate:
 
     meter: Meter
     penalty: Penalty = attrs.field(factory=Penalty, init=False)
+    budget: Budget = attrs.field(factory=Budget, init=False)
+    delay: float = attrs.field(default=0.0, init=False)
+    """The seconds between two requests that robots.txt asks for; 0: none."""
 
     @classmethod
     def of(cls, rate: Rate | None) -> Gate:
         """Make the gate of a platform that was never asked."""
         return cls(Meter(rate))
+
+    def keep_to(self, rate: Rate | None, now: float) -> None:
+        """Keep to a policy's rate from now on, or to what robots.txt asks for if that is slower."""
+        if self.delay and (rate is None or rate.interval < self.delay or rate.burst > 1):
+            rate = Rate.every(max(self.delay, 0.0 if rate is None else rate.interval))
+        if rate != self.meter.rate:
+            self.meter.change(rate, now)
+
+    def slow_down(self, seconds: float, rate: Rate | None, now: float) -> None:
+        """Take note of what robots.txt asks for; `rate` is the policy's."""
+        if seconds != self.delay:
+            self.delay = seconds
+            self.keep_to(rate, now)
 
     def closed(self, now: float) -> bool:
         """Say whether the platform is under penalty."""
@@ -44,9 +61,10 @@ class Gate:
 
     def matters_until(self) -> float:
         """Say from when on this gate is as good as a new one."""
-        return max(self.meter.matters_until(), self.penalty.forgotten_at())
+        return max(self.meter.matters_until(), self.penalty.forgotten_at(), self.budget.matters_until())
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
         self.meter.shift(seconds)
         self.penalty.shift(seconds)
+        self.budget.shift(seconds)

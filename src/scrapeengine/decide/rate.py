@@ -13,7 +13,9 @@ A booking adds one to k, which is what it is checked for; a use at s takes one f
 `max(tat, s) + interval`; both keep the inequality, and time does. So every use conforms, however late it comes.
 
 A task may dally before it uses what was booked for its start, or never use it. One interval after the task has begun
-its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are paced by this.
+its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are paced by this. A booking
+whose request has first to be connected lapses unused: the request is booked anew when it can be sent, and meanwhile
+other tasks were begun at the same pace.
 
 Rejected: to reserve a time ahead and to sleep until then. After a stall of the loop all that slept start at once, and
 what is decided meanwhile (a penalty, a new rate) comes too late for them. Rejected too: to move `tat` with the booking.
@@ -38,6 +40,8 @@ class Booking:
 
     begun: float | None = None
     """When the task that it was made for has begun; None before."""
+    counts: bool = True
+    """Whether it counts as used when it lapses; not if its request is being prepared, and will be booked again."""
 
 
 _FREE = Booking()
@@ -75,6 +79,11 @@ class Meter:
         """Take note that the task of a booking runs now: it lapses one interval later."""
         if booking in self._open:
             booking.begun = now
+
+    def excuse(self, booking: Booking) -> None:
+        """Take note that the request of a booking takes its time, for a connection has to be made: it lapses unused."""
+        if booking in self._open:
+            booking.counts = False
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start the request that was booked; false if the booking has lapsed and nothing may start."""
@@ -119,5 +128,5 @@ class Meter:
             begun = self._open[0].begun
             if begun is None or now < begun + interval:
                 return
-            self._open.popleft()
-            self._tat = max(self._tat, begun) + interval
+            if self._open.popleft().counts:
+                self._tat = max(self._tat, begun) + interval

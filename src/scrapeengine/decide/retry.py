@@ -7,9 +7,13 @@ from typing import TypeAlias
 
 import attrs
 
+from scrapeengine.errors import AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed
 from scrapeengine.model.policy import Retry
 
 __all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]
+
+_NEVER = (AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed)
+"""What is never tried again, whatever a policy says: nothing would have changed."""
 
 
 @attrs.frozen
@@ -52,7 +56,7 @@ def next_step(
         failed: the status that came, or the error.
         draw: gives a random number from 0 to 1.
     """
-    if attempt >= policy.attempts or method not in policy.methods:
+    if attempt >= policy.attempts or method not in policy.methods or isinstance(failed, _NEVER):
         return GiveUp()
     again = failed in policy.statuses if isinstance(failed, int) else isinstance(failed, policy.errors)
     return Again(backoff(policy, attempt, draw)) if again else GiveUp()

@@ -55,11 +55,15 @@ class Routes:
             return self._by_url(event.url)
         return self._everywhere if self._names else _nowhere("the event names no platform, and the engine has none")
 
+    def host(self, host: str) -> str | None:
+        """Name the platform that serves a host, as `host_of` names it; None if none does."""
+        return self._by_host.get(host, host if self._hosts else None)
+
     def _by_url(self, url: str) -> Route:
         host = host_of(url)
         if host is None:
             return _nowhere(f"{shown(url)!r} is no http or https URL, so it has no host; name the event's platforms")
-        name = self._by_host.get(host, host if self._hosts else None)
+        name = self.host(host)
         if name is None:
             hint = "give the engine a default=Platform('*', …) to serve hosts that have no platform of their own"
             return Route((), ((host, UnknownPlatform(f"no platform serves the host {host!r}; {hint}")),))

@@ -1,71 +1,63 @@
-"""The HTTP client of one task: turns, deadlines, redirects, retries and errors around one wire."""
+"""The HTTP client of one task: attempts, redirects, and what goes with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
+import attrs
 import httpx
-import trio
 
-from scrapeengine.decide.retry import GiveUp, NextStep, next_step
-from scrapeengine.decide.retry_after import seconds_of
-from scrapeengine.errors import AttemptTimeout, PlatformClosed, RequestError, StatusError, TooManyRedirects
-from scrapeengine.http import requests
-from scrapeengine.http.translate import tells_nothing, translated
+from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
+from scrapeengine.errors import PlatformClosed, RequestError, StatusError, TooManyRedirects
+from scrapeengine.http.answers import Answer
+from scrapeengine.http.call import Call, Prepared
+from scrapeengine.http.exchange import Exchange, Reader, whole
+from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.requests import redirected
+from scrapeengine.http.seat import Seat
+from scrapeengine.http.streaming import StreamedAnswer, streamed
+from scrapeengine.http.turnstile import Turnstile
+from scrapeengine.http.validators import offered
 from scrapeengine.http.wire import Wire
-from scrapeengine.model.event import Event, shown
+from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.validators import Validator
 
-__all__ = ["Seat", "TaskClient"]
-
-_REDIRECTS = 10
+__all__ = ["TaskClient"]
 
 
-class Seat(Protocol):
-    """What the client needs of its task."""
+@attrs.frozen
+class _Way:
+    """How a request is made, beside what it asks for."""
 
-    @property
-    def event(self) -> Event:
-        """The event."""
-        ...
-
-    @property
-    def platform(self) -> str:
-        """The platform's name."""
-        ...
-
-    @property
-    def policy(self) -> Platform[Any]:
-        """The platform's policy as it is now."""
-        ...
-
-    async def turn(self, after: float = 0.0) -> None:
-        """Wait until `after` seconds have passed and a request may start; it must be sent without a checkpoint."""
-        ...
-
-    def refused(self, sent: float, after: float | None) -> None:
-        """Take note that the platform asks not to be called."""
-        ...
-
-    def draw(self) -> float:
-        """Return a random number from 0 to 1."""
-        ...
-
-    def wall(self, now: float) -> float:
-        """Turn a trio time into Unix time."""
-        ...
+    read: Reader[Answer] | Reader[Answer | StreamedAnswer]
+    """Reads what is wanted of the answer."""
+    conditional: bool = False
+    """Whether to ask only for what has changed."""
+    most: float | None = None
+    """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
 
 
 class TaskClient:
     """The HTTP client of one task. Implements `scrapeengine.model.task.Http`, and is documented there."""
 
-    def __init__(self, seat: Seat, wire: Wire) -> None:
+    def __init__(self, seat: Seat, means: Callable[[Platform[Any]], tuple[Prepared, Wire]], keeping: Keeping) -> None:
+        """Make it.
+
+        Args:
+            seat: the task.
+            means: returns what makes and what carries the requests of a policy.
+            keeping: what the engine keeps between runs.
+        """
         self._seat = seat
-        self._wire = wire
-        self._one_at_a_time = trio.Lock()
-        """A task holds one slot, so it has one request in flight."""
+        self._means = means
+        self._keeping = keeping
+        self._turnstile = Turnstile()
+        self._found: dict[str, Validator] = {}
+        """What conditional requests have found, by URL."""
 
     async def get(
         self,
@@ -74,9 +66,37 @@ class TaskClient:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         check: bool = True,
+        conditional: bool = False,
     ) -> httpx.Response:
         """Make a GET request."""
-        return await self.request("GET", url, params=params, headers=headers, check=check)
+        return await self.request("GET", url, params=params, headers=headers, check=check, conditional=conditional)
+
+    async def head(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a HEAD request."""
+        return await self.request("HEAD", url, params=params, headers=headers, check=check)
+
+    async def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        json: Any = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a POST request."""
+        return await self.request(
+            "POST", url, params=params, headers=headers, content=content, data=data, json=json, check=check
+        )
 
     async def request(
         self,
@@ -89,109 +109,147 @@ class TaskClient:
         data: Mapping[str, Any] | None = None,
         json: Any = None,
         check: bool = True,
+        conditional: bool = False,
     ) -> httpx.Response:
         """Make a request and read its whole answer."""
-        seat = self._seat
-        body = {"content": content, "data": data, "json": json}
-        request = requests.build(
-            seat.policy, seat.event, method, url, platform=seat.platform, params=params, headers=headers, **body
-        )
-        async with self._one_at_a_time:
-            return await self._attempts(request, check=check)
+        call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
+        if not self._turnstile.pass_now():
+            await self._turnstile.wait()
+        try:
+            answer = await self._attempts(call, _Way(whole, conditional=conditional), check=check)
+        finally:
+            self._turnstile.leave()
+        assert isinstance(answer, httpx.Response)
+        return answer
 
-    async def _attempts(self, request: httpx.Request, *, check: bool) -> httpx.Response:
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        json: Any = None,
+        check: bool = True,
+        cap: float | None = None,
+    ) -> AsyncIterator[StreamedAnswer]:
+        """Make a request, and hand out its body as it comes."""
+        call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
+        if cap is not None:
+            number(cap, "stream(cap=…)", endless=True)
+        if not self._turnstile.pass_now():
+            await self._turnstile.wait()
+        try:
+            got = await self._attempts(call, _Way(streamed(cap), most=cap), check=check)
+            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
+            try:
+                yield answer
+            finally:
+                await answer.aclose()
+        finally:
+            self._turnstile.leave()
+
+    async def succeeded(self) -> None:
+        """Remember what the task's conditional requests have found: it has ended in `Success`."""
+        if self._found:
+            await self._keeping.remember(self._seat.platform, self._found)
+
+    def _call(self, method: str, url: str, **given: Any) -> Call:
+        seat = self._seat
+        prepared, _ = self._means(seat.policy)
+        return prepared.call(seat.platform, seat.event, method, url, **given)
+
+    async def _attempts(self, call: Call, way: _Way, *, check: bool) -> httpx.Response | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""
         attempt, after = 1, 0.0
         earlier: RequestError | None = None
         while True:
             try:
-                response = await self._follow(request, attempt, after)
-                if response.status_code < 400:
-                    return response
-                raise self._status_error(response, attempt)
+                return await self._follow(call, way, attempt, after)
             except PlatformClosed as closed:
                 raise closed from earlier
-            except RequestError as error:
-                step = self._next_step(request, attempt, error)
+            except StatusError as error:
+                step = self._next_step(call, attempt, error, error.status)
                 if isinstance(step, GiveUp):
-                    if isinstance(error, StatusError) and not check:
-                        return error.response
+                    if check:
+                        raise
+                    return error.response
+                earlier, after = error, step.after
+            except RequestError as error:
+                step = self._next_step(call, attempt, error, error)
+                if isinstance(step, GiveUp):
                     raise
-                earlier, attempt, after = error, attempt + 1, step.after
+                earlier, after = error, step.after
+            attempt += 1
 
-    def _next_step(self, request: httpx.Request, attempt: int, error: RequestError) -> NextStep:
-        failed = error.status if isinstance(error, StatusError) else error
-        policy = self._seat.policy.retry
-        return next_step(policy, attempt=attempt, method=request.method, failed=failed, draw=self._seat.draw)
+    def _next_step(self, call: Call, attempt: int, error: RequestError, failed: int | Exception) -> NextStep:
+        """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
+        seat = self._seat
+        policy = seat.policy.retry
+        step = next_step(policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw)
+        if isinstance(step, Again) and not seat.may_retry(seat.place(call.host)):
+            error.add_note("not tried again: the platform's retries exceed 20 % of its requests")
+            return GiveUp()
+        return step
 
-    async def _follow(self, request: httpx.Request, attempt: int, after: float) -> httpx.Response:
-        """Make one attempt, redirects included. Each hop takes its turn."""
-        elapsed, hops = timedelta(), 0
+    async def _follow(self, call: Call, way: _Way, attempt: int, after: float) -> Answer | StreamedAnswer:
+        """Make one attempt, redirects included. Each hop takes its turn on the platform that it goes to."""
+        seat = self._seat
+        policy = seat.policy
+        spent, hops = 0.0, 0
         while True:
-            await self._seat.turn(after)
-            after = 0.0
-            response = await self._exchange(request, attempt)
-            elapsed += response.elapsed
-            where = self._where(request, attempt, elapsed.total_seconds())
-            onward = requests.redirected(request, response, where)
-            if onward is None:
-                response.elapsed = elapsed
-                return response
-            if hops == _REDIRECTS:
-                raise TooManyRedirects(f"more than {_REDIRECTS} redirects", **where)
-            request, hops = onward, hops + 1
+            dressed = call
+            if policy.robots or policy.cookies or way.conditional:
+                dressed = await self._dressed(call, way, policy)
+            exchange = Exchange(seat, self._means(policy)[1], dressed, attempt, seat.place(call.host), way.most)
+            answer = await exchange.run(way.read, after)
+            spent += exchange.elapsed()
+            if policy.cookies:
+                self._keeping.take_cookies(seat, call, answer.headers)
+            if isinstance(answer, StreamedAnswer):
+                return answer
+            answer.elapsed = timedelta(seconds=spent)
+            if answer.status_code >= 300:
+                onward = self._onward(call, answer, hops, exchange.where() | {"phase": "", "seconds": spent})
+                if onward is not None:
+                    call, after, hops = onward, 0.0, hops + 1
+                    continue
+            if way.conditional:
+                self._find(call, answer)
+            return answer
 
-    async def _exchange(self, request: httpx.Request, attempt: int) -> httpx.Response:
-        """Send one request and read its answer, in the time that an attempt has."""
-        sent = trio.current_time()
-        limit = self._seat.policy.timeout.attempt
-        with trio.move_on_after(limit):
-            try:
-                response = await self._carry(request, sent)
-            except Exception as error:
-                ours = translated(error, **self._where(request, attempt, trio.current_time() - sent))
-                if tells_nothing(error):
-                    raise ours from error
-                raise ours from None
-            response.elapsed = timedelta(seconds=trio.current_time() - sent)
-            return response
-        raise AttemptTimeout(f"no whole answer in {limit:g} s", **self._where(request, attempt, limit))
+    async def _dressed(self, call: Call, way: _Way, policy: Platform[Any]) -> Call:
+        """Return a call as it goes out: allowed by robots.txt, with cookies and conditions."""
+        seat, keeping = self._seat, self._keeping
+        prepared, wire = self._means(policy)
+        if policy.robots:
+            await keeping.ask_robots(seat, wire, prepared, call)
+        if policy.cookies:
+            call = keeping.dressed(seat, call)
+        return await keeping.conditional(seat, call) if way.conditional else call
 
-    async def _carry(self, request: httpx.Request, sent: float) -> httpx.Response:
-        """Send one request, heed the head of its answer, whatever becomes of the rest, and read its body."""
-        response = await self._wire.send(request)
-        try:
-            self._heed(response, sent)
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            body = b"".join([part async for part in response.stream])
-        finally:
-            await response.aclose()
-        # Not `response.aread()`: where a body cannot be decoded, that leaves a generator to the garbage collector.
-        whole = httpx.Response(
-            response.status_code,
-            headers=response.headers,
-            stream=httpx.ByteStream(body),
-            request=request,
-            extensions=response.extensions,
-        )
-        whole.read()
-        return whole
+    def _onward(self, call: Call, answer: Answer, hops: int, where: dict[str, Any]) -> Call | None:
+        """Return the call that a redirect leads to; None if the answer stands.
 
-    def _heed(self, response: httpx.Response, sent: float) -> None:
-        """Close the platform if it says that it is asked too much."""
-        asked = response.headers.get("Retry-After")
-        if response.status_code == 429 or (response.status_code == 503 and asked is not None):
-            wall = self._seat.wall(trio.current_time())
-            self._seat.refused(sent, seconds_of(asked, response.headers.get("Date"), wall))
+        Raises:
+            StatusError: it is a 4xx or 5xx.
+            RedirectError: it leads to where we do not follow.
+        """
+        onward = redirected(call.request, answer, where)
+        if onward is None:
+            if answer.status_code >= 400:
+                raise StatusError(answer, **where)
+            return None
+        policy = self._seat.policy
+        if hops == policy.caps.redirects:
+            raise TooManyRedirects(f"more than {hops} redirects; allow more with Caps(redirects=…)", **where)
+        return self._means(policy)[0].adopt(self._seat.platform, onward)
 
-    def _status_error(self, response: httpx.Response, attempt: int) -> StatusError:
-        return StatusError(response, **self._where(response.request, attempt, response.elapsed.total_seconds()))
-
-    def _where(self, request: httpx.Request, attempt: int, seconds: float) -> dict[str, Any]:
-        return {
-            "platform": self._seat.platform,
-            "method": request.method,
-            "url": shown(str(request.url)),
-            "attempt": attempt,
-            "seconds": seconds,
-        }
+    def _find(self, call: Call, answer: Answer) -> None:
+        """Keep the validators of a good answer in mind until the task has ended."""
+        found = offered(answer.headers)
+        if found is not None and answer.status_code < 300:
+            self._found[call.url] = found

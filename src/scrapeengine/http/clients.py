@@ -1,23 +1,50 @@
-"""The HTTP clients of one run: one for each task that makes a request, on one wire for all."""
+"""The HTTP clients of one run: one for each task that makes a request, on one pool of connections for all."""
 
 from __future__ import annotations
 
-from scrapeengine.http.client import Seat, TaskClient
-from scrapeengine.http.wire import HttpxWire, Wire
+from typing import Any
+
+from scrapeengine.http.call import Prepared
+from scrapeengine.http.client import TaskClient
+from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.seat import Seat
+from scrapeengine.http.wire import ForeignWire, Wire
+from scrapeengine.model.platform import Platform
 
 __all__ = ["HttpClients"]
+
+_MOST_PREPARED = 1000
 
 
 class HttpClients:
     """Makes the clients of tasks."""
 
-    def __init__(self, wire: Wire | None = None) -> None:
-        self._wire = HttpxWire() if wire is None else wire
+    def __init__(self, keeping: Keeping, wire: Wire) -> None:
+        """Make it.
+
+        Args:
+            keeping: what the engine keeps between runs.
+            wire: what carries the requests of platforms that have no transport of their own.
+        """
+        self._keeping = keeping
+        self._wire = wire
+        self._ready: dict[int, tuple[Prepared, Wire]] = {}
+        """By the identity of the policy, which is kept in what is prepared."""
 
     def client(self, task: Seat) -> TaskClient:
         """Make the client of a task."""
-        return TaskClient(task, self._wire)
+        return TaskClient(task, self._means, self._keeping)
 
     async def aclose(self) -> None:
         """Close all connections. Checkpoint."""
         await self._wire.aclose()
+
+    def _means(self, policy: Platform[Any]) -> tuple[Prepared, Wire]:
+        """Return what makes and what carries the requests of a platform, as its policy is now."""
+        means = self._ready.get(id(policy))
+        if means is None:
+            if len(self._ready) >= _MOST_PREPARED:
+                self._ready.clear()
+            wire = self._wire if policy.transport is None else ForeignWire(policy.transport)
+            means = self._ready[id(policy)] = (Prepared(policy), wire)
+        return means

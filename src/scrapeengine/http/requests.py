@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from scrapeengine.errors import InvalidRequest, RedirectError
+from scrapeengine.http.decoding import ACCEPT_ENCODING
 from scrapeengine.model.event import Event, host_of, shown
 from scrapeengine.model.platform import Platform
 
 __all__ = ["build", "redirected"]
 
-_DEFAULTS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "scrapeengine"}
+_DEFAULTS = {"accept": "*/*", "accept-encoding": ACCEPT_ENCODING, "user-agent": "scrapeengine"}
 
 _TELLS_NOTHING = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 """The headers that may go to another origin: they say nothing that was meant for this one only."""
@@ -40,7 +41,7 @@ def build(
         InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
     """
     method = method.upper()
-    where: dict[str, Any] = {"platform": platform, "method": method, "url": shown(url)}
+    where: dict[str, Any] = {"platform": platform, "method": method, "url": shown(url), "phase": "build"}
     try:
         whole = _joined(url, policy.base_url, event.url)
         if host_of(str(whole)) is None:
@@ -54,7 +55,7 @@ def build(
         sent = _DEFAULTS | {
             name.lower(): value for name, value in policy.headers.items() if at_home or name.lower() in _TELLS_NOTHING
         }
-        sent |= _credentials(whole)
+        sent |= _credentials(whole) or (_credentials(httpx.URL(home)) if home is not None and at_home else {})
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         return httpx.Request(method, whole, headers=sent, **parts)
     except (httpx.InvalidURL, UnicodeError) as error:

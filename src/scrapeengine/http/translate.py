@@ -7,17 +7,28 @@ from typing import Any
 import httpx
 
 from scrapeengine.errors import (
+    AddressBlocked,
+    BodyTooLarge,
+    CertificateError,
     ConnectFailed,
     ConnectionBroken,
+    HeadersTooLarge,
     InvalidRequest,
     ProtocolError,
     RequestError,
     TransportError,
+    TruncatedBody,
 )
+from scrapeengine.http import failures
 
 __all__ = ["tells_nothing", "translated"]
 
 _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
+    (failures.Blocked, AddressBlocked, None),
+    (failures.Untrusted, CertificateError, None),
+    (failures.HeadTooLarge, HeadersTooLarge, None),
+    (failures.BodyTooLarge, BodyTooLarge, None),
+    (failures.CutShort, TruncatedBody, None),
     (httpx.ConnectError, ConnectFailed, None),
     (httpx.UnsupportedProtocol, InvalidRequest, "the URL is no http or https URL"),
     (httpx.LocalProtocolError, InvalidRequest, "the request breaks HTTP: a header or the length of its body"),
@@ -25,7 +36,7 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (httpx.DecodingError, ProtocolError, "the body cannot be decoded"),
     (httpx.NetworkError, ConnectionBroken, None),
 )
-"""What they are here, and in which words; None: in their own, which come from the system and quote nothing."""
+"""What they are here, and in which words; None: in their own, which quote nothing that was sent or received."""
 
 _LOST = ("Server disconnected", "peer closed connection")
 """How httpx's `RemoteProtocolError` begins when the connection was lost, and not the protocol broken."""

@@ -1,26 +1,113 @@
-"""The wire: what carries one request, and brings its answer."""
+"""The wire: what carries one request, and brings its answer. Ours, or any transport of httpx's."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import httpx
+import trio
 
-__all__ = ["HttpxWire", "Wire"]
+from scrapeengine.http.call import Call
+from scrapeengine.http.failures import BodyTooLarge, Expired
+from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.connections import Connections
+from scrapeengine.http.watch import Alarms, Deadline
+
+__all__ = ["ForeignWire", "Line", "OwnWire", "Wire"]
+
+_VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+_SAID = frozenset({"http_version", "reason_phrase"})
+
+
+class Line(Protocol):
+    """What carries one request at a time. `ask`, `take` and `more` until it is `done`, then `leave`."""
+
+    @property
+    def deadline(self) -> float:
+        """When what it does has to be done, in trio's time. Whoever gives it a request sets it, and may set it anew."""
+        ...
+
+    @deadline.setter
+    def deadline(self, when: float) -> None: ...
+
+    @property
+    def phase(self) -> str:
+        """What it is doing: "connect", "send", "head" or "body"."""
+        ...
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of the answer, as they came."""
+        ...
+
+    @property
+    def coding(self) -> bytes | None:
+        """The `Content-Encoding` of the answer."""
+        ...
+
+    @property
+    def extensions(self) -> dict[str, bytes]:
+        """What `httpx.Response.extensions` says of the answer."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the whole body has come."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How many bytes of the body have come, still coded."""
+        ...
+
+    async def ask(self, call: Call, most: float) -> None:
+        """Send a request, and wait for the head of its answer. It goes out without a checkpoint before, if it can.
+
+        Follows no redirect, keeps no cookie, writes no log; `most` are the bytes that the body may have on the wire.
+
+        Raises:
+            Expired: the deadline has passed.
+            httpx.TransportError: no answer came.
+
+        Checkpoint. If cancelled, `leave` closes what carried it.
+        """
+        ...
+
+    def take(self) -> list[bytes]:
+        """Return what has come of the body since the last call."""
+        ...
+
+    async def more(self) -> None:
+        """Wait for more of the body; raises as `ask`. Checkpoint."""
+        ...
+
+    async def leave(self) -> None:
+        """Give it back; what is not done is closed. Again: nothing happens."""
+        ...
 
 
 class Wire(Protocol):
     """Carries requests."""
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and return its answer as soon as the headers are there; its body is for the caller to read.
+    def at_hand(self, origin: Origin) -> Line | None:
+        """Return what can carry a request at this instant, if there is such."""
+        ...
 
-        Follows no redirect, keeps no cookie, writes no log, has no deadline.
+    async def connect(self, origin: Origin) -> Line:
+        """Make what can carry a request.
 
         Raises:
-            Exception: httpx's own errors.
+            httpx.ConnectError: it cannot be made.
 
-        Checkpoint. If cancelled, the connection is closed.
+        Checkpoint. If cancelled, nothing is left open.
         """
         ...
 
@@ -29,26 +116,189 @@ class Wire(Protocol):
         ...
 
 
-class HttpxWire:
-    """httpx's own transport, made when it is first needed: to load the certificates takes its time.
+class OwnWire:
+    """Our own connections."""
 
-    The transport, and not an `httpx.AsyncClient` around it: that would log each URL with its secrets, and its cookies,
-    redirects and time-outs are not wanted here.
-    """
+    def __init__(self, alarms: Alarms) -> None:
+        """Make it.
 
-    def __init__(self) -> None:
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        Args:
+            alarms: the run's, which ring for deadlines.
+        """
+        self._connections = Connections()
+        self._alarms = alarms
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request."""
-        if self._transport is None:
-            # No limit of its own: the platforms' limits stand before it, and whoever is cancelled while waiting for
-            # its pool leaves that broken (httpcore issue 1093).
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            self._transport = httpx.AsyncHTTPTransport(limits=limits)
-        return await self._transport.handle_async_request(request)
+    def at_hand(self, origin: Origin) -> Line | None:
+        """Return a kept connection."""
+        connection = self._connections.at_hand(origin)
+        return None if connection is None else _OwnLine(self._connections, connection)
+
+    async def connect(self, origin: Origin) -> Line:
+        """Make a connection."""
+        connection = await self._connections.connect(origin)
+        connection.watch = Deadline(connection, self._alarms)
+        return _OwnLine(self._connections, connection)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        if self._transport is not None:
-            await self._transport.aclose()
+        """Close all connections. No checkpoint."""
+        self._connections.close()
+
+
+class _OwnLine:
+    """One of our connections, lent for one request."""
+
+    __slots__ = ("_answer", "_connection", "_connections", "_deadline")
+
+    def __init__(self, connections: Connections, connection: Connection) -> None:
+        assert isinstance(connection.watch, Deadline)
+        self._connections = connections
+        self._connection = connection
+        self._answer = connection.answer
+        self._deadline = connection.watch
+
+    @property
+    def deadline(self) -> float:
+        return self._deadline.when
+
+    @deadline.setter
+    def deadline(self, when: float) -> None:
+        self._deadline.set(when)
+
+    @property
+    def phase(self) -> str:
+        return self._connection.phase
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._answer.headers
+
+    @property
+    def coding(self) -> bytes | None:
+        return self._answer.coding
+
+    @property
+    def extensions(self) -> dict[str, bytes]:
+        answer = self._answer
+        return {"http_version": _VERSIONS[answer.version], "reason_phrase": answer.reason}
+
+    @property
+    def done(self) -> bool:
+        return self._answer.done
+
+    @property
+    def taken(self) -> int:
+        return self._answer.size
+
+    async def ask(self, call: Call, most: float) -> None:
+        try:
+            await self._connection.ask(call.method, call.head, most=most)
+        except httpx.TransportError:
+            self._check()
+            raise
+
+    def take(self) -> list[bytes]:
+        return self._answer.take()
+
+    async def more(self) -> None:
+        try:
+            await self._connection.more()
+        except httpx.TransportError:
+            self._check()
+            raise
+
+    async def leave(self) -> None:
+        self._deadline.when = math.inf
+        self._connections.leave(self._connection)
+
+    def _check(self) -> None:
+        if self._deadline.passed:
+            raise Expired("the deadline has passed") from None
+
+
+class ForeignWire:
+    """Any transport of httpx's; it makes and keeps its connections as it likes, and is its owner's to close."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    def at_hand(self, origin: Origin) -> Line:
+        """Return a line for one request; whether it has to connect is the transport's business."""
+        del origin
+        return _ForeignLine(self._transport)
+
+    async def connect(self, origin: Origin) -> Line:
+        """Return a line for one request."""
+        return self.at_hand(origin)
+
+    async def aclose(self) -> None:
+        """Close nothing. No checkpoint."""
+
+
+class _ForeignLine:
+    """One request on a transport of httpx's."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self._response: httpx.Response | None = None
+        self._body: AsyncIterator[bytes] | None = None
+        self._parts: list[bytes] = []
+        self.phase = "head"
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.coding: bytes | None = None
+        self.extensions: dict[str, bytes] = {}
+        self.done = False
+        self.deadline = math.inf
+        self.taken = 0
+        self._most = math.inf
+
+    async def ask(self, call: Call, most: float) -> None:
+        self._most = most
+        with _until(self.deadline):
+            self._response = await self._transport.handle_async_request(call.request)
+        response = self._response
+        assert response is not None
+        self.status, self.headers = response.status_code, list(response.headers.raw)
+        coding = response.headers.get("content-encoding")
+        self.coding = None if coding is None else coding.encode("latin-1", "replace")
+        self.extensions = {key: value for key, value in response.extensions.items() if key in _SAID}
+        self.phase = "body"
+        stream = response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        self._body = aiter(stream)
+
+    def take(self) -> list[bytes]:
+        parts, self._parts = self._parts, []
+        return parts
+
+    async def more(self) -> None:
+        assert self._body is not None
+        part = None
+        with _until(self.deadline):
+            part = await anext(self._body, None)
+        if part is None:
+            self.done = True
+            return
+        self.taken += len(part)
+        if self.taken > self._most:
+            raise BodyTooLarge("the body has more bytes on the wire than it may")
+        self._parts.append(part)
+
+    async def leave(self) -> None:
+        response, self._response = self._response, None
+        if isinstance(self._body, AsyncGenerator):
+            await self._body.aclose()
+        if response is not None:
+            await response.aclose()
+
+
+@contextmanager
+def _until(deadline: float) -> Iterator[None]:
+    with trio.CancelScope(deadline=deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise Expired("the deadline has passed")

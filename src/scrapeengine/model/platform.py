@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import attrs
+import httpx
 
 from scrapeengine.model.checks import each, whole
 from scrapeengine.model.event import host_of
-from scrapeengine.model.policy import Rate, Retry, Timeout
+from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
 
 __all__ = ["Platform"]
@@ -67,6 +68,21 @@ def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, ob
             raise ValueError(f"the header {key!r} of platform {platform.name!r} has a line break or a NUL in it")
 
 
+def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, httpx.AsyncBaseTransport):
+        raise TypeError(
+            f"Platform(transport=…) must be an httpx.AsyncBaseTransport, got {value!r}; "
+            "write httpx.AsyncHTTPTransport(http2=True), or leave it out for our own"
+        )
+    if platform.block_private:
+        raise ValueError(
+            f"platform {platform.name!r} has block_private=True and a transport of its own, which connects where it "
+            "likes; have the transport or its proxy guard private addresses, or leave one of the two out"
+        )
+
+
 @attrs.frozen
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
@@ -105,6 +121,22 @@ class Platform(Generic[T_co]):
         validator=_check_headers,
     )
     """Sent with each request to `base_url`'s origin; to another one go only those that tell nothing of the user."""
+
+    caps: Caps = attrs.field(default=Caps(), kw_only=True, validator=attrs.validators.instance_of(Caps))
+    """How much the platform may send."""
+    robots: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
+    """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that."""
+    cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
+    """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives."""
+    block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
+    """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""
+    transport: httpx.AsyncBaseTransport | None = attrs.field(
+        default=None, kw_only=True, repr=False, hash=False, eq=False, validator=_check_transport
+    )
+    """What carries the requests: httpx's own for HTTP/2 or a proxy, a `MockTransport` in tests. None: ours.
+
+    It is the program's: the engine does not close it.
+    """
 
     @property
     def host(self) -> str | None:

@@ -10,7 +10,7 @@ import attrs
 from scrapeengine.errors import TransportError
 from scrapeengine.model.checks import each, number, whole
 
-__all__ = ["Rate", "Retry", "Timeout"]
+__all__ = ["Caps", "Rate", "Retry", "Timeout"]
 
 _STOP = "; to stop a platform, give it limit=0"
 
@@ -142,3 +142,29 @@ class Retry:
         default=(TransportError,), converter=_error_types, validator=_check_errors
     )
     """The errors after which a request is tried again."""
+
+
+_MEBIBYTE = 2**20
+
+
+@attrs.frozen
+class Caps:
+    """How much a platform may send in answer to one request. What exceeds it is an error, and the connection is closed.
+
+    The head of an answer, and the trailers of its body, may have 64 KiB and 256 headers, whatever is said here.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: an argument is out of its range.
+    """
+
+    wire: float = attrs.field(
+        default=32 * _MEBIBYTE, validator=each(number, endless=True, instead="; without bound is math.inf")
+    )
+    """The bytes of a body as they come: compressed, in their chunks."""
+    body: float = attrs.field(
+        default=64 * _MEBIBYTE, validator=each(number, endless=True, instead="; without bound is math.inf")
+    )
+    """The bytes of a body once decoded."""
+    redirects: int = attrs.field(default=10, validator=each(whole, least=0, instead="; 0 follows none"))
+    """The redirects that one request follows."""

@@ -5,15 +5,59 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import os
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     import httpx
 
     from scrapeengine.model.event import Event
 
-__all__ = ["Http", "Task"]
+__all__ = ["Http", "Streamed", "Task"]
 
 R = TypeVar("R")
+
+
+class Streamed(Protocol):
+    """The answer to a streamed request: its head is there, its body comes as it is read, once."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers."""
+        ...
+
+    @property
+    def url(self) -> httpx.URL:
+        """Where the answer came from, redirects followed; without user and password."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return the body, decoded, in parts of at most about 64 KiB.
+
+        Raises:
+            BodyTooLarge: the cap is exceeded.
+            TransportError: the body broke off, could not be decoded, or nothing came for `Timeout.attempt` seconds.
+        """
+        ...
+
+    async def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the body to a file, which is there whole or not at all; others cannot read it (mode 0600).
+
+        Returns:
+            How many bytes were written.
+
+        Raises:
+            OSError: the file cannot be written.
+            RequestError: as for the iterator.
+
+        Checkpoint. If cancelled, or if it fails, an earlier file of that name is as it was, and nothing is left.
+        """
+        ...
 
 
 class Http(Protocol):
@@ -30,11 +74,13 @@ class Http(Protocol):
         data: Mapping[str, Any] | None = None,
         json: Any = None,
         check: bool = True,
+        conditional: bool = False,
     ) -> httpx.Response:
         """Make a request and read its whole answer.
 
-        Each request, each retry and each redirect takes its turn in the platform's rate, and waits while the platform
-        is closed; while it waits the task is parked. A task makes one request at a time; another one waits for it.
+        Each request, each retry and each redirect takes its turn in the rate of the platform that it goes to, and
+        waits while that is closed; while it waits the task is parked. A task makes one request at a time; another one
+        waits for it.
 
         Args:
             method: the HTTP method.
@@ -45,6 +91,8 @@ class Http(Protocol):
             data: the body, as a form.
             json: the body, as JSON.
             check: raise `StatusError` for a 4xx or 5xx.
+            conditional: ask only for what has changed since a task that asked for this URL ended in `Success`. If
+                nothing has, the answer is a 304 without a body; see `Task.skip_unchanged`.
 
         Returns:
             The answer, its body read and decoded.
@@ -65,8 +113,68 @@ class Http(Protocol):
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         check: bool = True,
+        conditional: bool = False,
     ) -> httpx.Response:
         """Make a GET request; otherwise as `request`."""
+        ...
+
+    async def head(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a HEAD request; otherwise as `request`."""
+        ...
+
+    async def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        json: Any = None,
+        check: bool = True,
+    ) -> httpx.Response:
+        """Make a POST request; otherwise as `request`. It is retried only where `Retry.methods` has POST."""
+        ...
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | str | None = None,
+        data: Mapping[str, Any] | None = None,
+        json: Any = None,
+        check: bool = True,
+        cap: float | None = None,
+    ) -> AbstractAsyncContextManager[Streamed]:
+        """Make a request, and hand out its body as it comes, for bodies that are too large to hold.
+
+        Retries, redirects and `Timeout.attempt` are for what comes up to the head of the answer. After that no part of
+        the body may take longer than `Timeout.attempt`, and the whole is under `Timeout.task`.
+
+        Args:
+            method: as for `request`.
+            url: as for `request`.
+            params: as for `request`.
+            headers: as for `request`.
+            content: as for `request`.
+            data: as for `request`.
+            json: as for `request`.
+            check: as for `request`.
+            cap: the bytes that the body may have, on the wire and decoded, in place of the platform's `Caps`.
+
+        Returns:
+            An async context manager of a `Streamed`. Leaving it closes the answer, read or not.
+        """
         ...
 
 
@@ -113,6 +221,10 @@ class Task(Protocol):
 
     def skip(self, reason: str) -> NoReturn:
         """End the task as `Skipped(reason)`."""
+        ...
+
+    def skip_unchanged(self, response: httpx.Response) -> None:
+        """End the task as `Skipped("unchanged")` if the answer to a conditional request is a 304; else do nothing."""
         ...
 
     def retry(self, after: float | None = None) -> NoReturn:

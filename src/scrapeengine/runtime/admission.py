@@ -101,7 +101,8 @@ class Admission:
             if self._tally.stopped is not None:
                 self._results.cancel(job, self._tally.stopped)
             elif lane.patient(now):
-                self._floor.kick(lane)
+                if not (lane.full and lane.queue.open):
+                    self._floor.kick(lane)
             else:
                 self._results.turn_away(job, lane)
         self._floor.settle()

@@ -29,7 +29,7 @@ import trio
 from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.lane import Lane, Seat
+from scrapeengine.runtime.lane import Lane, Seat, Visitor
 
 __all__ = ["Floor", "Launch"]
 
@@ -124,12 +124,12 @@ class Floor:
         self.kick(seat.lane)
         return seat.wake
 
-    def send_away(self, line: deque[Seat]) -> None:
+    def send_away(self, line: deque[Seat] | deque[Visitor]) -> None:
         """Wake all who stand in a line, without a slot."""
         while line:
-            seat = line.popleft()
-            if seat.wake is not None:
-                seat.wake.set()
+            waiting = line.popleft()
+            if waiting.wake is not None:
+                waiting.wake.set()
 
     def abandon(self, job: Job) -> None:
         """Take a job off the floor that was never started."""
@@ -170,6 +170,7 @@ class Floor:
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, book=False):
                 break
+        self._admit(lane, now)
         begun = False
         while (lane.returning or lane.queue.waiting) and not lane.full:
             opens_at = lane.gate.opens_at(now)
@@ -188,9 +189,22 @@ class Floor:
                     self._blocked[lane] = None
                 return
             if not job.entry.in_progress:
-                self._begin(job.entry)
+                self._begin(job.entry, lane)
                 begun = True
             self._start(lane, job)
+
+    def _admit(self, lane: Lane, now: float) -> None:
+        """Book the requests that other platforms' tasks want to make here. They take no slot of this one."""
+        while lane.visitors:
+            opens_at = lane.gate.opens_at(now)
+            if opens_at > now:
+                self._wake_at(lane, opens_at)
+                return
+            visitor = lane.visitors.popleft()
+            visitor.booked = lane.gate.meter.book()
+            lane.gate.meter.begin(visitor.booked, now)
+            lane.gate.meter.excuse(visitor.booked)
+            visitor.wake.set()
 
     def _swing(self, lane: Lane, now: float) -> None:
         """Open or close a lane as its state says, and look again when its penalty ends."""
@@ -204,10 +218,13 @@ class Floor:
         else:
             self.agenda.open(lane.queue)
 
-    def _begin(self, entry: Entry) -> None:
+    def _begin(self, entry: Entry, served: Lane | None = None) -> None:
+        """Give an event its slot, and have the lanes served that its tasks wait for; not one that is being served."""
         self.events.acquire_on_behalf_of_nowait(entry)
         for queue in self.agenda.begin(entry):
-            self.kick(self.lanes[queue.name])
+            lane = self.lanes[queue.name]
+            if lane is not served:
+                self.kick(lane)
 
     def _start(self, lane: Lane, job: Job) -> None:
         assert self.launch is not None

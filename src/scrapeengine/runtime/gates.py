@@ -44,8 +44,7 @@ class Gates:
         gate = self._kept.pop(name, None)
         if gate is None:
             return Gate.of(rate)
-        if gate.meter.rate != rate:
-            gate.meter.change(rate, now)
+        gate.keep_to(rate, now)
         return gate
 
     def keep(self, name: str, gate: Gate, now: float) -> None:

@@ -15,7 +15,7 @@ from scrapeengine.decide.rate import Booking
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 
-__all__ = ["Lane", "Seat"]
+__all__ = ["Lane", "Seat", "Visitor"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -35,6 +35,8 @@ class Seat:
     """When it was parked; None while it holds a slot."""
     wake: trio.Event | None = attrs.field(default=None, init=False)
     """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
+    visa: tuple[Lane, Booking] | None = attrs.field(default=None, init=False)
+    """A request that was booked for it on another platform, and that it has not used."""
     _left: float = attrs.field(default=math.inf, init=False)
 
     def begin(self) -> None:
@@ -56,6 +58,15 @@ class Seat:
         self.scope.deadline = now + self._left
 
 
+@attrs.define(eq=False)
+class Visitor:
+    """A request that a task of another platform wants to make here: a redirect has led to this one."""
+
+    wake: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when it is booked, or sent away."""
+    booked: Booking | None = attrs.field(default=None, init=False)
+
+
 @attrs.define(eq=False, repr=False)
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided on the `Floor`."""
@@ -65,19 +76,23 @@ class Lane:
     queue: Queue
     slots: trio.CapacityLimiter
     """A slot for each running task; its total is the platform's limit, live."""
+    home: str | None
+    """The host of its `base_url`."""
     seats: dict[Seat, None] = attrs.field(factory=dict, init=False)
     """The tasks that have been started and have not ended."""
     returning: deque[Seat] = attrs.field(factory=deque, init=False)
     """Parked tasks whose next request waits for its turn, in their order."""
     landing: deque[Seat] = attrs.field(factory=deque, init=False)
     """Parked tasks that gave up waiting, and need a slot to go on without a request."""
+    visitors: deque[Visitor] = attrs.field(factory=deque, init=False)
+    """Requests of other platforms' tasks that wait for their turn here, in their order."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the floor looks here next, whatever happens until then."""
 
     @classmethod
     def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
         """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
-        return cls(policy, gate, Queue(name), trio.CapacityLimiter(policy.limit))
+        return cls(policy, gate, Queue(name), trio.CapacityLimiter(policy.limit), policy.host)
 
     @property
     def name(self) -> str:
@@ -87,7 +102,7 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Whether nothing waits, runs or is parked here."""
-        return not self.queue.waiting and not self.seats
+        return not self.queue.waiting and not self.seats and not self.visitors
 
     @property
     def full(self) -> bool:

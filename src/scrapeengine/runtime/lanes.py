@@ -47,9 +47,9 @@ class Lanes:
             if policy is lane.policy:
                 continue
             if policy.rate != lane.policy.rate:
-                lane.gate.meter.change(policy.rate, now)
+                lane.gate.keep_to(policy.rate, now)
             lane.slots.total_tokens = policy.limit
-            lane.policy = policy
+            lane.policy, lane.home = policy, policy.host
             self._floor.refresh(lane)
         self._floor.events.total_tokens = self._plan.settings.event_limit
 

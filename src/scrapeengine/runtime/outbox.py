@@ -19,6 +19,8 @@ Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
 """Where outcomes go: an async callable that takes a list of them."""
 
 _BATCH = 100
+_STRIDE = 16
+"""How many outcomes that are there already are taken in one turn of the event loop: a turn costs more than they do."""
 
 
 class Outbox(Generic[T]):
@@ -42,6 +44,7 @@ class Outbox(Generic[T]):
         self._sinks = sinks
         self._taken = taken
         self._consumed = True
+        self._in_a_row = 0
         self._entry, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
         self._exit, self._collected = self._entry, self._consumer
         if sinks:
@@ -74,9 +77,13 @@ class Outbox(Generic[T]):
         Raises:
             trio.EndOfChannel: all have been taken.
         """
-        outcome = await self._consumer.receive()
-        self._left(1)
-        return outcome
+        self._in_a_row += 1
+        if self._in_a_row < _STRIDE:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            with suppress(trio.WouldBlock):
+                return self._took(self._consumer.receive_nowait())
+        self._in_a_row = 0
+        return self._took(await self._consumer.receive())
 
     async def collect(self) -> None:
         """Take outcomes to the sinks, and then to the consumer, until none comes any more.
@@ -102,6 +109,10 @@ class Outbox(Generic[T]):
             return
         for outcome in batch:
             self._exit.send_nowait(outcome)
+
+    def _took(self, outcome: Outcome[T]) -> Outcome[T]:
+        self._left(1)
+        return outcome
 
     def _left(self, count: int) -> None:
         self.waiting -= count

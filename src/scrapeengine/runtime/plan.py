@@ -9,10 +9,10 @@ import attrs
 
 from scrapeengine.decide.routing import Routes
 from scrapeengine.model.platform import Platform
-from scrapeengine.model.task import Http
+from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.settings import Settings
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.runtime.task import LiveTask, TaskHttp
 
 __all__ = ["Clients", "Plan"]
 
@@ -20,7 +20,7 @@ __all__ = ["Clients", "Plan"]
 class Clients(Protocol):
     """Makes the HTTP clients of tasks, on one connection pool for the run."""
 
-    def client(self, task: LiveTask) -> Http:
+    def client(self, task: LiveTask) -> TaskHttp:
         """Make the client of a task."""
         ...
 
@@ -42,7 +42,8 @@ class Plan:
     declared: frozenset[str]
     draw: Callable[[], float]
     """Returns a random number from 0 to 1."""
-    clients: Callable[[], Clients]
+    clients: Callable[[Alarms], Clients]
+    """Makes the HTTP clients of a run, given its alarms."""
 
     def policy(self, name: str) -> Platform[Any]:
         """Return the policy of a platform; a host's is the default's, unless it was tuned itself."""

@@ -10,17 +10,17 @@ a task, from its launch to its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Job
 from scrapeengine.decide.rate import Booking
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, host_of
 from scrapeengine.model.outcome import Cancelled
 from scrapeengine.model.report import Statistics
-from scrapeengine.model.task import Http
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime import turns
 from scrapeengine.runtime.admission import Admission
@@ -36,7 +36,7 @@ from scrapeengine.runtime.outbox import Outbox, Sink
 from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.results import Results
 from scrapeengine.runtime.tally import Tally
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.runtime.task import LiveTask, TaskHttp
 from scrapeengine.runtime.threads import Threads
 
 __all__ = ["Session"]
@@ -53,8 +53,8 @@ class Session(Generic[T]):
         plan.gates.attach(anchor)
         self.plan = plan
         self.threads = Threads()
-        self.clients = plan.clients()
         self.alarms = Alarms()
+        self.clients = plan.clients(self.alarms)
         self.agenda = Agenda(plan.settings.dedupe)
         self.tally = Tally(anchor, plan.declared, plan.default.name if plan.default else "")
         self.outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, self._taken)
@@ -129,7 +129,7 @@ class Session(Generic[T]):
 
     # -- what tasks ask for
 
-    def http(self, task: LiveTask) -> Http:
+    def http(self, task: LiveTask) -> TaskHttp:
         """Make the HTTP client of a task."""
         return self.clients.client(task)
 
@@ -149,11 +149,37 @@ class Session(Generic[T]):
         """Call a function in a worker thread."""
         return await self.threads.run(function, *args)
 
-    async def turn(self, task: LiveTask, after: float) -> None:
+    def place(self, task: LiveTask, host: str) -> str | None:
+        """Name the platform that serves a host; None if it is the task's own, or none does."""
+        own = task.event.url
+        if own is not None and task.policy.base_url is None and host_of(own) == host:
+            return None
+        name = self.plan.routes.host(host)
+        return None if name == task.platform else name
+
+    async def turn(self, task: LiveTask, at: str | None, after: float, *, ahead: bool) -> None:
         """Wait for the turn of a request; not when the run is stopping and the platform is closed or paused."""
-        if self.tally.stopped is not None and not task.lane.may_open(trio.current_time()):
+        if at is None:
+            self._stop_short(task, task.lane)
+            await turns.turn(self.floor, task, after, ahead=ahead)
+            return
+        with self.visit(at) as there:
+            self._stop_short(task, there)
+            await turns.turn_abroad(self.floor, task, there, after, ahead=ahead)
+
+    def _stop_short(self, task: LiveTask, lane: Lane) -> None:
+        if self.tally.stopped is not None and not lane.may_open(trio.current_time()):
             task.cancel(self.tally.stopped)
-        await turns.take_turn(self.floor, task, after)
+
+    @contextmanager
+    def visit(self, at: str) -> Iterator[Lane]:
+        """Return another platform's lane, for as long as the context lasts; a host's goes when nothing needs it."""
+        lane = self.lanes.get(at, trio.current_time())
+        try:
+            yield lane
+        finally:
+            if self.floor.lanes.get(at) is lane:
+                self.lanes.retire(lane)
 
     async def rest(self, task: LiveTask, seconds: float) -> None:
         """Park a task before its scraper runs again; not when the run is stopping, which starts nothing any more."""
@@ -161,17 +187,24 @@ class Session(Generic[T]):
             task.cancel(self.tally.stopped)
         await turns.rest(self.floor, task, seconds)
 
-    def refused(self, seat: Seat, sent: float, after: float | None) -> None:
+    def refused(self, task: LiveTask, at: str | None, sent: float, after: float | None) -> None:
         """Close a platform that asks not to be called."""
-        seat.lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
-        self.floor.refresh(seat.lane)
-        self._turn_away(seat.lane)
-        self.floor.settle()
+        with nullcontext(task.lane) if at is None else self.visit(at) as lane:
+            lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
+            self.floor.refresh(lane)
+            self._turn_away(lane)
+            self.floor.settle()
+
+    def slow_down(self, task: LiveTask, at: str | None, seconds: float) -> None:
+        """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
+        with nullcontext(task.lane) if at is None else self.visit(at) as lane:
+            lane.gate.slow_down(seconds, lane.policy.rate, trio.current_time())
 
     def _turn_away(self, lane: Lane) -> None:
         """Let what would wait for too long fail at once."""
         if not lane.patient(trio.current_time()):
             self.floor.send_away(lane.returning)
+            self.floor.send_away(lane.visitors)
             for job in lane.queue.waiting_jobs():
                 self.results.turn_away(job, lane)
 

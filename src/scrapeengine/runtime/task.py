@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import attrs
@@ -15,15 +16,26 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.task import Http
 from scrapeengine.observe.log import task_logger
+from scrapeengine.runtime import turns
 from scrapeengine.runtime.capture import RetryTask, Signal, SkipTask, cleared, meaning
-from scrapeengine.runtime.lane import Seat
+from scrapeengine.runtime.lane import Lane, Seat
 
 if TYPE_CHECKING:
+    import httpx
+
     from scrapeengine.model.platform import Platform
 
-__all__ = ["LiveTask", "TaskServices"]
+__all__ = ["LiveTask", "TaskHttp", "TaskServices"]
 
 R = TypeVar("R")
+
+
+class TaskHttp(Http, Protocol):
+    """The HTTP client of a task, as the runtime sees it."""
+
+    async def succeeded(self) -> None:
+        """Take note that the task has ended in `Success`."""
+        ...
 
 
 class TaskServices(Protocol):
@@ -33,7 +45,7 @@ class TaskServices(Protocol):
         """Add an event to the run."""
         ...
 
-    def http(self, task: LiveTask) -> Http:
+    def http(self, task: LiveTask) -> TaskHttp:
         """Make the HTTP client of a task."""
         ...
 
@@ -45,16 +57,28 @@ class TaskServices(Protocol):
         """Call a function in a worker thread."""
         ...
 
-    async def turn(self, task: LiveTask, after: float) -> None:
+    async def turn(self, task: LiveTask, at: str | None, after: float, *, ahead: bool) -> None:
         """Wait for the turn of a request."""
+        ...
+
+    def place(self, task: LiveTask, host: str) -> str | None:
+        """Name the platform that serves a host; None if it is the task's own, or none does."""
+        ...
+
+    def visit(self, at: str) -> AbstractContextManager[Lane]:
+        """Return another platform's lane, for as long as the context lasts."""
         ...
 
     async def rest(self, task: LiveTask, seconds: float) -> None:
         """Park a task before its scraper runs again."""
         ...
 
-    def refused(self, seat: Seat, sent: float, after: float | None) -> None:
-        """Take note that the platform asks not to be called."""
+    def refused(self, task: LiveTask, at: str | None, sent: float, after: float | None) -> None:
+        """Take note that a platform asks not to be called."""
+        ...
+
+    def slow_down(self, task: LiveTask, at: str | None, seconds: float) -> None:
+        """Take note of what a platform's robots.txt asks for."""
         ...
 
     def wall(self, now: float) -> float:
@@ -70,7 +94,7 @@ class LiveTask(Seat):
     attempt: int = attrs.field(default=1, init=False)
     stopped: str | None = attrs.field(default=None, init=False)
     """Why it was cancelled by the run; None if it was not."""
-    _http: Http | None = attrs.field(default=None, init=False)
+    _http: TaskHttp | None = attrs.field(default=None, init=False)
     _log: Any = attrs.field(default=None, init=False)
 
     @property
@@ -112,6 +136,11 @@ class LiveTask(Seat):
         """End the task as `Skipped(reason)`."""
         raise SkipTask(reason)
 
+    def skip_unchanged(self, response: httpx.Response) -> None:
+        """End the task as `Skipped("unchanged")` if the answer is a 304."""
+        if response.status_code == 304:
+            self.skip("unchanged")
+
     def retry(self, after: float | None = None) -> NoReturn:
         """Give up this run of the scraper, and run it again later."""
         raise RetryTask(None if after is None else number(after, "task.retry(after=…)", zero=True))
@@ -120,13 +149,49 @@ class LiveTask(Seat):
         """Run a function in a worker thread."""
         return await self.services.in_thread(function, *args)
 
-    async def turn(self, after: float = 0.0) -> None:
-        """Wait until a request may be sent; for the HTTP client."""
-        await self.services.turn(self, after)
+    # -- for the HTTP client: `scrapeengine.http.seat.Seat`
 
-    def refused(self, sent: float, after: float | None) -> None:
-        """Close the platform, which asks not to be called; for the HTTP client."""
-        self.services.refused(self, sent, after)
+    def place(self, host: str) -> str | None:
+        """Name the platform that serves a host; None if it is the task's own, or none does."""
+        return None if host in {self.lane.home, self.lane.name} else self.services.place(self, host)
+
+    def open(self, at: str | None) -> bool:
+        """Say whether a platform is under no penalty."""
+        if at is None:
+            return not self.lane.gate.closed(trio.current_time())
+        with self.services.visit(at) as there:
+            return not there.gate.closed(trio.current_time())
+
+    def go(self, at: str | None, *, first: bool) -> bool:
+        """Start a request now, if it may."""
+        if at is None:
+            return turns.go(self, first=first)
+        with self.services.visit(at) as there:
+            return turns.go_abroad(self, there, first=first)
+
+    async def turn(self, at: str | None, after: float = 0.0, *, ahead: bool = False) -> None:
+        """Wait until a request is booked."""
+        await self.services.turn(self, at, after, ahead=ahead)
+
+    def connecting(self) -> None:
+        """Take note that the request that is booked has to be connected first."""
+        if self.booked is not None:
+            self.lane.gate.meter.excuse(self.booked)
+
+    def refused(self, at: str | None, sent: float, after: float | None) -> None:
+        """Close a platform, which asks not to be called."""
+        self.services.refused(self, at, sent, after)
+
+    def may_retry(self, at: str | None) -> bool:
+        """Take a retry out of a platform's budget; false if none is left."""
+        if at is None:
+            return self.lane.gate.budget.retry(trio.current_time())
+        with self.services.visit(at) as there:
+            return there.gate.budget.retry(trio.current_time())
+
+    def slow_down(self, at: str | None, seconds: float) -> None:
+        """Take note of what a platform's robots.txt asks for."""
+        self.services.slow_down(self, at, seconds)
 
     def draw(self) -> float:
         """Return a random number from 0 to 1; for the HTTP client."""
@@ -167,7 +232,9 @@ class LiveTask(Seat):
         """Run the scraper until it returns, fails, is skipped, or has no attempt left."""
         while True:
             try:
-                return Success(value=await self.policy.scrape(self), **self.times())
+                value = await self.policy.scrape(self)
+                await self._remember()
+                return Success(value=value, **self.times())
             except BaseException as error:
                 ended = meaning(error)
                 if ended is None:
@@ -184,6 +251,15 @@ class LiveTask(Seat):
                 return Failure(error=RetriesExhausted(message), **self.times())
             await self.services.rest(self, backoff(policy, self.attempt, self.draw) if after is None else after)
             self.attempt += 1
+
+    async def _remember(self) -> None:
+        """Let the client remember what it found. What goes wrong there is no business of the outcome."""
+        if self._http is None:
+            return
+        try:
+            await self._http.succeeded()
+        except Exception as error:  # validators are the program's own
+            self.log.warning("the validators of a task could not be kept", exc_info=error)
 
     def _ended_by(self, ended: Exception | Signal) -> Outcome[Any]:
         if isinstance(ended, SkipTask):

@@ -4,38 +4,109 @@ from __future__ import annotations
 
 import trio
 
+from scrapeengine.decide.rate import Booking
 from scrapeengine.errors import PlatformClosed
 from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.lane import Lane, Seat
+from scrapeengine.runtime.lane import Lane, Seat, Visitor
 
-__all__ = ["impatience", "rest", "take_turn"]
+__all__ = ["go", "go_abroad", "impatience", "rest", "turn", "turn_abroad"]
 
 
-async def take_turn(floor: Floor, seat: Seat, after: float = 0.0) -> None:
-    """Wait until `after` seconds have passed and a request may start; it must be sent without a checkpoint.
+def go(seat: Seat, *, first: bool) -> bool:
+    """Start a request now, by what was booked or past an empty line; false if it may not.
 
-    Whoever has to wait is parked meanwhile. The time in the rate is that of the return: a booking that was made
-    before is checked once more, against rate and penalty as they are then.
+    It must be sent without a checkpoint: a booking that was made before is checked once more here, against rate and
+    penalty as they are now.
+
+    Args:
+        seat: the task.
+        first: whether it is no retry.
+
+    Raises:
+        RuntimeError: the task has ended.
+    """
+    if seat not in seat.lane.seats:
+        raise _ended()
+    if seat.parked_since is not None:
+        return False
+    booked, seat.booked = seat.booked, None
+    return _start(seat.lane, booked, first=first)
+
+
+def go_abroad(seat: Seat, there: Lane, *, first: bool) -> bool:
+    """Start a request on another platform now, as `go` does on the task's own."""
+    if seat not in seat.lane.seats:
+        raise _ended()
+    visa, seat.visa = seat.visa, None
+    return _start(there, visa[1] if visa is not None and visa[0].gate is there.gate else None, first=first)
+
+
+def _start(lane: Lane, booked: Booking | None, *, first: bool) -> bool:
+    gate, now = lane.gate, trio.current_time()
+    started = booked is not None and gate.use(booked, now)
+    if not started and not (lane.returning or lane.visitors or gate.opens_at(now) > now):
+        started = gate.use(gate.meter.book(), now)
+    if not started:
+        return False
+    if first:
+        gate.budget.request(now)
+    return True
+
+
+async def turn(floor: Floor, seat: Seat, after: float = 0.0, *, ahead: bool = False) -> None:
+    """Wait, parked, until `after` seconds have passed and a request is booked; `go` uses it.
+
+    Args:
+        floor: the run's.
+        seat: the task.
+        after: seconds.
+        ahead: whether it goes to the head of the line: it has waited there before.
 
     Raises:
         PlatformClosed: the platform is closed for longer than its policy's patience.
+        RuntimeError: the task has ended.
 
-    Checkpoint only if it has to wait. If cancelled, nothing is booked; the task has its slot again, unless it is the
-    task or the run that is cancelled.
+    Checkpoint. If cancelled, nothing is booked; the task has its slot again, unless it is the task or the run that is
+    cancelled.
     """
-    if after <= 0 and seat in seat.lane.seats and _booked_now(seat):
-        return
-    _check(seat)
+    _check(seat, seat.lane)
     async with _Parked(floor, seat):
         if after > 0:
             await trio.sleep(after)
-        first = False
-        while True:
-            await _turn(floor, seat, first=first)
-            if _use(seat):
-                return
-            first = True
-            floor.leave(seat)
+        await _turn(floor, seat, first=ahead)
+    seat.begin()
+
+
+async def turn_abroad(floor: Floor, seat: Seat, there: Lane, after: float = 0.0, *, ahead: bool = False) -> None:
+    """Wait, parked, for a request on another platform, as `turn` does on the task's own.
+
+    The task comes back to its own slot: the other platform's limit counts its own tasks.
+    """
+    _check(seat, there)
+    visitor = Visitor()
+    async with _Parked(floor, seat):
+        try:
+            if after > 0:
+                await trio.sleep(after)
+            (there.visitors.appendleft if ahead else there.visitors.append)(visitor)
+            floor.kick(there)
+            floor.settle()
+            while visitor.booked is None:
+                await visitor.wake.wait()
+                if visitor.booked is None:
+                    _check(seat, there)
+                    visitor.wake = trio.Event()
+                    there.visitors.append(visitor)
+                    floor.kick(there)
+                    floor.settle()
+        except BaseException:
+            if visitor in there.visitors:
+                there.visitors.remove(visitor)
+            if visitor.booked is not None:
+                there.gate.meter.give_back(visitor.booked)
+                floor.kick(there)
+            raise
+        seat.visa = (there, visitor.booked)
 
 
 async def rest(floor: Floor, seat: Seat, seconds: float) -> None:
@@ -62,37 +133,24 @@ def impatience(lane: Lane, now: float) -> PlatformClosed:
     )
 
 
-def _check(seat: Seat) -> None:
+def _check(seat: Seat, lane: Lane) -> None:
     """Refuse to wait for what will not come."""
-    lane, now = seat.lane, trio.current_time()
-    if seat not in lane.seats:
-        raise RuntimeError("the task has ended; make its requests while its scraper runs")
+    now = trio.current_time()
+    if seat not in seat.lane.seats:
+        raise _ended()
     if not lane.patient(now):
         raise impatience(lane, now)
 
 
-def _booked_now(seat: Seat) -> bool:
-    """Use what was booked at the start, or book now if no one is before us."""
-    gate = seat.lane.gate
-    if seat.booked is not None and _use(seat):
-        return True
-    now = trio.current_time()
-    if seat.lane.returning or gate.opens_at(now) > now:
-        return False
-    return gate.use(gate.meter.book(), now)
-
-
-def _use(seat: Seat) -> bool:
-    booked, seat.booked = seat.booked, None
-    assert booked is not None
-    return seat.lane.gate.use(booked, trio.current_time())
+def _ended() -> RuntimeError:
+    return RuntimeError("the task has ended; make its requests while its scraper runs")
 
 
 async def _turn(floor: Floor, seat: Seat, *, first: bool) -> None:
     """Wait in the lane's line until slots and booking are given."""
     lane = seat.lane
     while seat.parked_since is not None:
-        _check(seat)
+        _check(seat, lane)
         given = floor.queue_up(seat, lane.returning, first=first)
         floor.settle()
         if not given.is_set():

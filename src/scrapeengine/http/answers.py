@@ -1,0 +1,153 @@
+"""The answer to a request, as scrapers get it: its body read under the caps, decoded in bounded steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import trio
+
+from scrapeengine.http.call import Call
+from scrapeengine.http.decoding import Decoder, decoder_for
+from scrapeengine.http.failures import BodyTooLarge, Expired
+from scrapeengine.http.wire import Line
+
+__all__ = ["Answer", "Body", "header"]
+
+_STEP = 64 * 1024
+"""How many bytes are decoded between two checkpoints."""
+_LEAST = 1024
+"""As how many bytes a piece counts at least: tiny ones cost time too."""
+_NOTHING = httpx.ByteStream(b"")
+_SET_REQUEST = vars(httpx.Response)["request"].__set__
+"""What sets the request of a response, of which `Answer` overrides the getter."""
+
+
+class Answer(httpx.Response):
+    """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them."""
+
+    _call: Call | None = None
+    _headers: httpx.Headers | None = None
+    _taken = 0
+    _raw: list[tuple[bytes, bytes]]
+
+    @classmethod
+    def of(cls, call: Call, line: Line, body: bytes) -> Answer:
+        """Make an answer whose body has been read and decoded."""
+        answer = cls(line.status, stream=_NOTHING, extensions=line.extensions)
+        answer._raw, answer._headers = line.headers, None
+        answer._taken = line.taken
+        # Given the body, httpx would decode it once more, all at once and without a bound; and reading it by parts
+        # costs more than all else here. So it is put where httpx keeps what was read.
+        answer._content = body
+        answer.is_stream_consumed = answer.is_closed = True
+        answer._call = call
+        return answer
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers, as they came."""
+        if self._headers is None:
+            self._headers = httpx.Headers(self._raw)
+        return self._headers
+
+    @headers.setter
+    def headers(self, value: httpx.Headers) -> None:
+        self._headers = value
+
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """The bytes of the body as they came."""
+        return self._taken
+
+    @property
+    def request(self) -> httpx.Request:
+        """The request that was answered; without the user and password of its URL."""
+        if self._call is not None:
+            self.request, self._call = self._call.request, None
+        return super().request
+
+    @request.setter
+    def request(self, value: httpx.Request) -> None:
+        _SET_REQUEST(self, value)
+
+    def raise_for_status(self) -> httpx.Response:
+        """Raise `httpx.HTTPStatusError` for a status of 400 and more, as httpx does."""
+        _ = self.request
+        return super().raise_for_status()
+
+
+def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the value of a header, several joined; None if it is not there.
+
+    Args:
+        headers: as they came.
+        name: in lower case.
+    """
+    size = len(name)
+    found = [value for key, value in headers if len(key) == size and key.lower() == name]
+    return b", ".join(found) if found else None
+
+
+class Body:
+    """The decoded body of an answer, part by part, under a cap."""
+
+    def __init__(self, line: Line, cap: float) -> None:
+        coding = line.coding
+        self.phase = "body"
+        """What is being done: "body" or "decode"."""
+        self._line = line
+        self._cap = cap
+        self._size = 0
+        self._since = 0
+        self._decoder: Decoder | None = None if coding is None else decoder_for(coding.decode("latin-1"))
+        self._pieces: Any = iter(())
+
+    async def whole(self) -> bytes:
+        """Read all of it.
+
+        Raises:
+            BodyTooLarge: it exceeds the cap; at that point it has been left.
+            httpx.TransportError: it breaks off, or cannot be decoded.
+
+        Checkpoint, unless all of it has come already.
+        """
+        parts = []
+        while (part := await self.part()) is not None:
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def part(self) -> bytes | None:
+        """Return the next part, at most about 64 KiB; None at the end. Checkpoint where it has to wait or decodes much.
+
+        Raises:
+            BodyTooLarge: the cap is exceeded.
+            httpx.TransportError: the body breaks off, or cannot be decoded.
+        """
+        while True:
+            self.phase = "decode"
+            for piece in self._pieces:
+                if piece:
+                    await self._count(piece)
+                    return bytes(piece)
+            self.phase = "body"
+            came = self._line.take()
+            if came:
+                self._pieces = iter(came) if self._decoder is None else self._decoder.feed(b"".join(came))
+            elif self._line.done:
+                if self._decoder is not None:
+                    self._decoder.end()
+                return None
+            else:
+                await self._line.more()
+
+    async def _count(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._cap:
+            raise BodyTooLarge(f"the body has more than {self._cap:.0f} bytes once decoded")
+        self._since += max(len(piece), _LEAST)
+        if self._since >= _STEP:
+            self._since = 0
+            await trio.lowlevel.checkpoint()
+            if trio.current_time() >= self._line.deadline:
+                raise Expired("the deadline has passed")

@@ -1,0 +1,51 @@
+"""What can go wrong on our wire and has no exception of httpx's own; each is one of httpx's too.
+
+    httpx.RemoteProtocolError
+    ├── HeadTooLarge      head or trailers
+    ├── BodyTooLarge      on the wire or decoded
+    └── CutShort          the body ended before it was whole
+    httpx.ConnectError
+    ├── Blocked           the address is not public
+    └── Untrusted         the certificate does not prove who the server is
+    httpx.ReadError
+    └── Stale             a kept connection was closed before any byte of the answer came
+    httpx.ReadTimeout
+    └── Expired           the deadline has passed
+
+So `Transport` raises in a plain `httpx.AsyncClient` what its users expect, and the client of a task tells them apart.
+Their texts quote nothing that was sent or received.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+__all__ = ["Blocked", "BodyTooLarge", "CutShort", "Expired", "HeadTooLarge", "Stale", "Untrusted"]
+
+
+class HeadTooLarge(httpx.RemoteProtocolError):
+    """The head or the trailers of an answer are too large."""
+
+
+class BodyTooLarge(httpx.RemoteProtocolError):
+    """The body of an answer is too large."""
+
+
+class CutShort(httpx.RemoteProtocolError):
+    """The body of an answer ended before it was whole."""
+
+
+class Blocked(httpx.ConnectError):
+    """The address is not public, and only public ones were allowed."""
+
+
+class Untrusted(httpx.ConnectError):
+    """The certificate does not prove who the server is."""
+
+
+class Stale(httpx.ReadError):
+    """A kept connection was closed before any byte of the answer came: the server may not have seen the request."""
+
+
+class Expired(httpx.ReadTimeout):
+    """The deadline of an exchange has passed."""

@@ -1,0 +1,133 @@
+"""What an engine keeps of HTTP between requests, and between its runs: cookies, robots.txt, validators."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import trio
+
+from scrapeengine.errors import RequestError, RobotsDisallowed
+from scrapeengine.http.answers import Answer
+from scrapeengine.http.call import Call, Prepared
+from scrapeengine.http.cookies import Jar
+from scrapeengine.http.exchange import Exchange, first
+from scrapeengine.http.requests import redirected
+from scrapeengine.http.robots import MOST_BYTES, RobotsCache
+from scrapeengine.http.seat import Seat
+from scrapeengine.http.validators import MemoryValidators, asked
+from scrapeengine.http.wire import Wire
+from scrapeengine.model.validators import Validator, Validators
+
+__all__ = ["Keeping"]
+
+_MOST_JARS = 1000
+_ROBOTS_REDIRECTS = 5
+"""RFC 9309, section 2.3.1.2: at least five are followed."""
+
+
+class Keeping:
+    """Cookies by platform, robots.txt by origin, validators by URL. All are bounded, least recently used out first."""
+
+    def __init__(self, validators: Validators | None = None) -> None:
+        self.validators = MemoryValidators() if validators is None else validators
+        self._robots = RobotsCache()
+        self._jars: OrderedDict[str, Jar] = OrderedDict()
+
+    # -- what goes out
+
+    def dressed(self, seat: Seat, call: Call) -> Call:
+        """Return a call with the platform's cookies, if it has none of its own."""
+        if any(name == b"cookie" for name, _ in call.headers):
+            return call
+        value = self._jar(seat.platform).header(**_place(seat, call))
+        return call if value is None else call.also({"cookie": value})
+
+    async def conditional(self, seat: Seat, call: Call) -> Call:
+        """Return a call that asks only for what has changed. Checkpoint as the validators have it."""
+        known = await self.validators.recall(seat.platform, call.url)
+        return call if known is None else call.also(asked(known))
+
+    # -- what comes back
+
+    def take_cookies(self, seat: Seat, call: Call, headers: httpx.Headers) -> None:
+        """Keep the cookies of an answer."""
+        given = headers.get_list("set-cookie")
+        if given:
+            self._jar(seat.platform).take(given, **_place(seat, call))
+
+    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+        """Keep the validators that a task has found. Checkpoint as they have it."""
+        await self.validators.remember(platform, found)
+
+    # -- what is allowed
+
+    async def ask_robots(self, seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> None:
+        """Let a call pass if robots.txt does, and take its `Crawl-delay` to heart.
+
+        Raises:
+            RobotsDisallowed: it does not, or could not be had.
+            PlatformClosed: the platform is closed for longer than its policy's patience.
+
+        Checkpoint where it has to be fetched. If cancelled, another task that waits for it fetches it.
+        """
+        agent = _agent(call)
+
+        async def fetch() -> tuple[int | None, bytes]:
+            return await _fetched(seat, wire, prepared, call)
+
+        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(seat))
+        delay = rules.crawl_delay(agent)
+        if delay is not None:
+            seat.slow_down(seat.place(call.host), delay)
+        if not rules.allows(call.url, agent):
+            where: dict[str, Any] = Exchange(seat, wire, call, 1, None).where() | {"phase": "build"}
+            raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
+
+    def _jar(self, platform: str) -> Jar:
+        jar = self._jars.setdefault(platform, Jar())
+        self._jars.move_to_end(platform)
+        if len(self._jars) > _MOST_JARS:
+            self._jars.popitem(last=False)
+        return jar
+
+
+def _place(seat: Seat, call: Call) -> dict[str, Any]:
+    path = call.target.partition(b"?")[0].decode("ascii")
+    return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": _wall(seat)}
+
+
+def _wall(seat: Seat) -> float:
+    return seat.wall(trio.current_time())
+
+
+def _agent(call: Call) -> str:
+    """Return the product token by which robots.txt knows us (RFC 9309, section 2.2.1)."""
+    agent = next((value for name, value in call.headers if name == b"user-agent"), b"scrapeengine")
+    return (agent.decode("latin-1").replace("/", " ").split() or ["scrapeengine"])[0]
+
+
+async def _fetched(seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> tuple[int | None, bytes]:
+    """Get the robots.txt of a call's origin: its status and its first bytes, or None if no answer stands."""
+    onward: httpx.Request | None = httpx.Request(
+        "GET",
+        f"{call.origin.scheme}://{call.host}/robots.txt",
+        headers=[(name, value) for name, value in call.headers if name in {b"user-agent", b"accept-encoding"}],
+    )
+    answer: Answer | None = None
+    for _ in range(_ROBOTS_REDIRECTS + 1):
+        assert onward is not None
+        hop = prepared.adopt(seat.platform, onward)
+        # Its own bytes are counted, not the wire's: what is compressed away was not parsed.
+        exchange = Exchange(seat, wire, hop, 1, seat.place(hop.host), math.inf)
+        try:
+            answer = await exchange.run(first(MOST_BYTES))
+            onward = redirected(hop.request, answer, exchange.where())
+        except RequestError:
+            return None, b""
+        if onward is None:
+            return answer.status_code, answer.content
+    return None, b""

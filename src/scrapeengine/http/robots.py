@@ -1,0 +1,294 @@
+"""What a site's robots.txt allows (RFC 9309), whatever it has in it.
+
+A file is split into its groups here, and when an agent asks, `protego` is given the rules that are for that agent.
+Given whole files, it makes a rule of its own for each agent of a group: a thousand agents above a thousand rules take
+it a second, ten times as many of both a hundred, and gigabytes. And matching takes time in proportion to the URL and
+to the rules with wildcards: half a second for 30 kB and half a megabyte of them. So there is a bound to the rules for
+an agent, and one to the work for a URL.
+
+What cannot be told is forbidden: because there are too many rules, because the URL takes too much work, or because
+`protego` raises. A file that a site has made so by mistake may well forbid it, and one that is made so on purpose does.
+
+Between agents and rules, records that RFC 9309 does not know change nothing, as it asks for; but for `Crawl-delay` and
+`Request-rate`, which end the names of a group like rules do, since that is how they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+from protego import Protego
+
+__all__ = ["MOST_BYTES", "RobotsCache", "Rules", "read"]
+
+MOST_BYTES = 500 * 1024
+"""What is read of a robots.txt, in bytes (RFC 9309, section 2.5)."""
+_MOST_RULES = 20_000
+"""Rules for one agent. Half a megabyte of lines of a common length has 13,000 of them."""
+_MOST_WORK = 2**25
+"""The characters of a URL times those of the rules with wildcards; 10 ms at most."""
+_MOST_AGENTS = 8
+_KEPT = 24 * 3600.0
+_NOT_HAD = 60.0
+_LONGEST_DELAY = 300.0
+
+_AGENT, _ALLOW, _DISALLOW, _DELAY, _RATE = "User-agent", "Allow", "Disallow", "Crawl-delay", "Request-rate"
+_FIELDS = {
+    "user-agent": _AGENT,
+    "user agent": _AGENT,
+    "useragent": _AGENT,
+    "allow": _ALLOW,
+    "disallow": _DISALLOW,
+    "dissallow": _DISALLOW,
+    "dissalow": _DISALLOW,
+    "disalow": _DISALLOW,
+    "disallaw": _DISALLOW,
+    "diasllow": _DISALLOW,
+    "crawl-delay": _DELAY,
+    "crawl delay": _DELAY,
+    "request-rate": _RATE,
+    "request rate": _RATE,
+}
+"""What we read a name as. RFC 9309, section 2.2.2, lets one be lenient with errors of spelling."""
+_RECORD = re.compile(
+    rf"^[ \t]*({'|'.join(_FIELDS)})[ \t]*(?::|[ \t]|$)([^#\n]*)", re.ASCII | re.IGNORECASE | re.MULTILINE
+)
+_NUMBERS = {
+    _DELAY: re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}"),
+    _RATE: re.compile(r"[0-9]{1,9}/[0-9]{1,9}[smhd]?(?:[ \t].*)?", re.IGNORECASE),
+}
+"""What a number is, strictly: Python has wider notions of it."""
+_NO_BREAKS = {
+    ord(each): "".join(f"%{byte:02X}" for byte in each.encode()) for each in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+}
+"""Characters that are line breaks to `protego`, and none to RFC 9309."""
+_TOKEN = re.compile(r"[a-z0-9_.\-]*", re.ASCII)
+_ANYONE = "*"
+_FORBIDS = Protego.parse("User-agent: *\nDisallow: /")
+_ALLOWS = Protego.parse("")
+
+
+@attrs.frozen
+class _Group:
+    """The records below some `User-agent` lines."""
+
+    agents: set[str] = attrs.field(factory=set)
+    records: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class _Part:
+    """What is for one agent."""
+
+    rules: Protego
+    wildcards: int = 0
+    """The characters of the rules with wildcards."""
+    delay: float | None = None
+
+
+@attrs.define(eq=False, repr=False)
+class Rules:
+    """What the robots.txt of one origin allows."""
+
+    until: float
+    """Until when it may be used, in seconds of the clock that `read` was given."""
+    size: int = 0
+    """The bytes of the file that were read; what it takes in memory goes with them."""
+    _groups: list[_Group] = attrs.field(factory=list)
+    _otherwise: Protego = _ALLOWS
+    """What holds for agents that no group is for."""
+    _parts: dict[str, _Part] = attrs.field(factory=dict, init=False)
+    """By agent, for those that asked."""
+
+    def __repr__(self) -> str:
+        """Count its groups."""
+        return f"<Rules {len(self._groups)} groups, {self.size} bytes>"
+
+    def allows(self, url: str, agent: str) -> bool:
+        """Say whether an agent may fetch a URL of the origin.
+
+        Args:
+            url: an absolute URL.
+            agent: the product token that tells the crawler from others, such as `ExampleBot`; what follows it, as in
+                `ExampleBot/1.0 (…)`, is ignored.
+
+        Returns:
+            Whether it may. False also if that cannot be told; the robots.txt itself is always allowed.
+        """
+        part = self._part(agent)
+        if part.wildcards * len(url) > _MOST_WORK:
+            return False
+        try:
+            return part.rules.can_fetch(url, _ANYONE)
+        except Exception:  # noqa: BLE001 - whatever a URL does to it, it is not allowed
+            return False
+
+    def crawl_delay(self, agent: str) -> float | None:
+        """Return the seconds between two requests that are asked of an agent, at most 300; None: nothing is.
+
+        Of `Crawl-delay` and `Request-rate` the slower one counts, the latter at all times of day. RFC 9309 has neither.
+        """
+        return self._part(agent).delay
+
+    def _part(self, agent: str) -> _Part:
+        part = self._parts.get(agent)
+        if part is None:
+            if len(self._parts) >= _MOST_AGENTS:
+                self._parts.clear()
+            part = self._parts[agent] = self._read_for(_token(agent))
+        return part
+
+    def _read_for(self, token: str) -> _Part:
+        """Read what is for an agent: all groups that name it, as one; or all that are for any (section 2.2.1)."""
+        groups = [group for group in self._groups if token in group.agents]
+        if not groups:
+            return _Part(self._otherwise) if token == _ANYONE else self._part(_ANYONE)
+        records = list(dict.fromkeys(record for group in groups for record in group.records))
+        if len(records) > _MOST_RULES:
+            return _Part(_FORBIDS)
+        try:
+            rules = Protego.parse("\n".join([f"{_AGENT}: {_ANYONE}", *records]))
+        except Exception:  # noqa: BLE001 - whatever a file does to it, nothing is allowed
+            return _Part(_FORBIDS)
+        return _Part(rules, sum(len(record) for record in records if "*" in record), _delay(rules))
+
+
+def read(status: int | None, body: bytes, *, now: float) -> Rules:
+    """Return what the answer to a request for a robots.txt means (RFC 9309, section 2.3.1). Never raises.
+
+    Args:
+        status: the status in the end, redirects followed; None: no answer came, or redirects did not end.
+        body: the body, or at least the first `MOST_BYTES` of it.
+        now: the time, from which `Rules.until` counts.
+
+    Returns:
+        For 2xx what the file says, and for 4xx that all is allowed, for 24 h; for 429 and all else that nothing is,
+        for 60 s, in which the site may come to.
+    """
+    if status is not None and 200 <= status < 300:
+        return Rules(now + _KEPT, min(len(body), MOST_BYTES), _groups(_text(body)))
+    if status is not None and 400 <= status < 500 and status != 429:
+        return Rules(now + _KEPT)
+    return Rules(now + _NOT_HAD, 0, [], _FORBIDS)
+
+
+def _text(body: bytes) -> str:
+    """Decode what is read of a file. A line that was cut would say something else."""
+    if len(body) >= MOST_BYTES:
+        body = body[: max(body.rfind(b"\n", 0, MOST_BYTES), body.rfind(b"\r", 0, MOST_BYTES)) + 1]
+    return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace("\r", "\n")
+
+
+def _groups(text: str) -> list[_Group]:
+    """Split a file into its groups."""
+    groups: list[_Group] = []
+    naming = False
+    for found in _RECORD.finditer(text):
+        field, value = _FIELDS[found[1].lower()], found[2].strip()
+        if field == _AGENT:
+            if not naming:
+                groups.append(_Group())
+            groups[-1].agents.add(_token(value))
+            naming = True
+            continue
+        naming = False
+        if groups and value and (field not in _NUMBERS or _NUMBERS[field].fullmatch(value)):
+            groups[-1].records.append(f"{field}: {value.translate(_NO_BREAKS)}")
+    return groups
+
+
+def _token(agent: str) -> str:
+    """Return the product token that an agent begins with, in lower case; `*` stands for any."""
+    bare = agent.strip().lower().lstrip("*")
+    if not bare:
+        return _ANYONE
+    found = _TOKEN.match(bare)
+    return "" if found is None else found[0]
+
+
+def _delay(rules: Protego) -> float | None:
+    delay, rate = rules.crawl_delay(_ANYONE), rules.request_rate(_ANYONE)
+    seconds = max(delay or 0.0, 0.0 if rate is None else rate.seconds / rate.requests)
+    return min(seconds, _LONGEST_DELAY) or None
+
+
+class RobotsCache:
+    """The rules of origins, least recently used out first: 1,000 at most, and 4 MiB of files.
+
+    Where the files are too large, the largest go first, so that a few of them push out no others.
+    """
+
+    def __init__(self, most: int = 1000, most_bytes: int = 4 * 2**20) -> None:
+        """Make an empty one.
+
+        Args:
+            most: how many origins are kept.
+            most_bytes: how many bytes their files may have; one file may have more.
+        """
+        self._most = most
+        self._most_bytes = most_bytes
+        self._known: OrderedDict[str, Rules] = OrderedDict()
+        self._asked: dict[str, trio.Event] = {}
+        """The origins whose robots.txt is being fetched; the event is set when that has ended, however."""
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        """Count them."""
+        return f"<RobotsCache {len(self._known)} origins, {self._bytes} bytes, {len(self._asked)} being fetched>"
+
+    async def rules(
+        self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]
+    ) -> Rules:
+        """Return the rules of an origin, fetched where they are not known or too old.
+
+        Args:
+            origin: scheme, host and port.
+            fetch: fetches the robots.txt; returns what `read` takes. Called at most once at a time for an origin:
+                others that ask for it meanwhile wait.
+            now: the clock, in seconds; always the same one.
+
+        Raises:
+            Exception: what `fetch` raises; then one of those who wait calls its own.
+
+        Checkpoint where they are fetched. If cancelled, nothing is kept, and one of those who wait fetches them.
+        """
+        while True:
+            known = self._known.get(origin)
+            if known is not None and now() < known.until:
+                self._known.move_to_end(origin)
+                return known
+            asked = self._asked.get(origin)
+            if asked is None:
+                return await self._fetched(origin, fetch, now)
+            await asked.wait()
+
+    async def _fetched(
+        self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]
+    ) -> Rules:
+        ended = self._asked[origin] = trio.Event()
+        try:
+            status, body = await fetch()
+            rules = read(status, body, now=now())
+            self._keep(origin, rules)
+            return rules
+        finally:
+            del self._asked[origin]
+            ended.set()
+
+    def _keep(self, origin: str, rules: Rules) -> None:
+        self._forget(origin)
+        while self._known and len(self._known) >= self._most:
+            self._forget(next(iter(self._known)))
+        while self._known and self._bytes + rules.size > self._most_bytes:
+            self._forget(max(self._known, key=lambda each: self._known[each].size))
+        self._known[origin] = rules
+        self._bytes += rules.size
+
+    def _forget(self, origin: str) -> None:
+        rules = self._known.pop(origin, None)
+        if rules is not None:
+            self._bytes -= rules.size

@@ -1,0 +1,109 @@
+"""Answers whose body is not read at once: for an iterator, or into a file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+
+import httpx
+import trio
+
+from scrapeengine.http.answers import Answer, Body
+from scrapeengine.http.exchange import Exchange, Reader, leads_on, whole
+from scrapeengine.http.wire import Line
+
+__all__ = ["StreamedAnswer", "streamed"]
+
+
+class StreamedAnswer:
+    """An answer with its body still to come. Implements `scrapeengine.model.task.Streamed`, and is documented there."""
+
+    def __init__(self, exchange: Exchange | None, line: Line | None, answer: httpx.Response) -> None:
+        """Make it.
+
+        Args:
+            exchange: what brought it; None if `answer` has its body already.
+            line: what brings the body.
+            answer: the head.
+        """
+        self._exchange = exchange
+        self._line = line
+        self._rest = [answer.content] if line is None else []
+        self.status_code = answer.status_code
+        self.headers = answer.headers
+        self.url = answer.url
+
+    def __aiter__(self) -> StreamedAnswer:
+        """Return itself: the body can be read once."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next part of the body."""
+        if self._rest:
+            return self._rest.pop()
+        exchange = self._exchange
+        if self._line is None or exchange is None or exchange.body is None:
+            raise StopAsyncIteration
+        limit = exchange.seat.policy.timeout.attempt
+        self._line.deadline = trio.current_time() + limit
+        try:
+            part = await exchange.body.part()
+        except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
+            raise exchange.failed(error) from None
+        if part is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return part
+
+    async def save(self, path: str | os.PathLike[str]) -> int:
+        """Write the body to a file, which is there whole or not at all."""
+        size, done = 0, False
+        part = f"{os.fspath(path)}.{secrets.token_hex(4)}.part"
+        try:
+            async with await trio.open_file(part, "xb", opener=_private) as file:
+                async for piece in self:
+                    size += await file.write(piece)
+                await file.flush()
+                await trio.to_thread.run_sync(os.fsync, file.fileno())
+            await trio.to_thread.run_sync(os.replace, part, path)
+            done = True
+        finally:
+            if not done:
+                with suppress(FileNotFoundError):
+                    os.unlink(part)  # noqa: PTH108 - paths are what the program gave
+        return size
+
+    async def aclose(self) -> None:
+        """Leave the rest of the body unread."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.leave()
+
+    def __repr__(self) -> str:
+        """Show the status."""
+        return f"<Streamed [{self.status_code}]>"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:
+    """Make a reader that leaves the body of a good answer for later.
+
+    An answer of 400 and more is read at once: it is an error, or may be tried again.
+
+    Args:
+        cap: the bytes that the body may have, on the wire and decoded; None: what the platform's `Caps` say.
+    """
+
+    async def read(exchange: Exchange, line: Line) -> Answer | StreamedAnswer:
+        if leads_on(line) or line.status >= 400:
+            return await whole(exchange, line)
+        head = Answer.of(exchange.call, line, b"")
+        exchange.body = Body(line, exchange.seat.policy.caps.body if cap is None else cap)
+        exchange.kept = True
+        return StreamedAnswer(exchange, line, head)
+
+    return read

@@ -1,0 +1,159 @@
+"""One connection to one server, and the requests that it carries, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import NamedTuple, Protocol
+
+import httpx
+import trio
+
+from scrapeengine.http.failures import Stale
+from scrapeengine.http.transport.parser import Parser
+from scrapeengine.http.transport.streams import Stream
+
+__all__ = ["Connection", "Origin", "Watch"]
+
+_PATIENCE_FOR_100 = 1.0
+"""How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""
+
+
+class Origin(NamedTuple):
+    """Where a connection leads."""
+
+    scheme: str
+    """`http` or `https`."""
+    host: str
+    """A name in ASCII and lower case, or an address; IPv6 without brackets."""
+    port: int
+    guarded: bool = False
+    """Whether only public addresses are connected to; what was not checked does not serve what must be."""
+
+
+class Watch(Protocol):
+    """What closes a connection when its deadline has passed."""
+
+    def end(self) -> None:
+        """Watch no more."""
+        ...
+
+
+class Connection:
+    """One connection. `ask`, then `more` until the answer is done; then its owner keeps or closes it.
+
+    Whatever ends a request before its answer is done (an error, a cancellation) leaves the connection unfit for
+    another one, and `reusable` says so.
+    """
+
+    def __init__(self, origin: Origin, stream: Stream, made: float) -> None:
+        self.origin = origin
+        self.made = made
+        """When it was made; trio's time."""
+        self.rested = made
+        """Since when it has been idle, when it is; trio's time."""
+        self.phase = "connect"
+        """What it is doing: "connect", "send", "head", "body", "idle"."""
+        self.answer = Parser()
+        self._stream = stream
+        self._asked = 0
+        self._sent = False
+        self.closed = False
+        self.watch: Watch | None = None
+        """What closes it when its deadline has passed."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it can carry another request."""
+        return self._sent and self.answer.done and self.answer.keep and not self.closed
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is as it was left: the server has neither closed it nor sent what nobody asked for."""
+        return self._stream.quiet()
+
+    async def ask(
+        self, method: str, head: bytes, body: AsyncIterable[bytes] | None = None, *, most: float, expect: bool = False
+    ) -> None:
+        """Send a request, and wait for the head of its answer.
+
+        Args:
+            method: the request's.
+            head: the bytes of its head; those of a short body may follow.
+            body: what follows, in the form in which it goes out.
+            most: the bytes that the answer's body may have on the wire.
+            expect: whether to wait for a `100 Continue` before the body is sent.
+
+        Raises:
+            Stale: a kept connection was closed before any byte of the answer came.
+            httpx.TransportError: the connection broke, or what came is no answer.
+
+        The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint. If cancelled, the
+        connection is not `reusable`.
+        """
+        self._asked += 1
+        self._sent = False
+        answer = self.answer
+        answer.begin(method, most)
+        self.phase = "send"
+        try:
+            sent = self._stream.write_now(head)
+            if sent < len(head):
+                await self._stream.write(memoryview(head)[sent:])
+            if body is not None and not (expect and await self._refused()):
+                async for part in body:
+                    await self._stream.write(part)
+            self._sent = body is None or not (expect and answer.ready)
+        except httpx.WriteError as error:
+            await self._last_words(error)
+        self.phase = "head"
+        while not answer.ready:
+            await self._more()
+        self.phase = "body"
+
+    async def more(self) -> None:
+        """Wait for more of the answer: `answer.parts` and `answer.done` say what came.
+
+        Raises:
+            httpx.TransportError: the connection broke, or what came is no answer.
+
+        Checkpoint. If cancelled, nothing is lost.
+        """
+        await self._more()
+
+    def close(self) -> None:
+        """Close it at once, without a checkpoint. Who waits for it gets an error."""
+        self.closed = True
+        if self.watch is not None:
+            self.watch.end()
+        self._stream.close()
+
+    async def _more(self) -> None:
+        answer = self.answer
+        try:
+            data = await self._stream.read()
+            if data:
+                answer.feed(data)
+            else:
+                answer.end()
+        except httpx.ReadError as error:
+            if self._asked > 1 and answer.untouched:
+                raise Stale(str(error)) from None
+            raise
+
+    async def _refused(self) -> bool:
+        """Wait for the word that the body may be sent; whether the server has answered without it."""
+        with trio.move_on_after(_PATIENCE_FOR_100):
+            while not (self.answer.continued or self.answer.ready):
+                await self._more()
+        return self.answer.ready
+
+    async def _last_words(self, error: httpx.WriteError) -> None:
+        """Read what the server said before it stopped to listen: perhaps why."""
+        self.answer.keep = False
+        try:
+            while not self.answer.ready:
+                await self._more()
+        except Stale:
+            raise
+        except httpx.TransportError:
+            raise error from None

@@ -1,0 +1,104 @@
+"""All connections of one owner: those that rest, those that are in use, and how new ones are made."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+import trio
+
+from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.dial import Dialer
+from scrapeengine.http.transport.names import Names
+from scrapeengine.http.transport.pool import Pool
+from scrapeengine.http.transport.streams import PlainStream, Stream, TlsStream
+from scrapeengine.http.transport.tls import default_context, secure
+
+__all__ = ["Connections"]
+
+_MOST = 256
+_IDLE = 30.0
+_LIFETIME = 600.0
+
+
+class Connections:
+    """Makes connections, and keeps them for the next request to the same origin.
+
+    It has no bound on how many are in use: the limits of the platforms stand before it, and who waited here could be
+    cancelled here.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: ssl.SSLContext | None = None,
+        most: int = _MOST,
+        idle: float = _IDLE,
+        lifetime: float = _LIFETIME,
+    ) -> None:
+        """Make it; nothing is opened.
+
+        Args:
+            context: for TLS; None: certificates are verified against certifi's authorities.
+            most: how many connections rest at once.
+            idle: the seconds for which one rests before it is closed.
+            lifetime: the seconds after which a connection is used no more, so that a moved name is looked up again.
+        """
+        self._context = context
+        self._dialer = Dialer(Names())
+        self._pool: Pool[Origin, Connection] = Pool(most=most, idle=idle, lifetime=lifetime)
+        self._in_use: set[Connection] = set()
+        self._closed = False
+
+    def at_hand(self, origin: Origin) -> Connection | None:
+        """Take a connection that rests; None if there is none."""
+        connection = self._pool.take(origin, trio.current_time())
+        if connection is not None:
+            self._in_use.add(connection)
+        return connection
+
+    async def connect(self, origin: Origin) -> Connection:
+        """Make a connection.
+
+        Raises:
+            Blocked: the origin is guarded, and its address is not public.
+            Untrusted: the certificate does not prove who the server is.
+            httpx.ConnectError: there is no such name, no route, no answer, no TLS.
+
+        Checkpoint. If cancelled, nothing is left open.
+        """
+        if self._closed:
+            raise httpx.ConnectError("the connections were closed")
+        sock = await self._dialer.dial(origin.host, origin.port, block_private=origin.guarded)
+        stream: Stream
+        if origin.scheme == "https":
+            if self._context is None:
+                self._context = default_context()
+            stream = TlsStream(await secure(sock, origin.host, self._context))
+        else:
+            stream = PlainStream(sock)
+        connection = Connection(origin, stream, trio.current_time())
+        self._in_use.add(connection)
+        return connection
+
+    def leave(self, connection: Connection) -> None:
+        """Keep a connection if it can carry another request, else close it. Again: nothing happens. No checkpoint."""
+        if connection not in self._in_use:
+            return
+        self._in_use.discard(connection)
+        if self._closed or not connection.reusable:
+            connection.close()
+        else:
+            connection.phase = "idle"
+            self._pool.put(connection.origin, connection, trio.current_time())
+
+    def close(self) -> None:
+        """Close everything. Who waits on a connection gets an error. No checkpoint."""
+        self._closed = True
+        self._pool.close()
+        while self._in_use:
+            self._in_use.pop().close()
+
+    def __repr__(self) -> str:
+        """Count the connections."""
+        return f"<Connections {len(self._in_use)} in use, {len(self._pool)} at rest>"

@@ -1,0 +1,94 @@
+"""The connections that rest until they are needed again. All of it is synchronous, at constant cost a call.
+
+Of one origin the one that was used last goes out first: those that a calmer hour does not need grow old and are closed.
+Of all, the one that has rested longest is closed when there are too many.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Pool", "Resting"]
+
+
+class Resting(Protocol):
+    """What a pool sees of a connection."""
+
+    made: float
+    rested: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is as it was left."""
+        ...
+
+    def close(self) -> None:
+        """Close it at once."""
+        ...
+
+
+K = TypeVar("K")
+C = TypeVar("C", bound=Resting)
+
+
+class Pool(Generic[K, C]):
+    """Connections by where they lead. All times are seconds of one clock."""
+
+    def __init__(self, *, most: int, idle: float, lifetime: float) -> None:
+        """Make an empty pool.
+
+        Args:
+            most: how many connections rest at once.
+            idle: the seconds for which one rests before it is closed.
+            lifetime: the seconds from when it was made after which it is used no more.
+        """
+        self._most = most
+        self._idle = idle
+        self._lifetime = lifetime
+        self._by_key: dict[K, deque[C]] = {}
+        self._by_age: OrderedDict[C, K] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Count the connections that rest."""
+        return len(self._by_age)
+
+    def take(self, key: K, now: float) -> C | None:
+        """Take out a connection that leads there, was not kept too long, and is as it was left."""
+        self._sweep(now)
+        resting = self._by_key.get(key)
+        while resting:
+            connection = resting.pop()
+            del self._by_age[connection]
+            if not resting:
+                del self._by_key[key]
+            if now < connection.made + self._lifetime and connection.quiet:
+                return connection
+            connection.close()
+        return None
+
+    def put(self, key: K, connection: C, now: float) -> None:
+        """Let a connection rest."""
+        connection.rested = now
+        self._by_key.setdefault(key, deque()).append(connection)
+        self._by_age[connection] = key
+        if len(self._by_age) > self._most:
+            self._close_oldest()
+        self._sweep(now)
+
+    def close(self) -> None:
+        """Close all that rest."""
+        while self._by_age:
+            self._close_oldest()
+
+    def _sweep(self, now: float) -> None:
+        while self._by_age and next(iter(self._by_age)).rested + self._idle <= now:
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        connection, key = self._by_age.popitem(last=False)
+        resting = self._by_key[key]
+        resting.popleft()  # of one key, too, the first is the oldest
+        if not resting:
+            del self._by_key[key]
+        connection.close()

@@ -1,0 +1,208 @@
+"""`scrapeengine.Transport`: HTTP/1.1 for any `httpx.AsyncClient` under trio."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import httpx
+import trio
+
+from scrapeengine.http.failures import Stale
+from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.connections import Connections
+from scrapeengine.http.transport.sending import chunked, head_of, measured
+from scrapeengine.model.checks import number, whole
+
+__all__ = ["Transport"]
+
+_PORTS = {"http": 80, "https": 443}
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """An HTTP/1.1 transport on trio, for `httpx.AsyncClient(transport=se.Transport())`.
+
+    It keeps connections by origin, at constant cost a request whatever their number, and being cancelled leaves it as
+    if the request had not been. A request that meets a kept connection which the server has just closed is sent once
+    more on a fresh one, if its method is idempotent and its body can be sent again.
+
+    httpx's timeouts are obeyed (connect, read, write). There is no time-out for its pool: it has no bound to wait for;
+    bound the tasks instead. Like httpx's own transport it has no deadline for a request as a whole, and no cap on
+    bodies; the client of a task has. Proxies and HTTP/2 are for httpx's own transport.
+    """
+
+    def __init__(
+        self,
+        *,
+        verify: ssl.SSLContext | None = None,
+        block_private: bool = False,
+        most_idle: int = 256,
+        idle: float = 30.0,
+        lifetime: float = 600.0,
+    ) -> None:
+        """Make a transport; nothing is opened.
+
+        Args:
+            verify: the context for TLS; None: certificates are verified against certifi's authorities.
+            block_private: refuse to connect to addresses that are not public.
+            most_idle: how many connections rest at once, for all origins.
+            idle: the seconds for which a connection rests before it is closed.
+            lifetime: the seconds after which a connection is used no more.
+
+        Raises:
+            TypeError: an argument is of the wrong type.
+            ValueError: an argument is out of its range.
+        """
+        if verify is not None and not isinstance(verify, ssl.SSLContext):
+            raise TypeError(
+                f"Transport(verify=…) must be an ssl.SSLContext, got {verify!r}; "
+                "make one with ssl.create_default_context(cafile=…), or leave it out to verify as usual"
+            )
+        self._guarded = block_private
+        self._connections = Connections(
+            context=verify,
+            most=whole(most_idle, "Transport(most_idle=…)", least=0),
+            idle=number(idle, "Transport(idle=…)", endless=True),
+            lifetime=number(lifetime, "Transport(lifetime=…)", endless=True),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the body of the answer is still to be read.
+
+        Raises:
+            httpx.UnsupportedProtocol: the URL is no http or https URL.
+            httpx.LocalProtocolError: the request would break HTTP.
+            httpx.TransportError: no answer came, or none that is HTTP.
+
+        Checkpoint. If cancelled, the connection is closed.
+        """
+        origin = _origin(request.url, guarded=self._guarded)
+        head = head_of(request.method, request.url.raw_path, request.headers.raw)
+        limits: Mapping[str, float | None] = request.extensions.get("timeout") or {}
+        again = request.method in _IDEMPOTENT and isinstance(request.stream, httpx.ByteStream)
+        connection = self._connections.at_hand(origin)
+        while True:
+            try:
+                if connection is None:
+                    with _within(limits.get("connect"), httpx.ConnectTimeout):
+                        connection = await self._connections.connect(origin)
+                return await self._ask(connection, request, head, limits)
+            except BaseException as error:
+                if connection is not None:
+                    connection.close()
+                    self._connections.leave(connection)
+                if not (again and isinstance(error, Stale)):
+                    raise
+            connection, again = None, False
+
+    async def aclose(self) -> None:
+        """Close all connections. No checkpoint."""
+        self._connections.close()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close all connections."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        """Count the connections."""
+        return f"<Transport {self._connections!r}>"
+
+    async def _ask(
+        self, connection: Connection, request: httpx.Request, head: bytes, limits: Mapping[str, float | None]
+    ) -> httpx.Response:
+        body, more = _body(request)
+        expect = "expect" in request.headers and request.headers["expect"].lower() == "100-continue"
+        # httpx has one limit for each write and each read; what goes out is one write here, and the head one read.
+        with _within(_sum(limits.get("write"), limits.get("read")), httpx.ReadTimeout):
+            await connection.ask(request.method, head + body, more, most=float("inf"), expect=expect)
+        if request.headers.get("connection", "").lower() == "close":
+            connection.answer.keep = False
+        answer = connection.answer
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(self._connections, connection, limits.get("read")),
+            extensions={"http_version": b"HTTP/" + answer.version.encode(), "reason_phrase": answer.reason},
+        )
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, as it comes. No generator: one that is left half-way would wait for the collector."""
+
+    def __init__(self, connections: Connections, connection: Connection, limit: float | None) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._limit = limit
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        connection = self._connection
+        answer = connection.answer
+        try:
+            while not (answer.parts or answer.done):
+                with _within(self._limit, httpx.ReadTimeout):
+                    await connection.more()
+        except BaseException:
+            connection.close()
+            self._connections.leave(connection)
+            raise
+        if not answer.parts:
+            self._connections.leave(connection)
+            raise StopAsyncIteration
+        return b"".join(answer.take())
+
+    async def aclose(self) -> None:
+        """Keep the connection if all was read, else close it. No checkpoint."""
+        self._connections.leave(self._connection)
+
+
+def _origin(url: httpx.URL, *, guarded: bool) -> Origin:
+    port = _PORTS.get(url.scheme)
+    host = url.raw_host.decode("ascii").strip("[]")
+    if port is None or not host:
+        raise httpx.UnsupportedProtocol("the URL is no http or https URL with a host")
+    return Origin(url.scheme, host, url.port or port, guarded)
+
+
+def _body(request: httpx.Request) -> tuple[bytes, AsyncIterable[bytes] | None]:
+    """Return the body in bytes if it is at hand, and what streams it if not; framed as the headers say."""
+    stream: Any = request.stream
+    headers = request.headers
+    if "transfer-encoding" in headers:
+        return b"", chunked(stream)
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise httpx.LocalProtocolError("the Content-Length of the request is no number")
+    if isinstance(stream, httpx.ByteStream):
+        body = b"".join(stream)
+        if len(body) != int(length):
+            raise httpx.LocalProtocolError("the body of the request is not as long as its Content-Length")
+        if "expect" not in headers:
+            return body, None
+    return b"", measured(stream, int(length)) if int(length) else None
+
+
+def _sum(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+@contextmanager
+def _within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise error(f"nothing came for {seconds:g} s")

@@ -1,0 +1,247 @@
+"""The rules of many origins: fetched once, by one task at a time, whoever is cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from scrapeengine.http.robots import MOST_BYTES, RobotsCache, Rules
+
+FORBIDDING = b"User-agent: *\nDisallow: /"
+
+
+@attrs.define
+class Site:
+    """A site whose robots.txt takes a second, and counts how often it is asked for it."""
+
+    status: int | None = 200
+    body: bytes = FORBIDDING
+    error: Exception | None = None
+    asked: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def fetch(self) -> tuple[int | None, bytes]:
+        """Fetch it."""
+        self.asked += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await trio.sleep(1)
+            if self.error is not None:
+                raise self.error
+            return self.status, self.body
+        finally:
+            self.at_once -= 1
+
+    async def ask(self, cache: RobotsCache, origin: str = "https://x.test") -> Rules:
+        """Ask a cache for its rules."""
+        return await cache.rules(origin, self.fetch, trio.current_time)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run in virtual time."""
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_many_who_ask_at_once_fetch_once() -> None:
+    """One fetches, the others wait for it, and all get the same rules."""
+    site, cache = Site(), RobotsCache()
+    got = []
+
+    async def one() -> None:
+        got.append(await site.ask(cache))
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(one)
+        assert trio.current_time() == 1.0
+
+    run(main)
+    assert site.asked == 1
+    assert len(got) == 50
+    assert len(set(map(id, got))) == 1
+
+
+@pytest.mark.parametrize(("status", "kept"), [(200, 86400.0), (404, 86400.0), (500, 60.0), (None, 60.0)])
+def test_rules_are_kept_as_long_as_they_may(status: int | None, kept: float) -> None:
+    """What is known is returned at once, without a checkpoint; what is too old is fetched anew."""
+    site, cache = Site(status), RobotsCache()
+
+    async def main() -> None:
+        first = await site.ask(cache)
+        await trio.sleep(kept - 0.001)
+        with trio.testing.assert_no_checkpoints():
+            assert await site.ask(cache) is first
+        await trio.sleep(0.001)
+        assert await site.ask(cache) is not first
+        assert site.asked == 2
+
+    run(main)
+
+
+def test_origins_do_not_wait_for_each_other() -> None:
+    """Each origin has a file of its own, and its own fetch."""
+    site, cache = Site(), RobotsCache()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for origin in ("https://x.test", "http://x.test", "https://x.test:81", "https://y.test"):
+                nursery.start_soon(site.ask, cache, origin)
+        assert trio.current_time() == 1.0
+
+    run(main)
+    assert site.asked == site.most_at_once == 4
+
+
+def test_who_waits_takes_over_when_the_fetcher_is_cancelled() -> None:
+    """A cancelled fetch harms only who was cancelled: one of the others fetches, the rest go on waiting."""
+    site, cache = Site(), RobotsCache()
+    got = []
+
+    async def one() -> None:
+        got.append((await site.ask(cache), trio.current_time()))
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(0.5):
+                async with trio.open_nursery() as doomed:
+                    doomed.start_soon(site.ask, cache)
+                    await trio.testing.wait_all_tasks_blocked()
+                    for _ in range(5):
+                        nursery.start_soon(one)
+                    await trio.sleep_forever()
+
+    run(main)
+    assert (site.asked, site.most_at_once) == (2, 1)
+    assert [at for _, at in got] == [1.5] * 5
+    assert len({id(rules) for rules, _ in got}) == 1
+
+
+def test_who_is_cancelled_while_it_waits_changes_nothing() -> None:
+    """The fetch goes on for the others."""
+    site, cache = Site(), RobotsCache()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(site.ask, cache)
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.move_on_after(0.5) as scope:
+                await site.ask(cache)
+            assert scope.cancelled_caught
+        assert await site.ask(cache) is await site.ask(cache)
+
+    run(main)
+    assert site.asked == 1
+
+
+def test_an_error_is_of_its_own_fetch_only() -> None:
+    """What one fetch raises leaves that call; those who wait fetch for themselves, one after the other."""
+    site, cache = Site(error=LookupError("no")), RobotsCache()
+    failed = []
+
+    async def one() -> None:
+        try:
+            await site.ask(cache)
+        except LookupError:
+            failed.append(trio.current_time())
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(one)
+        site.error = None
+        await site.ask(cache)
+
+    run(main)
+    assert failed == [1.0, 2.0, 3.0]
+    assert (site.asked, site.most_at_once) == (4, 1)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_cancelled_at_any_step_it_is_as_if_it_had_not_been(step: int) -> None:
+    """At whichever checkpoint the fetcher is cancelled, the others get their rules, and nothing is left behind."""
+    cache, asked, got = RobotsCache(), [], []
+
+    async def main() -> None:
+        scope = trio.CancelScope()
+
+        async def fetch() -> tuple[int | None, bytes]:
+            asked.append(len(asked))
+            for n in range(6):
+                if n == step and len(asked) == 1:
+                    scope.cancel()
+                await trio.lowlevel.checkpoint()
+            return 200, FORBIDDING
+
+        async def one() -> None:
+            got.append(await cache.rules("x", fetch, trio.current_time))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(one)
+            with scope:
+                await one()
+
+    run(main)
+    assert len(set(map(id, got))) == 1
+    assert (len(asked), len(got)) in {
+        (2, 3),
+        (1, 4),
+    }  # by chance, the one whose scope it is may be among those who wait
+    assert repr(cache) == "<RobotsCache 1 origins, 25 bytes, 0 being fetched>"
+
+
+def test_no_more_origins_are_kept_than_may_be() -> None:
+    """The least recently used one goes first."""
+    site, cache = Site(status=404), RobotsCache(most=3)
+
+    async def main() -> None:
+        for origin in ("a", "b", "c", "a", "d"):
+            await site.ask(cache, origin)
+        assert site.asked == 4
+        for origin in ("a", "c", "d"):
+            await site.ask(cache, origin)
+        assert site.asked == 4
+        await site.ask(cache, "b")
+        assert site.asked == 5
+
+    run(main)
+    assert repr(cache).startswith("<RobotsCache 3 origins")
+
+
+def test_a_few_giant_files_push_out_no_others() -> None:
+    """Where the files are too large together, the largest go, and what is used counts for nothing there."""
+    small, giant, cache = Site(), Site(body=b"#" * MOST_BYTES), RobotsCache(most_bytes=2 * MOST_BYTES + 100)
+
+    async def main() -> None:
+        for n in range(3):
+            await small.ask(cache, f"small-{n}")
+        for n in range(10):
+            await giant.ask(cache, f"giant-{n}")
+            assert cache._bytes <= 2 * MOST_BYTES + 100
+        for n in range(3):
+            await small.ask(cache, f"small-{n}")
+
+    run(main)
+    assert (small.asked, giant.asked) == (3, 10)
+    assert repr(cache).startswith("<RobotsCache 5 origins")
+
+
+def test_a_file_is_replaced_by_the_next_one() -> None:
+    """What is too old is not counted any more once it was fetched anew."""
+    site, cache = Site(), RobotsCache()
+
+    async def main() -> None:
+        await site.ask(cache)
+        await trio.sleep(86400)
+        site.body = b""
+        await site.ask(cache)
+
+    run(main)
+    assert repr(cache) == "<RobotsCache 1 origins, 0 bytes, 0 being fetched>"
