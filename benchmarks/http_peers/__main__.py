@@ -23,7 +23,7 @@ from pathlib import Path
 
 from cases import CASES
 from installing import install
-from measuring import Figures, Job
+from measuring import Figures, Job, pinned
 from printing import Key, print_costs, print_heading, print_markdown, print_ratios
 from serving import BODY, Server, server
 
@@ -43,10 +43,10 @@ def choose_cores() -> tuple[int | None, int | None, str]:
     return cores[0], cores[-1], f"client on core {cores[0]}, server on core {cores[-1]}"
 
 
-def make_job(url: str, core: int | None, key: Key, requests: int) -> Job:
+def make_job(url: str, key: Key, requests: int) -> Job:
     """Say what a case has to do; the connections are made before it is measured."""
     counted = max(round(requests * CASES[key.name].share), 1)
-    return Job(url, len(BODY), key.tasks, 2 * key.tasks, counted, core)
+    return Job(url, len(BODY), key.tasks, 2 * key.tasks, counted)
 
 
 def command(python: Path | str, job: Job, name: str, *options: str) -> list[str]:
@@ -82,8 +82,9 @@ def profile(tasks: int) -> int:
     """Run the engine alone, under cProfile, with the Python that runs this."""
     core, other, _ = choose_cores()
     with server(other) as running:
-        job = make_job(running.url, core, Key("engine", tasks), PROFILED)
-        return subprocess.run(command(sys.executable, job, "engine", "--profile"), check=False).returncode  # noqa: S603
+        job = make_job(running.url, Key("engine", tasks), PROFILED)
+        with pinned(core):
+            return subprocess.run(command(sys.executable, job, "engine", "--profile"), check=False).returncode  # noqa: S603
 
 
 def measure_all(running: Server, core: int | None, options: argparse.Namespace) -> int:
@@ -99,8 +100,10 @@ def measure_all(running: Server, core: int | None, options: argparse.Namespace) 
                 continue
             title = f"{CASES[key.name].title}, {key.tasks} tasks"
             print(f"run {number + 1} of {options.runs}: {title}", file=sys.stderr, flush=True)
-            job = make_job(running.url, core, key, options.requests)
-            match measure_apart(python, job, key.name):
+            job = make_job(running.url, key, options.requests)
+            with pinned(core):
+                measured = measure_apart(python, job, key.name)
+            match measured:
                 case Figures() as figures:
                     results[key].append(figures)
                 case why:

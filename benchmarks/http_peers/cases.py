@@ -24,9 +24,9 @@ CASES = {
     "aiohttp": Case("aiohttp", "by_aiohttp.py", ("aiohttp",), 1.0),
     "uvloop": Case("aiohttp on uvloop", "by_aiohttp.py", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
     "httpx": Case("httpx on trio", "by_httpx.py", ("httpx", "trio"), 0.03),
-    "scrapy": Case("Scrapy", "by_scrapy.py", ("scrapy",), 0.15),
-    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.1),
-    "bare": Case("bare trio + httptools", "by_bare.py", ("trio", "httptools"), 2.0),
+    "scrapy": Case("Scrapy", "by_scrapy.py", ("scrapy",), 0.1),
+    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.4),
+    "bare": Case("bare trio + httptools", "by_bare.py", ("trio", "httptools"), 3.0),
 }
 """By the name that the command line takes."""
 

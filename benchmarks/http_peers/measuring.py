@@ -11,9 +11,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-__all__ = ["Figures", "Job", "Meter", "pin", "read_job"]
+__all__ = ["Figures", "Job", "Meter", "pinned", "read_job"]
 
 
 class Job(NamedTuple):
@@ -29,8 +30,6 @@ class Job(NamedTuple):
     """The responses before those that are measured."""
     counted: int
     """The responses that are measured."""
-    core: int | None
-    """The core to run on; None: any."""
 
     def numbers(self) -> Iterator[int]:
         """Return the numbers of all requests: enough that all tasks have work until the measured ones have ended."""
@@ -91,14 +90,23 @@ class Meter:
         print(json.dumps(Figures(count / seconds, cpu / count * 1e6, cpu / seconds)))
 
 
-def pin(core: int | None) -> None:
-    """Have this process, and those that it will start, run on one core only; None changes nothing."""
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Have the processes that the block starts run on one core, with all their threads; None: on any.
+
+    From outside, and so before they begin: a thread that an import has started would stay where it is.
+    """
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def read_job() -> Job:
-    """Read the job from the command line, and go to its core."""
-    job = Job(*json.loads(sys.argv[1]))
-    pin(job.core)
-    return job
+    """Read the job from the command line."""
+    return Job(*json.loads(sys.argv[1]))

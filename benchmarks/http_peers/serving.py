@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from measuring import pin
+from measuring import pinned
 
 __all__ = ["BODY", "Server", "server"]
 
@@ -89,14 +89,9 @@ def _free_port() -> int:
 
 
 def _launch(command: list[str], core: int | None) -> subprocess.Popen[bytes]:
-    """Start a process that is on its core from the start: nginx's worker is a child of its own."""
-    before = None if core is None else os.sched_getaffinity(0)
-    pin(core)
-    try:
+    """Start a server on its core, with its workers."""
+    with pinned(core):
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - a server
-    finally:
-        if before is not None:
-            os.sched_setaffinity(0, before)
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:

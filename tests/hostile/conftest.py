@@ -10,7 +10,6 @@ from hostile.web import open_files
 @pytest.fixture(autouse=True)
 def nothing_stays_open():
     """No test leaves a file descriptor, and none waits for the garbage collector to close one."""
-    gc.collect()
     before = open_files()
     gc.disable()
     try:

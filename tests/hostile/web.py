@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gc
 import re
 import socket
 from contextlib import asynccontextmanager
@@ -257,20 +255,3 @@ async def gaps():
         nursery.start_soon(tick)
         yield longest
         nursery.cancel_scope.cancel()
-
-
-@functools.cache
-def reserved_port():
-    """Return a port on which no one listens; its socket is bound for as long as the process lives."""
-    taken = socket.socket()
-    taken.bind(("127.0.0.1", 0))
-    _KEPT.append(taken)
-    return taken.getsockname()[1]
-
-
-_KEPT = []
-
-
-def collected():
-    """Collect what is left, so that what is open after it is a leak and not garbage of another test."""
-    gc.collect()

@@ -244,6 +244,8 @@ class Agenda:
         entry.unfinished -= 1
         if not entry.unfinished:
             del self._live[entry.event.id]
+            # No job of it waits any more. Entry and jobs know each other: a cycle would have to wait for the collector.
+            entry.jobs = ()
         if before is _RUNNING or (before is _WAITING and job.queue.open and entry.in_progress):
             return self._released(entry)
         return False

@@ -195,11 +195,11 @@ def _read(text: str, host: str, path: str, wall: float, suffixes: Callable[[str]
     if len(text) > _MOST_BYTES or _CONTROL.search(text) or len(text.encode()) > _MOST_BYTES:
         return None
     pair, *rest = text.split(";")
-    name, _, value = (part.strip(" \t") for part in pair.partition("="))
+    name, equals, value = (part.strip(" \t") for part in pair.partition("="))
     given = _attributes(rest)
     asked = given.get("domain", "").removeprefix(".").lower()
     scope = _scope(asked, host, suffixes)
-    if scope is None or not name or "\t" in name + value:
+    if scope is None or not (name and equals) or "\t" in name + value:
         return None
     secure, where = "secure" in given, given.get("path", "")
     lowered = name.lower()

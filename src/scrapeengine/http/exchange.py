@@ -62,29 +62,21 @@ class Exchange:
 
         Checkpoint. If cancelled, what carried it is closed.
         """
-        seat, at = self.seat, self.at
-        if after > 0 or not seat.open(at):
-            await seat.turn(at, after)
-        line = self.wire.at_hand(self.call.origin)
-        fresh = line is None
+        if after > 0 or not self.seat.open(self.at):
+            await self.seat.turn(self.at, after)
+        renewed = False
         while True:
-            if line is None:
-                line = await self._connected()
+            line = await self._started(renewed=renewed)
             try:
-                waited = False
-                while not seat.go(at, first=self.attempt == 1):
-                    await seat.turn(at, ahead=waited)
-                    waited = True
                 return await self._carried(line, read)
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
-                if fresh or self.call.method not in _IDEMPOTENT:
+                if renewed or self.call.method not in _IDEMPOTENT:
                     raise self.failed(error) from error
-                fresh = True
+                renewed = True
             finally:
                 if not self.kept:
                     await line.leave()
-            line = None
 
     def where(self) -> dict[str, Any]:
         """Say what errors say of a request."""
@@ -100,6 +92,31 @@ class Exchange:
     def elapsed(self) -> float:
         """Return the seconds since it was sent, those that it took to connect included."""
         return self._spent + (0.0 if self._sent is None else trio.current_time() - self._sent)
+
+    async def _started(self, *, renewed: bool) -> Line:
+        """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
+
+        A kept connection rests while it waits; a new one is made when it can almost start, and waits with it.
+        """
+        seat, at = self.seat, self.at
+        first, waited = self.attempt == 1, False
+        line = None if renewed else self.wire.at_hand(self.call.origin)
+        while line is not None:
+            if seat.go(at, first=first):
+                return line
+            await line.leave()
+            await seat.turn(at, ahead=waited)
+            waited = True
+            line = self.wire.at_hand(self.call.origin)
+        line = await self._connected()
+        try:
+            while not seat.go(at, first=first):
+                await seat.turn(at, ahead=waited)
+                waited = True
+        except BaseException:
+            await line.leave()
+            raise
+        return line
 
     async def _connected(self) -> Line:
         """Make a connection, in the time that an attempt has."""

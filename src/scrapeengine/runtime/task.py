@@ -226,6 +226,9 @@ class LiveTask(Seat):
                 raise
             # A call of `task.retry` on the way out of a cancellation is too late.
             ended = None if isinstance(failure, RetryTask) else self._ended_by(failure)
+        finally:
+            # It knows the task, and the task it: a cycle, which would have to wait for the collector.
+            self._http = None
         return self._cut_short() if ended is None else ended
 
     async def _attempts(self) -> Outcome[Any]:

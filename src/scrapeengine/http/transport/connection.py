@@ -107,7 +107,7 @@ class Connection:
             await self._last_words(error)
         self.phase = "head"
         while not answer.ready:
-            await self._more()
+            await self.more()
         self.phase = "body"
 
     async def more(self) -> None:
@@ -118,16 +118,6 @@ class Connection:
 
         Checkpoint. If cancelled, nothing is lost.
         """
-        await self._more()
-
-    def close(self) -> None:
-        """Close it at once, without a checkpoint. Who waits for it gets an error."""
-        self.closed = True
-        if self.watch is not None:
-            self.watch.end()
-        self._stream.close()
-
-    async def _more(self) -> None:
         answer = self.answer
         try:
             data = await self._stream.read()
@@ -140,11 +130,19 @@ class Connection:
                 raise Stale(str(error)) from None
             raise
 
+    def close(self) -> None:
+        """Close it at once, without a checkpoint. Who waits for it gets an error."""
+        self.closed = True
+        if self.watch is not None:
+            self.watch.end()
+            self.watch = None
+        self._stream.close()
+
     async def _refused(self) -> bool:
         """Wait for the word that the body may be sent; whether the server has answered without it."""
         with trio.move_on_after(_PATIENCE_FOR_100):
             while not (self.answer.continued or self.answer.ready):
-                await self._more()
+                await self.more()
         return self.answer.ready
 
     async def _last_words(self, error: httpx.WriteError) -> None:
@@ -152,7 +150,7 @@ class Connection:
         self.answer.keep = False
         try:
             while not self.answer.ready:
-                await self._more()
+                await self.more()
         except Stale:
             raise
         except httpx.TransportError:

@@ -1,0 +1,200 @@
+"""Conditional requests: what is sent of a validator, what is taken from an answer, what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapeengine.http.validators import MemoryValidators, asked, offered
+from scrapeengine.model.validators import Validator, Validators
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize("field", ["etag", "last_modified"])
+@pytest.mark.parametrize(
+    "text", ["", '"a\r\nb"', '"a\0"', '"\t"', '"\x7f"', '"\x85"', '"\udc80"', "x" * 1025, "ä" * 513]
+)
+def test_what_cannot_be_sent_is_no_validator(field: str, text: str) -> None:
+    """Control characters, nothing, and more than 1 KiB are refused, and the message says what to write instead."""
+    with pytest.raises(ValueError, match="write None"):
+        Validator(**{field: text})
+
+
+@pytest.mark.parametrize("field", ["etag", "last_modified"])
+def test_what_is_no_text_is_no_validator(field: str) -> None:
+    """Bytes are refused by name."""
+    with pytest.raises(TypeError, match=f"{field}=….*must be a str"):
+        Validator(**{field: b'"a"'})
+
+
+def test_a_validator_tells_something() -> None:
+    """One of the two texts has to be there."""
+    with pytest.raises(ValueError, match="keep none"):
+        Validator()
+    assert Validator("x" * 1024).last_modified is None
+
+
+@pytest.mark.parametrize(
+    ("validator", "headers"),
+    [
+        (Validator('"a"'), {"If-None-Match": '"a"'}),
+        (Validator(last_modified=DATE), {"If-Modified-Since": DATE}),
+        (Validator('W/"a"', DATE), {"If-None-Match": 'W/"a"', "If-Modified-Since": DATE}),
+    ],
+)
+def test_asked(validator: Validator, headers: dict[str, str]) -> None:
+    """All that a site gave is sent back as it was."""
+    assert asked(validator) == headers
+
+
+@pytest.mark.parametrize("etag", ['"a"', '""', 'W/"a"', '"W/\'!#~"', '"ä€"', '"' + "x" * 1022 + '"', '  "a"\t'])
+def test_etags(etag: str) -> None:
+    """What keeps to RFC 9110, section 8.8.3, is taken as it is, weak ones too."""
+    assert offered({"ETag": etag}) == Validator(etag.strip())
+
+
+@pytest.mark.parametrize(
+    "etag",
+    [
+        "",
+        "a",
+        '"',
+        '"a',
+        'a"',
+        "'a'",
+        'w/"a"',
+        'W/ "a"',
+        "W/a",
+        '"a b"',
+        '"a"b"',
+        '"a", "b"',
+        '"a\tb"',
+        '"\x00"',
+        '"\x7f"',
+        '"\x80"',
+        '"\udc80"',
+        '"a"\n',
+        '"' + "x" * 1023 + '"',
+        '"' + "ä" * 512 + '"',
+        "*",
+    ],
+)
+def test_malformed_etags(etag: str) -> None:
+    """What does not is as good as none; a date beside it still counts."""
+    assert offered({"ETag": etag}) is None
+    assert offered({"ETag": etag, "Last-Modified": DATE}) == Validator(None, DATE)
+
+
+@pytest.mark.parametrize("date", [DATE, "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"])
+def test_dates(date: str) -> None:
+    """A date in any form of RFC 9110, section 5.6.7, is taken as it was written."""
+    assert offered({"Last-Modified": date}) == Validator(None, date)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["", "yesterday", "0", "Sun, 99 Nov 1994 08:49:37 GMT", f"{DATE}\r\nX: y", f"{DATE}{' ' * 1024}x", "\uff10", "\0"],
+)
+def test_what_is_no_date(date: str) -> None:
+    """Anything else is as good as none; an ETag beside it still counts."""
+    assert offered({"Last-Modified": date}) is None
+    assert offered({"Last-Modified": date, "ETag": '"a"'}) == Validator('"a"')
+
+
+@pytest.mark.parametrize("headers", [{"etag": '"a"', "last-modified": DATE}, {"ETAG": '"a"', "LAST-MODIFIED": DATE}])
+def test_names_are_told_apart_by_no_case(headers: dict[str, str]) -> None:
+    """However the names are written, in whichever mapping they come."""
+    assert offered(headers) == offered(httpx.Headers(headers)) == Validator('"a"', DATE)
+
+
+def test_two_etags_are_none() -> None:
+    """A site that sends two has not said which one it means."""
+    assert offered(httpx.Headers([("ETag", '"a"'), ("ETag", '"b"')])) is None
+
+
+@given(st.text() | st.text('W/"ab '), st.text())
+def test_nothing_raises(etag: str, date: str) -> None:
+    """Whatever a site sends, what is taken of it can be kept, and goes into a header."""
+    found = offered({"ETag": etag, "Last-Modified": date, "X": "y"})
+    if found is not None:
+        for value in asked(found).values():
+            assert value in (etag.strip(" \t"), date.strip(" \t"))
+            assert len(value.encode()) <= 1024
+
+
+@given(st.dictionaries(st.sampled_from([b"ETag", b"Last-Modified"]), st.binary(max_size=20)))
+def test_no_bytes_raise(headers: dict[bytes, bytes]) -> None:
+    """Nor does what httpx makes of bytes."""
+    found = offered(httpx.Headers(headers))
+    assert found is None or isinstance(found, Validator)
+
+
+def keep(kept: MemoryValidators, found: Mapping[str, Validator], platform: str = "p") -> None:
+    """Remember."""
+    trio.run(kept.remember, platform, found)
+
+
+def known(kept: MemoryValidators, url: str, platform: str = "p") -> Validator | None:
+    """Recall."""
+    return trio.run(kept.recall, platform, url)
+
+
+def test_what_was_remembered_is_recalled() -> None:
+    """By platform and URL; the last one stands."""
+    kept: Validators = MemoryValidators()
+    assert isinstance(kept, MemoryValidators)
+    assert known(kept, "u") is None
+    keep(kept, {"u": Validator('"1"'), "v": Validator('"2"')})
+    keep(kept, {"u": Validator('"3"')})
+    assert known(kept, "u") == Validator('"3"')
+    assert known(kept, "v") == Validator('"2"')
+    assert known(kept, "u", "another") is None
+
+
+def test_the_least_recently_used_are_forgotten() -> None:
+    """What was recalled or remembered last stays; one task may bring more than there is room for."""
+    kept = MemoryValidators(most=2)
+    keep(kept, {"a": Validator('"a"'), "b": Validator('"b"')})
+    assert known(kept, "a") is not None
+    keep(kept, {"c": Validator('"c"')})
+    assert [known(kept, url) is not None for url in "abc"] == [True, False, True]
+    keep(kept, {url: Validator('"d"') for url in "defg"})
+    assert [known(kept, url) is not None for url in "acdefg"] == [False, False, False, False, True, True]
+    assert repr(kept) == "<MemoryValidators 2/2>"
+
+
+def test_endless_urls_are_not_kept() -> None:
+    """A site that redirects to URLs of its own making fills no memory with them."""
+    kept = MemoryValidators()
+    keep(kept, {"u" * 4097: Validator('"a"'), "u" * 4096: Validator('"a"')})
+    assert known(kept, "u" * 4097) is None
+    assert known(kept, "u" * 4096) is not None
+
+
+@given(st.integers(1, 5), st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), max_size=20))
+def test_never_more_than_may_be(most: int, tasks: list[list[str]]) -> None:
+    """Whatever is remembered, the bound holds, and what came last is known."""
+    kept = MemoryValidators(most)
+
+    async def main() -> None:
+        for urls in tasks:
+            await kept.remember("p", {url: Validator(f'"{url}"') for url in urls})
+            assert len(kept._known) <= most
+            if urls:
+                last = list(dict.fromkeys(urls))[-1]
+                assert await kept.recall("p", last) == Validator(f'"{last}"')
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(("most", "error"), [(0, ValueError), (-1, ValueError), ("9", TypeError), (True, TypeError)])
+def test_the_bound_is_a_number(most: object, error: type[Exception]) -> None:
+    """At least one is kept."""
+    with pytest.raises(error, match="most=…"):
+        MemoryValidators(most)  # type: ignore[arg-type]
