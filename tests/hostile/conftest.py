@@ -1,6 +1,7 @@
 """What holds after each test against a hostile site."""
 
 import gc
+import socket
 
 import pytest
 
@@ -18,3 +19,34 @@ def nothing_stays_open():
     finally:
         gc.enable()
     assert len(after) <= len(before), {name: what for name, what in after.items() if name not in before}
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Return a dict of the names that the system knows, and their addresses; what is not in it is asked of the system.
+
+    A value may be a function that returns addresses, or takes its time.
+    """
+    known = {}
+    ask = socket.getaddrinfo
+
+    def getaddrinfo(host, port, *args, **options):
+        if host not in known:
+            return ask(host, port, *args, **options)
+        found = known[host]
+        addresses = found() if callable(found) else found
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (address, port or 0, 0, 0) if ":" in address else (address, port or 0),
+            )
+            for address in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return known

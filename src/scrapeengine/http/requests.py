@@ -99,13 +99,16 @@ def redirected(request: httpx.Request, response: httpx.Response, where: dict[str
     if location is None or response.status_code not in {301, 302, 303, 307, 308}:
         return None
     try:
-        url = request.url.join(location)
-    except (httpx.InvalidURL, UnicodeError):
+        return _onward(request, response.status_code, request.url.join(location), where)
+    except (httpx.InvalidURL, ValueError):  # UnicodeError of idna is one; httpx decodes names when it looks at them
         raise RedirectError("a redirect to a malformed URL", **where) from None
+
+
+def _onward(request: httpx.Request, status: int, url: httpx.URL, where: dict[str, Any]) -> httpx.Request:
     if host_of(str(url)) is None:
         raise RedirectError(f"a redirect to {shown(str(url))!r}, which is no http or https URL", **where)
     method = request.method
-    if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
+    if status == 303 or (status in {301, 302} and method == "POST"):
         method = "HEAD" if method == "HEAD" else "GET"
     body = request.content if method == request.method else b""
     away = _origin(str(url)) != _origin(str(request.url))

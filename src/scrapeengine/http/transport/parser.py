@@ -28,7 +28,8 @@ MOST_BYTES = 64 * 1024
 MOST_HEADERS = 256
 """The headers that an answer may have, trailers and those of interim answers included."""
 
-_NO_CONTENT = frozenset({204, 304})
+_UNREAD = frozenset({204, 301, 302, 303, 304, 307, 308})
+"""Answers that have no body, or one that who follows a redirect leaves unread, however long it is."""
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
@@ -202,7 +203,7 @@ class Parser:
         if self._bare:
             self._fresh = False
             self.done = True
-        elif self._length is not None and self._length > self._most and self.status not in _NO_CONTENT:
+        elif self._length is not None and self._length > self._most and self.status not in _UNREAD:
             self._fail(BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length"))
         else:
             self._to_the_end = not chunked and self._length is None

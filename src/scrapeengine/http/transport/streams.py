@@ -67,7 +67,7 @@ class PlainStream:
             while left:
                 await trio.lowlevel.wait_writable(self._socket)
                 left = left[self._socket.send(left) :]
-        except (OSError, trio.ClosedResourceError) as error:
+        except (OSError, ValueError, trio.ClosedResourceError) as error:
             raise httpx.WriteError(_words(error)) from None
 
     async def read(self) -> bytes:
@@ -79,7 +79,7 @@ class PlainStream:
                 return sock.recv(_MOST)
             except BlockingIOError:
                 continue
-            except (OSError, trio.ClosedResourceError) as error:
+            except (OSError, ValueError, trio.ClosedResourceError) as error:
                 raise httpx.ReadError(_words(error)) from None
 
     def quiet(self) -> bool:
@@ -136,6 +136,6 @@ def _words(error: BaseException) -> str:
         return f"TLS failed: {error.reason or type(error).__name__}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, trio.ClosedResourceError):
+    if isinstance(error, trio.ClosedResourceError | ValueError):  # a closed socket has no valid descriptor
         return "the connection was closed"
     return "the connection broke"
