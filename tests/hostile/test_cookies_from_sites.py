@@ -167,7 +167,7 @@ def test_a_scraper_s_own_cookie_stands(browse):
 
 
 @pytest.mark.parametrize(
-    "cookie", [b"id=\xff\xfe\xc3\x28", "id=ключ".encode(), b'id="a b, c"', b"id=a=b=c", b"i d=1", b"id=1\x7f", b"id=\t1"]
+    "cookie", [b"id=\xff\xfe\xc3\x28", "id=ключ".encode(), b'id="a b, c"', b"id=a=b=c", b"i d=1", b"id=\t1"]
 )
 def test_an_odd_cookie_breaks_nothing(browse, cookie):
     """Kept or not, the next request is a request."""

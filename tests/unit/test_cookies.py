@@ -276,11 +276,19 @@ def test_paths(path: str | None, at: str, to: str, goes: bool) -> None:  # noqa:
 
 
 def test_the_longest_path_comes_first_then_the_oldest() -> None:
-    """The order of RFC 6265, section 5.4; set again, a cookie keeps its age, and under another path it is another one."""
+    """The order of RFC 6265, section 5.4; set again, a cookie keeps its age; under another path it is another."""
     one = jar()
     one.take(["a=1; Path=/", "b=2; Path=/p", "c=3; Path=/", "d=4; Path=/p"], **place())
     one.take(["a=5; Path=/", "a=6; Path=/p"], **place())
     assert one.header(**place("https://www.x.test/p")) == "b=2; d=4; a=6; a=5; c=3"
+
+
+def test_what_has_expired_is_as_if_it_had_never_been() -> None:
+    """A new cookie inherits no age from one that has expired, and one that came in the clear hides nothing then."""
+    one = jar()
+    one.take(["a=1; Max-Age=10; Secure", "b=2"], **place())
+    one.take(["a=3"], **place("http://www.x.test/", NOW + 10))
+    assert one.header(**place(wall=NOW + 10)) == "b=2; a=3"
 
 
 # -- how long

@@ -34,7 +34,7 @@ def test_a_site_without_one_allows_all_for_a_day(status: int) -> None:
     assert found.size == 0
 
 
-@pytest.mark.parametrize("status", [None, 429, 500, 502, 503, 599, 100, 199, 301, 304, 399, 600, 0, 999])
+@pytest.mark.parametrize("status", [None, 429, 500, 502, 503, 599, 100, 199, 300, 301, 304, 399, 600, 0, 999])
 def test_what_cannot_be_had_forbids_all_for_a_minute(status: int | None) -> None:
     """A 5xx, a 429, no answer or none that means anything forbids all (section 2.3.1.4), but for the file itself."""
     found = read(status, b"User-agent: *\nAllow: /", now=5.0)
@@ -65,7 +65,7 @@ def test_a_file_counts_for_a_day(status: int) -> None:
         ("disallow:/a", "/a", True),
         ("  DISALLOW  :  /a  ", "/a", True),
         ("Disallow /a", "/a", True),
-        ("Disalow: /a", "/a", True),
+        *((f"{name}: /a", "/a", True) for name in ("disallaw", "Disalow", "Dissalow", "dissallow", "diasllow")),
         ("Disallowed: /a", "/a", False),
         ("Disallow: /a # not here", "/a", True),
         ("# Disallow: /a", "/a", False),
@@ -79,7 +79,7 @@ def test_a_file_counts_for_a_day(status: int) -> None:
         ("Disallow: /%7Ea", "/~a", True),
         ("Disallow: /ä", "/%C3%A4", True),
         ("Disallow: /a\vb", "/a", False),
-        ("Disallow: /a\u2028Allow: /", "/a%E2%80%A8Allow:%20/b", True),
+        ("Disallow: /a\u2028b", "/a%E2%80%A8bc", True),
         ("Sitemap: /a", "/a", False),
     ],
 )
@@ -140,7 +140,7 @@ def test_only_the_first_500_kib_count(ending: str) -> None:
     head = f"User-agent: *{ending}Disallow: /first{ending}"
     cut = f"{ending}Disallow: /c"
     text = head + "#" * (MOST_BYTES - len(head) - len(cut)) + cut
-    assert len(text) == MOST_BYTES
+    assert len(text) == MOST_BYTES == 512_000
     for body in (text, f"{text}ut{ending}Disallow: /last"):
         found = rules(body)
         assert found.size == MOST_BYTES
@@ -154,6 +154,7 @@ def test_only_the_first_500_kib_count(ending: str) -> None:
     ("records", "seconds"),
     [
         ("Crawl-delay: 5", 5.0),
+        ("Crawl-delay: 5 # or so", 5.0),
         ("crawl-delay:0.5", 0.5),
         ("Crawl-delay: .5", 0.5),
         ("Crawl-delay: 86400", 300.0),
@@ -233,7 +234,7 @@ def test_nothing_raises(status: int | None, body: bytes, url: str, agent: str) -
     assert (found.allows(url, agent), found.crawl_delay(agent)) == (allowed, delay)
 
 
-@given(st.characters(exclude_characters="\r\n#"))
+@given(st.sampled_from("\v\f\x1c\x1d\x1e\x85\u2028\u2029") | st.characters(exclude_characters="\r\n#"))
 def test_only_line_breaks_are_line_breaks(character: str) -> None:
     """Whatever stands in the value of a rule, nothing behind it is a rule of its own (section 2.2)."""
     assert allows(f"User-agent: *\nAllow: /b{character}Disallow: /", "/a")

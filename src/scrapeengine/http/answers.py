@@ -19,6 +19,7 @@ _STEP = 64 * 1024
 _LEAST = 1024
 """As how many bytes a piece counts at least: tiny ones cost time too."""
 _NOTHING = httpx.ByteStream(b"")
+_NONE = httpx.Headers()
 _SET_REQUEST = vars(httpx.Response)["request"].__set__
 """What sets the request of a response, of which `Answer` overrides the getter."""
 
@@ -34,7 +35,7 @@ class Answer(httpx.Response):
     @classmethod
     def of(cls, call: Call, line: Line, body: bytes) -> Answer:
         """Make an answer whose body has been read and decoded."""
-        answer = cls(line.status, stream=_NOTHING, extensions=line.extensions)
+        answer = cls(line.status, headers=_NONE, stream=_NOTHING, extensions=line.extensions)
         answer._raw, answer._headers = line.headers, None
         answer._taken = line.taken
         # Given the body, httpx would decode it once more, all at once and without a bound; and reading it by parts

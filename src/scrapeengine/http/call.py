@@ -135,10 +135,6 @@ class Prepared:
         Raises:
             InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
         """
-        if method == "GET" and not any(value is not None for value in given.values()):
-            call = self._plain(event, url)
-            if call is not None:
-                return call
         request = requests.build(self.policy, event, method, url, platform=platform, **given)
         return self.adopt(platform, request)
 
@@ -154,8 +150,8 @@ class Prepared:
             where: dict[str, Any] = {"platform": platform, "method": request.method}
             raise InvalidRequest(str(error), url=shown(str(request.url)), phase="build", **where) from None
 
-    def _plain(self, event: Event, url: str) -> Call | None:
-        """Make a call from what is prepared; None if the URL needs httpx's eye."""
+    def plain(self, event: Event, url: str) -> Call | None:
+        """Make a GET request with nothing of its own from what is prepared; None if the URL needs httpx's eye."""
         home = self._home
         if home is not None and _BELOW.fullmatch(url):
             return _joined(home, f"{self._path}{url}")

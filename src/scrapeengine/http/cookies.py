@@ -102,7 +102,7 @@ class Jar:
         host, secure = _canonical(host), scheme == "https"
         for text in set_cookie:
             cookie = _read(text, host, path, wall, self._suffixes)
-            if cookie is not None and (secure or not (cookie.secure or self._hides(cookie))):
+            if cookie is not None and (secure or not (cookie.secure or self._hides(cookie, wall))):
                 self._put(cookie, wall)
 
     def header(self, *, scheme: str, host: str, path: str, wall: float) -> str | None:
@@ -138,11 +138,12 @@ class Jar:
                     fitting.append(cookie)
         return fitting
 
-    def _hides(self, new: _Cookie) -> bool:
+    def _hides(self, new: _Cookie, wall: float) -> bool:
         """Say whether what came in the clear would hide what was set over https (RFC 6265bis, section 5.7)."""
         return any(
             old.name == new.name
             and old.secure
+            and old.expires > wall
             and (_within(old.domain, new.domain) or _within(new.domain, old.domain))
             and _path_matches(new.path, old.path)
             for old in self._all()
@@ -155,7 +156,7 @@ class Jar:
         if new.expires <= wall:
             return
         new.used = next(self._clock)
-        new.made = new.used if old is None else old.made
+        new.made = new.used if old is None or old.expires <= wall else old.made
         of_domain = self._domains.setdefault(new.domain, {})
         of_domain[new.key] = new
         self._count += 1

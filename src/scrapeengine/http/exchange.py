@@ -62,7 +62,7 @@ class Exchange:
 
         Checkpoint. If cancelled, what carried it is closed.
         """
-        if after > 0 or not self.seat.open(self.at):
+        if after > 0:
             await self.seat.turn(self.at, after)
         renewed = False
         while True:
@@ -108,6 +108,8 @@ class Exchange:
             await seat.turn(at, ahead=waited)
             waited = True
             line = self.wire.at_hand(self.call.origin)
+        if not seat.open(at):
+            await seat.turn(at)
         line = await self._connected()
         try:
             while not seat.go(at, first=first):

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import trio
 
-from scrapeengine.errors import RequestError, RobotsDisallowed
+from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed
 from scrapeengine.http.answers import Answer
 from scrapeengine.http.call import Call, Prepared
 from scrapeengine.http.cookies import Jar
@@ -126,6 +126,8 @@ async def _fetched(seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> tu
         try:
             answer = await exchange.run(first(MOST_BYTES))
             onward = redirected(hop.request, answer, exchange.where())
+        except (AddressBlocked, CertificateError):
+            raise  # the request itself would fail like this
         except RequestError:
             return None, b""
         if onward is None:

@@ -196,7 +196,7 @@ def _groups(text: str) -> list[_Group]:
             naming = True
             continue
         naming = False
-        if groups and value and (field not in _NUMBERS or _NUMBERS[field].fullmatch(value)):
+        if groups and (field not in _NUMBERS or _NUMBERS[field].fullmatch(value)):
             groups[-1].records.append(f"{field}: {value.translate(_NO_BREAKS)}")
     return groups
 

@@ -41,8 +41,9 @@ class Seat:
 
     def begin(self) -> None:
         """Take note that the scraper is called now, for which a request was booked."""
-        if self.booked is not None:
-            self.lane.gate.meter.begin(self.booked, trio.current_time())
+        meter = self.lane.gate.meter
+        if self.booked is not None and meter.rate is not None:
+            meter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
         """Stop the clock of its deadline: it gives its slot back."""
@@ -107,12 +108,12 @@ class Lane:
     @property
     def full(self) -> bool:
         """Whether no slot is free."""
-        return self.slots.available_tokens <= 0
+        return self.slots.borrowed_tokens >= self.policy.limit
 
     @property
     def at_bound(self) -> bool:
         """Whether one task more would make running and parked ones exceed twice the limit."""
-        return len(self.seats) >= 2 * self.slots.total_tokens
+        return len(self.seats) >= 2 * self.policy.limit
 
     @property
     def stuck(self) -> bool:
@@ -125,7 +126,7 @@ class Lane:
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
-        return self.slots.total_tokens > 0 and not self.gate.closed(now) and not self.stuck
+        return self.policy.limit > 0 and not self.gate.closed(now) and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""

@@ -114,7 +114,6 @@ class Parser:
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.keep = False
             if not self.done:
                 what = "the server wants to change the protocol, which was not asked for"
                 self._fail(httpx.RemoteProtocolError(what))
@@ -219,9 +218,7 @@ class Parser:
                 if chunked or value.lower() != b"chunked":
                     self._fail(httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for"))
                 chunked = True
-                if (
-                    self.version == "1.0"
-                ):  # which knows no chunks: not to be trusted any further (RFC 9112, section 6.1)
+                if self.version == "1.0":  # which knows no chunks: to be closed after it (RFC 9112, section 6.1)
                     self.keep = False
             elif size == 16 and name.lower() == b"content-encoding":
                 self.coding = value if self.coding is None else b"%b, %b" % (self.coding, value)
