@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+ONLY ?= engine http
 
 # What a .venv was made for. A set-up that was interrupted has not written it down.
 KEY := $(PYTHON) $(shell command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1) $(CURDIR) $(shell cksum < pyproject.toml)
@@ -75,8 +76,8 @@ format: $(VENV)/.checkers ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.current ## what the engine itself costs
-	$(BIN)/python benchmarks/engine.py
+bench: $(VENV)/.current ## what the engine costs, alone and beside its peers; one part: make bench ONLY=http
+	@set -e; for part in $(ONLY); do $(BIN)/python benchmarks/$$part.py; done
 
 clean: ## remove what was made
 	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

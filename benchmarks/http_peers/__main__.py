@@ -29,6 +29,8 @@ from serving import BODY, Server, server
 
 LONGEST = 300
 """The seconds after which a run is given up."""
+WARM = 5
+"""The responses before those that are measured, for each task."""
 PROFILED = 10_000
 """The requests that are profiled."""
 
@@ -46,7 +48,7 @@ def choose_cores() -> tuple[int | None, int | None, str]:
 def make_job(url: str, key: Key, requests: int) -> Job:
     """Say what a case has to do; the connections are made before it is measured."""
     counted = max(round(requests * CASES[key.name].share), 1)
-    return Job(url, len(BODY), key.tasks, 2 * key.tasks, counted)
+    return Job(url, len(BODY), key.tasks, WARM * key.tasks, counted)
 
 
 def command(python: Path | str, job: Job, name: str, *options: str) -> list[str]:

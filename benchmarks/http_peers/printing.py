@@ -16,6 +16,10 @@ from measuring import Figures
 __all__ = ["Key", "Results", "print_costs", "print_heading", "print_markdown", "print_ratios"]
 
 
+FULL = 0.9
+"""How much of its core a client has that waits for nothing."""
+
+
 class Key(NamedTuple):
     """A case, with a number of tasks."""
 
@@ -63,6 +67,11 @@ def print_costs(results: Results) -> None:
         rates, costs = spread(one.rate for one in taken), spread(one.microseconds for one in taken)
         busy = middle(taken).busy
         print(f"{key.tasks:5}  {CASES[key.name].title:30}{rates:>26}{costs:>26}{busy:>11.0%}")
+    if any(middle(taken).busy < FULL for taken in results.values()):
+        print(
+            "\nWhere a client had far less than its core, it waited for the server, or something else ran on the core:"
+        )
+        print("its requests/s then say less than its CPU time does.")
 
 
 def print_markdown(results: Results, about: str) -> None:

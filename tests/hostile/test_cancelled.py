@@ -89,9 +89,9 @@ PLACES = {
 
 async def healthy(task):
     """Make requests for as long as the others suffer."""
-    for _ in range(20):
+    for _ in range(10):
         assert (await task.http.get("/a")).content == b"ok"
-        await trio.sleep(0.01)
+        await trio.sleep(0.005)
     return "all"
 
 
@@ -103,14 +103,14 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
     bombs()
 
     async def in_scope(task):
-        with trio.move_on_after(0.3 if how == "its own scope" else 100):
+        with trio.move_on_after(0.15 if how == "its own scope" else 100):
             await scrape(task)
             raise AssertionError("it was not cancelled")
 
     async def main():
         async with site(serve) as web, site(well) as good:
             url = web.url.replace("http:", f"{scheme}:")
-            timeout = se.Timeout(attempt=30, task=0.3 if how == "its deadline" else 100)
+            timeout = se.Timeout(attempt=30, task=0.15 if how == "its deadline" else 100)
             platforms = [
                 se.Platform("bad", in_scope, base_url=url, limit=5, timeout=timeout, retry=ONCE),
                 se.Platform("good", healthy, base_url=good.url),
@@ -119,10 +119,10 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
             with trio.CancelScope() as around:
                 async with se.Engine(platforms).stream([se.Event(str(at)) for at in range(5)]) as run:
                     if how == "a stop":
-                        await trio.sleep(0.3)
+                        await trio.sleep(0.15)
                         await run.stop(0)
                     if how == "the run's surroundings":
-                        around.deadline = trio.current_time() + 0.3
+                        around.deadline = trio.current_time() + 0.15
                     outcomes = [outcome async for outcome in run]
             assert not of_the_engine()
             if serve is not deaf:
@@ -133,13 +133,14 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
 
     outcomes, web = within(10, main)
     assert web.connections == 5
-    kinds = {(outcome.platform, type(outcome)) for outcome in outcomes}
-    assert kinds == {
-        "its deadline": {("bad", se.Failure), ("good", se.Success)},
-        "a stop": {("bad", se.Cancelled), ("good", se.Success)},
-        "its own scope": {("bad", se.Success), ("good", se.Success)},
-        "the run's surroundings": set(),
-    }[how]
+    if how == "the run's surroundings":
+        assert not [outcome for outcome in outcomes if outcome.platform == "bad"]
+        return
+    ended = {"its deadline": se.Failure, "a stop": se.Cancelled, "its own scope": se.Success}[how]
+    assert [type(outcome) for outcome in outcomes if outcome.platform == "bad"] == [ended] * 5
+    well_ended = {type(outcome) for outcome in outcomes if outcome.platform == "good"}
+    assert well_ended <= ({se.Success, se.Cancelled} if how == "a stop" else {se.Success})
+    assert well_ended
 
 
 def test_cancelled_while_they_wait_for_their_turn():
@@ -156,10 +157,9 @@ def test_cancelled_while_they_wait_for_their_turn():
             platform = se.Platform("A", impatient, base_url=web.url, rate=rate, limit=40)
             async with se.Engine([platform], event_limit=40).stream([se.Event(str(at)) for at in range(30)]) as run:
                 outcomes = [outcome async for outcome in run]
-            took = trio.current_time()
-        return outcomes, web, took
+        return outcomes, web
 
-    outcomes, web, _ = within(10, main)
+    outcomes, web = within(10, main)
     assert {type(outcome) for outcome in outcomes} == {se.Success}
     assert len(outcomes) == 30
     assert len(web.requests) <= 30

@@ -67,7 +67,7 @@ def test_no_window_of_a_minute_has_more(steps: list[tuple[float, bool, int]]) ->
         for _ in range(times):
             ask(budget, model, now, retry=retry)
     for begin in model.retries:
-        window = [at for at in model.retries if begin <= at <= begin + MINUTE]
+        window = [at for at in model.retries if at - MINUTE <= begin <= at]
         assert len(window) <= model.most(window[-1], MINUTE)
 
 
@@ -152,3 +152,11 @@ def test_what_is_refused_is_not_counted() -> None:
     for _ in range(1000):
         budget.retry(1.0)
     assert [budget.retry(66.0) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_requests_of_more_than_a_minute_ago_count_for_nothing() -> None:
+    """Not even in the bucket in which the retries of their time still do."""
+    budget = Budget()
+    for _ in range(1000):
+        budget.request(0.0)
+    assert [budget.retry(60.5) for _ in range(11)] == [True] * 10 + [False]

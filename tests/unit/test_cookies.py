@@ -133,7 +133,9 @@ def test_4_kib_each() -> None:
         ("127.0.0.1", "127.0.0.1", "127.0.0.1", True),
         ("0.0.1", "127.0.0.1", "127.0.0.1", False),
         ("1", "127.0.0.1", "127.0.0.1", False),
-        ("0.1", "127.0.0x1", "127.0.0x1", False),
+        ("127.0.0.1", "127.0.0.1", "a.127.0.0.1", False),
+        ("0.0x1", "127.0.0x1", "127.0.0x1", False),
+        ("fe80::a", "fe80::a", "a.fe80::a", False),
         (None, "::1", "[::1]", True),
         ("[::1]", "[::1]", "::1", False),
         (None, "x.test", "x.test.", True),
@@ -275,6 +277,13 @@ def test_paths(path: str | None, at: str, to: str, goes: bool) -> None:  # noqa:
     assert (sent(text, f"https://x.test{at}", f"https://x.test{to}") is not None) is goes
 
 
+def test_a_target_that_is_no_path_is_all_of_the_host() -> None:
+    """A cookie that came with it is for every path."""
+    one = jar()
+    one.take(["a=b"], **place() | {"path": "a/b/c"})
+    assert one.header(**place()) == "a=b"
+
+
 def test_the_longest_path_comes_first_then_the_oldest() -> None:
     """The order of RFC 6265, section 5.4; set again, a cookie keeps its age; under another path it is another."""
     one = jar()
@@ -333,9 +342,11 @@ def test_a_cookie_is_taken_back() -> None:
     """One that has expired as it comes removes the one that it would replace, and that one only."""
     one = jar()
     one.take(["a=1", "b=2", "a=3; Domain=x.test"], **place())
-    one.take(["a=; Max-Age=0"], **place())
-    assert one.header(**place()) == "b=2; a=3"
+    one.take(["a=; Max-Age=0", "c=; Max-Age=0"], **place())
     assert repr(one) == "<Jar 2 cookies of 2 domains>"
+    assert one.header(**place()) == "b=2; a=3"
+    one.take(["b=; Max-Age=0", "a=; Max-Age=0; Domain=x.test"], **place())
+    assert repr(one) == "<Jar 0 cookies of 0 domains>"
 
 
 @pytest.mark.parametrize(
@@ -350,6 +361,7 @@ def test_a_cookie_is_taken_back() -> None:
         ("1 Jan 70 0:0:0", 0.0),
         ("1 Jan 1969 0:0:0", -31536000.0),
         ("1 Jan 69 0:0:0", 3124224000.0),
+        ("1 Jan 99 0:0:0", 915148800.0),
         ("29 Feb 2024 0:0:0", 1709164800.0),
         ("29 Feb 2023 0:0:0", None),
         ("31 Apr 2023 0:0:0", None),
@@ -397,10 +409,15 @@ def test_50_for_a_domain() -> None:
 
 
 def test_a_full_domain_harms_no_other() -> None:
-    """A host that sets thousands loses its own cookies only."""
+    """A host that sets thousands loses its own cookies only, and of one answer the first 50 are looked at."""
     one = jar()
     one.take(["a=1"], **place("https://a.x.test/"))
-    one.take([f"n{n}=v" for n in range(5000)], **place("https://b.x.test/"))
+    for begin in range(0, 5000, 50):
+        one.take([f"n{n}=v" for n in range(begin, begin + 50)], **place("https://b.x.test/"))
+    one.take([*["nothing"] * 49, "good=1", "late=1"], **place("https://b.x.test/"))
+    header = one.header(**place("https://b.x.test/")) or ""
+    assert "good=1" in header
+    assert "late=1" not in header
     assert one.header(**place("https://a.x.test/")) == "a=1"
     assert repr(one) == "<Jar 51 cookies of 2 domains>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -30,6 +31,7 @@ class Answer(httpx.Response):
     _call: Call | None = None
     _headers: httpx.Headers | None = None
     _taken = 0
+    _seconds = 0.0
     _raw: list[tuple[bytes, bytes]]
 
     @classmethod
@@ -55,6 +57,19 @@ class Answer(httpx.Response):
     @headers.setter
     def headers(self, value: httpx.Headers) -> None:
         self._headers = value
+
+    def took(self, seconds: float) -> None:
+        """Take note of how long it took, redirects included."""
+        self._seconds = seconds
+
+    @property
+    def elapsed(self) -> timedelta:
+        """How long it took, redirects included."""
+        return timedelta(seconds=self._seconds)
+
+    @elapsed.setter
+    def elapsed(self, value: timedelta) -> None:
+        self._seconds = value.total_seconds()
 
     @property
     def num_bytes_downloaded(self) -> int:

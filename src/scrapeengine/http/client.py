@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -41,6 +40,10 @@ class _Way:
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
 
 
+_WHOLE = _Way(whole)
+_CONDITIONAL = _Way(whole, conditional=True)
+
+
 class TaskClient:
     """The HTTP client of one task. Implements `scrapeengine.model.task.Http`, and is documented there."""
 
@@ -56,7 +59,7 @@ class TaskClient:
         self._means = means
         self._keeping = keeping
         self._turnstile = Turnstile()
-        self._found: dict[str, Validator] = {}
+        self._found: dict[str, Validator] | None = None
         """What conditional requests have found, by URL."""
 
     async def get(
@@ -120,7 +123,7 @@ class TaskClient:
         if not self._turnstile.pass_now():
             await self._turnstile.wait()
         try:
-            answer = await self._attempts(call, _Way(whole, conditional=conditional), check=check)
+            answer = await self._attempts(call, _CONDITIONAL if conditional else _WHOLE, check=check)
         finally:
             self._turnstile.leave()
         assert isinstance(answer, httpx.Response)
@@ -215,7 +218,7 @@ class TaskClient:
                 self._keeping.take_cookies(seat, call, answer.headers)
             if isinstance(answer, StreamedAnswer):
                 return answer
-            answer.elapsed = timedelta(seconds=spent)
+            answer.took(spent)
             if answer.status_code >= 300:
                 onward = self._onward(call, answer, hops, exchange.where() | {"phase": "", "seconds": spent})
                 if onward is not None:
@@ -256,4 +259,4 @@ class TaskClient:
         """Keep the validators of a good answer in mind until the task has ended."""
         found = offered(answer.headers)
         if found is not None and answer.status_code < 300:
-            self._found[call.url] = found
+            self._found = {**(self._found or {}), call.url: found}

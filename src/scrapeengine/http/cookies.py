@@ -97,10 +97,10 @@ class Jar:
     def take(self, set_cookie: Iterable[str], *, scheme: str, host: str, path: str, wall: float) -> None:
         """Keep what an answer sets, in `set_cookie`: the values of its `Set-Cookie` headers, one by one.
 
-        What is malformed, too large or not the site's to set is passed over.
+        What is malformed, too large or not the site's to set is passed over, and so is all after the first 50.
         """
         host, secure = _canonical(host), scheme == "https"
-        for text in set_cookie:
+        for text in itertools.islice(set_cookie, _MOST_OF_DOMAIN):
             cookie = _read(text, host, path, wall, self._suffixes)
             if cookie is not None and (secure or not (cookie.secure or self._hides(cookie, wall))):
                 self._put(cookie, wall)
@@ -141,12 +141,10 @@ class Jar:
     def _hides(self, new: _Cookie, wall: float) -> bool:
         """Say whether what came in the clear would hide what was set over https (RFC 6265bis, section 5.7)."""
         return any(
-            old.name == new.name
-            and old.secure
-            and old.expires > wall
-            and (_within(old.domain, new.domain) or _within(new.domain, old.domain))
-            and _path_matches(new.path, old.path)
-            for old in self._all()
+            old.name == new.name and old.secure and old.expires > wall and _path_matches(new.path, old.path)
+            for domain, of_domain in self._domains.items()
+            if _within(domain, new.domain) or _within(new.domain, domain)
+            for old in of_domain.values()
         )
 
     def _put(self, new: _Cookie, wall: float) -> None:
@@ -238,8 +236,7 @@ def _expiry(given: Mapping[str, str], wall: float) -> float:
     """Return when a cookie is gone: by `Max-Age`, else by `Expires`, else never; not later than in 400 days."""
     age = given.get("max-age", "")
     if _SECONDS.fullmatch(age):
-        seconds = float(age)
-        return wall + min(seconds, _LONGEST_LIFE) if seconds > 0 else -math.inf
+        return wall + min(float(age), _LONGEST_LIFE)
     until = date_of(given.get("expires", ""))
     return math.inf if until is None else min(until, wall + _LONGEST_LIFE)
 

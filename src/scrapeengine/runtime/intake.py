@@ -15,8 +15,10 @@ __all__ = ["Events", "Intake", "check_events"]
 Events: TypeAlias = Iterable[Event] | AsyncIterable[Event]
 """Where events come from: any iterable or async iterable, finite or endless."""
 
-_STRIDE = 16
+_IN_A_ROW = 64
 """Events read without a checkpoint, at most: a source may well have none of its own."""
+_SECONDS = 0.001
+"""And for how long. Fewer would keep fast tasks waiting for the next event; more would hold up the loop."""
 
 
 def check_events(events: object) -> None:
@@ -37,7 +39,9 @@ class Intake:
         self._accept = accept
         self._has_room = has_room
         self._read_on = 0
+        self._since = 0.0
         self._room = trio.Event()
+        self._stopped = False
         self._scope = trio.CancelScope()
 
     def wake(self) -> None:
@@ -46,6 +50,7 @@ class Intake:
 
     def stop(self) -> None:
         """Read nothing more."""
+        self._stopped = True
         self._scope.cancel()
 
     async def run(self) -> None:
@@ -100,5 +105,6 @@ class Intake:
             self._room = trio.Event()
             await self._room.wait()
         self._read_on += 1
-        if self._scope.cancel_called or not self._read_on % _STRIDE:
+        if self._stopped or self._read_on >= _IN_A_ROW or trio.current_time() >= self._since + _SECONDS:
             await trio.lowlevel.checkpoint()
+            self._read_on, self._since = 0, trio.current_time()

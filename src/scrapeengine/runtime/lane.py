@@ -87,6 +87,8 @@ class Lane:
     """Parked tasks that gave up waiting, and need a slot to go on without a request."""
     visitors: deque[Visitor] = attrs.field(factory=deque, init=False)
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
+    guests: int = attrs.field(default=0, init=False)
+    """How many tasks of other platforms have to do with this one now; it stays for them."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the floor looks here next, whatever happens until then."""
 
@@ -103,7 +105,7 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Whether nothing waits, runs or is parked here."""
-        return not self.queue.waiting and not self.seats and not self.visitors
+        return not (self.queue.waiting or self.seats or self.guests)
 
     @property
     def full(self) -> bool:

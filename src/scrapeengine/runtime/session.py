@@ -175,11 +175,12 @@ class Session(Generic[T]):
     def visit(self, at: str) -> Iterator[Lane]:
         """Return another platform's lane, for as long as the context lasts; a host's goes when nothing needs it."""
         lane = self.lanes.get(at, trio.current_time())
+        lane.guests += 1
         try:
             yield lane
         finally:
-            if self.floor.lanes.get(at) is lane:
-                self.lanes.retire(lane)
+            lane.guests -= 1
+            self.lanes.retire(lane)
 
     async def rest(self, task: LiveTask, seconds: float) -> None:
         """Park a task before its scraper runs again; not when the run is stopping, which starts nothing any more."""
