@@ -67,7 +67,8 @@ def measure_apart(python: Path, job: Job, name: str) -> Figures | str:
         return f"not done in {LONGEST} s"
     if done.returncode == 0:
         return Figures(*json.loads(done.stdout.splitlines()[-1]))
-    return (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    said = [line for line in done.stderr.splitlines() if any(map(str.isalpha, line))]  # a group ends with a rule
+    return said[-1].strip() if said else f"ended with {done.returncode}"
 
 
 def absent(versions: dict[str, str], keys: list[Key]) -> dict[Key, str]:

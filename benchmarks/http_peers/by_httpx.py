@@ -1,8 +1,8 @@
 """Requests by workers on trio that share an httpx client, whose pool may be as large as there are tasks.
 
-With `--defaults` the pool is as httpx makes it: 100 connections, of which 20 are kept. Both are measured, since neither is
-always the faster. A client that is this slow soon uses few of its connections, and loses the others after the 5 s that
-httpx keeps what is idle; so the pool is small by the time that is measured, and what came before was far slower.
+With `--defaults` the pool is as httpx makes it: 100 connections, of which 20 are kept. Both are measured, since neither
+is always the faster. A client that is this slow soon uses few of its connections, and loses the others after the 5 s
+that httpx keeps what is idle; so the pool is small by the time that is measured, and what came before was far slower.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from measuring import Job, Meter, read_job
 async def main(job: Job, meter: Meter) -> None:
     """Have as many workers as there are tasks take from one iterator."""
     urls = job.urls()
-    limits = httpx.Limits(max_connections=job.tasks, max_keepalive_connections=job.tasks)
-    options = {} if "--defaults" in sys.argv else {"limits": limits}
-    async with httpx.AsyncClient(timeout=60, **options) as client, trio.open_nursery() as nursery:
+    most, kept = (100, 20) if "--defaults" in sys.argv else (job.tasks, job.tasks)
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=kept)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client, trio.open_nursery() as nursery:
 
         async def work() -> None:
             for url in urls:

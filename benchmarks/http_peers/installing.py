@@ -49,11 +49,11 @@ def install() -> tuple[Path, dict[str, str]]:
         installed = [_pip(peer) for peer in PEERS]  # one by one: each that can be had is worth having
         if all(installed):
             MADE_FOR.write_text(key)
-    command = [PYTHON, "-c", ASK_VERSIONS, *SHOWN]
+    command = [str(PYTHON), "-c", ASK_VERSIONS, *SHOWN]
     return PYTHON, json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603
 
 
 def _pip(*what: str, check: bool = False) -> bool:
     """Install something, and return whether it is installed now."""
-    command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
     return subprocess.run(command, check=check, stdout=sys.stderr).returncode == 0  # noqa: S603

@@ -15,7 +15,6 @@ from measuring import Figures
 
 __all__ = ["Key", "Results", "print_costs", "print_heading", "print_markdown", "print_ratios"]
 
-
 FULL = 0.9
 """How much of its core a client has that waits for nothing."""
 

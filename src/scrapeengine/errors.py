@@ -29,6 +29,7 @@ Wrong arguments are plain `TypeError` and `ValueError`, raised where they are ma
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ __all__ = [
     "TruncatedBody",
     "UnknownPlatform",
 ]
+
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class ScrapeError(Exception):
@@ -170,7 +174,8 @@ class StatusError(RequestError):
         phase: str = "",
         seconds: float = 0.0,
     ) -> None:
-        text = f"{response.status_code} {response.reason_phrase}".rstrip()
+        # Not the site's own phrase: it may quote the request, and be as long as it likes.
+        text = f"{response.status_code} {_PHRASES.get(response.status_code, '')}".rstrip()
         super().__init__(text, platform=platform, method=method, url=url, attempt=attempt, phase=phase, seconds=seconds)
         self.response = response
         self.status: int = response.status_code

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 import trio
+import trio.lowlevel
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
@@ -14,22 +15,32 @@ from hostile.web import site, within
 PACKED = gzip.compress(b"packed" * 100)
 
 status_lines = st.one_of(
-    st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 ", b"HTTP/1.1 304 Not"]),
+    st.sampled_from(
+        [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 ", b"HTTP/1.1 304 Not"]
+    ),
     st.sampled_from([b"HTTP/1.1 301 Moved", b"HTTP/1.1 303 See", b"HTTP/1.1 308 Permanent", b"HTTP/1.1 300 Choice"]),
     st.sampled_from([b"HTTP/1.1 404 No", b"HTTP/1.1 429 Slow", b"HTTP/1.1 503 Down", b"HTTP/1.1 999 What"]),
-    st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", b"HTTP/1.1 101 Switch", b"HTTP/2 200", b"ICY 200"]),
+    st.sampled_from(
+        [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK", b"HTTP/1.1 101 Switch", b"HTTP/2 200", b"ICY 200"]
+    ),
     st.integers(0, 9999).map(lambda number: b"HTTP/1.1 %d X" % number),
 )
 
 odd = st.one_of(st.binary(max_size=20), st.sampled_from([b"\xff\xfe", "ключ".encode(), b"\x80", b"'\"", b"\t", b"%00"]))
 numbers = st.one_of(
-    st.sampled_from([b"0", b"2", b"-1", b"+2", b"99999999999", b"18446744073709551616", b"1.5", "２".encode(), b"2, 2", b""]),
+    st.sampled_from(
+        [b"0", b"2", b"-1", b"+2", b"99999999999", b"18446744073709551616", b"1.5", "２".encode(), b"2, 2", b""]
+    ),
     odd,
 )
 places = st.one_of(
     st.sampled_from([b"/b", b"?x", b"#x", b"", b"//127.0.0.1:9/", b"http://127.0.0.1:0/", b"http://127.0.0.1:99999/"]),
-    st.sampled_from([b"http://[::1", b"http://xn--a/", b"http://xn--\xff/", b"file:///x", b"javascript:x", b"http:", b"//["]),
-    st.sampled_from([b"http://\xe2\x93\x9b.\x00/", b"/\xff\xfe", "/ключ?ключ#ключ".encode(), b"/%zz", b"http://u:p@/x"]),
+    st.sampled_from(
+        [b"http://[::1", b"http://xn--a/", b"http://xn--\xff/", b"file:///x", b"javascript:x", b"http:", b"//["]
+    ),
+    st.sampled_from(
+        [b"http://\xe2\x93\x9b.\x00/", b"/\xff\xfe", "/ключ?ключ#ключ".encode(), b"/%zz", b"http://u:p@/x"]
+    ),
     st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace")),
     st.text("/:@[]?#.%-x0\\ ", max_size=12).map(lambda text: b"http:" + text.encode()),
 )
@@ -56,7 +67,9 @@ headers = st.one_of(
     st.binary(max_size=30),
 )
 bodies = st.one_of(
-    st.sampled_from([b"", b"ok", PACKED, PACKED[:-5], b"2\r\nok\r\n0\r\n\r\n", b"zz\r\nok", b"%x\r\n" % len(PACKED) + PACKED]),
+    st.sampled_from(
+        [b"", b"ok", PACKED, PACKED[:-5], b"2\r\nok\r\n0\r\n\r\n", b"zz\r\nok", b"%x\r\n" % len(PACKED) + PACKED]
+    ),
     st.binary(max_size=100),
 )
 
@@ -128,7 +141,7 @@ def fetched(data, cuts, then, scrape, robots):
             for part in parts:
                 if part:
                     await talk.send(part)
-                    await trio.sleep(0)
+                    await trio.lowlevel.checkpoint()
             if then == "close":
                 return
             if then == "reset":
@@ -182,9 +195,17 @@ ends = st.sampled_from(["close", "close", "close", "close", "keep", "reset", "wa
 ways = st.sampled_from([get, get, post, stream, head])
 
 
-@given(data=nearly(), cuts=st.lists(st.integers(0, 400), max_size=4), then=ends, scrape=ways, robots=st.sampled_from([False, False, False, True]))
+@given(
+    data=nearly(),
+    cuts=st.lists(st.integers(0, 400), max_size=4),
+    then=ends,
+    scrape=ways,
+    robots=st.sampled_from([False, False, False, True]),
+)
 @example(b"HTTP/1.1 301 Moved\r\nLocation: http://xn--a/\r\n\r\n", [], "close", get, False)
-@example(b"HTTP/1.1 200 OK\r\nSet-Cookie: \xff=\xfe\r\nETag: \"\xff\"\r\nContent-Length: 0\r\n\r\n", [], "keep", get, False)
+@example(
+    b'HTTP/1.1 200 OK\r\nSet-Cookie: \xff=\xfe\r\nETag: "\xff"\r\nContent-Length: 0\r\n\r\n', [], "keep", get, False
+)
 def test_what_is_nearly_http(data, cuts, then, scrape, robots):
     """Answers with something wrong, in any parts, and any end: one outcome, and the error is one of ours."""
     cuts = sorted(min(cut, len(data)) for cut in cuts)

@@ -10,7 +10,7 @@ import trio
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import AT_ONCE, ONCE, OK, answering, gaps, get, on, outcomes_of, site, within
+from hostile.web import AT_ONCE, OK, ONCE, answering, gaps, get, on, outcomes_of, site, within
 
 CODINGS = ("gzip", "deflate", "br", "zstd")
 WIRE = 2_000_000
@@ -86,7 +86,9 @@ def test_the_deadline_ends_a_decoding_too():
     assert type(error) is se.AttemptTimeout
     assert error.phase == "decode"
     assert error.seconds < 1
-    assert type(on(answering(answer("br", bombs()["br"])), scrape, timeout=se.Timeout(task=0.5)).error) is se.TaskTimeout
+    assert (
+        type(on(answering(answer("br", bombs()["br"])), scrape, timeout=se.Timeout(task=0.5)).error) is se.TaskTimeout
+    )
 
 
 def test_bombs_do_not_stall_the_loop():

@@ -8,7 +8,7 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import ONCE, OK, get, of_the_engine, site, within
+from hostile.web import OK, ONCE, get, of_the_engine, site, within
 from scrapeengine.http.transport import connections
 
 AUTHORITY = trustme.CA()
@@ -190,7 +190,9 @@ async def varied(talk):
         if target == b"/robots.txt":
             await talk.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         elif target == b"/away":
-            await talk.send(b"HTTP/1.1 302 Found\r\nSet-Cookie: a=b\r\nLocation: /parts\r\nContent-Length: 3\r\n\r\n", b"no!")
+            await talk.send(
+                b"HTTP/1.1 302 Found\r\nSet-Cookie: a=b\r\nLocation: /parts\r\nContent-Length: 3\r\n\r\n", b"no!"
+            )
         elif target == b"/parts":
             await talk.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"2\r\nok\r\n")
             await trio.sleep(0.001)

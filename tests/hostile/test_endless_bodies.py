@@ -118,7 +118,9 @@ def test_a_short_body_is_never_taken_for_a_whole_one(short):
     assert (seen.value, seen.web.connections) == (b"ok", 2)
 
 
-@pytest.mark.parametrize("before", [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\na part", CHUNKED + b"5\r\nab", HEAD + b"\r\nab"])
+@pytest.mark.parametrize(
+    "before", [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\na part", CHUNKED + b"5\r\nab", HEAD + b"\r\nab"]
+)
 def test_a_reset_is_a_broken_connection(before):
     """In the head and in the body, of whatever kind that is; and it is tried again."""
 

@@ -10,7 +10,7 @@ import trio
 import trustme
 
 import scrapeengine as se
-from hostile.web import ONCE, OK, answering, get, get_event, on, outcomes_of, site, within
+from hostile.web import OK, ONCE, answering, get, get_event, on, outcomes_of, site, within
 from scrapeengine.http.transport import connections
 
 AUTHORITY, STRANGER = trustme.CA(), trustme.CA()
@@ -86,7 +86,9 @@ def test_by_default_no_test_authority_is_trusted():
     assert type(on(answering(OK), tls=issued(), retry=EAGER).error) is se.CertificateError
 
 
-@pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x15\x03\x01\0\x02\x02\x28", b""])
+@pytest.mark.parametrize(
+    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x15\x03\x01\0\x02\x02\x28", b""]
+)
 def test_what_speaks_no_tls_is_no_connection(garbage):
     """Plain HTTP on the port of https, rubbish, an alert, nothing at all."""
 

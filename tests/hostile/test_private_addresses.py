@@ -3,7 +3,7 @@
 import pytest
 
 import scrapeengine as se
-from hostile.web import ONCE, OK, answering, get_event, outcomes_of, site, within
+from hostile.web import OK, ONCE, answering, get_event, outcomes_of, site, within
 from scrapeengine.http.transport import dial
 from scrapeengine.http.transport.addresses import is_public
 

@@ -59,7 +59,9 @@ def test_what_is_no_delay_is_none(status, text):
     assert asked_twice(status, {"Retry-After": text}) == pytest.approx(OUR_OWN, abs=0.01)
 
 
-@pytest.mark.parametrize("text", ["Tue, 99 Foo 2026 99:99:99 GMT", "Sun, 06 Nov 999999999999 08:49:37 GMT", "0" * 40_000 + "x"])
+@pytest.mark.parametrize(
+    "text", ["Tue, 99 Foo 2026 99:99:99 GMT", "Sun, 06 Nov 999999999999 08:49:37 GMT", "0" * 40_000 + "x"]
+)
 def test_what_is_no_date_is_none(text):
     """Nor is it an error."""
     assert asked_twice(429, {"Retry-After": text}) == pytest.approx(OUR_OWN, abs=0.01)

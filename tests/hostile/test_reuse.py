@@ -1,11 +1,12 @@
 """Connections that are closed just as they are used again: one free retry, for what may be sent twice."""
 
+import itertools
+
 import pytest
 import trio
 
 import scrapeengine as se
 from hostile.web import AT_ONCE, OK, on
-
 
 
 def closing(how, times=1):
@@ -83,7 +84,7 @@ def test_the_free_retry_takes_its_turn_in_the_rate():
     seen = on(serve, twice("GET"), rate=se.Rate.every(0.15))
     assert seen.value == (b"ok", None)
     assert len(times) == 3
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) > 0.13
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.13
 
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])

@@ -1,6 +1,7 @@
 """robots.txt, as sites have it: asked for once, whatever it is, and never stronger than the engine."""
 
 import gzip
+import itertools
 import resource
 
 import httpx
@@ -98,7 +99,8 @@ def test_where_the_site_is_not_well_nothing_is(status):
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ConnectError("no route"), httpx.ReadError("lost"), httpx.RemoteProtocolError("what"), LookupError("x")]
+    "error",
+    [httpx.ConnectError("no route"), httpx.ReadError("lost"), httpx.RemoteProtocolError("what"), LookupError("x")],
 )
 def test_where_it_cannot_be_had_nothing_is_allowed(error):
     """Whatever has gone wrong."""
@@ -148,7 +150,9 @@ def test_what_could_not_be_had_is_asked_for_again_later():
     async def main():
         policy = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry)}
         policy["timeout"] = se.Timeout(task=1e6)
-        async with se.Engine([se.Platform("A", scrape, base_url="http://a.test", **policy)]).stream([se.Event("e")]) as run:
+        async with se.Engine([se.Platform("A", scrape, base_url="http://a.test", **policy)]).stream(
+            [se.Event("e")]
+        ) as run:
             assert [type(outcome) async for outcome in run] == [se.Success]
 
     virtually(main)
@@ -192,7 +196,7 @@ def test_a_crawl_delay_slows_requests(text, seconds):
     urls = [f"http://a.test/{number}" for number in range(6)]
     _, asked = played(saying(f"User-agent: *\n{text}"), urls=urls)
     times = sorted(at for url, at in asked if not url.endswith("robots.txt"))
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert min(gaps[1:]) >= seconds - 0.01
 
 
@@ -211,7 +215,7 @@ def test_asking_for_it_takes_its_turn_in_the_rate():
     _, asked = played(saying(""), urls=urls, rate=se.Rate.every(2.0))
     times = sorted(at for _, at in asked)
     assert len(times) == 8
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 2 - 0.01
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 2 - 0.01
 
 
 def serving(robots):

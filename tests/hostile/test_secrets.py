@@ -11,7 +11,7 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import ONCE, OK, answering, outcomes_of, site, within
+from hostile.web import OK, ONCE, answering, outcomes_of, site, within
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import trio
+import trio.lowlevel
 
 import scrapeengine as se
 
@@ -74,7 +75,7 @@ class Talk:
         sent = 0
         while pieces is None or sent < pieces:
             await self.send(piece)
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
             sent += 1
 
     async def client_gone(self):

@@ -83,7 +83,7 @@ async def serving(talk, context=None):
             if context is not None:
                 peer.stream = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
             async with stream:
-                with contextlib.suppress(trio.BrokenResourceError):
+                with contextlib.suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
                     await talk(peer)
         finally:
             server.open -= 1
@@ -195,11 +195,20 @@ def echoed(method="GET", url="/", **given):
     return talking(echo, use)
 
 
-async def parts_of(*parts):
-    """Be a body that comes in parts."""
-    for part in parts:
+class parts_of:  # noqa: N801 - used like a function
+    """A body that comes in parts. No generator: httpx would leave one that is not read to its end to the collector."""
+
+    def __init__(self, *parts):
+        self.left = list(parts)
+
+    def __aiter__(self):  # noqa: D105
+        return self
+
+    async def __anext__(self):  # noqa: D105
         await trio.lowlevel.checkpoint()
-        yield part
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0)
 
 
 # -- what goes out
@@ -222,16 +231,11 @@ def test_a_request_as_it_goes_out():
     lines = heads[0].decode().split("\r\n")
     assert lines[0] == "GET /a%20b?q=%C3%A4%26 HTTP/1.1"
     assert lines[1] == f"Host: {host}"
-    assert sorted(lines[2:]) == sorted(
-        ["", "", "Accept: x", "Accept-Encoding: " + lines_of(lines, "Accept-Encoding"), "Connection: keep-alive"]
-        + ["User-Agent: test", "X-One: 1"]
-    )
+    assert lines[-2:] == ["", ""]
+    names = {line.partition(":")[0] for line in lines[2:-2]}
+    assert names == {"Accept", "Accept-Encoding", "Connection", "User-Agent", "X-One"}
+    assert {"Accept: x", "User-Agent: test", "X-One: 1"} <= set(lines)
     assert text == "ok"
-
-
-def lines_of(lines, name):
-    """Find the value of a header."""
-    return next(line.partition(": ")[2] for line in lines if line.startswith(name))
 
 
 @pytest.mark.parametrize(
@@ -322,9 +326,6 @@ def test_an_error_in_the_body_is_the_programs_own():
         {"method": "GET "},
         {"method": ""},
         {"method": "GÉT"},
-        {"extensions": {"target": b"/a b"}},
-        {"extensions": {"target": b"/a\r\nX: 1"}},
-        {"extensions": {"target": b""}},
     ],
 )
 def test_what_would_break_http_does_not_go_out(given):
@@ -579,6 +580,7 @@ def test_streaming_downloads(kind):
     assert connections == (4 if kind == "until the end" else 1)
 
 
+@pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")  # httpx leaves its own to the collector
 def test_leaving_a_download_early_closes_the_connection():
     """The rest is not read, the server sees the end, and the next request goes on a new connection."""
 
@@ -664,8 +666,13 @@ def test_answers_that_are_none(answer, error):
 
 @pytest.mark.parametrize(
     ("kind", "error"),
-    [("handshake", httpx.ConnectTimeout), ("head", httpx.ReadTimeout), ("body", httpx.ReadTimeout)]
-    + [("upload", httpx.WriteTimeout), ("upload in parts", httpx.WriteTimeout)],
+    [
+        ("handshake", httpx.ConnectTimeout),
+        ("head", httpx.ReadTimeout),
+        ("body", httpx.ReadTimeout),
+        ("upload", httpx.WriteTimeout),
+        ("upload in parts", httpx.WriteTimeout),
+    ],
 )
 def test_timeouts_are_httpxs(kind, error):
     """Each phase that stalls ends in the time it has, and in httpx's error for it."""
@@ -820,8 +827,15 @@ def test_a_connection_that_was_closed_while_it_rested(method):
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize(
     ("method", "content", "again"),
-    [("GET", None, True), ("HEAD", None, True), ("PUT", b"body", True), ("DELETE", None, True)]
-    + [("POST", b"body", False), ("PATCH", None, False), ("PUT", "parts", False)],
+    [
+        ("GET", None, True),
+        ("HEAD", None, True),
+        ("PUT", b"body", True),
+        ("DELETE", None, True),
+        ("POST", b"body", False),
+        ("PATCH", None, False),
+        ("PUT", "parts", False),
+    ],
 )
 def test_a_connection_that_is_closed_just_as_it_is_used(method, content, *, again, reset):
     """A request that may be repeated is, once, on a new connection; for others it is httpx's `ReadError`."""
@@ -907,8 +921,16 @@ def test_the_second_stale_connection_is_not_forgiven():
 
 @pytest.mark.parametrize(
     ("options", "seconds", "connections"),
-    [({}, 29.0, 1), ({}, 30.0, 2), ({"idle": 5.0}, 5.0, 2), ({"idle": 700.0}, 599.0, 1), ({"idle": 700.0}, 600.0, 2)]
-    + [({"lifetime": 5.0}, 5.0, 2), ({"most_idle": 0}, 0.0, 2), ({"most_idle": 1}, 0.0, 1)],
+    [
+        ({}, 29.0, 1),
+        ({}, 30.0, 2),
+        ({"idle": 5.0}, 5.0, 2),
+        ({"idle": 700.0}, 599.0, 1),
+        ({"idle": 700.0}, 600.0, 2),
+        ({"lifetime": 5.0}, 5.0, 2),
+        ({"most_idle": 0}, 0.0, 2),
+        ({"most_idle": 1}, 0.0, 1),
+    ],
 )
 def test_how_long_a_connection_rests(options, seconds, connections):
     """30 s and 10 minutes unless it is said otherwise; and as many as is said."""
@@ -963,6 +985,7 @@ def test_expect_100_continue(what, content, monkeypatch):
         if what == "417":
             await peer.send(b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno")
             got.append(await peer.until(b"never"))
+            ended.set()
             return
         assert peer.ahead == b""
         if what == "100":
@@ -975,9 +998,11 @@ def test_expect_100_continue(what, content, monkeypatch):
         given = parts_of(b"bo", b"dy") if content == "parts" else content
         response = await client.post("/", content=given, headers={"Expect": "100-continue"})
         resting = "1 at rest" in repr(client._transport.ours)
+        if what == "417":
+            await ended.wait()
         return response.status_code, response.text, resting, server.connections
 
-    got = []
+    got, ended = [], trio.Event()
     expected = (417, "no", False, 1) if what == "417" else (200, "ok", True, 1)
     assert talking(talk, use) == expected
     sent = b"body" if content == b"body" else b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
@@ -1017,57 +1042,46 @@ def test_a_server_that_closes_in_an_upload_and_says_nothing():
 # -- the end
 
 
-@pytest.mark.parametrize("when", ["connect", "head", "body", "before the body", "upload"])
+@pytest.mark.parametrize("when", ["upload", "head", "body", "between two parts"])
 def test_closing_while_requests_are_on_their_way(when):
     """Each gets one of httpx's errors at once, wherever it is, and no connection is left."""
 
     async def talk(peer):
-        if when == "body" or when == "before the body":
+        if when == "upload":
+            await close.wait()  # and reads nothing until then
+        else:
             await peer.head()
+        if when in {"body", "between two parts"}:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
-        elif when == "head":
-            await peer.head()
-        arrived.set()
-        if when == "connect":
-            await close.wait()
-            await trio.testing.wait_all_tasks_blocked()
-        await (trio.sleep_forever() if when == "upload" else peer.hung_up())
+        await peer.hung_up()
 
-    async def request(client, url):
+    async def request(client):
         with pytest.raises(httpx.TransportError) as caught:
-            async with client.stream("POST", url, content=b"x" * 20_000_000 if when == "upload" else b"") as response:
-                if when == "before the body":
-                    assert await anext(response.stream.__aiter__()) == b"part"
-                    in_hand.set()
+            async with client.stream("POST", "/", content=b"x" * 20_000_000 if when == "upload" else b"") as response:
+                parts = aiter(response.stream)
+                assert await anext(parts) == b"part"
+                if when == "between two parts":
                     await close.wait()
-                await response.aread()
-        errors.append(caught.value)
+                await anext(parts)
+        errors.append(str(caught.value))
 
-    async def main():
-        async with serving(talk) as server:
-            transport = Transport()
-            client = httpx.AsyncClient(transport=transport, timeout=None)
-            url = server.url.replace("http:", "https:") if when == "connect" else server.url
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(request, client, url)
-                await arrived.wait()
-                if when == "before the body":
-                    await in_hand.wait()
-                await trio.testing.wait_all_tasks_blocked(0.01)
-                await transport.aclose()
-                close.set()
-                if when == "connect":
-                    nursery.cancel_scope.deadline = trio.current_time() + 0.2
-            with pytest.raises(httpx.ConnectError, match="closed"):
-                await client.get(server.url)
-            assert "0 in use, 0 at rest" in repr(transport)
-            while server.open and when != "upload":
-                await trio.lowlevel.checkpoint()
-            await client.aclose()
+    async def use(client, server):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(request, client)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert "3 in use, 0 at rest" in repr(client._transport.ours)
+            await client._transport.ours.aclose()
+            close.set()
+        with pytest.raises(httpx.ConnectError, match="closed"):
+            await client.get("/")
+        while server.open:
+            await trio.lowlevel.checkpoint()
+        assert "0 in use, 0 at rest" in repr(client._transport.ours)
 
-    arrived, close, in_hand, errors = trio.Event(), trio.Event(), trio.Event(), []
-    run(main)
-    assert len(errors) == (when != "connect")
+    close, errors = trio.Event(), []
+    talking(talk, use, timeout=None)
+    assert errors == ["the connection was closed"] * 3
 
 
 def test_closing_while_a_connection_is_made():
@@ -1152,7 +1166,6 @@ def test_a_response_that_is_closed_late_touches_nobodys_request():
 @pytest.mark.parametrize("how", ["cancelled", "answered"])
 def test_an_upload_that_is_left_half_way_leaves_nothing_to_the_collector(how, headers):
     """What frames a body is closed with its request, not by the garbage collector, which would complain."""
-    complaints = []
 
     class Parts(httpx.AsyncByteStream):
         async def __aiter__(self):
@@ -1264,6 +1277,7 @@ def test_what_comes_after_an_answer_through_tls(contexts, together):
     async def talk(peer):
         number = 0
         while await peer.head():
+            await peer.send(b"HTTP/1.1 103 Hints\r\n\r\n")  # and with it what trio has put off
             number += 1
             answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%d.%d" % (peer.number, number)
             bogus = answer.replace(b".", b"!")
@@ -1286,22 +1300,31 @@ def test_what_comes_after_an_answer_through_tls(contexts, together):
     assert answers == ["1.1", "2.1"]
 
 
-def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts):
+@pytest.mark.parametrize("together", [True, False])
+def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts, together):
     """A connection that was closed properly is not used again, also for a request that may not be repeated."""
     server_context, client_context = contexts
 
     async def talk(peer):
         await peer.head()
-        await peer.send(OK)
-        await peer.stream.unwrap()
+        await peer.send(b"HTTP/1.1 103 Hints\r\n\r\n")  # and with it what trio has put off
+        tls = peer.stream._ssl_object
+        tls.write(OK)
+        if not together:
+            await peer.stream.transport_stream.send_all(peer.stream._outgoing.read())
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.unwrap()
+        await peer.stream.transport_stream.send_all(peer.stream._outgoing.read())
+        said[peer.number].set()
+        await peer.stream.transport_stream.receive_some(65536)  # which waits for the client to hang up
 
     async def use(client, server):
-        for _ in range(3):
+        for event in said.values():
             assert (await client.post("/")).text == "ok"
-            while server.open:
-                await trio.lowlevel.checkpoint()
+            await event.wait()
         return server.connections
 
+    said = {number: trio.Event() for number in (1, 2, 3)}
     assert talking(talk, use, context=server_context, transport=Transport(verify=client_context)) == 3
 
 

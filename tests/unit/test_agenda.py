@@ -147,15 +147,16 @@ def test_an_event_gives_its_slot_back_with_its_last_task() -> None:
     """As long as a task runs or may start, the event is in progress."""
     agenda, a, b = Agenda(), Queue("a"), Queue("b")
     entry = accept(agenda, "m1", a, b)
+    one, two = entry.jobs
     launch(agenda, a)
     assert entry.keeping == 2
-    assert not agenda.end(entry.jobs[0])
+    assert not agenda.end(one)
     assert entry.in_progress
     launch(agenda, b)
-    assert agenda.end(entry.jobs[1])
+    assert agenda.end(two)
     assert not entry.in_progress
     assert (entry.unfinished, agenda.live) == (0, 0)
-    assert [job.state for job in entry.jobs] == [JobState.ENDED] * 2
+    assert [one.state, two.state] == [JobState.ENDED] * 2
 
 
 def test_an_event_is_parked_with_its_last_task_and_resumed_with_its_first() -> None:

@@ -115,11 +115,7 @@ class TaskClient:
         conditional: bool = False,
     ) -> httpx.Response:
         """Make a request and read its whole answer."""
-        call: Call | None = None
-        if method == "GET" and params is headers is content is data is json is None:
-            call = self._means(self._seat.policy)[0].plain(self._seat.event, url)
-        if call is None:
-            call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
+        call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
         if not self._turnstile.pass_now():
             await self._turnstile.wait()
         try:
@@ -164,10 +160,26 @@ class TaskClient:
         if self._found:
             await self._keeping.remember(self._seat.platform, self._found)
 
-    def _call(self, method: str, url: str, **given: Any) -> Call:
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        content: bytes | str | None,
+        data: Mapping[str, Any] | None,
+        json: Any,
+    ) -> Call:
+        """Make the call, from what is prepared if nothing is asked for but the URL."""
         seat = self._seat
         prepared, _ = self._means(seat.policy)
-        return prepared.call(seat.platform, seat.event, method, url, **given)
+        bare = params is None and headers is None and content is None and data is None and json is None
+        call = prepared.plain(seat.event, url) if bare and method == "GET" else None
+        if call is None:
+            given = {"params": params, "headers": headers, "content": content, "data": data, "json": json}
+            call = prepared.call(seat.platform, seat.event, method, url, **given)
+        return call
 
     async def _attempts(self, call: Call, way: _Way, *, check: bool) -> httpx.Response | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""

@@ -170,14 +170,23 @@ class Floor:
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, book=False):
                 break
-        self._admit(lane, now)
+        self._start_own(lane, now, turn=turn)
+        while lane.visitors and self._admit(lane, now):
+            pass
+
+    def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
+        """Let a platform's own tasks go on or start, in turns with its visitors where there are any."""
         begun = False
         while (lane.returning or lane.queue.waiting) and not lane.full:
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
                 self._wake_at(lane, opens_at)
                 return
+            if lane.visitors and not lane.own_next:
+                self._admit(lane, now)
+                continue
             if lane.returning and self._bring_back(lane, lane.returning, book=True):
+                lane.own_next = False
                 continue
             if self.launch is None or lane.at_bound:
                 return
@@ -192,19 +201,21 @@ class Floor:
                 self._begin(job.entry, lane)
                 begun = True
             self._start(lane, job)
+            lane.own_next = False
 
-    def _admit(self, lane: Lane, now: float) -> None:
-        """Book the requests that other platforms' tasks want to make here. They take no slot of this one."""
-        while lane.visitors:
-            opens_at = lane.gate.opens_at(now)
-            if opens_at > now:
-                self._wake_at(lane, opens_at)
-                return
-            visitor = lane.visitors.popleft()
-            visitor.booked = lane.gate.meter.book()
-            lane.gate.meter.begin(visitor.booked, now)
-            lane.gate.meter.excuse(visitor.booked)
-            visitor.wake.set()
+    def _admit(self, lane: Lane, now: float) -> bool:
+        """Book a request that a task of another platform wants to make here, if one may start. It takes no slot."""
+        opens_at = lane.gate.opens_at(now)
+        if opens_at > now:
+            self._wake_at(lane, opens_at)
+            return False
+        visitor = lane.visitors.popleft()
+        visitor.booked = lane.gate.meter.book()
+        lane.gate.meter.begin(visitor.booked, now)
+        lane.gate.meter.excuse(visitor.booked)
+        visitor.wake.set()
+        lane.own_next = True
+        return True
 
     def _swing(self, lane: Lane, now: float) -> None:
         """Open or close a lane as its state says, and look again when its penalty ends."""

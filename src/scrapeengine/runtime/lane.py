@@ -87,6 +87,8 @@ class Lane:
     """Parked tasks that gave up waiting, and need a slot to go on without a request."""
     visitors: deque[Visitor] = attrs.field(factory=deque, init=False)
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
+    own_next: bool = attrs.field(default=False, init=False)
+    """Whether it is the turn of this platform's own tasks, where visitors wait too."""
     guests: int = attrs.field(default=0, init=False)
     """How many tasks of other platforms have to do with this one now; it stays for them."""
     alarm: float = attrs.field(default=math.inf, init=False)

@@ -37,6 +37,8 @@ def go_abroad(seat: Seat, there: Lane, *, first: bool) -> bool:
     """Start a request on another platform now, as `go` does on the task's own."""
     if seat not in seat.lane.seats:
         raise _ended()
+    if seat.parked_since is not None:
+        return False
     visa, seat.visa = seat.visa, None
     return _start(there, visa[1] if visa is not None and visa[0].gate is there.gate else None, first=first)
 
@@ -80,33 +82,52 @@ async def turn(floor: Floor, seat: Seat, after: float = 0.0, *, ahead: bool = Fa
 async def turn_abroad(floor: Floor, seat: Seat, there: Lane, after: float = 0.0, *, ahead: bool = False) -> None:
     """Wait, parked, for a request on another platform, as `turn` does on the task's own.
 
-    The task comes back to its own slot: the other platform's limit counts its own tasks.
+    The task comes back to its own slot: the other platform's limit counts its own tasks. What was booked there may have
+    lapsed by then. So who comes again (`ahead`) waits at the head of that line with its slot, for one interval of that
+    rate at most, unless the platform has closed.
     """
     _check(seat, there)
-    visitor = Visitor()
+    if ahead and not there.gate.closed(trio.current_time()):
+        seat.visa = (there, await _booked_there(floor, seat, there, ahead=True))
+        return
     async with _Parked(floor, seat):
-        try:
-            if after > 0:
-                await trio.sleep(after)
+        if after > 0:
+            await trio.sleep(after)
+        booked = await _booked_there(floor, seat, there, ahead=ahead)
+    seat.visa = (there, booked)
+    try:
+        # The way back to its slot was shielded: who gave up meanwhile must not send what it waited for.
+        await trio.lowlevel.checkpoint_if_cancelled()
+    except BaseException:
+        seat.visa = None
+        _give_back(floor, there, booked)
+        raise
+
+
+async def _booked_there(floor: Floor, seat: Seat, there: Lane, *, ahead: bool) -> Booking:
+    """Stand in another platform's line until a request is booked. If cancelled, nothing is."""
+    visitor = Visitor()
+    try:
+        while visitor.booked is None:
+            _check(seat, there)
+            visitor.wake = trio.Event()
             (there.visitors.appendleft if ahead else there.visitors.append)(visitor)
             floor.kick(there)
             floor.settle()
-            while visitor.booked is None:
-                await visitor.wake.wait()
-                if visitor.booked is None:
-                    _check(seat, there)
-                    visitor.wake = trio.Event()
-                    there.visitors.append(visitor)
-                    floor.kick(there)
-                    floor.settle()
-        except BaseException:
-            if visitor in there.visitors:
-                there.visitors.remove(visitor)
-            if visitor.booked is not None:
-                there.gate.meter.give_back(visitor.booked)
-                floor.kick(there)
-            raise
-        seat.visa = (there, visitor.booked)
+            await visitor.wake.wait()
+    except BaseException:
+        if visitor in there.visitors:
+            there.visitors.remove(visitor)
+        if visitor.booked is not None:
+            _give_back(floor, there, visitor.booked)
+        raise
+    return visitor.booked
+
+
+def _give_back(floor: Floor, there: Lane, booked: Booking) -> None:
+    there.gate.meter.give_back(booked)
+    floor.kick(there)
+    floor.settle()
 
 
 async def rest(floor: Floor, seat: Seat, seconds: float) -> None:

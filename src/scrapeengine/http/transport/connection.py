@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import NamedTuple, Protocol
 
 import httpx
@@ -12,7 +13,7 @@ from scrapeengine.http.failures import Stale
 from scrapeengine.http.transport.parser import Parser
 from scrapeengine.http.transport.streams import Stream
 
-__all__ = ["Connection", "Origin", "Watch"]
+__all__ = ["Connection", "Origin", "Watch", "within"]
 
 _PATIENCE_FOR_100 = 1.0
 """How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""
@@ -57,6 +58,8 @@ class Connection:
         self._stream = stream
         self._asked = 0
         self._sent = False
+        self._unsent = ""
+        """Why the request could not be sent whole; empty if it was."""
         self.closed = False
         self.watch: Watch | None = None
         """What closes it when its deadline has passed."""
@@ -71,43 +74,78 @@ class Connection:
         """Whether it is as it was left: the server has neither closed it nor sent what nobody asked for."""
         return self._stream.quiet()
 
-    async def ask(
-        self, method: str, head: bytes, body: AsyncIterable[bytes] | None = None, *, most: float, expect: bool = False
+    async def ask(self, method: str, head: bytes, *, most: float) -> None:
+        """Send a request, and wait for the head of its answer: `send`, and then `head`."""
+        await self.send(method, head, most=most)
+        await self.head()
+
+    async def send(
+        self,
+        method: str,
+        head: bytes,
+        body: AsyncGenerator[bytes, None] | None = None,
+        *,
+        most: float,
+        expect: bool = False,
+        limit: float | None = None,
     ) -> None:
-        """Send a request, and wait for the head of its answer.
+        """Send a request. What keeps it from being sent, `head` says, or the server does.
 
         Args:
             method: the request's.
             head: the bytes of its head; those of a short body may follow.
-            body: what follows, in the form in which it goes out.
+            body: what follows, in the form in which it goes out; it is closed.
             most: the bytes that the answer's body may have on the wire.
             expect: whether to wait for a `100 Continue` before the body is sent.
+            limit: the seconds that the head has, and each part of the body; None: no limit.
 
         Raises:
             Stale: a kept connection was closed before any byte of the answer came.
+            httpx.WriteTimeout: the server took nothing for too long.
             httpx.TransportError: the connection broke, or what came is no answer.
 
-        The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint. If cancelled, the
-        connection is not `reusable`.
+        The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint if it has to wait. If
+        cancelled, the connection is not `reusable`.
         """
         self._asked += 1
         self._sent = False
+        self._unsent = ""
         answer = self.answer
         answer.begin(method, most)
         self.phase = "send"
         try:
             sent = self._stream.write_now(head)
             if sent < len(head):
-                await self._stream.write(memoryview(head)[sent:])
-            if body is not None and not (expect and await self._refused()):
-                async for part in body:
-                    await self._stream.write(part)
+                with within(limit, httpx.WriteTimeout):
+                    await self._stream.write(memoryview(head)[sent:])
+            if body is not None:
+                await self._upload(body, expect=expect, limit=limit)
             self._sent = body is None or not (expect and answer.ready)
         except httpx.WriteError as error:
-            await self._last_words(error)
+            answer.keep = False
+            self._unsent = str(error)
+
+    async def head(self) -> None:
+        """Wait for the head of the answer.
+
+        Raises:
+            Stale: a kept connection was closed before any byte of the answer came.
+            httpx.WriteError: the server took only a part of the request, and did not say why.
+            httpx.TransportError: the connection broke, or what came is no answer.
+
+        Checkpoint. If cancelled, the connection is not `reusable`.
+        """
         self.phase = "head"
-        while not answer.ready:
-            await self.more()
+        answer = self.answer
+        try:
+            while not answer.ready:
+                await self.more()
+        except Stale:
+            raise
+        except httpx.TransportError:
+            if self._unsent:
+                raise httpx.WriteError(self._unsent) from None
+            raise
         self.phase = "body"
 
     async def more(self) -> None:
@@ -138,6 +176,14 @@ class Connection:
             self.watch = None
         self._stream.close()
 
+    async def _upload(self, body: AsyncGenerator[bytes, None], *, expect: bool, limit: float | None) -> None:
+        async with aclosing(body):
+            if expect and await self._refused():
+                return
+            async for part in body:
+                with within(limit, httpx.WriteTimeout):
+                    await self._stream.write(part)
+
     async def _refused(self) -> bool:
         """Wait for the word that the body may be sent; whether the server has answered without it."""
         with trio.move_on_after(_PATIENCE_FOR_100):
@@ -145,13 +191,18 @@ class Connection:
                 await self.more()
         return self.answer.ready
 
-    async def _last_words(self, error: httpx.WriteError) -> None:
-        """Read what the server said before it stopped to listen: perhaps why."""
-        self.answer.keep = False
-        try:
-            while not self.answer.ready:
-                await self.more()
-        except Stale:
-            raise
-        except httpx.TransportError:
-            raise error from None
+
+@contextmanager
+def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
+    """Limit what is done inside; None: no limit.
+
+    Raises:
+        httpx.TimeoutException: of the type that was given; it has taken too long.
+    """
+    if seconds is None:
+        yield
+        return
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise error(f"nothing came or went for {seconds:g} s")

@@ -67,8 +67,7 @@ class Connections:
 
         Checkpoint. If cancelled, nothing is left open.
         """
-        if self._closed:
-            raise httpx.ConnectError("the connections were closed")
+        self._check()
         sock = await self._dialer.dial(origin.host, origin.port, block_private=origin.guarded)
         stream: Stream
         if origin.scheme == "https":
@@ -79,6 +78,11 @@ class Connections:
             stream = PlainStream(sock)
         connection = Connection(origin, stream, trio.current_time())
         self._in_use.add(connection)
+        try:
+            self._check()
+        except httpx.ConnectError:
+            self.leave(connection)
+            raise
         return connection
 
     def leave(self, connection: Connection) -> None:
@@ -98,6 +102,10 @@ class Connections:
         self._pool.close()
         while self._in_use:
             self._in_use.pop().close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise httpx.ConnectError("the connections were closed")
 
     def __repr__(self) -> str:
         """Count the connections."""

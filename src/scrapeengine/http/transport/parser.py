@@ -170,7 +170,7 @@ class Parser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
-        if self.done:
+        if self.done or self._failure is not None:
             return
         self._count += 1
         self._size += len(name) + len(value)
@@ -228,6 +228,8 @@ class Parser:
         """Take a part of the body."""
         if self.done:
             self.keep = False
+            return
+        if self._failure is not None:
             return
         self._wet = True
         self.size += len(part)

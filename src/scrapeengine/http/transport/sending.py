@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import httpx
 
@@ -32,25 +33,33 @@ def head_of(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]) 
     return b"".join(lines)
 
 
-async def chunked(parts: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Frame a body of unknown length (RFC 9112, section 7.1)."""
-    async for part in parts:
-        if part:
-            yield b"%x\r\n%b\r\n" % (len(part), part)
+async def chunked(parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Frame a body of unknown length (RFC 9112, section 7.1). Close it: what it comes from is closed with it."""
+    async with _closing(parts) as source:
+        async for part in source:
+            if part:
+                yield b"%x\r\n%b\r\n" % (len(part), part)
     yield b"0\r\n\r\n"
 
 
-async def measured(parts: AsyncIterable[bytes], length: int) -> AsyncIterator[bytes]:
-    """Pass a body on that must be as long as its `Content-Length` said.
+async def measured(parts: AsyncIterable[bytes], length: int) -> AsyncGenerator[bytes, None]:
+    """Pass a body on that must be as long as its `Content-Length` said. Close it, as above.
 
     Raises:
         httpx.LocalProtocolError: it is not.
     """
     left = length
-    async for part in parts:
-        left -= len(part)
-        if left < 0:
-            break
-        yield part
+    async with _closing(parts) as source:
+        async for part in source:
+            left -= len(part)
+            if left < 0:
+                break
+            yield part
     if left:
         raise httpx.LocalProtocolError("the body of the request is not as long as its Content-Length")
+
+
+def _closing(parts: AsyncIterable[bytes]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    """Close a generator at the end: one that is left to the garbage collector makes trio complain."""
+    source = aiter(parts)
+    return aclosing(source) if isinstance(source, AsyncGenerator) else nullcontext(source)

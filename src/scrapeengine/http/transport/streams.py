@@ -65,9 +65,10 @@ class PlainStream:
         left = memoryview(data)
         try:
             while left:
+                self._check()
                 await trio.lowlevel.wait_writable(self._socket)
                 left = left[self._socket.send(left) :]
-        except (OSError, ValueError, trio.ClosedResourceError) as error:
+        except (OSError, trio.ClosedResourceError) as error:
             raise httpx.WriteError(_words(error)) from None
 
     async def read(self) -> bytes:
@@ -75,16 +76,22 @@ class PlainStream:
         sock = self._socket
         while True:
             try:
+                self._check()
                 await trio.lowlevel.wait_readable(sock)
                 return sock.recv(_MOST)
             except BlockingIOError:
                 continue
-            except (OSError, ValueError, trio.ClosedResourceError) as error:
+            except (OSError, trio.ClosedResourceError) as error:
                 raise httpx.ReadError(_words(error)) from None
 
     def quiet(self) -> bool:
         """Look at the socket."""
         return not self._poll.poll(0)
+
+    def _check(self) -> None:
+        """Refuse a closed socket: trio, asked to wait for one, thinks from then on that somebody does."""
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError
 
     def close(self) -> None:
         """Close the socket."""
@@ -120,8 +127,8 @@ class TlsStream:
             raise httpx.ReadError(_words(error)) from None
 
     def quiet(self) -> bool:
-        """Look at the socket below."""
-        return not self._socket.is_readable()
+        """Look at the socket below, and at what was read from it already and waits to be decrypted."""
+        return not (self._stream._incoming.pending or self._socket.is_readable())  # noqa: SLF001 - trio has no other way
 
     def close(self) -> None:
         """Close the socket below, with no farewell."""
@@ -136,6 +143,6 @@ def _words(error: BaseException) -> str:
         return f"TLS failed: {error.reason or type(error).__name__}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, trio.ClosedResourceError | ValueError):  # a closed socket has no valid descriptor
+    if isinstance(error, trio.ClosedResourceError):
         return "the connection was closed"
     return "the connection broke"

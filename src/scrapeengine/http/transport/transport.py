@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import AsyncIterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any
 
 import httpx
-import trio
 
 from scrapeengine.http.failures import Stale
-from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.connection import Connection, Origin, within
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.sending import chunked, head_of, measured
 from scrapeengine.model.checks import number, whole
@@ -88,7 +87,7 @@ class Transport(httpx.AsyncBaseTransport):
         while True:
             try:
                 if connection is None:
-                    with _within(limits.get("connect"), httpx.ConnectTimeout):
+                    with within(limits.get("connect"), httpx.ConnectTimeout):
                         connection = await self._connections.connect(origin)
                 return await self._ask(connection, request, head, limits)
             except BaseException as error:
@@ -121,9 +120,12 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         body, more = _body(request)
         expect = "expect" in request.headers and request.headers["expect"].lower() == "100-continue"
-        # httpx has one limit for each write and each read; what goes out is one write here, and the head one read.
-        with _within(_sum(limits.get("write"), limits.get("read")), httpx.ReadTimeout):
-            await connection.ask(request.method, head + body, more, most=float("inf"), expect=expect)
+        limit = limits.get("write")
+        await connection.send(request.method, head + body, more, most=math.inf, expect=expect, limit=limit)
+        with within(
+            limits.get("read"), httpx.ReadTimeout
+        ):  # httpx has one for each read; a head that drips is one here
+            await connection.head()
         if request.headers.get("connection", "").lower() == "close":
             connection.answer.keep = False
         answer = connection.answer
@@ -140,31 +142,43 @@ class _Body(httpx.AsyncByteStream):
 
     def __init__(self, connections: Connections, connection: Connection, limit: float | None) -> None:
         self._connections = connections
-        self._connection = connection
+        self._connection: Connection | None = connection
+        """None once it was left: then it is perhaps somebody else's."""
         self._limit = limit
+        self._whole = False
 
     def __aiter__(self) -> _Body:
         return self
 
     async def __anext__(self) -> bytes:
         connection = self._connection
+        if self._whole:
+            raise StopAsyncIteration
+        if connection is None:
+            raise httpx.StreamClosed
         answer = connection.answer
         try:
             while not (answer.parts or answer.done):
-                with _within(self._limit, httpx.ReadTimeout):
+                with within(self._limit, httpx.ReadTimeout):
                     await connection.more()
         except BaseException:
             connection.close()
-            self._connections.leave(connection)
+            self._leave()
             raise
         if not answer.parts:
-            self._connections.leave(connection)
+            self._whole = True
+            self._leave()
             raise StopAsyncIteration
         return b"".join(answer.take())
 
     async def aclose(self) -> None:
-        """Keep the connection if all was read, else close it. No checkpoint."""
-        self._connections.leave(self._connection)
+        """Keep the connection if all was read, else close it. Again: nothing happens. No checkpoint."""
+        self._leave()
+
+    def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._connections.leave(connection)
 
 
 def _origin(url: httpx.URL, *, guarded: bool) -> Origin:
@@ -175,7 +189,7 @@ def _origin(url: httpx.URL, *, guarded: bool) -> Origin:
     return Origin(url.scheme, host, url.port or port, guarded)
 
 
-def _body(request: httpx.Request) -> tuple[bytes, AsyncIterable[bytes] | None]:
+def _body(request: httpx.Request) -> tuple[bytes, AsyncGenerator[bytes, None] | None]:
     """Return the body in bytes if it is at hand, and what streams it if not; framed as the headers say."""
     stream: Any = request.stream
     headers = request.headers
@@ -191,18 +205,3 @@ def _body(request: httpx.Request) -> tuple[bytes, AsyncIterable[bytes] | None]:
         if "expect" not in headers:
             return body, None
     return b"", measured(stream, int(length)) if int(length) else None
-
-
-def _sum(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first + second
-
-
-@contextmanager
-def _within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
-    if seconds is None:
-        yield
-        return
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise error(f"nothing came for {seconds:g} s")
