@@ -4,9 +4,9 @@
     python benchmarks/http_peers --profile 50
 
 The server has one core and the client another. The runs of all cases alternate, so that a machine that slows down slows
-all of them. Ends with 1 if a promise is broken, or could not be looked at because a peer is missing. The peers are
-installed into `.venv-peers`, by this program. It is a folder, and no `http.py`: beside `engine.py`, that one would be
-what `import http` finds there.
+all of them. Ends with 1 if a promise is broken, or if nothing can be said of it: a peer is missing, or rates and CPU
+times disagree. The peers are installed into `.venv-peers`, by this program. It is a folder, and no `http.py`: beside
+`engine.py`, that one would be what `import http` finds there.
 """
 
 from __future__ import annotations

@@ -96,6 +96,8 @@ def print_ratios(results: Results, tasks: Iterable[int], missing: Mapping[Key, s
         results: what was measured.
         tasks: the numbers of tasks that were asked for.
         missing: what was to be measured and could not be, and why. A promise that hangs on it does not count as kept.
+
+    A promise counts as kept if both the rates and the CPU times say so.
     """
     print()
     verdicts = []
@@ -103,8 +105,8 @@ def print_ratios(results: Results, tasks: Iterable[int], missing: Mapping[Key, s
         verdicts += [_judge(promise, count, results, missing) for promise in PROMISES if promise.tasks in (None, count)]
         for aim in AIMS:
             if ratio := _ratio(aim, count, results):
-                reached = "reached" if ratio.rate >= aim.times else "not yet"
-                print(f"{count} tasks: {_told(aim, ratio)}, aim {aim.times:g}: {reached}")
+                verdict = ratio.verdict(aim.times, "reached", "not yet")
+                print(f"{count} tasks: {_told(aim, ratio)}, aim {aim.times:g}: {verdict}")
     return all(verdicts)
 
 
@@ -118,9 +120,9 @@ def _judge(promise: Promise, tasks: int, results: Results, missing: Mapping[Key,
     if ratio is None:
         print(f"{tasks} tasks: {promise.times:g} times {CASES[promise.peer].title}: not asked for")
         return True
-    kept = ratio.rate >= promise.times
-    print(f"{tasks} tasks: {_told(promise, ratio)}, at least {promise.times:g}: {'kept' if kept else 'BROKEN'}")
-    return kept
+    verdict = ratio.verdict(promise.times, "kept", "BROKEN")
+    print(f"{tasks} tasks: {_told(promise, ratio)}, at least {promise.times:g}: {verdict}")
+    return verdict == "kept"
 
 
 class _Ratio(NamedTuple):
@@ -128,6 +130,12 @@ class _Ratio(NamedTuple):
     """The engine's rate over the peer's: what is promised."""
     cpu: float
     """The peer's CPU time over the engine's: what the ratio is if both have their core to themselves."""
+
+    def verdict(self, least: float, fine: str, short: str) -> str:
+        """Judge by both: where they disagree, the machine was not quiet, and a rate that luck made says nothing."""
+        if (self.rate >= least) != (self.cpu >= least):
+            return "UNCLEAR, measure again on a machine that does nothing else"
+        return fine if self.rate >= least else short
 
 
 def _ratio(promise: Promise, tasks: int, results: Results) -> _Ratio | None:

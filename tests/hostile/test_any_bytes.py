@@ -1,4 +1,4 @@
-"""Whatever bytes a site sends, a fetch ends in an answer or in an error of ours; never in another one, never not at all."""
+"""Whatever bytes a site sends, a fetch ends in an answer or in an error of ours: never in another, never not at all."""
 
 import gzip
 import socket

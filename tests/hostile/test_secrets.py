@@ -86,7 +86,7 @@ def _unknown():
 
 
 def told(kind, caplog):
-    """Run a task into an error with all that is secret; return its outcome, and all texts that a program might print."""
+    """Run a task into an error with all that is secret; return its outcome, and all texts that might be printed."""
     texts = []
 
     async def scrape(task):

@@ -63,8 +63,8 @@ class Budget:
         return True
 
     def matters_until(self) -> float:
-        """Say from when on this budget is as good as a new one."""
-        return self._ends + _WITHIN * _WIDTH
+        """Say from when on a new budget is as strict as this one: at once where no retry was granted."""
+        return self._ends + _WITHIN * _WIDTH if any(self._retries) else -math.inf
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""

@@ -87,6 +87,10 @@ class Answer(httpx.Response):
     def request(self, value: httpx.Request) -> None:
         _SET_REQUEST(self, value)
 
+    def __repr__(self) -> str:
+        """Show the status, and not the site's own phrase for it, which may quote the request."""
+        return f"<Response [{self.status_code}]>"
+
     def raise_for_status(self) -> httpx.Response:
         """Raise `httpx.HTTPStatusError` for a status of 400 and more, as httpx does."""
         _ = self.request

@@ -72,14 +72,15 @@ class Keeping:
             RobotsDisallowed: it does not, or could not be had.
             PlatformClosed: the platform is closed for longer than its policy's patience.
 
-        Checkpoint where it has to be fetched. If cancelled, another task that waits for it fetches it.
+        Checkpoint where it has to be fetched: by one task, and the others are parked meanwhile, for it may be parked
+        itself and need a slot of theirs. If cancelled, another one that waits for it fetches it.
         """
         agent = _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:
             return await _fetched(seat, wire, prepared, call)
 
-        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(seat))
+        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(seat), seat.apart)
         delay = rules.crawl_delay(agent)
         if delay is not None:
             seat.slow_down(seat.place(call.host), delay)

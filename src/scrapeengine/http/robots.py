@@ -241,7 +241,11 @@ class RobotsCache:
         return f"<RobotsCache {len(self._known)} origins, {self._bytes} bytes, {len(self._asked)} being fetched>"
 
     async def rules(
-        self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]
+        self,
+        origin: str,
+        fetch: Callable[[], Awaitable[tuple[int | None, bytes]]],
+        now: Callable[[], float],
+        wait: Callable[[trio.Event], Awaitable[object]] = trio.Event.wait,
     ) -> Rules:
         """Return the rules of an origin, fetched where they are not known or too old.
 
@@ -250,6 +254,7 @@ class RobotsCache:
             fetch: fetches the robots.txt; returns what `read` takes. Called at most once at a time for an origin:
                 others that ask for it meanwhile wait.
             now: the clock, in seconds; always the same one.
+            wait: waits for the event that another's fetch has ended.
 
         Raises:
             Exception: what `fetch` raises; then one of those who wait calls its own.
@@ -264,7 +269,7 @@ class RobotsCache:
             asked = self._asked.get(origin)
             if asked is None:
                 return await self._fetched(origin, fetch, now)
-            await asked.wait()
+            await wait(asked)
 
     async def _fetched(
         self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]

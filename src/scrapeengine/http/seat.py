@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import trio
+
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 
@@ -63,6 +65,10 @@ class Seat(Protocol):
         Raises:
             PlatformClosed: the platform is closed for longer than its policy's patience.
         """
+        ...
+
+    async def apart(self, until: trio.Event) -> None:
+        """Wait for an event, parked."""
         ...
 
     def connecting(self) -> None:

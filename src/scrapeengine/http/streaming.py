@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from contextlib import suppress
@@ -29,7 +30,9 @@ class StreamedAnswer:
         """
         self._exchange = exchange
         self._line = line
-        self._rest = [answer.content] if line is None else []
+        self._rest = [answer.content] if line is None and answer.content else []
+        if line is not None:
+            line.deadline = math.inf  # from here on each part has its own, while it is waited for
         self.status_code = answer.status_code
         self.headers = answer.headers
         self.url = answer.url
@@ -51,6 +54,9 @@ class StreamedAnswer:
             part = await exchange.body.part()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
             raise exchange.failed(error) from None
+        finally:
+            if self._line is not None:
+                self._line.deadline = math.inf
         if part is None:
             await self.aclose()
             raise StopAsyncIteration

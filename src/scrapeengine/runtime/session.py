@@ -167,6 +167,10 @@ class Session(Generic[T]):
             self._stop_short(task, there)
             await turns.turn_abroad(self.floor, task, there, after, ahead=ahead)
 
+    async def apart(self, task: LiveTask, until: trio.Event) -> None:
+        """Park a task until an event is set."""
+        await turns.apart(self.floor, task, until)
+
     def _stop_short(self, task: LiveTask, lane: Lane) -> None:
         if self.tally.stopped is not None and not lane.may_open(trio.current_time()):
             task.cancel(self.tally.stopped)

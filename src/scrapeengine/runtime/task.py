@@ -61,6 +61,10 @@ class TaskServices(Protocol):
         """Wait for the turn of a request."""
         ...
 
+    async def apart(self, task: LiveTask, until: trio.Event) -> None:
+        """Park a task until an event is set."""
+        ...
+
     def place(self, task: LiveTask, host: str) -> str | None:
         """Name the platform that serves a host; None if it is the task's own, or none does."""
         ...
@@ -172,6 +176,10 @@ class LiveTask(Seat):
     async def turn(self, at: str | None, after: float = 0.0, *, ahead: bool = False) -> None:
         """Wait until a request is booked."""
         await self.services.turn(self, at, after, ahead=ahead)
+
+    async def apart(self, until: trio.Event) -> None:
+        """Wait for an event, parked."""
+        await self.services.apart(self, until)
 
     def connecting(self) -> None:
         """Take note that the request that is booked has to be connected first."""

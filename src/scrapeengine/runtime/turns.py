@@ -9,7 +9,7 @@ from scrapeengine.errors import PlatformClosed
 from scrapeengine.runtime.floor import Floor
 from scrapeengine.runtime.lane import Lane, Seat, Visitor
 
-__all__ = ["go", "go_abroad", "impatience", "rest", "turn", "turn_abroad"]
+__all__ = ["apart", "go", "go_abroad", "impatience", "rest", "turn", "turn_abroad"]
 
 
 def go(seat: Seat, *, first: bool) -> bool:
@@ -128,6 +128,15 @@ def _give_back(floor: Floor, there: Lane, booked: Booking) -> None:
     there.gate.meter.give_back(booked)
     floor.kick(there)
     floor.settle()
+
+
+async def apart(floor: Floor, seat: Seat, until: trio.Event) -> None:
+    """Park a task until an event is set.
+
+    Checkpoint. If cancelled, the task has its slot again, unless it is the task or the run that is cancelled.
+    """
+    async with _Parked(floor, seat):
+        await until.wait()
 
 
 async def rest(floor: Floor, seat: Seat, seconds: float) -> None:

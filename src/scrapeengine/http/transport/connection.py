@@ -135,7 +135,8 @@ class Connection:
 
         Checkpoint. If cancelled, the connection is not `reusable`.
         """
-        self.phase = "head"
+        if not self._unsent:
+            self.phase = "head"
         answer = self.answer
         try:
             while not answer.ready:

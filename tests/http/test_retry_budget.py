@@ -1,0 +1,250 @@
+"""The law of the retry budget, as the platform sees it: one that fails is asked little more than it is asked anyway."""
+
+import attrs
+import httpx
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scrapeengine as se
+from support.world import virtually
+
+AT_ONCE = se.Retry(attempts=4, wait_initial=0, wait_max=0)
+NOTE = "not tried again: the platform's retries exceed 20 % of its requests"
+
+
+@attrs.define(eq=False)
+class Failing:
+    """A site that always fails, and tells retries from first tries: no two tasks ask for the same path."""
+
+    answer: object = 500
+    tries: dict = attrs.field(factory=dict)
+    """When each path was asked for, by host and path."""
+    begun: float = 0.0
+
+    def handle(self, request):
+        """Take note, and fail."""
+        key = request.url.host, request.url.path
+        self.tries.setdefault(key, []).append(trio.current_time() - self.begun)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return httpx.Response(self.answer)
+
+    @property
+    def firsts(self):
+        """List when paths were asked for the first time."""
+        return sorted(times[0] for times in self.tries.values())
+
+    @property
+    def retries(self):
+        """List when paths were asked for again."""
+        return sorted(time for times in self.tries.values() for time in times[1:])
+
+    def platform(self, scrape, name="A", **policy):
+        """Make a platform on this site."""
+        policy = {"base_url": f"http://{name.lower()}.test", "retry": AT_ONCE, "limit": 1000} | policy
+        return se.Platform(name, scrape, transport=httpx.MockTransport(self.handle), **policy)
+
+    def run(self, engine, *batches):
+        """Run an engine once for each batch of events; return all outcomes."""
+
+        async def main():
+            outcomes = []
+            self.begun = trio.current_time()
+            for events in batches:
+                async with engine.stream(events) as run:
+                    outcomes += [outcome async for outcome in run]
+            return outcomes
+
+        return virtually(main)
+
+
+def asking(method="GET"):
+    """Make a scraper that asks for its event's own path, at the time that the event says."""
+
+    async def scrape(task):
+        await trio.sleep(task.event.data or 0)
+        await task.http.request(method, f"/{task.event.id}")
+
+    return scrape
+
+
+def at(seconds, count, label=""):
+    """Make events that are asked for at a time."""
+    return [se.Event(f"{label}{seconds}-{number}", data=seconds, platforms=("A",)) for number in range(count)]
+
+
+def held(first, retries):
+    """Name a retry for which the law does not hold; times are those of requests tried first, and of retries."""
+    for end in retries:
+        granted = sum(end - 60 <= time <= end for time in retries)
+        asked = sum(end - 60 <= time <= end for time in first)
+        if granted > max(10, asked / 5):
+            return f"{granted} retries to {asked} requests in the minute before {end}"
+    return None
+
+
+@pytest.mark.parametrize("answer", [500, httpx.ReadError("lost")])
+@pytest.mark.parametrize(("requests", "retries"), [(1, 3), (4, 10), (40, 10), (100, 20), (500, 100)])
+def test_a_site_that_always_fails_is_asked_little_more(requests, retries, answer):
+    """Ten times more, or a fifth, in place of the three times that the policy alone allows."""
+    site = Failing(answer)
+    engine = se.Engine([site.platform(asking())], event_limit=1000, buffer=1000)
+    site.run(engine, at(1, requests))
+    assert (len(site.firsts), len(site.retries)) == (requests, retries)
+
+
+batches = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 30)), min_size=1, max_size=6)
+
+
+@given(batches, st.integers(2, 5))
+def test_no_minute_holds_more_retries_than_its_requests_allow(batches, attempts):
+    """Whenever tasks come, the law of the budget holds at each retry; and the budget is not stingy either."""
+    site = Failing()
+    engine = se.Engine(
+        [site.platform(asking(), retry=attrs.evolve(AT_ONCE, attempts=attempts))], event_limit=1000, buffer=1000
+    )
+    events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
+    outcomes = site.run(engine, events)
+    assert len(site.firsts) == len(outcomes) == len(events)
+    assert not held(site.firsts, site.retries)
+    assert len(site.retries) >= min(10, len(events) * (attempts - 1))
+
+
+@given(batches, st.floats(0, 40))
+def test_with_a_backoff_as_many_in_all(batches, wait):
+    """Retries are taken out of the budget before they wait: in a minute of failures there are no more of them."""
+    site = Failing()
+    retry = se.Retry(attempts=3, wait_initial=wait, wait_max=wait)
+    engine = se.Engine([site.platform(asking(), retry=retry)], event_limit=1000, buffer=1000)
+    events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
+    site.run(engine, events)
+    begins = [(path, time) for path, times in site.tries.items() for time in times[:-1]]
+    assert len(begins) == len(site.retries)
+    # Each retry was granted when the try before it had failed, which takes no time here.
+    assert not held(site.firsts, sorted(time for _, time in begins))
+
+
+def test_the_error_says_why_it_was_not_tried_again():
+    """A note, on the errors that had no retry for want of budget alone; not on those that had all their attempts."""
+    site = Failing()
+    engine = se.Engine([site.platform(asking(), limit=1)], event_limit=1000)
+    outcomes = site.run(engine, [se.Event(n) for n in range(6)])
+    notes = [getattr(outcome.error, "__notes__", []) for outcome in outcomes]
+    assert [len(times) for times in site.tries.values()] == [4, 4, 4, 2, 1, 1]
+    assert notes == [[], [], [], [NOTE], [NOTE], [NOTE]]
+    assert [outcome.error.attempt for outcome in outcomes] == [4, 4, 4, 2, 1, 1]
+
+
+def test_without_check_the_answer_stands():
+    """Who does not want errors gets the answer, as after the last attempt."""
+    site = Failing(503)
+
+    async def scrape(task):
+        return [(await task.http.get(f"/{number}", check=False)).status_code for number in range(5)]
+
+    [outcome] = site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    assert outcome.value == [503] * 5
+    assert [len(times) for times in site.tries.values()] == [4, 4, 4, 2, 1]
+
+
+def test_a_minute_later_there_is_budget_again():
+    """What was granted is forgotten after 65 s at most."""
+    site = Failing()
+    site.run(se.Engine([site.platform(asking())], event_limit=1000), [*at(1, 10), *at(67, 10)])
+    assert len([time for time in site.retries if time == 1]) == 10
+    assert len([time for time in site.retries if time == 67]) == 10
+
+
+def test_good_requests_earn_retries():
+    """A platform that is asked a thousand times has two hundred retries for those that fail."""
+    site = Failing()
+
+    def handle(request):
+        failing = request.url.path.startswith("/bad")
+        site.handle(request)
+        return httpx.Response(500 if failing else 200)
+
+    platform = se.Platform(
+        "A",
+        asking(),
+        base_url="http://a.test",
+        limit=2000,
+        retry=AT_ONCE,
+        transport=httpx.MockTransport(handle),
+    )
+    engine = se.Engine([platform], event_limit=2000, buffer=2000)
+    site.run(engine, [*at(1, 900, "good"), *at(2, 100, "bad")])
+    assert len(site.retries) == 200
+
+
+def test_the_budget_stays_with_the_engine():
+    """What a run has used up, the next one that begins at once does not have; another engine has its own."""
+    site = Failing()
+    engine = se.Engine([site.platform(asking())], event_limit=1000)
+    site.run(engine, at(0, 10, "a"), at(0, 10, "b"))
+    assert (len(site.firsts), len(site.retries)) == (20, 10)
+    site.run(se.Engine([site.platform(asking())], event_limit=1000), at(0, 10, "c"))
+    assert len(site.retries) == 20
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_what_is_not_idempotent_uses_none_of_it(method):
+    """Posts are not tried again; as requests they earn retries for the others."""
+    site = Failing()
+
+    async def scrape(task):
+        for number in range(100):
+            await task.http.request(method, f"/post/{number}", check=False)
+        for number in range(10):
+            await task.http.get(f"/{number}", check=False)
+
+    site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    assert len(site.firsts) == 110
+    assert all(len(times) == 1 for (_, path), times in site.tries.items() if path.startswith("/post"))
+    assert len(site.retries) == 22
+
+
+def test_each_platform_has_its_own():
+    """What A has used up does not concern B; a visit to B is a matter of B's."""
+    site = Failing()
+
+    async def scrape(task):
+        for number in range(10):
+            await task.http.get(f"/{number}", check=False)
+        for number in range(10):
+            await task.http.get(f"http://b.test/{number}", check=False)
+
+    site.run(se.Engine([site.platform(scrape), site.platform(asking(), "B")]), [se.Event("e", platforms=("A",))])
+    used = {host: sum(len(times) - 1 for (at, _), times in site.tries.items() if at == host) for host, _ in site.tries}
+    assert used == {"a.test": 10, "b.test": 10}
+
+
+def test_streams_take_of_it_too():
+    """Up to the head a stream is tried again like any request."""
+    site = Failing()
+
+    async def scrape(task):
+        for number in range(10):
+            async with task.http.stream("GET", f"/{number}", check=False) as answer:
+                assert answer.status_code == 500
+
+    [outcome] = site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    assert isinstance(outcome, se.Success)
+    assert len(site.retries) == 10
+
+
+def test_runs_of_the_scraper_are_no_retries():
+    """`task.retry` is the scraper's own decision: its requests are first ones, each time."""
+    site = Failing()
+
+    async def scrape(task):
+        await task.http.get(f"/{task.event.id}/{task.attempt}", check=False)
+        if task.attempt < 4:
+            task.retry(after=0)
+
+    outcomes = site.run(se.Engine([site.platform(scrape)], event_limit=1000), [se.Event(n) for n in range(50)])
+    assert {outcome.attempts for outcome in outcomes} == {4}
+    assert len(site.firsts) == 200
+    assert not held(site.firsts, site.retries)
