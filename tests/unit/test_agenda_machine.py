@@ -29,6 +29,8 @@ class Accepted:
     platforms: list[int]
     arrivals: list[int]
     states: list[JobState]
+    jobs: list[Job]
+    """The agenda's own; the entry lets them go when the last one has ended."""
     in_progress: bool = False
 
 
@@ -42,7 +44,7 @@ class Task:
     @property
     def job(self) -> Job:
         """What the agenda calls it."""
-        return self.owner.entry.jobs[self.index]
+        return self.owner.jobs[self.index]
 
     @property
     def platform(self) -> int:
@@ -133,7 +135,7 @@ class AgendaMachine(RuleBasedStateMachine):
         assert [job.queue for job in entry.jobs] == [self.queues[number] for number in chosen]
         arrivals = list(range(self.arrived, self.arrived + count))
         self.arrived += count
-        self.all.append(Accepted(entry, priority, followed, chosen, arrivals, [WAITING] * count))
+        self.all.append(Accepted(entry, priority, followed, chosen, arrivals, [WAITING] * count, list(entry.jobs)))
         if followed or self.agenda.dedupe:
             self.remembered.add(event.id)
 
@@ -221,7 +223,8 @@ class AgendaMachine(RuleBasedStateMachine):
         """States, counts and slots of all events follow from what their tasks do."""
         for owner in self.all:
             entry = owner.entry
-            assert [job.state for job in entry.jobs] == owner.states
+            assert [job.state for job in owner.jobs] == owner.states
+            assert list(entry.jobs) == (owner.jobs if entry.unfinished else [])
             assert entry.unfinished == sum(state is not ENDED for state in owner.states)
             assert entry.unstarted == owner.states.count(WAITING)
             assert entry.in_progress == owner.in_progress

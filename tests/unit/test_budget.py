@@ -115,7 +115,7 @@ def test_a_new_one_does_not_matter() -> None:
 
 @pytest.mark.parametrize(("retry", "until"), [(True, 165.0), (False, -math.inf)])
 def test_a_retry_matters_for_a_minute(retry: bool, until: float) -> None:  # noqa: FBT001
-    """With a retry a budget is kept for a minute at least, and for 65 s at most; requests alone are not worth keeping."""
+    """With a retry a budget is kept for a minute, and for 65 s at most; requests alone are not worth it."""
     budget = Budget()
     _ = budget.retry(101.0) if retry else budget.request(101.0)
     assert budget.matters_until() == until
