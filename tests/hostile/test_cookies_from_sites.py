@@ -192,3 +192,27 @@ def test_two_platforms_have_two_jars(names):
     requests = within(5, main)
     sent = sorted(found[1] if (found := _COOKIE.search(each)) else b"" for each in requests)
     assert sent == [b"", b"", b"", b"id=1"]
+
+
+def test_what_was_kept_is_not_sent_once_they_are_off(names):
+    """To turn them off is enough: what the platform has in its jar stays there."""
+    names["www.shop.test"] = ["127.0.0.1"]
+
+    async def scrape(task):
+        await task.http.get("/set")
+        await task.http.get("/on")
+        engine.tune("A", cookies=False)
+        await task.http.get("/off")
+
+    async def main():
+        nonlocal engine
+        async with site(by_path({"/set": setting(b"id=1; Path=/")})) as web:
+            url = f"http://www.shop.test:{web.port}"
+            engine = se.Engine([se.Platform("A", scrape, base_url=url, cookies=True, retry=ONCE)])
+            async with engine.stream([se.Event("e")]) as run:
+                assert [type(outcome) async for outcome in run] == [se.Success]
+        return web.requests
+
+    engine = None
+    requests = within(5, main)
+    assert [bool(_COOKIE.search(each)) for each in requests] == [False, True, False]

@@ -342,7 +342,7 @@ def test_an_attempt_that_takes_too_long(on_site):
     async def scrape(task, alarms):
         await task.http.get("/")
 
-    [outcome], _ = on_site(scrape, never, timeout=se.Timeout(attempt=0.3))[0], None
+    [outcome] = on_site(scrape, never, timeout=se.Timeout(attempt=0.3))[0]
     assert type(outcome.error) is se.AttemptTimeout
     assert outcome.error.args == ("no whole answer in 0.3 s",)
     assert outcome.error.phase == "head"

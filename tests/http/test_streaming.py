@@ -654,6 +654,7 @@ def test_a_scraper_may_take_its_time_between_two_parts():
     async def scrape(task):
         found = []
         async with task.http.stream("GET", "/a") as answer:
+            await trio.sleep(0.8)
             async for part in answer:
                 found.append(part)
                 await trio.sleep(0.8)

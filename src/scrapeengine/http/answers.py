@@ -92,7 +92,7 @@ class Answer(httpx.Response):
         return f"<Response [{self.status_code}]>"
 
     def raise_for_status(self) -> httpx.Response:
-        """Raise `httpx.HTTPStatusError` for a status of 400 and more, as httpx does."""
+        """Raise `httpx.HTTPStatusError` for a status that is no success, redirects and 304 included, as httpx does."""
         _ = self.request
         return super().raise_for_status()
 

@@ -28,6 +28,8 @@ _SAFE = r"(?:[A-Za-z0-9\-_~!$&'()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
 _BELOW = re.compile(rf"/(?!/){_SAFE}")
 _WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
 _MOST_HOSTS = 1000
+_LONGEST = 65_000
+"""The characters that a URL may have: httpx takes no more than 65,536."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -76,7 +78,7 @@ class Call:
         """
         url = request.url
         host = url.raw_host.decode("ascii").rstrip(".")
-        port = url.port or _PORTS[url.scheme]
+        port = _PORTS[url.scheme] if url.port is None else url.port
         named = f"[{host}]" if ":" in host else host
         origin = Origin(url.scheme, host, port, guarded)
         shown_host = named if port == _PORTS[url.scheme] else f"{named}:{port}"
@@ -144,15 +146,19 @@ class Prepared:
         Raises:
             InvalidRequest: it would break HTTP.
         """
+        where: dict[str, Any] = {"platform": platform, "method": request.method, "phase": "build"}
+        if len(str(request.url)) > _LONGEST:
+            raise InvalidRequest("the URL is too long", url=f"{shown(str(request.url))[:200]}…", **where)
         try:
             return Call.of(request, guarded=self.policy.block_private)
         except httpx.LocalProtocolError as error:
-            where: dict[str, Any] = {"platform": platform, "method": request.method}
-            raise InvalidRequest(str(error), url=shown(str(request.url)), phase="build", **where) from None
+            raise InvalidRequest(str(error), url=shown(str(request.url)), **where) from None
 
     def plain(self, event: Event, url: str) -> Call | None:
         """Make a GET request with nothing of its own from what is prepared; None if the URL needs httpx's eye."""
         home = self._home
+        if len(url) > _LONGEST // 2:
+            return None
         if home is not None and _BELOW.fullmatch(url):
             return _joined(home, f"{self._path}{url}")
         if self._base is None and url == event.url:
@@ -163,16 +169,22 @@ class Prepared:
                 if kind is None:
                     if len(self._kinds) >= _MOST_HOSTS:
                         self._kinds.clear()
-                    kind = self._kinds[netloc] = self._kind(url)
+                    kind = self._kind(url)
+                    if kind is None:
+                        return None
+                    self._kinds[netloc] = kind
                 return _joined(kind, parts[4])
         return None
 
     def _has_path(self) -> bool:
         return bool(urlsplit(self._base or "").path)
 
-    def _kind(self, url: str) -> _Kind:
-        """Have httpx build one request, and take what all like it share."""
-        call = self.adopt("", requests.build(self.policy, Event(url=url), "GET", url, platform=""))
+    def _kind(self, url: str) -> _Kind | None:
+        """Have httpx build one request, and take what all like it share; None if it cannot: who asks is told so."""
+        try:
+            call = self.adopt("", requests.build(self.policy, Event(url=url), "GET", url, platform=""))
+        except InvalidRequest:
+            return None
         tail = call.head[len(b"GET ") + len(call.target) :]
         return _Kind(call.origin, call.host, call.headers, tail)
 

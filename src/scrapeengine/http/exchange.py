@@ -66,7 +66,9 @@ class Exchange:
             await self.seat.turn(self.at, after)
         renewed = False
         while True:
-            line = await self._started(renewed=renewed)
+            line = None if renewed else self.wire.at_hand(self.call.origin)
+            if line is None or not self.seat.go(self.at, first=self.attempt == 1):
+                line = await self._started(line)
             try:
                 return await self._carried(line, read)
             except Stale as error:
@@ -93,21 +95,20 @@ class Exchange:
         """Return the seconds since it was sent, those that it took to connect included."""
         return self._spent + (0.0 if self._sent is None else trio.current_time() - self._sent)
 
-    async def _started(self, *, renewed: bool) -> Line:
+    async def _started(self, line: Line | None) -> Line:
         """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
 
         A kept connection rests while it waits; a new one is made when it can almost start, and waits with it.
         """
         seat, at = self.seat, self.at
         first, waited = self.attempt == 1, False
-        line = None if renewed else self.wire.at_hand(self.call.origin)
         while line is not None:
-            if seat.go(at, first=first):
-                return line
             await line.leave()
             await seat.turn(at, ahead=waited)
             waited = True
             line = self.wire.at_hand(self.call.origin)
+            if line is not None and seat.go(at, first=first):
+                return line
         if not seat.open(at):
             await seat.turn(at)
         line = await self._connected()

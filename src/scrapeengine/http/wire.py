@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import httpx
@@ -19,6 +19,7 @@ from scrapeengine.http.watch import Alarms, Deadline
 __all__ = ["ForeignWire", "Line", "OwnWire", "Wire"]
 
 _VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+_SECONDS_TO_CLOSE = 1.0
 _SAID = frozenset({"http_version", "reason_phrase"})
 
 
@@ -268,7 +269,8 @@ class _ForeignLine:
         self.extensions = {key: value for key, value in response.extensions.items() if key in _SAID}
         self.phase = "body"
         stream = response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)
+        if not isinstance(stream, httpx.AsyncByteStream):
+            raise httpx.UnsupportedProtocol("the transport gave an answer whose body is not async")
         self._body = aiter(stream)
 
     def take(self) -> list[bytes]:
@@ -290,10 +292,13 @@ class _ForeignLine:
 
     async def leave(self) -> None:
         response, self._response = self._response, None
-        if isinstance(self._body, AsyncGenerator):
-            await self._body.aclose()
-        if response is not None:
-            await response.aclose()
+        body, self._body = self._body, None
+        # The answer is there, or an error that says more. Nothing may hang here.
+        with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception):
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
+            if response is not None:
+                await response.aclose()
 
 
 @contextmanager
