@@ -88,12 +88,12 @@ def test_below_a_base_url_the_fast_way_sends_what_httpx_would(base, url, guarded
         assert parts(fast) == parts(slow)
 
 
-@given(origins, paths)
-def test_for_the_event_s_own_url_the_fast_way_sends_what_httpx_would(origin, path):
-    """A platform without `base_url` is asked for its events' URLs; a second one of the same host too."""
+@given(st.lists(st.tuples(origins, paths), min_size=1, max_size=6))
+def test_for_the_event_s_own_url_the_fast_way_sends_what_httpx_would(found):
+    """A platform without `base_url` is asked for its events' URLs: of many origins, and of each more than once."""
     policy = platform(headers={"X-Key": "k"})
     prepared = Prepared(policy)
-    for url in (origin + path, origin + "/other"):
+    for url in [origin + path for origin, path in found] + [origin + "/other" for origin, _ in found]:
         event = se.Event("e", url=url)
         slow = slowly(policy, event, url)
         try:
@@ -104,6 +104,24 @@ def test_for_the_event_s_own_url_the_fast_way_sends_what_httpx_would(origin, pat
         if fast is not None:
             assert not isinstance(slow, Exception)
             assert parts(fast) == parts(slow)
+
+
+def test_origins_of_one_host_are_told_apart():
+    """By scheme and port, in the fast way too."""
+    prepared = Prepared(platform())
+    urls = ["http://a.test/x", "https://a.test/x", "http://a.test:8080/x", "https://a.test:8080/x", "http://b.test/x"]
+    calls = [prepared.plain(se.Event("e", url=url), url) for url in urls * 2]
+    assert [call.url for call in calls] == urls * 2
+    assert len({call.origin for call in calls}) == 5
+
+
+def test_what_is_prepared_is_bounded():
+    """A crawl of many hosts keeps few of them."""
+    prepared = Prepared(platform())
+    for number in range(2500):
+        url = f"http://h{number}.test/x"
+        assert prepared.plain(se.Event("e", url=url), url).url == url
+    assert len(prepared._kinds) <= 1000
 
 
 @pytest.mark.parametrize(
@@ -197,6 +215,11 @@ names = st.from_regex(r"[Xx]-[A-Za-z0-9\-]{1,8}", fullmatch=True)
 values = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10).map(str.strip)
 
 
+def port_of(url):
+    """Say which port a URL means."""
+    return {"http": 80, "https": 443}[url.scheme] if url.port is None else url.port
+
+
 @given(
     st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "PURGE"]),
     origins,
@@ -217,7 +240,8 @@ def test_the_request_of_a_call_is_what_it_was_made_of(method, origin, path, head
     assert again.method == method
     assert again.url.raw_path == request.url.raw_path
     assert again.url.raw_host.rstrip(b".") == request.url.raw_host.rstrip(b".")
-    assert (again.url.scheme, again.url.port, again.url.userinfo) == (request.url.scheme, request.url.port, b"")
+    assert (again.url.scheme, again.url.userinfo) == (request.url.scheme, b"")
+    assert port_of(again.url) == port_of(request.url)
     assert again.content == request.content == body
     assert sorted(again.headers.multi_items()) == sorted(request.headers.multi_items())
     assert Call.of(again, guarded=False).target == call.target

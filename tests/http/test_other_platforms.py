@@ -263,6 +263,18 @@ def test_a_visitor_whose_own_platform_is_busy_gets_to_its_turn():
     assert net.times["b.test"][net.paths["b.test"].index("/visitor")] < 60
 
 
+def test_a_visitor_that_waits_for_a_closed_platform_holds_no_slot():
+    """Its booking has lapsed, and it stands at the head of B's line when B closes: A's slot is another's then."""
+    net = Net()
+    platforms = [net.platform("A", obey, limit=1), net.platform("B", obey, rate=se.Rate.every(2))]
+    own = [on("B", f"b{n}", f"/own/{n}?latency=1.5{'&status=429&after=100' if n == 1 else ''}") for n in range(8)]
+    others = [on("A", f"a{n}", 5.0, f"/a{n}") for n in range(3)]
+    outcomes = net.run(platforms, [*own, on("A", "visitor", "http://b.test/visitor"), *others])
+    assert everyone(outcomes)
+    assert not net.broken
+    assert dict(zip(net.paths["a.test"], net.times["a.test"], strict=True))["/a2"] < 100
+
+
 def test_a_closed_platform_is_waited_for_within_the_patience():
     """Longer than B's patience is `PlatformClosed`, which names B and says for how long; the request before stands."""
     net = Net()

@@ -68,10 +68,11 @@ class Floor:
         self._kicked[lane] = None
 
     def room(self) -> None:
-        """Take note that the buffer has room again."""
-        self._kicked.update(self._blocked)
-        self._blocked.clear()
-        self.settle()
+        """Take note that the buffer has room."""
+        if self._blocked or self._line:
+            self._kicked.update(self._blocked)
+            self._blocked.clear()
+            self.settle()
 
     def refresh(self, lane: Lane) -> None:
         """Bring a lane up to its penalty and its limit, which may have changed, and have it served."""

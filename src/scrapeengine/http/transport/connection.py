@@ -60,6 +60,7 @@ class Connection:
         self._sent = False
         self._unsent = ""
         """Why the request could not be sent whole; empty if it was."""
+        self._written = 0
         self.closed = False
         self.watch: Watch | None = None
         """What closes it when its deadline has passed."""
@@ -75,8 +76,9 @@ class Connection:
         return self._stream.quiet()
 
     async def ask(self, method: str, head: bytes, *, most: float) -> None:
-        """Send a request, and wait for the head of its answer: `send`, and then `head`."""
-        await self.send(method, head, most=most)
+        """Send a request that has its body in its head's bytes, and wait for the head of its answer."""
+        if self._begin(method, head, most) < len(head):
+            await self._rest(head, None)
         await self.head()
 
     async def send(
@@ -107,22 +109,15 @@ class Connection:
         The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint if it has to wait. If
         cancelled, the connection is not `reusable`.
         """
-        self._asked += 1
+        if self._begin(method, head, most) < len(head):
+            await self._rest(head, limit)
+        if body is None or self._unsent:
+            return
         self._sent = False
-        self._unsent = ""
-        answer = self.answer
-        answer.begin(method, most)
-        self.phase = "send"
         try:
-            sent = self._stream.write_now(head)
-            if sent < len(head):
-                with within(limit, httpx.WriteTimeout):
-                    await self._stream.write(memoryview(head)[sent:])
-            if body is not None:
-                await self._upload(body, expect=expect, limit=limit)
-            self._sent = body is None or not (expect and answer.ready)
+            await self._upload(body, expect=expect, limit=limit)
+            self._sent = not (expect and self.answer.ready)
         except httpx.WriteError as error:
-            answer.keep = False
             self._unsent = str(error)
 
     async def head(self) -> None:
@@ -148,6 +143,28 @@ class Connection:
                 raise httpx.WriteError(self._unsent) from None
             raise
         self.phase = "body"
+
+    def _begin(self, method: str, head: bytes, most: float) -> int:
+        """Send what the kernel takes at once; return how much that was, all of it if it takes nothing any more."""
+        self._asked += 1
+        self._unsent = ""
+        self.answer.begin(method, most)
+        self.phase = "send"
+        try:
+            self._written = self._stream.write_now(head)
+        except httpx.WriteError as error:
+            self._sent, self._unsent = False, str(error)
+            return len(head)
+        self._sent = self._written == len(head)
+        return self._written
+
+    async def _rest(self, head: bytes, limit: float | None) -> None:
+        try:
+            with within(limit, httpx.WriteTimeout):
+                await self._stream.write(memoryview(head)[self._written :])
+            self._sent = True
+        except httpx.WriteError as error:
+            self._unsent = str(error)
 
     async def more(self) -> None:
         """Wait for more of the answer: `answer.parts` and `answer.done` say what came.

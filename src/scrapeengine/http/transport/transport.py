@@ -122,9 +122,8 @@ class Transport(httpx.AsyncBaseTransport):
         expect = "expect" in request.headers and request.headers["expect"].lower() == "100-continue"
         limit = limits.get("write")
         await connection.send(request.method, head + body, more, most=math.inf, expect=expect, limit=limit)
-        with within(
-            limits.get("read"), httpx.ReadTimeout
-        ):  # httpx has one for each read; a head that drips is one here
+        # httpx has this limit for each read; here the head is one, so that one that drips does not hang.
+        with within(limits.get("read"), httpx.ReadTimeout):
             await connection.head()
         if request.headers.get("connection", "").lower() == "close":
             connection.answer.keep = False
