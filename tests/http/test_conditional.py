@@ -312,12 +312,14 @@ def test_a_store_that_cannot_remember_is_logged_and_the_success_stands():
     assert isinstance(log["exc_info"], LookupError)
 
 
-def test_a_store_that_cannot_recall_is_the_task_s_failure():
-    """It is the program's own error, and leaves as it is; nothing was sent."""
+def test_a_store_that_cannot_recall_costs_the_whole_page():
+    """That is logged, and all is asked for."""
     pages, store = Pages(), Store(fails_in="recall")
-    [outcomes] = runs(se.Engine([pages.platform(ending("success"))], validators=store), ["e"])
-    assert type(outcomes["e"].error) is LookupError
-    assert not pages.asked
+    with structlog.testing.capture_logs() as logs:
+        [outcomes] = runs(se.Engine([pages.platform(ending("success"))], validators=store), ["e"])
+    assert isinstance(outcomes["e"], se.Success)
+    assert len(pages.asked) == 1
+    assert [log["event"] for log in logs] == ["the validators of a URL could not be had"]
 
 
 def test_a_recall_is_made_before_each_attempt():

@@ -298,6 +298,25 @@ def test_a_body_that_is_not_as_long_as_said(content, length):
     assert talking(echo, use) == "GET"
 
 
+def test_no_more_goes_out_than_was_said():
+    """What is beyond the `Content-Length` could be taken for the next request."""
+
+    async def talk(peer):
+        await peer.head()
+        got.append(await peer.until(b"never"))
+        ended.set()
+
+    async def use(client, server):
+        content = parts_of(b"one", b"GET /two HTTP/1.1\r\n\r\n", b"three")
+        with pytest.raises(httpx.LocalProtocolError):
+            await client.post("/", content=content, headers={"Content-Length": "6"})
+        await ended.wait()
+
+    got, ended = [], trio.Event()
+    talking(talk, use)
+    assert got == [b"one"]
+
+
 def test_an_error_in_the_body_is_the_programs_own():
     """What the source of an upload raises leaves as it is; the connection is closed."""
 
@@ -1101,9 +1120,9 @@ def test_closing_while_a_connection_is_made():
             async with httpx.AsyncClient(transport=transport) as client:
                 with pytest.raises(httpx.ConnectError, match="closed"):
                     await client.get(server.url)
-            while server.open:
-                await trio.lowlevel.checkpoint()
-            assert "0 in use, 0 at rest" in repr(transport)
+                assert "0 in use, 0 at rest" in repr(transport)
+                while server.open:
+                    await trio.lowlevel.checkpoint()
 
     run(main)
 
@@ -1119,10 +1138,27 @@ def test_a_transport_for_two_clients():
                     assert (await client.get(server.url)).text == "1"
                 assert repr(transport) == "<Transport <Connections 0 in use, 1 at rest>>"
             assert repr(transport) == "<Transport <Connections 0 in use, 0 at rest>>"
+            transport._connections._dialer.dial = None  # nothing is connected any more
             with pytest.raises(httpx.ConnectError, match="closed"):
                 await client.get(server.url)
             while server.open:
                 await trio.lowlevel.checkpoint()
+
+    run(main)
+
+
+def test_a_connection_that_is_left_twice_rests_once():
+    """Whoever leaves it again changes nothing."""
+
+    async def main():
+        async with serving(numbered) as server, Transport() as transport:
+            response = await transport.handle_async_request(httpx.Request("GET", server.url))
+            connection = response.stream._connection
+            for _ in range(2):
+                transport._connections.leave(connection)
+                assert "0 in use, 1 at rest" in repr(transport)
+            taken = [transport._connections.at_hand(connection.origin) for _ in range(2)]
+            assert taken == [connection, None]
 
     run(main)
 
@@ -1160,6 +1196,29 @@ def test_a_response_that_is_closed_late_touches_nobodys_request():
     arrived, go_on, answers = trio.Event(), trio.Event(), []
     run(main)
     assert answers == [[b"second"]]
+
+
+def test_a_body_whose_reading_was_cancelled_is_not_taken_for_whole():
+    """Its connection is closed at once, and who reads on is told so."""
+
+    async def talk(peer):
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
+        await peer.hung_up()
+
+    async def main():
+        async with serving(talk) as server, Transport() as transport:
+            response = await transport.handle_async_request(httpx.Request("GET", server.url))
+            assert await anext(response.stream) == b"part"
+            with trio.move_on_after(0.01):
+                await anext(response.stream)
+            assert "0 in use, 0 at rest" in repr(transport)
+            with pytest.raises(httpx.StreamClosed):
+                await anext(response.stream)
+            while server.open:
+                await trio.lowlevel.checkpoint()
+
+    run(main)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "9000000"}])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import trio
 
 from scrapeengine.http.call import Call
-from scrapeengine.http.decoding import Decoder, decoder_for
+from scrapeengine.http.decoding import Decoder, decoder_for, is_heavy
 from scrapeengine.http.failures import BodyTooLarge, Expired
 from scrapeengine.http.wire import Line
 
@@ -23,6 +24,19 @@ _NOTHING = httpx.ByteStream(b"")
 _NONE = httpx.Headers()
 _SET_REQUEST = vars(httpx.Response)["request"].__set__
 """What sets the request of a response, of which `Answer` overrides the getter."""
+
+
+_HEAVY: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("scrapeengine heavy decoding")
+
+
+def _one_at_a_time() -> trio.CapacityLimiter:
+    """Return what heavy decoding stands in line for: many at once would hold up the loop by the memory they touch."""
+    try:
+        return _HEAVY.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(1)
+        _HEAVY.set(limiter)
+        return limiter
 
 
 class Answer(httpx.Response):
@@ -121,7 +135,8 @@ class Body:
         self._size = 0
         self._since = 0
         self._decoder: Decoder | None = None if coding is None else decoder_for(coding.decode("latin-1"))
-        self._pieces: Any = iter(())
+        self._pieces: Iterator[bytes] = iter(())
+        self._begun = False
 
     async def whole(self) -> bytes:
         """Read all of it.
@@ -153,13 +168,24 @@ class Body:
             self.phase = "body"
             came = self._line.take()
             if came:
-                self._pieces = iter(came) if self._decoder is None else self._decoder.feed(b"".join(came))
+                self._pieces = (
+                    iter(came) if self._decoder is None else await self._decoded(self._decoder, b"".join(came))
+                )
             elif self._line.done:
                 if self._decoder is not None:
                     self._decoder.end()
                 return None
             else:
                 await self._line.more()
+
+    async def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+        """Return what becomes of it, to be decoded piece by piece; a first piece that takes long, in a thread."""
+        pieces = decoder.feed(data)
+        begun, self._begun = self._begun, True
+        if begun or not is_heavy((self._line.coding or b"").decode("latin-1"), data):
+            return pieces
+        first = await trio.to_thread.run_sync(next, pieces, b"", limiter=_one_at_a_time())
+        return itertools.chain((first,), pieces)
 
     async def _count(self, piece: bytes) -> None:
         self._size += len(piece)

@@ -42,7 +42,7 @@ try:
 except ImportError:
     zstd = None
 
-__all__ = ["ACCEPT_ENCODING", "CODINGS", "Decoder", "decoder_for"]
+__all__ = ["ACCEPT_ENCODING", "CODINGS", "Decoder", "decoder_for", "is_heavy"]
 
 _IN = 16 * 1024
 """The bytes taken in at once. zlib copies what it leaves for later at each step: more would make that dear."""
@@ -107,6 +107,19 @@ def decoder_for(content_encoding: str) -> Decoder | None:
         return None
     stages = [_MAKERS[name]() for name in reversed(names)]
     return stages[0] if len(stages) == 1 else _Chain(stages)
+
+
+def is_heavy(content_encoding: str, data: bytes) -> bool:
+    """Say whether the first piece of a body may take so long to decode that it should not hold up an event loop.
+
+    Brotli's window of up to 16 MiB is touched at once where the body is long: 30 ms. The size stands in the first byte
+    (RFC 7932, section 9.1); from 1 MiB on it counts. Of an outer coding nothing is known before it is decoded.
+    """
+    codings = [name.strip().lower() for name in content_encoding.split(",")]
+    if codings[-1] != "br":
+        return "br" in codings
+    first = data[0] if data else 0
+    return bool(first & 1) and (first >> 1) & 7 >= 3
 
 
 @attrs.define(eq=False)

@@ -47,8 +47,15 @@ class Keeping:
         return call if value is None else call.also({"cookie": value})
 
     async def conditional(self, seat: Seat, call: Call) -> Call:
-        """Return a call that asks only for what has changed. Checkpoint as the validators have it."""
-        known = await self.validators.recall(seat.platform, call.url)
+        """Return a call that asks only for what has changed; for all if that cannot be told.
+
+        Checkpoint as the validators have it.
+        """
+        try:
+            known = await self.validators.recall(seat.platform, call.url)
+        except Exception as error:  # validators are the program's own; without them all is asked for
+            seat.log.warning("the validators of a URL could not be had", exc_info=error)
+            return call
         return call if known is None else call.also(asked(known))
 
     # -- what comes back

@@ -34,6 +34,11 @@ class Seat(Protocol):
         """The platform's policy as it is now."""
         ...
 
+    @property
+    def log(self) -> Any:
+        """A logger, bound to the event and the platform."""
+        ...
+
     def place(self, host: str) -> str | None:
         """Name the platform that serves a host; None if it is the task's own, or none does."""
         ...

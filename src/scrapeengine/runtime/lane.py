@@ -63,6 +63,8 @@ class Seat:
 class Visitor:
     """A request that a task of another platform wants to make here: a redirect has led to this one."""
 
+    seated: bool = False
+    """Whether its task holds its own slot meanwhile."""
     wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when it is booked, or sent away."""
     booked: Booking | None = attrs.field(default=None, init=False)
@@ -127,6 +129,13 @@ class Lane:
         must not keep it from them, or all would wait for ever.
         """
         return self.at_bound and not self.slots.borrowed_tokens
+
+    def dismiss_the_seated(self) -> None:
+        """Send the visitors away that hold slots of their own: the platform has closed."""
+        seated = [visitor for visitor in self.visitors if visitor.seated]
+        for visitor in seated:
+            self.visitors.remove(visitor)
+            visitor.wake.set()
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""

@@ -197,6 +197,7 @@ class Session(Generic[T]):
         with nullcontext(task.lane) if at is None else self.visit(at) as lane:
             lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
             self.floor.refresh(lane)
+            lane.dismiss_the_seated()
             self._turn_away(lane)
             self.floor.settle()
 

@@ -87,13 +87,15 @@ async def turn_abroad(floor: Floor, seat: Seat, there: Lane, after: float = 0.0,
     rate at most, unless the platform has closed.
     """
     _check(seat, there)
-    if ahead and not there.gate.closed(trio.current_time()):
-        seat.visa = (there, await _booked_there(floor, seat, there, ahead=True))
+    booked = await _booked_there(floor, seat, there, Visitor(seated=True), ahead=True) if ahead else None
+    if booked is not None:
+        seat.visa = (there, booked)
         return
     async with _Parked(floor, seat):
         if after > 0:
             await trio.sleep(after)
-        booked = await _booked_there(floor, seat, there, ahead=ahead)
+        booked = await _booked_there(floor, seat, there, Visitor(), ahead=ahead)
+    assert booked is not None
     seat.visa = (there, booked)
     try:
         # The way back to its slot was shielded: who gave up meanwhile must not send what it waited for.
@@ -104,12 +106,16 @@ async def turn_abroad(floor: Floor, seat: Seat, there: Lane, after: float = 0.0,
         raise
 
 
-async def _booked_there(floor: Floor, seat: Seat, there: Lane, *, ahead: bool) -> Booking:
-    """Stand in another platform's line until a request is booked. If cancelled, nothing is."""
-    visitor = Visitor()
+async def _booked_there(floor: Floor, seat: Seat, there: Lane, visitor: Visitor, *, ahead: bool) -> Booking | None:
+    """Stand in another platform's line until a request is booked. If cancelled, nothing is.
+
+    None: the platform has closed, and who holds a slot must not wait for it.
+    """
     try:
         while visitor.booked is None:
             _check(seat, there)
+            if visitor.seated and there.gate.closed(trio.current_time()):
+                return None
             visitor.wake = trio.Event()
             (there.visitors.appendleft if ahead else there.visitors.append)(visitor)
             floor.kick(there)
