@@ -82,8 +82,8 @@ class Answer(httpx.Response):
         return timedelta(seconds=self._seconds)
 
     @elapsed.setter
-    def elapsed(self, value: timedelta) -> None:
-        self._seconds = value.total_seconds()
+    def elapsed(self, elapsed: timedelta) -> None:
+        self._seconds = elapsed.total_seconds()
 
     @property
     def num_bytes_downloaded(self) -> int:
