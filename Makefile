@@ -77,7 +77,7 @@ format: $(VENV)/.checkers ## put the code into its form
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.current ## what the engine costs, alone and beside its peers; one part: make bench ONLY=http
-	@set -e; for part in $(ONLY); do $(BIN)/python benchmarks/$$part.py; done
+	@set -e; for part in $(ONLY); do test -d benchmarks/$$part || part=$$part.py; $(BIN)/python benchmarks/$$part; done
 
 clean: ## remove what was made
 	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

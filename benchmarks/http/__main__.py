@@ -1,7 +1,7 @@
 """What HTTP costs by the engine, beside what it costs by its peers, each run in a process of its own.
 
-    python benchmarks/http_peers [--runs 5] [--tasks 50 200] [--requests N] [--only NAME ...] [--markdown]
-    python benchmarks/http_peers --profile 50
+    python benchmarks/http [--runs 5] [--tasks 50 200] [--requests N] [--only NAME ...] [--markdown]
+    python benchmarks/http --profile 50
 
 The server has one core and the client another. The runs of all cases alternate, so that a machine that slows down slows
 all of them. Ends with 1 if a promise is broken, or if nothing can be said of it: a peer is missing, or rates and CPU
@@ -123,7 +123,7 @@ def measure_all(running: Server, core: int | None, options: argparse.Namespace) 
 
 def main() -> int:
     """Measure, print, and return what the process is to end with."""
-    parser = argparse.ArgumentParser(prog="http_peers", description="what HTTP costs, beside the peers")
+    parser = argparse.ArgumentParser(prog="benchmarks/http", description="what HTTP costs, beside the peers")
     parser.add_argument("--runs", type=int, default=5, help="how often each case is run (default: 5)")
     parser.add_argument("--tasks", type=int, nargs="+", default=[50, 200], help="requests at once (default: 50 200)")
     parser.add_argument("--requests", type=int, default=20_000, help="of a run; slow peers make fewer (default: 20000)")
