@@ -40,7 +40,7 @@ $(VENV)/.checkers: $(VENV)/.current
 demo: $(VENV)/.current ## scrape 26 feeds and 36 articles from loopback, ten at a time
 	$(BIN)/python examples/feeds.py
 
-test: $(VENV)/.current ## the tests, in less than a minute
+test: $(VENV)/.current ## the tests, in a minute or two
 	$(PYTEST)
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long

@@ -3,6 +3,8 @@
 On mutants it does not look for the simplest example: that a test fails is all there is to see.
 """
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
@@ -18,3 +20,10 @@ settings.register_profile(
     **_COMMON,
 )
 settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_are():
+    """Leave structlog as no program has configured it: to capture its lines configures it."""
+    yield
+    structlog.reset_defaults()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ import httpx
 import trio
 
 from scrapeengine.http.call import Call
-from scrapeengine.http.decoding import Decoder, decoder_for, is_heavy
+from scrapeengine.http.decoding import Decoder, decoder_for, heavy_window
 from scrapeengine.http.failures import BodyTooLarge, Expired
 from scrapeengine.http.wire import Line
 
@@ -29,14 +29,19 @@ _SET_REQUEST = vars(httpx.Response)["request"].__set__
 _HEAVY: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("scrapeengine heavy decoding")
 
 
-def _one_at_a_time() -> trio.CapacityLimiter:
+def _few_at_a_time() -> trio.CapacityLimiter:
     """Return what heavy decoding stands in line for: many at once would hold up the loop by the memory they touch."""
     try:
         return _HEAVY.get()
     except LookupError:
-        limiter = trio.CapacityLimiter(1)
+        limiter = trio.CapacityLimiter(2)
         _HEAVY.set(limiter)
         return limiter
+
+
+def _jumps() -> bool:
+    """Say whether the clock is a simulated one that goes on when all wait: it does not wait for threads."""
+    return getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf) < math.inf
 
 
 class Answer(httpx.Response):
@@ -136,7 +141,10 @@ class Body:
         self._since = 0
         self._decoder: Decoder | None = None if coding is None else decoder_for(coding.decode("latin-1"))
         self._pieces: Iterator[bytes] = iter(())
-        self._begun = False
+        self._window: int | None = None
+        """How many bytes the decoder decodes at once, if they are many; None: not known yet."""
+        self._filled = 0
+        """The size up to which they are decoded already."""
 
     async def whole(self) -> bytes:
         """Read all of it.
@@ -161,16 +169,14 @@ class Body:
         """
         while True:
             self.phase = "decode"
-            for piece in self._pieces:
+            while (piece := await self._next()) is not None:
                 if piece:
                     await self._count(piece)
                     return bytes(piece)
             self.phase = "body"
             came = self._line.take()
             if came:
-                self._pieces = (
-                    iter(came) if self._decoder is None else await self._decoded(self._decoder, b"".join(came))
-                )
+                self._pieces = iter(came) if self._decoder is None else self._decoded(self._decoder, b"".join(came))
             elif self._line.done:
                 if self._decoder is not None:
                     self._decoder.end()
@@ -178,14 +184,18 @@ class Body:
             else:
                 await self._line.more()
 
-    async def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
-        """Return what becomes of it, to be decoded piece by piece; a first piece that takes long, in a thread."""
-        pieces = decoder.feed(data)
-        begun, self._begun = self._begun, True
-        if begun or not is_heavy((self._line.coding or b"").decode("latin-1"), data):
-            return pieces
-        first = await trio.to_thread.run_sync(next, pieces, b"", limiter=_one_at_a_time())
-        return itertools.chain((first,), pieces)
+    def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+        """Return what becomes of it, to be decoded piece by piece."""
+        if self._window is None:
+            self._window = 0 if _jumps() else heavy_window((self._line.coding or b"").decode("latin-1"), data)
+        return decoder.feed(data)
+
+    async def _next(self) -> bytes | None:
+        """Decode the next piece; in a thread where it takes long, which is when the decoder fills its window."""
+        if not self._window or self._size < self._filled:
+            return next(self._pieces, None)
+        self._filled = self._size + self._window
+        return await trio.to_thread.run_sync(next, self._pieces, None, limiter=_few_at_a_time())
 
     async def _count(self, piece: bytes) -> None:
         self._size += len(piece)

@@ -42,7 +42,7 @@ try:
 except ImportError:
     zstd = None
 
-__all__ = ["ACCEPT_ENCODING", "CODINGS", "Decoder", "decoder_for", "is_heavy"]
+__all__ = ["ACCEPT_ENCODING", "CODINGS", "Decoder", "decoder_for", "heavy_window"]
 
 _IN = 16 * 1024
 """The bytes taken in at once. zlib copies what it leaves for later at each step: more would make that dear."""
@@ -109,17 +109,25 @@ def decoder_for(content_encoding: str) -> Decoder | None:
     return stages[0] if len(stages) == 1 else _Chain(stages)
 
 
-def is_heavy(content_encoding: str, data: bytes) -> bool:
-    """Say whether the first piece of a body may take so long to decode that it should not hold up an event loop.
+def heavy_window(content_encoding: str, data: bytes) -> int:
+    """Return how many bytes are decoded at once, however few are asked for, if that takes too long for an event loop.
 
-    Brotli's window of up to 16 MiB is touched at once where the body is long: 30 ms. The size stands in the first byte
-    (RFC 7932, section 9.1); from 1 MiB on it counts. Of an outer coding nothing is known before it is decoded.
+    Brotli fills its whole window before it gives any of it: 30 ms for one of 16 MiB. The size stands in the first byte
+    (RFC 7932, section 9.1); from 1 MiB on it counts. Of an inner coding nothing is known before it is decoded.
+
+    Args:
+        content_encoding: the header's value.
+        data: the first bytes of the body.
+
+    Returns:
+        Bytes; 0 if it is not worth a thread.
     """
     codings = [name.strip().lower() for name in content_encoding.split(",")]
     if codings[-1] != "br":
-        return "br" in codings
+        return 2**24 if "br" in codings else 0
     first = data[0] if data else 0
-    return bool(first & 1) and (first >> 1) & 7 >= 3
+    bits = 17 + ((first >> 1) & 7) if first & 1 else 16
+    return 2**bits if bits >= 20 else 0
 
 
 @attrs.define(eq=False)
