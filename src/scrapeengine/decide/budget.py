@@ -74,10 +74,9 @@ class Budget:
     def _advance(self, now: float) -> None:
         """Let the bucket of `now` be the running one, and forget what is too old."""
         bucket = (now - self._origin) // _WIDTH
-        steps = int(min(bucket - self._running, _COVER))
-        if steps > 0:
-            for counts in (self._requests, self._retries):
-                del counts[:steps]
-                counts.extend([0] * steps)
-            self._running = bucket
-            self._ends = self._origin + (bucket + 1) * _WIDTH
+        steps = int(max(0.0, min(bucket - self._running, _COVER)))  # 0 where a shift has rounded
+        for counts in (self._requests, self._retries):
+            del counts[:steps]
+            counts.extend([0] * steps)
+        self._running = bucket
+        self._ends = self._origin + (bucket + 1) * _WIDTH
