@@ -23,8 +23,8 @@ CASES = {
     "engine": Case("scrapeengine", "by_engine.py", ("scrapeengine",), 1.0),
     "aiohttp": Case("aiohttp", "by_aiohttp.py", ("aiohttp",), 1.0),
     "uvloop": Case("aiohttp on uvloop", "by_aiohttp.py", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
-    "httpx": Case("httpx on trio", "by_httpx.py", ("httpx", "trio"), 0.06),
-    "httpx-defaults": Case("httpx on trio, its own limits", "by_httpx.py", ("httpx", "trio"), 0.06, ("--defaults",)),
+    "httpx": Case("httpx on trio", "by_httpx.py", ("httpx", "trio"), 0.06, ("--defaults",)),
+    "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx.py", ("httpx", "trio"), 0.06),
     "scrapy": Case("Scrapy", "by_scrapy.py", ("scrapy",), 0.1),
     "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.4),
     "bare": Case("bare trio + httptools", "by_bare.py", ("trio", "httptools"), 3.0),
@@ -46,10 +46,13 @@ PROMISES = (
     Promise("aiohttp", 1.0),
     Promise("httpx", 10.0, 50),
     Promise("httpx", 20.0, 200),
-    Promise("httpx-defaults", 10.0, 50),
-    Promise("httpx-defaults", 20.0, 200),
     Promise("scrapy", 8.0),
     Promise("crawlee", 3.0),
 )
-AIMS = (Promise("uvloop", 1.25), Promise("bare", 0.5))
+AIMS = (
+    Promise("httpx-limits", 10.0, 50),
+    Promise("httpx-limits", 20.0, 200),
+    Promise("uvloop", 1.25),
+    Promise("bare", 0.5),
+)
 """What comes after the promises; not reaching these breaks nothing."""
