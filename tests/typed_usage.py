@@ -1,7 +1,9 @@
 """How users write it, for the type checkers: this file is checked, not run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import assert_never, assert_type
+
+import httpx
 
 import scrapeengine as se
 
@@ -31,6 +33,38 @@ async def keep(outcomes: list[se.Outcome[dict[str, float]]]) -> None:
     assert outcomes
 
 
+class Kept:
+    """Validators of the program's own."""
+
+    async def recall(self, platform: str, url: str) -> se.Validator | None:
+        """Know nothing."""
+        assert platform, url
+        return None
+
+    async def remember(self, platform: str, found: Mapping[str, se.Validator]) -> None:
+        """Forget it."""
+        assert platform, found
+
+
+async def page(task: se.Task) -> dict[str, float]:
+    """Use the client."""
+    response = await task.http.get("/", conditional=True)
+    task.skip_unchanged(response)
+    assert_type(response, httpx.Response)
+    assert_type(await task.http.post("/", json={}), httpx.Response)
+    async with task.http.stream("GET", "/large", cap=1e9) as answer:
+        assert_type(answer.status_code, int)
+        async for part in answer:
+            assert_type(part, bytes)
+        assert_type(await answer.save("large"), int)
+    return {}
+
+
+CAREFUL = se.Platform(
+    "careful", page, caps=se.Caps(wire=1e6, body=1e7, redirects=3), robots=True, cookies=True, block_private=True
+)
+THROUGH_A_PROXY = se.Platform("proxied", page, transport=httpx.AsyncHTTPTransport(http2=True))
+
 PLATFORMS = [
     se.Platform("betpawa", odds, base_url="https://a.example", limit=50),
     se.Platform("bet9ja", odds, limit=15, rate=se.Rate.every(0.025), retry=se.Retry(attempts=5)),
@@ -56,6 +90,9 @@ async def main() -> None:
         await run.stop(grace=1)
     assert_type(await engine.run(more_events()), se.Report)
     engine.tune("betpawa", limit=0)
+    assert_type(await se.Engine([CAREFUL, THROUGH_A_PROXY], validators=Kept()).run([]), se.Report)
+    async with httpx.AsyncClient(transport=se.Transport(block_private=True)) as client:
+        assert_type(await client.get("https://a.example"), httpx.Response)
 
 
 assert_type(se.collect(PLATFORMS, events(), event_limit=3), list[se.Outcome[dict[str, float]]])

@@ -147,9 +147,10 @@ class Engine(Generic[T]):
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.
 
         Args:
-            platform: whose `limit` (0 pauses it), `rate`, `timeout`, `retry` or `headers` to change: a platform's
-                name, a host that the default serves, or the default's name for all hosts that were not tuned by
-                themselves. None: `event_limit`, `lookahead`, `buffer` and `max_pending` of the engine.
+            platform: whose `limit` (0 pauses it), `rate`, `timeout`, `retry`, `headers`, `caps`, `robots` or `cookies`
+                to change: a platform's name, a host that the default serves, or the default's name for all hosts that
+                were not tuned by themselves. None: the engine's own `event_limit`, `lookahead`, `buffer` and
+                `max_pending`.
             **changes: the new values.
 
         Raises:
