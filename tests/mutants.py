@@ -27,7 +27,7 @@ MUTANTS = [
     (2, "runtime/capture.py", "class Signal(BaseException)", "class Signal(Exception)"),
     (2, "runtime/session.py", "            fatal = fatal_part(error)\n", "            fatal = error\n"),
     (2, "runtime/run.py", "if isinstance(end, KeyboardInterrupt | SystemExit):", "if False:"),
-    (3, "runtime/lane.py", "trio.CapacityLimiter(policy.limit)", "trio.CapacityLimiter(policy.limit + 1)"),
+    (3, "runtime/lane.py", "borrowed_tokens >= self.policy.limit", "borrowed_tokens > self.policy.limit"),
     (
         3,
         "runtime/session.py",
@@ -137,7 +137,7 @@ MUTANTS = [
         "            lane.slots.release_on_behalf_of(seat.job)\n        del",
         "            lane.slots.release_on_behalf_of(seat.job)\n            lane.alarm = -math.inf\n        del",
     ),
-    (12, "runtime/floor.py", "        self._kicked.update(self._blocked)\n", ""),
+    (12, "runtime/floor.py", "            self._kicked.update(self._blocked)\n", ""),
     (
         "http/test_other_platforms.py",
         "http/client.py",
