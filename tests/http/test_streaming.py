@@ -175,8 +175,8 @@ def test_a_body_can_be_read_once(on_sites):
     assert on_sites(scrape, {"/a": Answer(200, b"once")}).value == [[b"once"], [], []]
 
 
-def test_after_the_block_there_is_nothing(on_sites):
-    """An answer that was carried out of its block is at its end: its connection may be somebody else's."""
+def test_after_the_block_it_cannot_be_read(on_sites):
+    """An answer that was carried out of its block says so: an empty body would be taken for the real one."""
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
@@ -184,7 +184,9 @@ def test_after_the_block_there_is_nothing(on_sites):
         await task.http.get("/b")
         return [part async for part in answer]
 
-    assert on_sites(scrape, {"/a": Answer(200, LARGE)}).value == []
+    error = on_sites(scrape, {"/a": Answer(200, LARGE)}).error
+    assert isinstance(error, RuntimeError)
+    assert "async with task.http.stream" in str(error)
 
 
 def test_post_with_a_body(on_sites):
@@ -327,16 +329,26 @@ def test_a_file_that_cannot_be_written(on_sites, tmp_path, target):
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
 
 
-def test_save_after_a_part_was_read_holds_the_rest(on_sites, tmp_path):
-    """The body comes once, to whoever asks."""
+@pytest.mark.parametrize("before", ["a part", "a save", "the block"])
+def test_a_body_is_saved_whole_or_not_at_all(on_sites, tmp_path, before):
+    """After a part, a second time, or outside the block it is refused, and an earlier file stays as it is."""
+    target = tmp_path / "file"
+    target.write_bytes(b"earlier")
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
-            first = await anext(aiter(answer))
-            return len(first) + await answer.save(tmp_path / "rest")
+            if before == "a part":
+                await anext(aiter(answer))
+            if before == "a save":
+                await answer.save(tmp_path / "other")
+            if before != "the block":
+                await answer.save(target)
+        await answer.save(target)
 
-    assert on_sites(scrape, {"/a": Answer(200, LARGE)}).value == len(LARGE)
-    assert LARGE.endswith((tmp_path / "rest").read_bytes())
+    error = on_sites(scrape, {"/a": Answer(200, LARGE)}).error
+    assert isinstance(error, RuntimeError)
+    assert "saved once" in str(error)
+    assert target.read_bytes() == b"earlier"
 
 
 # -- caps

@@ -33,6 +33,7 @@ class StreamedAnswer:
         self._rest = [answer.content] if line is None and answer.content else []
         if line is not None:
             line.deadline = math.inf  # from here on each part has its own, while it is waited for
+        self._begun = self._left = False
         self.status_code = answer.status_code
         self.headers = answer.headers
         self.url = answer.url
@@ -43,6 +44,9 @@ class StreamedAnswer:
 
     async def __anext__(self) -> bytes:
         """Return the next part of the body."""
+        if self._left:
+            raise RuntimeError("the stream was left: read its body inside `async with task.http.stream(…)`")
+        self._begun = True
         if self._rest:
             return self._rest.pop()
         exchange = self._exchange
@@ -58,12 +62,16 @@ class StreamedAnswer:
             if self._line is not None:
                 self._line.deadline = math.inf
         if part is None:
-            await self.aclose()
+            await self._leave()
             raise StopAsyncIteration
         return part
 
     async def save(self, path: str | os.PathLike[str]) -> int:
         """Write the body to a file, which is there whole or not at all."""
+        if self._begun or self._left:
+            raise RuntimeError(
+                "the body can be saved once, inside `async with task.http.stream(…)`, and not after a part"
+            )
         size, done = 0, False
         part = f"{os.fspath(path)}.{secrets.token_hex(4)}.part"
         try:
@@ -82,6 +90,10 @@ class StreamedAnswer:
 
     async def aclose(self) -> None:
         """Leave the rest of the body unread."""
+        self._left = True
+        await self._leave()
+
+    async def _leave(self) -> None:
         line, self._line = self._line, None
         if line is not None:
             await line.leave()

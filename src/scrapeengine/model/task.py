@@ -53,6 +53,7 @@ class Streamed(Protocol):
 
         Raises:
             OSError: the file cannot be written.
+            RuntimeError: a part was read already, or the stream was left; the file is as it was.
             RequestError: as for the iterator.
 
         Checkpoint. If cancelled, or if it fails, an earlier file of that name is as it was, and nothing is left.
