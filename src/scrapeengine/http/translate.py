@@ -27,7 +27,6 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (failures.Blocked, AddressBlocked, None),
     (failures.Untrusted, CertificateError, None),
     (failures.HeadTooLarge, HeadersTooLarge, None),
-    (failures.BodyTooLarge, BodyTooLarge, None),
     (failures.CutShort, TruncatedBody, None),
     (httpx.ConnectError, ConnectFailed, None),
     (httpx.UnsupportedProtocol, InvalidRequest, "the URL is no http or https URL"),
@@ -56,6 +55,8 @@ def translated(error: Exception, **where: Any) -> RequestError:
     """
     if _is_lost(error):
         return ConnectionBroken(str(error), **where)
+    if isinstance(error, failures.BodyTooLarge):
+        return BodyTooLarge(f"{error}; allow more with Caps(…), or with stream(cap=…)", **where)
     for foreign, ours, words in _KINDS:
         if isinstance(error, foreign):
             return ours(words or str(error) or type(error).__name__, **where)

@@ -116,7 +116,10 @@ class Retry:
     """
 
     attempts: int = attrs.field(default=3, validator=each(whole, least=1, instead="; 1 is to try once, with no retry"))
-    """How often a request is tried in all; also how often a scraper that calls `task.retry` is run in all."""
+    """How often a request is tried in all; also how often a scraper that calls `task.retry` is run in all.
+
+    Fewer where many fail: a platform's retries are at most 20 % of its requests in the last minute, and always ten.
+    """
     wait_initial: float = attrs.field(default=0.5, validator=each(number, zero=True))
     """The longest wait before the second attempt, in seconds."""
     wait_max: float = attrs.field(default=30.0, validator=each(number, zero=True))
