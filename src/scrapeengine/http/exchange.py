@@ -149,6 +149,8 @@ class Exchange:
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self.phase = line.phase
+            if line.status in {429, 503}:  # the head was whole, though what came with it is not to be had
+                self._heed(line)
             raise self.failed(error) from (error if tells_nothing(error) else None)
         self.phase = "body"
         if line.status in {429, 503}:
@@ -160,10 +162,12 @@ class Exchange:
 
     def _heed(self, line: Line) -> None:
         """Close the platform if it says that it is asked too much."""
-        asked = _text(line, b"retry-after")
-        if line.status == 429 or asked is not None:
-            wall = self.seat.wall(trio.current_time())
-            self.seat.refused(self.at, self._sent or 0.0, seconds_of(asked, _text(line, b"date"), wall))
+        wall, date = self.seat.wall(trio.current_time()), _text(line, b"date")
+        values = [value.decode("latin-1") for name, value in line.headers if name.lower() == b"retry-after"]
+        if line.status == 429 or values:
+            # Sent twice, by the site and what stands before it: the longer one holds.
+            waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
+            self.seat.refused(self.at, self._sent or 0.0, max(waits, default=None))
 
     def failed(self, error: Exception) -> RequestError:
         """Return what the wire raised, in our own words."""
