@@ -96,6 +96,17 @@ def test_a_server_that_hangs_up(kind, parts):
     assert outcome.error.phase == ("head" if kind is se.ConnectionBroken else "body")
 
 
+@pytest.mark.parametrize("asked", [b"Retry-After: 1000\r\n", b"Retry-After: 1000\r\nRetry-After: 1\r\n"])
+@pytest.mark.parametrize("status", [b"429", b"503"])
+def test_a_refusal_counts_though_its_answer_is_bad(status, asked):
+    """The head says how long to wait, whatever follows it in the same packet; said twice, the longer one holds."""
+    bad = b"HTTP/1.1 %b X\r\nTransfer-Encoding: chunked\r\n%b\r\nzz\r\n" % (status, asked)
+    outcome, connections = on_raw(saying(bad), retry=se.Retry(attempts=3, wait_max=0))
+    assert isinstance(outcome.error, se.PlatformClosed)
+    assert 990 < outcome.error.seconds <= 1000
+    assert connections == 1
+
+
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part"])
 def test_a_connection_that_is_reset(before):
     """A reset is `ConnectionBroken` too, from the error of the read."""
