@@ -163,15 +163,34 @@ async def one_then_the_other(task):
         ((429, {}), 4, 2),
         ((429, {"retry-after": "soon"}), 4, 2),
         ((503, {}), 4, 1),
-        ((500, {"retry-after": "60"}), 4, 1),
+        ((500, {"retry-after": "60"}), 60, 1),
+        ((500, {"retry-after": "3"}), 4, 1),
         ((404, {"retry-after": "60"}), None, 1),
     ],
 )
 def test_what_closes_the_platform_for_its_siblings(play, answer, first, late):
-    """A 429 does, and a 503 with a `Retry-After`; a backoff of 4 s and the penalty end where the later one does."""
+    """A 429 does, and a 503 with a `Retry-After`; of a backoff of 4 s and what was asked for, the later one holds.
+
+    Any other answer with a `Retry-After` puts off the request that got it, and no other.
+    """
     policy = se.Retry(attempts=2, wait_initial=4)
     played = play(one_then_the_other, answer, 200, events=["first", "late"], retry=policy)
     assert two(played) == {"/first": [0] if first is None else [0, first], "/late": [late]}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_more_than_the_patience_is_not_waited_for_where_no_platform_is_closed(play, check):
+    """A 500 that asks for ten minutes is the answer."""
+
+    async def scrape(task):
+        return (await task.http.get("/a", check=check)).status_code
+
+    played = play(scrape, (500, {"retry-after": "600"}), 200, retry=se.Retry(patience=60))
+    assert played.times == [0]
+    if check:
+        assert (type(played.error), played.error.status) == (se.StatusError, 500)
+    else:
+        assert played.value == 500
 
 
 def test_a_refusal_closes_the_platform_even_where_it_is_not_tried_again(play):

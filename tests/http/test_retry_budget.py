@@ -248,3 +248,32 @@ def test_runs_of_the_scraper_are_no_retries():
     assert {outcome.attempts for outcome in outcomes} == {4}
     assert len(site.firsts) == 200
     assert not held(site.firsts, site.retries)
+
+
+def test_what_a_redirect_leads_to_is_spared_too():
+    """A's requests are led to B, which fails: B is asked again no more often than its own budget allows."""
+    tries = []
+
+    def handle(request):
+        if request.url.host == "a.test":
+            return httpx.Response(302, headers={"location": f"http://b.test{request.url.path}"})
+        tries.append(request.url.path)
+        return httpx.Response(500)
+
+    # A's budget alone would allow more: 190 of its requests need no retry.
+    def good_or_led_on(request):
+        return httpx.Response(200) if request.url.path.startswith("/good") else handle(request)
+
+    policy = {"retry": AT_ONCE, "limit": 1000, "transport": httpx.MockTransport(good_or_led_on)}
+    platforms = [
+        se.Platform("A", asking(), base_url="http://a.test", **policy),
+        se.Platform("B", asking(), base_url="http://b.test", **policy),
+    ]
+    events = [*at(0, 190, "good"), *at(1, 10, "led")]
+
+    async def main():
+        async with se.Engine(platforms, event_limit=1000, buffer=1000).stream(events) as run:
+            return [outcome async for outcome in run]
+
+    assert len(virtually(main)) == 200
+    assert len(tries) == 10 + 10

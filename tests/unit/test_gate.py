@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from scrapeengine.decide.gate import Gate
 from scrapeengine.model.policy import Rate
 
@@ -101,3 +103,13 @@ def test_gates_share_nothing() -> None:
     one, other = Gate.of(None), Gate.of(None)
     one.penalty.refused(sent=0.0, now=0.0, after=5.0)
     assert not other.closed(1.0)
+
+
+@pytest.mark.parametrize("delays", [(2.0, 5.0), (5.0, 2.0)])
+def test_of_several_delays_the_slowest_holds(delays) -> None:
+    """Two robots.txt on one platform, in any order: neither undoes what the other asks for."""
+    gate = Gate.of(Rate(10))
+    for seconds in delays:
+        gate.slow_down(seconds, Rate(10), 0.0)
+    assert gate.use(gate.meter.book(), 0.0)
+    assert gate.opens_at(0.0) == 5.0

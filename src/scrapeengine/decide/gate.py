@@ -35,8 +35,8 @@ class Gate:
             self.meter.change(rate, now)
 
     def slow_down(self, seconds: float, rate: Rate | None, now: float) -> None:
-        """Take note of what robots.txt asks for; `rate` is the policy's."""
-        if seconds != self.delay:
+        """Take note of what a robots.txt asks for; `rate` is the policy's. Of several the slowest holds."""
+        if seconds > self.delay:
             self.delay = seconds
             self.keep_to(rate, now)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import attrs
 import httpx
+import trio
 
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
+from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import PlatformClosed, RequestError, StatusError, TooManyRedirects
 from scrapeengine.http.answers import Answer
 from scrapeengine.http.call import Call, Prepared
@@ -59,6 +61,8 @@ class TaskClient:
         self._means = means
         self._keeping = keeping
         self._turnstile = Turnstile()
+        self._at: str | None = None
+        """The platform that the last request went to; None: the task's own."""
         self._found: dict[str, Validator] | None = None
         """What conditional requests have found, by URL."""
 
@@ -191,12 +195,13 @@ class TaskClient:
             except PlatformClosed as closed:
                 raise closed from earlier
             except StatusError as error:
+                asked = self._asked_for(error.response)
                 step = self._next_step(call, attempt, error, error.status)
-                if isinstance(step, GiveUp):
+                if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
                     if check:
                         raise
                     return error.response
-                earlier, after = error, step.after
+                earlier, after = error, max(step.after, asked)
             except RequestError as error:
                 step = self._next_step(call, attempt, error, error)
                 if isinstance(step, GiveUp):
@@ -204,12 +209,23 @@ class TaskClient:
                 earlier, after = error, step.after
             attempt += 1
 
+    def _asked_for(self, response: httpx.Response) -> float:
+        """Return the seconds that a failed answer asks to wait. A 429 or 503 has closed the platform for as long."""
+        if response.status_code in {429, 503}:
+            return 0.0
+        seat = self._seat
+        wall, date = seat.wall(trio.current_time()), response.headers.get("date")
+        waits = (seconds_of(value, date, wall) for value in response.headers.get_list("retry-after"))
+        return max((wait for wait in waits if wait is not None), default=0.0)
+
     def _next_step(self, call: Call, attempt: int, error: RequestError, failed: int | Exception) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
         seat = self._seat
         policy = seat.policy.retry
         step = next_step(policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw)
-        if isinstance(step, Again) and not seat.may_retry(seat.place(call.host)):
+        # Of the platform that was asked first, and of the one that a redirect has led to.
+        places = {seat.place(call.host), self._at}
+        if isinstance(step, Again) and not all(seat.may_retry(place) for place in places):
             error.add_note("not tried again: the platform's retries exceed 20 % of its requests")
             return GiveUp()
         return step
@@ -224,6 +240,7 @@ class TaskClient:
             if policy.robots or policy.cookies or way.conditional:
                 dressed = await self._dressed(call, way, policy)
             exchange = Exchange(seat, self._means(policy)[1], dressed, attempt, seat.place(call.host), way.most)
+            self._at = exchange.at
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if policy.cookies:

@@ -98,28 +98,23 @@ class Exchange:
     async def _started(self, line: Line | None) -> Line:
         """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
 
-        A kept connection rests while it waits; a new one is made when it can almost start, and waits with it.
+        A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
         seat, at = self.seat, self.at
-        first, waited = self.attempt == 1, False
-        while line is not None:
+        waited = False
+        while True:
+            if line is None:
+                if not seat.open(at):
+                    await seat.turn(at)
+                line = await self._connected()
+                if seat.go(at, first=self.attempt == 1):
+                    return line
             await line.leave()
             await seat.turn(at, ahead=waited)
             waited = True
             line = self.wire.at_hand(self.call.origin)
-            if line is not None and seat.go(at, first=first):
+            if line is not None and seat.go(at, first=self.attempt == 1):
                 return line
-        if not seat.open(at):
-            await seat.turn(at)
-        line = await self._connected()
-        try:
-            while not seat.go(at, first=first):
-                await seat.turn(at, ahead=waited)
-                waited = True
-        except BaseException:
-            await line.leave()
-            raise
-        return line
 
     async def _connected(self) -> Line:
         """Make a connection, in the time that an attempt has."""
@@ -127,12 +122,12 @@ class Exchange:
         self.seat.connecting()
         self._sent = trio.current_time()
         limit = self.seat.policy.timeout.attempt
-        with trio.move_on_after(limit):
+        with trio.move_on_after(max(0.0, limit - self._spent)):
             try:
                 line = await self.wire.connect(self.call.origin)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
                 raise self.failed(error) from (error if tells_nothing(error) else None)
-            self._spent, self._sent = trio.current_time() - self._sent, None
+            self._spent, self._sent = self.elapsed(), None
             return line
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where())
 
@@ -145,7 +140,7 @@ class Exchange:
         try:
             await line.ask(self.call, policy.caps.wire if self.most is None else self.most)
         except Stale:
-            self._spent = 0.0
+            self._spent, self._sent = self.elapsed(), None
             raise
         except Exception as error:  # noqa: BLE001 - as above
             self.phase = line.phase

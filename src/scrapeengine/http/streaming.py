@@ -121,7 +121,8 @@ def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:
             return await whole(exchange, line)
         head = Answer.of(exchange.call, line, b"")
         exchange.body = Body(line, exchange.seat.policy.caps.body if cap is None else cap)
+        answer = StreamedAnswer(exchange, line, head)
         exchange.kept = True
-        return StreamedAnswer(exchange, line, head)
+        return answer
 
     return read

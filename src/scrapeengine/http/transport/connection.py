@@ -67,7 +67,9 @@ class Connection:
 
     @property
     def reusable(self) -> bool:
-        """Whether it can carry another request."""
+        """Whether it can carry another request; one that has carried none can."""
+        if not self._asked:
+            return not self.closed
         return self._sent and self.answer.done and self.answer.keep and not self.closed
 
     @property

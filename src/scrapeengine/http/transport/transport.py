@@ -49,7 +49,7 @@ class Transport(httpx.AsyncBaseTransport):
             verify: the context for TLS; None: certificates are verified against certifi's authorities.
             block_private: refuse to connect to addresses that are not public.
             most_idle: how many connections rest at once, for all origins.
-            idle: the seconds for which a connection rests before it is closed.
+            idle: the seconds for which a connection rests; after that the next request closes it, wherever it goes.
             lifetime: the seconds after which a connection is used no more.
 
         Raises:
