@@ -27,7 +27,7 @@ MUTANTS = [
     (2, "runtime/capture.py", "class Signal(BaseException)", "class Signal(Exception)"),
     (2, "runtime/session.py", "            fatal = fatal_part(error)\n", "            fatal = error\n"),
     (2, "runtime/run.py", "if isinstance(end, KeyboardInterrupt | SystemExit):", "if False:"),
-    (3, "runtime/lane.py", "borrowed_tokens >= self.policy.limit", "borrowed_tokens > self.policy.limit"),
+    (3, "runtime/slots.py", "return len(self._holders) < self.total", "return len(self._holders) <= self.total"),
     (
         3,
         "runtime/session.py",
@@ -66,7 +66,7 @@ MUTANTS = [
         "len(self.seats) >= 2 * self.policy.limit",
         "len(self.seats) >= 3 * self.policy.limit",
     ),
-    (6, "runtime/lane.py", "return self.at_bound and not self.slots.borrowed_tokens", "return False"),
+    (6, "runtime/lane.py", "return self.at_bound and not self.slots.taken", "return False"),
     (
         6,
         "runtime/floor.py",
@@ -118,8 +118,8 @@ MUTANTS = [
         "        pass",
     ),
     (9, "runtime/session.py", "            await self.clients.aclose()", "            pass"),
-    (10, "runtime/lanes.py", "            lane.slots.total_tokens = policy.limit\n", ""),
-    (10, "runtime/lanes.py", "        self._floor.events.total_tokens = self._plan.settings.event_limit\n", ""),
+    (10, "runtime/lanes.py", "            lane.slots.total = policy.limit\n", ""),
+    (10, "runtime/lanes.py", "        self._floor.events.total = self._plan.settings.event_limit\n", ""),
     (10, "runtime/lanes.py", "                lane.gate.keep_to(policy.rate, now)\n", "                pass\n"),
     (10, "runtime/session.py", "        self.outbox.buffer = self.plan.settings.buffer\n", ""),
     (11, "runtime/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
@@ -134,8 +134,8 @@ MUTANTS = [
     (
         12,
         "runtime/floor.py",
-        "            lane.slots.release_on_behalf_of(seat.job)\n        del",
-        "            lane.slots.release_on_behalf_of(seat.job)\n            lane.alarm = -math.inf\n        del",
+        "            lane.slots.give(seat.job)\n        del",
+        "            lane.slots.give(seat.job)\n            lane.alarm = -math.inf\n        del",
     ),
     (12, "runtime/floor.py", "            self._kicked.update(self._blocked)\n", ""),
     (

@@ -26,7 +26,10 @@ CASES = {
     "httpx": Case("httpx on trio", "by_httpx.py", ("httpx", "trio"), 0.06, ("--defaults",)),
     "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx.py", ("httpx", "trio"), 0.06),
     "scrapy": Case("Scrapy", "by_scrapy.py", ("scrapy",), 0.1),
-    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.4),
+    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.3),
+    "crawlee-stripped": Case(
+        "Crawlee without sessions and retries", "by_crawlee.py", ("crawlee",), 0.3, ("--stripped",)
+    ),
     "bare": Case("bare trio + httptools", "by_bare.py", ("trio", "httptools"), 3.0),
 }
 """By the name that the command line takes."""
@@ -50,6 +53,7 @@ PROMISES = (
     Promise("crawlee", 3.0),
 )
 AIMS = (
+    Promise("crawlee-stripped", 3.0),
     Promise("httpx-limits", 10.0, 50),
     Promise("httpx-limits", 20.0, 200),
     Promise("uvloop", 1.25),

@@ -30,6 +30,7 @@ from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.lane import Lane, Seat, Visitor
+from scrapeengine.runtime.slots import Slots
 
 __all__ = ["Floor", "Launch"]
 
@@ -37,7 +38,7 @@ __all__ = ["Floor", "Launch"]
 class Launch(Protocol):
     """Starts the task of a job in a nursery."""
 
-    def __call__(self, lane: Lane, job: Job, booked: Booking) -> Seat:
+    def __call__(self, lane: Lane, job: Job, booked: Booking, now: float) -> Seat:
         """Start it; its slots are taken and its first request is booked."""
         ...
 
@@ -47,7 +48,7 @@ class Floor:
 
     def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, has_room: Callable[[], bool]) -> None:
         self.agenda = agenda
-        self.events = trio.CapacityLimiter(event_limit)
+        self.events = Slots(event_limit)
         self.lanes: dict[str, Lane] = {}
         self.launch: Launch | None = None
         """What starts a task; None: nothing starts."""
@@ -97,16 +98,16 @@ class Floor:
     def leave(self, seat: Seat) -> None:
         """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
         seat.leave(trio.current_time())
-        seat.lane.slots.release_on_behalf_of(seat.job)
+        seat.lane.slots.give(seat.job)
         if self.agenda.park(seat.job):
-            self.events.release_on_behalf_of(seat.job.entry)
+            self.events.give(seat.job.entry)
         self.kick(seat.lane)
 
     def end(self, seat: Seat) -> None:
         """Take a task off the floor; it has ended."""
         lane = seat.lane
         if seat.parked_since is None:
-            lane.slots.release_on_behalf_of(seat.job)
+            lane.slots.give(seat.job)
         del lane.seats[seat]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
         for line in (lane.returning, lane.landing):
@@ -115,7 +116,7 @@ class Floor:
                 if seat.wake is not None:
                     seat.wake.set()
         if self.agenda.end(seat.job):
-            self.events.release_on_behalf_of(seat.job.entry)
+            self.events.give(seat.job.entry)
         self.kick(lane)
 
     def queue_up(self, seat: Seat, line: deque[Seat], *, first: bool = False) -> trio.Event:
@@ -135,7 +136,7 @@ class Floor:
     def abandon(self, job: Job) -> None:
         """Take a job off the floor that was never started."""
         if self.agenda.end(job):
-            self.events.release_on_behalf_of(job.entry)
+            self.events.give(job.entry)
 
     # -- who runs now
 
@@ -144,32 +145,33 @@ class Floor:
         if self._settling:
             return
         self._settling = True
+        now = trio.current_time()
         try:
             while True:
                 if self._kicked:
-                    self._serve(self._kicked.popitem(last=False)[0], turn=False)
-                elif self.events.available_tokens <= 0:
+                    self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
+                elif not self.events.free:
                     break
                 elif self._ahead:
-                    self._serve(self._ahead.popitem(last=False)[0], turn=True)
+                    self._serve(self._ahead.popitem(last=False)[0], now, turn=True)
                 elif self._line and self._has_room():
-                    self._serve(self._line.popitem(last=False)[0], turn=True)
+                    self._serve(self._line.popitem(last=False)[0], now, turn=True)
                 else:
                     break
         finally:
             self._settling = False
 
-    def _serve(self, lane: Lane, *, turn: bool) -> None:
+    def _serve(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let everything go on or start that may now; leave the lane in line for what it lacks.
 
         Args:
             lane: the lane.
+            now: the time of this step.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
-        now = trio.current_time()
         self._swing(lane, now)
         while lane.landing and not lane.full:
-            if not self._bring_back(lane, lane.landing, book=False):
+            if not self._bring_back(lane, lane.landing, now, book=False):
                 break
         self._start_own(lane, now, turn=turn)
         while lane.visitors and self._admit(lane, now):
@@ -186,12 +188,12 @@ class Floor:
             if lane.visitors and not lane.own_next:
                 self._admit(lane, now)
                 continue
-            if lane.returning and self._bring_back(lane, lane.returning, book=True):
+            if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
                 lane.own_next = False
                 continue
             if self.launch is None or lane.at_bound:
                 return
-            may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
+            may_begin = not begun and self.events.free and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._has_room():
                 self._line[lane] = None
@@ -201,7 +203,7 @@ class Floor:
             if not job.entry.in_progress:
                 self._begin(job.entry, lane)
                 begun = True
-            self._start(lane, job)
+            self._start(lane, job, now)
             lane.own_next = False
 
     def _admit(self, lane: Lane, now: float) -> bool:
@@ -226,29 +228,29 @@ class Floor:
             return
         if lane.queue.open:
             for entry in self.agenda.close(lane.queue):
-                self.events.release_on_behalf_of(entry)
+                self.events.give(entry)
         else:
             self.agenda.open(lane.queue)
 
     def _begin(self, entry: Entry, served: Lane | None = None) -> None:
         """Give an event its slot, and have the lanes served that its tasks wait for; not one that is being served."""
-        self.events.acquire_on_behalf_of_nowait(entry)
+        self.events.take(entry)
         for queue in self.agenda.begin(entry):
             lane = self.lanes[queue.name]
             if lane is not served:
                 self.kick(lane)
 
-    def _start(self, lane: Lane, job: Job) -> None:
+    def _start(self, lane: Lane, job: Job, now: float) -> None:
         assert self.launch is not None
-        lane.slots.acquire_on_behalf_of_nowait(job)
+        lane.slots.take(job)
         self.agenda.start(job)
-        lane.seats[self.launch(lane, job, lane.gate.meter.book())] = None
+        lane.seats[self.launch(lane, job, lane.gate.meter.book(), now)] = None
 
-    def _bring_back(self, lane: Lane, parked: deque[Seat], *, book: bool) -> bool:
+    def _bring_back(self, lane: Lane, parked: deque[Seat], now: float, *, book: bool) -> bool:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
         for seat in parked:
             entry = seat.job.entry
-            if entry.in_progress or self.events.available_tokens > 0:
+            if entry.in_progress or self.events.free:
                 break
         else:
             self._ahead[lane] = None
@@ -256,10 +258,10 @@ class Floor:
         parked.remove(seat)
         if not entry.in_progress:
             self._begin(entry)
-        lane.slots.acquire_on_behalf_of_nowait(seat.job)
+        lane.slots.take(seat.job)
         self.agenda.resume(seat.job)
         seat.booked = lane.gate.meter.book() if book else None
-        seat.sit(trio.current_time())
+        seat.sit(now)
         if seat.wake is not None:
             seat.wake.set()
         return True

@@ -14,6 +14,7 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
+from scrapeengine.runtime.slots import Slots
 
 __all__ = ["Lane", "Seat", "Visitor"]
 
@@ -77,7 +78,7 @@ class Lane:
     policy: Platform[Any]
     gate: Gate
     queue: Queue
-    slots: trio.CapacityLimiter
+    slots: Slots
     """A slot for each running task; its total is the platform's limit, live."""
     home: str | None
     """The host of its `base_url`."""
@@ -99,7 +100,7 @@ class Lane:
     @classmethod
     def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
         """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
-        return cls(policy, gate, Queue(name), trio.CapacityLimiter(policy.limit), policy.host)
+        return cls(policy, gate, Queue(name), Slots(policy.limit), policy.host)
 
     @property
     def name(self) -> str:
@@ -114,7 +115,7 @@ class Lane:
     @property
     def full(self) -> bool:
         """Whether no slot is free."""
-        return self.slots.borrowed_tokens >= self.policy.limit
+        return not self.slots.free
 
     @property
     def at_bound(self) -> bool:
@@ -128,7 +129,7 @@ class Lane:
         They need event slots to go on. An event that holds one, and waits here for a start that the bound forbids,
         must not keep it from them, or all would wait for ever.
         """
-        return self.at_bound and not self.slots.borrowed_tokens
+        return self.at_bound and not self.slots.taken
 
     def dismiss_the_seated(self) -> None:
         """Send the visitors away that hold slots of their own: the platform has closed."""
@@ -149,16 +150,16 @@ class Lane:
         """Say what this platform is doing."""
         return PlatformStatistics(
             limit=self.policy.limit,
-            running=self.slots.borrowed_tokens,
-            parked=len(self.seats) - self.slots.borrowed_tokens,
+            running=self.slots.taken,
+            parked=len(self.seats) - self.slots.taken,
             waiting=self.queue.waiting,
             opens_in=max(0.0, self.gate.opens_at(now) - now),
         )
 
     def __repr__(self) -> str:
         """Count what this platform is doing."""
-        borrowed = self.slots.borrowed_tokens
+        taken = self.slots.taken
         return (
-            f"<Lane {self.name!r} {borrowed}/{self.policy.limit} running, {len(self.seats) - borrowed} parked, "
+            f"<Lane {self.name!r} {taken}/{self.policy.limit} running, {len(self.seats) - taken} parked, "
             f"{self.queue.waiting} waiting>"
         )

@@ -48,10 +48,10 @@ class Lanes:
                 continue
             if policy.rate != lane.policy.rate:
                 lane.gate.keep_to(policy.rate, now)
-            lane.slots.total_tokens = policy.limit
+            lane.slots.total = policy.limit
             lane.policy, lane.home = policy, policy.host
             self._floor.refresh(lane)
-        self._floor.events.total_tokens = self._plan.settings.event_limit
+        self._floor.events.total = self._plan.settings.event_limit
 
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:
         """Say what the platforms that have work are doing."""

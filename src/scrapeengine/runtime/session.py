@@ -103,9 +103,8 @@ class Session(Generic[T]):
 
     # -- the life of a task
 
-    def _launch(self, lane: Lane, job: Job, booked: Booking) -> Seat:
+    def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> Seat:
         assert self._nursery is not None
-        now = trio.current_time()
         scope = trio.CancelScope(deadline=now + lane.policy.timeout.task)
         task = LiveTask(job, lane, now, booked, scope, self)
         self._nursery.start_soon(self._perform, task)
@@ -230,7 +229,7 @@ class Session(Generic[T]):
         platforms = self.lanes.statistics(trio.current_time())
         return Statistics(
             event_limit=self.plan.settings.event_limit,
-            in_progress=self.floor.events.borrowed_tokens,
+            in_progress=self.floor.events.taken,
             live=self.agenda.live,
             running=sum(each.running for each in platforms.values()),
             parked=sum(each.parked for each in platforms.values()),
