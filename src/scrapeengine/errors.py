@@ -7,6 +7,11 @@
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
     ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
+    ├── StoreError            the store could not do what it was asked for, and has changed nothing
+    │   ├── StoreBusy         others keep it locked for too long
+    │   ├── StoreClosed       its `async with` has been left
+    │   └── StoreFull         it has no room for more jobs
+    ├── RecordedError         a failure as a store has kept it, delivered again after a crash
     └── RequestError          one request; says platform, method, URL, attempt, phase and seconds
         ├── InvalidRequest    it could not be sent: a malformed URL, a bad header
         ├── RobotsDisallowed  robots.txt forbids it, or could not be had
@@ -49,11 +54,16 @@ __all__ = [
     "PlatformClosed",
     "ProtocolError",
     "RedirectError",
+    "RecordedError",
     "RequestError",
     "RetriesExhausted",
     "RobotsDisallowed",
     "ScrapeError",
     "StatusError",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
     "TaskTimeout",
     "TooManyRedirects",
     "TransportError",
@@ -99,6 +109,38 @@ class PlatformClosed(ScrapeError):
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class StoreError(ScrapeError):
+    """A store could not do what it was asked for, and has changed nothing: its text says what to do instead."""
+
+
+class StoreBusy(StoreError):
+    """Others kept a store locked for longer than we wait. Ask again."""
+
+
+class StoreClosed(StoreError):
+    """The store's `async with` has been left, or is being left."""
+
+
+class StoreFull(StoreError):
+    """A store has no room for more jobs; none of them was taken."""
+
+
+class RecordedError(ScrapeError):
+    """A failure as a store has kept it: the class of the error and its text.
+
+    Attributes:
+        kind: the name of the error's class.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        """Show what kept error it is."""
+        return f"RecordedError({self.kind!r}, {str(self)!r})"
 
 
 class RequestError(ScrapeError):

@@ -1,0 +1,243 @@
+"""What a store and the engine tell each other. A *job* is one event on one platform, from its enqueueing to its end.
+
+All times are Unix times, all spans seconds. Texts are JSON, and a store never looks into them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+import attrs
+
+from scrapeengine.model.policy import Rate
+from scrapeengine.model.validators import Validator
+
+__all__ = [
+    "Claimed",
+    "Completion",
+    "Content",
+    "Delivery",
+    "JobStatus",
+    "Kept",
+    "Known",
+    "NewJob",
+    "QueueStatistics",
+    "Reply",
+    "Share",
+    "StoredJob",
+    "Ticket",
+    "Wish",
+]
+
+Content: TypeAlias = str | bytes
+"""JSON as text, or bytes as they are."""
+NO_VALIDATORS: Mapping[str, Validator] = MappingProxyType({})
+
+
+class JobStatus(enum.Enum):
+    """Where a job is. It ends once; what recurs never does, but by `cancel`.
+
+    ready ──claim──> leased ──complete──> done, skipped, failed; what recurs: delayed
+      ^                 │
+      ├──(its time)── delayed <──release(delay)
+      └──(lease is over)┘                        cancel: from any of the first three to cancelled
+    """
+
+    READY = "ready"
+    """It can be claimed."""
+    DELAYED = "delayed"
+    """It becomes ready at its time."""
+    LEASED = "leased"
+    """Somebody works on it."""
+    DONE = "done"
+    """It has a result."""
+    SKIPPED = "skipped"
+    """Its task said that there is nothing to do."""
+    FAILED = "failed"
+    """Its task failed."""
+    CANCELLED = "cancelled"
+    """It was called off."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it has not ended."""
+        return self in _PENDING
+
+
+_PENDING = frozenset({JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED})
+
+
+class Reply(enum.Enum):
+    """What a store says to somebody who has, or had, the lease of a job."""
+
+    OK = "ok"
+    """Done."""
+    ALREADY = "already"
+    """Done before: the reply to the first call was lost."""
+    LOST = "lost"
+    """The lease has ended. The job is somebody else's, or nobody's; nothing was changed."""
+
+
+@attrs.frozen
+class NewJob:
+    """A job to enqueue."""
+
+    platform: str
+    id: str
+    """The event's; with the platform it tells this job from all others."""
+    payload: str
+    """The event, as JSON."""
+    priority: int = 0
+    """Larger is claimed sooner; at equal priority what became ready first."""
+    delay: float = 0.0
+    """Seconds until it is ready."""
+    cadence: str | None = None
+    """How it recurs, as JSON; None: it does not. On a job that is known it replaces what was there, if it is given."""
+
+
+class Ticket(NamedTuple):
+    """One lease of one job. A job that is leased anew has another token: what comes late is known by that."""
+
+    platform: str
+    id: str
+    token: int
+
+
+@attrs.frozen
+class Claimed:
+    """A job in hand."""
+
+    ticket: Ticket
+    payload: str
+    priority: int
+    attempts: int
+    """How often it has been claimed, this time included, and was not given back by `release`."""
+    enqueued: float
+    """When it was enqueued."""
+    cadence: str | None
+    history: str | None
+    """What the last completion has left, as JSON."""
+
+
+@attrs.frozen(kw_only=True)
+class Completion:
+    """How a job has ended, and all that is stored with it, in one transaction."""
+
+    ticket: Ticket
+    status: JobStatus
+    """`DONE`, `SKIPPED` or `FAILED`."""
+    result: Content | None = None
+    """What its scraper has returned."""
+    error: str | None = None
+    """What went wrong, or why it was skipped."""
+    follow_ups: tuple[NewJob, ...] = ()
+    """Jobs that its task has found; those that are known are left as they are."""
+    validators: Mapping[str, Validator] = NO_VALIDATORS
+    """ETags and the like, by URL."""
+    again: float | None = None
+    """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end."""
+    history: str | None = None
+    """What to hand out with its next claim."""
+    keep: float = 0.0
+    """Seconds for which it stays known at least, whatever the store's time to live: nobody need ask again before."""
+    outcome: str | None = None
+    """Its outcome, as JSON, to be kept until it is acknowledged; None: nobody needs it."""
+    deliver: float = 0.0
+    """Seconds after which an outcome that was not acknowledged is handed out by `undelivered`."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredJob:
+    """A job as it is now."""
+
+    platform: str
+    id: str
+    status: JobStatus
+    payload: str
+    priority: int
+    attempts: int
+    enqueued: float
+    due: float | None
+    """Delayed: when it becomes ready. Leased: when its lease ends. Else None."""
+    finished: float | None
+    """When it ended; what recurs: when it was last completed. None if it never was."""
+    result: Content | None
+    """Of the last completion."""
+    error: str | None
+    """Of the last completion."""
+    recurs: bool
+
+
+@attrs.frozen
+class Known:
+    """What `enqueue` says of one job."""
+
+    new: bool
+    """Whether it was enqueued now; if not, its id was known."""
+    job: StoredJob
+
+
+class Delivery(NamedTuple):
+    """One outcome that is kept until it is acknowledged."""
+
+    platform: str
+    id: str
+    token: int
+
+
+@attrs.frozen
+class Kept:
+    """An outcome that nobody has acknowledged."""
+
+    delivery: Delivery
+    outcome: str
+
+
+@attrs.frozen(kw_only=True)
+class QueueStatistics:
+    """The jobs of one platform, counted."""
+
+    ready: int = 0
+    delayed: int = 0
+    leased: int = 0
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    oldest: float | None = None
+    """Seconds since the oldest of the ready ones was enqueued; None if none is ready."""
+
+
+@attrs.frozen(kw_only=True)
+class Wish:
+    """What an engine wants of a platform that it shares with others."""
+
+    limit: int
+    """The platform's limit: how many tasks may run at once, in all engines."""
+    wanted: int
+    """How many tasks it could run now."""
+    held: int
+    """How many it runs now."""
+    rate: Rate | None
+    """The platform's rate; None: no limit."""
+    requests: int
+    """How many requests it could make in the next half second, with those that it was given and has not made."""
+    closed_until: float | None = None
+    """Until when it knows the platform to be closed."""
+
+
+@attrs.frozen(kw_only=True)
+class Share:
+    """What an engine gets of it."""
+
+    slots: int
+    """How many tasks it may run at once, until its lease ends or it asks again."""
+    times: tuple[float, ...]
+    """From when on it may make one more request each; in order. One that is not used within an interval is lost."""
+    closed_until: float | None
+    """Until when the platform is closed, by what all engines know."""
+    contended: bool
+    """Whether others want it too, so that it should be asked for again soon."""

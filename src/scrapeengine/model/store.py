@@ -1,0 +1,137 @@
+"""Where jobs live: what the engine needs of a store.
+
+A store is a queue for each platform, with leases. Its promises:
+
+- What a call has returned, has happened, and survives whatever the store says that it survives. A call that is
+  cancelled, or fails, has happened whole or not at all.
+- A job is in one hand at a time. A lease ends at its time, and with it the right to complete the job: what comes later
+  is `LOST`, whether or not somebody else has the job by then. Each result is accepted once.
+- No call holds a lock, a transaction or a connection when it has returned.
+
+All calls are checkpoints. Times that go in are spans from now; those that come out are Unix times, by one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from scrapeengine.model.job import (
+    Claimed,
+    Completion,
+    Delivery,
+    Kept,
+    Known,
+    NewJob,
+    QueueStatistics,
+    Reply,
+    Share,
+    StoredJob,
+    Ticket,
+    Wish,
+)
+from scrapeengine.model.validators import Validator
+
+__all__ = ["Store"]
+
+
+class Store(Protocol):
+    """Where jobs live. Any call may raise `StoreError`, and then has changed nothing."""
+
+    # -- what programs ask for
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+        """Add jobs, all or none. One that is pending, or has ended and is still known, is left as it is.
+
+        Raises:
+            StoreFull: there is no room, and the store was told to raise, or there never will be.
+        """
+        ...
+
+    async def get(self, platform: str, id: str) -> StoredJob | None:
+        """Return a job as it is now; None if it is not known."""
+        ...
+
+    async def cancel(self, platform: str, id: str) -> bool:
+        """Call a pending job off; what recurs, for good. False if none is pending.
+
+        Whoever has it in hand has lost it.
+        """
+        ...
+
+    async def position(self, platform: str, id: str) -> int | None:
+        """Return how many ready jobs of the platform are claimed before this one; None if it is not ready."""
+        ...
+
+    async def stats(self) -> dict[str, QueueStatistics]:
+        """Count the jobs of each platform that has any."""
+        ...
+
+    # -- what an engine asks for
+
+    async def due(self, until: float | None = None) -> list[str]:
+        """Make ready what is due, and what a lease has ended of; return the platforms that have ready jobs.
+
+        Args:
+            until: what is delayed beyond this Unix time stays so, even if it is due by now. None: all that is due.
+        """
+        ...
+
+    async def claim(
+        self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
+    ) -> list[Claimed]:
+        """Lease up to `n` ready jobs for `lease` seconds, the most urgent first; of `ids` only, if they are given."""
+        ...
+
+    async def renew(self, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
+        """Let leases end in `lease` seconds from now: `OK` or `LOST` for each."""
+        ...
+
+    async def complete(self, completions: Sequence[Completion]) -> list[Reply]:
+        """End jobs, each with all that belongs to it; a `Reply` for each. One that is `LOST` takes no other with it."""
+        ...
+
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+        """Give jobs back, as if they had not been claimed: `OK` or `LOST` for each.
+
+        Args:
+            tickets: the leases.
+            delay: seconds until they are ready again; 0: at once, where they stood in the queue.
+        """
+        ...
+
+    async def undelivered(self, n: int, lease: float) -> list[Kept]:
+        """Hand out up to `n` outcomes that should have been acknowledged by now; to no one else for `lease` seconds."""
+        ...
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget outcomes that have reached their sinks."""
+        ...
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """Return what is known of a URL, or None."""
+        ...
+
+    async def hasten(self, ids: Collection[str] | None = None) -> int:
+        """Make delayed jobs that recur ready now: those with these ids, or all. Returns how many."""
+        ...
+
+    async def lock(self, name: str, owner: str, lease: float) -> bool:
+        """Take a lock for `lease` seconds, or keep it for as long from now; false if it is another's."""
+        ...
+
+    async def unlock(self, name: str, owner: str) -> None:
+        """Give a lock back; if it is another's, nothing happens."""
+        ...
+
+    async def share(self, owner: str, wishes: Mapping[str, Wish], lease: float) -> dict[str, Share]:
+        """Say what an engine may do on platforms that it shares with the other engines on this store.
+
+        What it was given of slots before and does not wish for any more is free for others, but for what it holds. A
+        wish with nothing wanted and nothing held gives all back.
+        """
+        ...
+
+    async def wait(self, at_most: float) -> None:
+        """Sleep until something may be ready, a call of this object has changed something, or `at_most` seconds."""
+        ...
