@@ -118,7 +118,7 @@ MUTANTS = [
         "        pass",
     ),
     (9, "runtime/session.py", "            await self.clients.aclose()", "            pass"),
-    (10, "runtime/lanes.py", "            lane.slots.total = policy.limit\n", ""),
+    (10, "runtime/lanes.py", "policy, policy.host\n            lane.resize()\n", "policy, policy.host\n"),
     (10, "runtime/lanes.py", "        self._floor.events.total = self._plan.settings.event_limit\n", ""),
     (10, "runtime/lanes.py", "                lane.gate.keep_to(policy.rate, now)\n", "                pass\n"),
     (10, "runtime/session.py", "        self.outbox.buffer = self.plan.settings.buffer\n", ""),

@@ -24,10 +24,12 @@ LAYERS = {
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
     "runtime": ({"errors", "model", "decide", "observe", "runtime"}, {"attrs", "httpx", "trio"}),
+    "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
     "testing": ({"testing"}, {"attrs", "trio"}),
-    "engine": ({"errors", "model", "decide", "http", "runtime"}, {"attrs", "trio"}),
+    "serving": ({"errors", "model", "decide", "runtime"}, {"trio"}),
+    "engine": ({"errors", "model", "decide", "http", "runtime", "serving"}, {"attrs", "trio"}),
     "sync": ({"engine", "model", "runtime"}, {"trio"}),
-    "__init__": ({"engine", "errors", "http", "model", "runtime", "sync"}, set()),
+    "__init__": ({"engine", "errors", "http", "model", "runtime", "stores", "sync"}, set()),
 }
 """`httpx` is imported by `errors`, `model` and `runtime` for its types only."""
 

@@ -14,12 +14,17 @@ from scrapeengine.errors import (
     InvalidRequest,
     PlatformClosed,
     ProtocolError,
+    RecordedError,
     RedirectError,
     RequestError,
     RetriesExhausted,
     RobotsDisallowed,
     ScrapeError,
     StatusError,
+    StoreBusy,
+    StoreClosed,
+    StoreError,
+    StoreFull,
     TaskTimeout,
     TooManyRedirects,
     TransportError,
@@ -27,14 +32,18 @@ from scrapeengine.errors import (
     UnknownPlatform,
 )
 from scrapeengine.http.transport.transport import Transport
+from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
+from scrapeengine.model.job import JobStatus, Known, QueueStatistics, StoredJob
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statistics
+from scrapeengine.model.store import Store
 from scrapeengine.model.task import Http, Streamed, Task
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.runtime.run import Run
+from scrapeengine.stores.opening import open_store
 from scrapeengine.sync import collect, run
 
 __all__ = [
@@ -42,6 +51,7 @@ __all__ = [
     "AgendaFull",
     "AttemptTimeout",
     "BodyTooLarge",
+    "Cadence",
     "Cancelled",
     "Caps",
     "CertificateError",
@@ -55,12 +65,16 @@ __all__ = [
     "HeadersTooLarge",
     "Http",
     "InvalidRequest",
+    "JobStatus",
+    "Known",
     "Outcome",
     "Platform",
     "PlatformClosed",
     "PlatformStatistics",
     "ProtocolError",
+    "QueueStatistics",
     "Rate",
+    "RecordedError",
     "RedirectError",
     "Report",
     "RequestError",
@@ -72,6 +86,12 @@ __all__ = [
     "Skipped",
     "Statistics",
     "StatusError",
+    "Store",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
+    "StoredJob",
     "Streamed",
     "Success",
     "Task",
@@ -85,5 +105,6 @@ __all__ = [
     "Validator",
     "Validators",
     "collect",
+    "open_store",
     "run",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -23,10 +23,13 @@ from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.intake import Events, check_events
 from scrapeengine.runtime.outbox import Sink
+from scrapeengine.runtime.plain import PlainSession
 from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.run import Run, Stream
 from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.settings import Settings
+from scrapeengine.runtime.skips import Skips
+from scrapeengine.serving import Serving
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -48,7 +51,7 @@ class EngineOptions(TypedDict, total=False):
     validators: Validators | None
 
 
-class Engine(Generic[T]):
+class Engine(Serving[T], Generic[T]):
     """Runs events on platforms. It makes one run at a time, as often as one likes.
 
     What it learns of a platform stays with it between runs: how much of its rate is used, and its penalties.
@@ -93,7 +96,9 @@ class Engine(Generic[T]):
             default=default,
             routes=Routes(declared, hosts=default is not None),
             gates=Gates(),
+            skips=Skips(),
             declared=frozenset(declared),
+            own_validators=validators is not None,
             draw=random.Random().random,  # noqa: S311 - jitter, no secret
             clients=functools.partial(_clients, Keeping(validators)),
         )
@@ -116,18 +121,7 @@ class Engine(Generic[T]):
             EngineBusy: on entry: the engine is running already.
         """
         check_events(events)
-        for sink in sinks:
-            if not callable(sink):
-                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {sink!r}")
-
-        def begin() -> Session[T]:
-            if self._session is not None:
-                raise EngineBusy("this engine is running already; wait for its run to end, or make another engine")
-            self._token = trio.lowlevel.current_trio_token()
-            self._session = Session(self._plan, events, sinks)
-            return self._session
-
-        return Stream(begin, self._ended)
+        return self._run_of(lambda: PlainSession(self._plan, events, sinks), sinks)
 
     async def run(self, events: Events, *, sinks: Sequence[Sink[T]] = ()) -> Report:
         """Run events to their end; their outcomes go to the sinks only.
@@ -187,6 +181,20 @@ class Engine(Generic[T]):
             raise UnknownPlatform(
                 f"no platform is named {name!r}; the engine has {', '.join(map(repr, plan.declared))}"
             )
+
+    def _run_of(self, make: Callable[[], Session[T]], sinks: Sequence[Sink[T]]) -> Stream[T]:
+        for sink in sinks:
+            if not callable(sink):
+                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {sink!r}")
+
+        def begin() -> Session[T]:
+            if self._session is not None:
+                raise EngineBusy("this engine is running already; wait for its run to end, or make another engine")
+            self._token = trio.lowlevel.current_trio_token()
+            self._session = make()
+            return self._session
+
+        return Stream(begin, self._ended)
 
     def _ended(self) -> None:
         self._session = self._token = None

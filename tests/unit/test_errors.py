@@ -10,6 +10,11 @@ import pytest
 from scrapeengine import errors
 
 PARENTS = {
+    "StoreError": errors.ScrapeError,
+    "StoreBusy": errors.StoreError,
+    "StoreClosed": errors.StoreError,
+    "StoreFull": errors.StoreError,
+    "RecordedError": errors.ScrapeError,
     "ScrapeError": Exception,
     "EngineBusy": errors.ScrapeError,
     "AgendaFull": errors.ScrapeError,

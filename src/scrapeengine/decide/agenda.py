@@ -51,6 +51,8 @@ class Entry:
     """When it was accepted."""
     followed: bool
     """Whether it came by `task.follow`."""
+    key: str
+    """What it is live as: the event's id."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
     unfinished: int = 0
@@ -193,14 +195,8 @@ class Agenda:
         """Take an event that is no duplicate, with a job in each of the queues; without queues it has ended."""
         if followed or self.dedupe:
             self._seen.add(event.id)
-        entry = Entry(event, now, followed)
-        jobs = []
-        for queue in queues:
-            job = Job(entry, queue, -event.priority, self._numbers)
-            self._numbers += 1
-            queue.waiting += 1
-            queue.put(job)
-            jobs.append(job)
+        entry = Entry(event, now, followed, event.id)
+        jobs = [self._listed(entry, queue) for queue in queues]
         if jobs:
             entry.jobs = jobs
             entry.unfinished = entry.unstarted = len(jobs)
@@ -208,6 +204,33 @@ class Agenda:
             self.waiting_events += 1
             self.waiting_from_source += not followed
         return entry
+
+    def join(self, event: Event, queue: Queue, *, now: float) -> Job | None:
+        """Take one job of an event, whose others may be live already: they share its event slot.
+
+        Returns:
+            The job; None if the event is live on that platform. Of two events that have nothing but their id in common
+            each is in progress by itself.
+        """
+        key = event.id
+        entry = self._live.get(key)
+        if entry is not None and entry.event != event:
+            key = f"{key}\0{queue.name}"
+            entry = self._live.get(key)
+        if entry is None:
+            entry = self._live[key] = Entry(event, now, followed=False, key=key)
+        elif any(job.queue is queue and job.state is not _ENDED for job in entry.jobs):
+            return None
+        if not entry.unstarted:
+            self.waiting_events += 1
+            self.waiting_from_source += 1
+        job = self._listed(entry, queue)
+        entry.jobs = [*entry.jobs, job]
+        entry.unfinished += 1
+        entry.unstarted += 1
+        if entry.in_progress:
+            entry.keeping += queue.open
+        return job
 
     def begin(self, entry: Entry) -> list[Queue]:
         """Put an event in progress; it takes an event slot. Returns the queues in which its jobs are held from now."""
@@ -243,7 +266,7 @@ class Agenda:
         entry = job.entry
         entry.unfinished -= 1
         if not entry.unfinished:
-            del self._live[entry.event.id]
+            del self._live[entry.key]
             # No job of it waits any more. Entry and jobs know each other: a cycle would have to wait for the collector.
             entry.jobs = ()
         if before is _RUNNING or (before is _WAITING and job.queue.open and entry.in_progress):
@@ -261,6 +284,14 @@ class Agenda:
         queue.open = True
         for job in queue.held_jobs():
             job.entry.keeping += 1
+
+    def _listed(self, entry: Entry, queue: Queue) -> Job:
+        """Make a job, and let it wait."""
+        job = Job(entry, queue, -entry.event.priority, self._numbers)
+        self._numbers += 1
+        queue.waiting += 1
+        queue.put(job)
+        return job
 
     def _unlist(self, job: Job) -> None:
         """Take note that a job waits no more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from scrapeengine.decide.allotment import Allotment
 from scrapeengine.decide.budget import Budget
 from scrapeengine.decide.penalty import Penalty
 from scrapeengine.decide.rate import Booking, Meter
@@ -16,7 +17,7 @@ __all__ = ["Gate"]
 class Gate:
     """What a platform's requests pass, one by one. It outlives lanes and runs. All times are seconds of one clock."""
 
-    meter: Meter
+    meter: Meter | Allotment
     penalty: Penalty = attrs.field(factory=Penalty, init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     delay: float = attrs.field(default=0.0, init=False)
@@ -26,6 +27,11 @@ class Gate:
     def of(cls, rate: Rate | None) -> Gate:
         """Make the gate of a platform that was never asked."""
         return cls(Meter(rate))
+
+    @classmethod
+    def sharing(cls, rate: Rate | None) -> Gate:
+        """Make the gate of a platform whose rate is shared with other engines."""
+        return cls(Allotment(rate))
 
     def keep_to(self, rate: Rate | None, now: float) -> None:
         """Keep to a policy's rate from now on, or to what robots.txt asks for if that is slower."""

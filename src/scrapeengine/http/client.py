@@ -21,7 +21,7 @@ from scrapeengine.http.requests import redirected
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.streaming import StreamedAnswer, streamed
 from scrapeengine.http.turnstile import Turnstile
-from scrapeengine.http.validators import offered
+from scrapeengine.http.validators import fresh_for, offered
 from scrapeengine.http.wire import Wire
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
@@ -63,6 +63,8 @@ class TaskClient:
         self._turnstile = Turnstile()
         self._at: str | None = None
         """The platform that the last request went to; None: the task's own."""
+        self.fresh_for = 0.0
+        """For how many seconds what conditional requests have found is fresh, as the platform says."""
         self._found: dict[str, Validator] | None = None
         """What conditional requests have found, by URL."""
 
@@ -159,10 +161,10 @@ class TaskClient:
         finally:
             self._turnstile.leave()
 
-    async def succeeded(self) -> None:
-        """Remember what the task's conditional requests have found: it has ended in `Success`."""
-        if self._found:
-            await self._keeping.remember(self._seat.platform, self._found)
+    @property
+    def found(self) -> Mapping[str, Validator]:
+        """What conditional requests have found, by URL."""
+        return self._found or {}
 
     def _call(
         self,
@@ -285,7 +287,9 @@ class TaskClient:
         return self._means(policy)[0].adopt(self._seat.platform, onward)
 
     def _find(self, call: Call, answer: Answer) -> None:
-        """Keep the validators of a good answer in mind until the task has ended."""
+        """Keep the validators of a good answer in mind until the task has ended, and for how long it is fresh."""
+        if answer.status_code < 300 or answer.status_code == 304:
+            self.fresh_for = max(self.fresh_for, fresh_for(answer.headers))
         found = offered(answer.headers)
         if found is not None and answer.status_code < 300:
             self._found = {**(self._found or {}), call.url: found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from scrapeengine.http.call import Prepared
@@ -10,6 +11,7 @@ from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.wire import ForeignWire, Wire
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.validators import Validator, Validators
 
 __all__ = ["HttpClients"]
 
@@ -34,6 +36,14 @@ class HttpClients:
     def client(self, task: Seat) -> TaskClient:
         """Make the client of a task."""
         return TaskClient(task, self._means, self._keeping)
+
+    def keep_validators_in(self, validators: Validators) -> None:
+        """Recall and remember validators there from now on."""
+        self._keeping = self._keeping.using(validators)
+
+    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+        """Keep the validators that a task has found, which has ended in `Success`. Checkpoint as they have it."""
+        await self._keeping.remember(platform, found)
 
     async def aclose(self) -> None:
         """Close all connections. Checkpoint."""

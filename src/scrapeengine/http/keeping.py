@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -36,6 +37,12 @@ class Keeping:
         self.validators = MemoryValidators() if validators is None else validators
         self._robots = RobotsCache()
         self._jars: OrderedDict[str, Jar] = OrderedDict()
+
+    def using(self, validators: Validators) -> Keeping:
+        """Return one that has its validators elsewhere, and all else in common with this one."""
+        other = copy.copy(self)
+        other.validators = validators
+        return other
 
     # -- what goes out
 

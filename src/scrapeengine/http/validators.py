@@ -12,10 +12,14 @@ import httpx
 from scrapeengine.model.checks import whole
 from scrapeengine.model.validators import Validator
 
-__all__ = ["MemoryValidators", "asked", "offered"]
+__all__ = ["MemoryValidators", "asked", "fresh_for", "offered"]
 
 _ETAG = re.compile(r'(?:W/)?"[!#-~\xa0-\ud7ff\ue000-\U0010ffff]*"')
 """RFC 9110, section 8.8.3. What stands for bytes above ASCII may be any character: httpx has decoded them."""
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE | re.ASCII)
+"""RFC 9111, section 5.2.2.1."""
+_STALE = re.compile(r"(?:^|[\s,])(?:no-store|no-cache)(?=[\s,=]|$)", re.IGNORECASE | re.ASCII)
+_AGE = re.compile(r"[0-9]{1,10}", re.ASCII)
 _MOST_BYTES = 1024
 _LONGEST_URL = 4096
 
@@ -43,6 +47,19 @@ def offered(headers: httpx.Headers | Mapping[str, str]) -> Validator | None:
     if not (_fits(modified) and _is_date(modified)):
         return known
     return Validator(None if known is None else known.etag, modified)
+
+
+def fresh_for(headers: httpx.Headers | Mapping[str, str]) -> float:
+    """Return for how many seconds an answer is fresh, by its `Cache-Control: max-age` and its `Age`; 0 if it says none.
+
+    Only whole numbers of ASCII digits count, and an answer that is not to be kept is never fresh.
+    """
+    control = headers.get("cache-control", "")
+    found = _MAX_AGE.search(control)
+    if found is None or _STALE.search(control):
+        return 0.0
+    age = headers.get("age", "").strip(" \t")
+    return max(0.0, float(found[1]) - (float(age) if _AGE.fullmatch(age) else 0.0))
 
 
 def _fits(text: str) -> bool:

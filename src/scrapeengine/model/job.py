@@ -218,13 +218,17 @@ class Wish:
     limit: int
     """The platform's limit: how many tasks may run at once, in all engines."""
     wanted: int
-    """How many tasks it could run now."""
+    """How many tasks it could run now, those that run included."""
     held: int
     """How many it runs now."""
     rate: Rate | None
     """The platform's rate; None: no limit."""
     requests: int
-    """How many requests it could make in the next half second, with those that it was given and has not made."""
+    """How many more requests it could make now, or soon."""
+    lead: float = 0.0
+    """Seconds until it can make the first of them: what it takes to ask."""
+    keep: bool = False
+    """Whether it keeps the slots that it has, if it has any, and only asks for requests: its turn is not over."""
     closed_until: float | None = None
     """Until when it knows the platform to be closed."""
 

@@ -57,6 +57,8 @@ class Skipped(_Ended):
 
     reason: str
     """What it said."""
+    again_after: float | None = None
+    """Seconds for which, it said, nobody need ask again."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

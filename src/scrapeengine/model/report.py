@@ -29,7 +29,7 @@ class Counts:
 class Report:
     """What a run has done so far; once it has ended, what it did.
 
-    In the end `tasks == outcomes.total`.
+    In the end `tasks == outcomes.total + returned + lost`.
     """
 
     started: datetime
@@ -52,6 +52,14 @@ class Report:
     """Outcomes that no one read: the consumer had left, or there was none."""
     stopped: str | None
     """Why the run ended before its work did; None if it did not."""
+    returned: int = 0
+    """Tasks that were given back to the store, and have no outcome: the run was stopped, or the platform closed."""
+    lost: int = 0
+    """Tasks whose lease in the store was lost, and that have no outcome here: they are somebody else's."""
+    redelivered: int = 0
+    """Outcomes of earlier runs that sinks had not had, and that went to them in this one; not counted above."""
+    overran: float = 0.0
+    """Seconds for which a round was still running when the next was due; 0: it was not."""
 
 
 @attrs.frozen(kw_only=True)

@@ -38,6 +38,15 @@ __all__ = ["Store"]
 class Store(Protocol):
     """Where jobs live. Any call may raise `StoreError`, and then has changed nothing."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may work on the same jobs; then engines agree on limits and rates by `share`."""
+        ...
+
+    def now(self) -> float:
+        """Return the Unix time by the store's clock."""
+        ...
+
     # -- what programs ask for
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:

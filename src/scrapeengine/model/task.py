@@ -209,10 +209,11 @@ class Task(Protocol):
         ...
 
     def follow(self, event: Event) -> bool:
-        """Add an event to the run.
+        """Add an event to the run. In a run that serves a store it is stored with the end of this task.
 
         Returns:
             Whether it was new: false if its id is live, was followed before, or (under `dedupe=True`) was ever seen.
+            A store says so only when the task ends; until then an event is new unless this task has followed it.
 
         Raises:
             AgendaFull: `max_pending` events wait already; the event was not taken.
@@ -221,8 +222,23 @@ class Task(Protocol):
         """
         ...
 
-    def skip(self, reason: str) -> NoReturn:
-        """End the task as `Skipped(reason)`."""
+    def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
+        """End the task as `Skipped(reason)`.
+
+        Args:
+            reason: what the outcome says.
+            again_after: seconds for which the event need not be asked for again on this platform: until then it ends
+                as `Skipped` for the same reason without being started, in this run and the engine's later ones; with
+                a store, in any run on that. What recurs there is not due before.
+        """
+        ...
+
+    def fresh_for(self, seconds: float) -> None:
+        """Say that what was scraped will not change for some time (an RSS `ttl`): it need not be polled before.
+
+        A hint, for events that recur: it only postpones, at most to the cadence's maximum. `Cache-Control: max-age` of
+        conditional requests is heeded without it.
+        """
         ...
 
     def skip_unchanged(self, response: httpx.Response) -> None:

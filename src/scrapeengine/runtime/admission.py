@@ -10,7 +10,7 @@ from scrapeengine.decide.agenda import Agenda
 from scrapeengine.decide.routing import Route
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
-from scrapeengine.model.outcome import Failure
+from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.runtime.floor import Floor
 from scrapeengine.runtime.lanes import Lanes
 from scrapeengine.runtime.outbox import Outbox
@@ -84,6 +84,17 @@ class Admission:
         lookahead = self._plan.settings.lookahead
         return self._agenda.waiting_from_source <= lookahead - max(1, lookahead // 8)
 
+    def _not_skipped(self, event: Event, names: tuple[str, ...], now: float) -> list[str]:
+        """Return the platforms on which an event is to be asked for; on the others it is skipped once more."""
+        found = []
+        for name in names:
+            left = self._plan.skips.left(event.id, name, now)
+            if left is None:
+                found.append(name)
+            else:
+                self._results.deliver(Skipped(event=event, platform=name, reason=left[1], again_after=left[0]))
+        return found
+
     def _is_known(self, event: Event) -> bool:
         known = self._agenda.knows(event.id)
         self._tally.duplicates += known
@@ -91,7 +102,8 @@ class Admission:
 
     def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
         now = trio.current_time()
-        lanes = [self._lanes.get(name, now) for name in route.known]
+        names = self._not_skipped(event, route.known, now) if self._plan.skips else route.known
+        lanes = [self._lanes.get(name, now) for name in names]
         entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
         self._tally.events += 1
         self._tally.tasks += len(route.known) + len(route.unknown)

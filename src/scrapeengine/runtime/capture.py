@@ -26,6 +26,7 @@ class SkipTask(Signal):
     """Raised by `task.skip`."""
 
     reason: str
+    again_after: float | None = None
 
 
 @attrs.define(eq=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import trio
 
@@ -18,22 +19,42 @@ from scrapeengine.decide.agenda import Agenda, JobState
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.intake import Intake
 from scrapeengine.runtime.results import Results
 from scrapeengine.runtime.tally import Tally
 from scrapeengine.runtime.task import LiveTask
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "JobSource"]
 
 _LAST_CALL = 0.9
 """Seconds for cancelled tasks to end, before `stop` returns without them."""
+
+
+class JobSource(Protocol):
+    """Where the jobs of a run come from."""
+
+    error: Exception | None
+    """What it has raised."""
+    done: bool
+    """Whether nothing comes any more."""
+
+    async def run(self) -> None:
+        """Bring jobs until there are no more, or until `stop`. Checkpoint."""
+        ...
+
+    def wake(self) -> None:
+        """Look again whether there is room."""
+        ...
+
+    def stop(self) -> None:
+        """Bring no more."""
+        ...
 
 
 class Ending:
     """Ends one run, once."""
 
     def __init__(
-        self, agenda: Agenda, floor: Floor, alarms: Alarms, intake: Intake, results: Results, tally: Tally
+        self, agenda: Agenda, floor: Floor, alarms: Alarms, intake: JobSource, results: Results, tally: Tally
     ) -> None:
         self.ended = trio.Event()
         """Set when nothing is left to do."""
@@ -41,6 +62,8 @@ class Ending:
         """Set when the run was stopped and no task runs, or those that do were given up."""
         self.on_end: Callable[[], None] = lambda: None
         """Called when nothing is left to do."""
+        self.settled: Callable[[], bool] = lambda: True
+        """Says whether what has ended is where it belongs."""
         self._agenda = agenda
         self._floor = floor
         self._alarms = alarms
@@ -53,7 +76,7 @@ class Ending:
         """Look whether this was the last of it."""
         if self._tally.stopped is not None and next(self._tasks(), None) is None:
             self.quiet.set()
-        if self._intake.done and not self._agenda.live and not self.ended.is_set():
+        if self._intake.done and not self._agenda.live and self.settled() and not self.ended.is_set():
             self._tally.ended = trio.current_time()
             self.ended.set()
             self._alarms.end()

@@ -52,6 +52,8 @@ class Floor:
         self.lanes: dict[str, Lane] = {}
         self.launch: Launch | None = None
         """What starts a task; None: nothing starts."""
+        self.on_dry: Callable[[Lane], None] = lambda _: None
+        """Called when a lane waits for a request that only others can book: its rate is shared."""
         self.aborted = False
         """Whether the run is being cancelled, and no one needs a slot any more."""
         self._alarms = alarms
@@ -267,7 +269,9 @@ class Floor:
         return True
 
     def _wake_at(self, lane: Lane, when: float) -> None:
-        if when < lane.alarm:
+        if when == math.inf:
+            self.on_dry(lane)
+        elif when < lane.alarm:
             lane.alarm = when
             self._alarms.at(when, functools.partial(self._ring, lane, when))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from scrapeengine.decide.gate import Gate
@@ -14,7 +15,13 @@ __all__ = ["Gates"]
 class Gates:
     """What is remembered of platforms that have no lane now: nothing of those that a new gate would serve as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[Rate | None], Gate] = Gate.of) -> None:
+        """Make an empty one.
+
+        Args:
+            make: makes the gate of a platform of which nothing is remembered.
+        """
+        self._make = make
         self._kept: dict[str, Gate] = {}
         self._expiry: list[tuple[float, str]] = []
         self._listed: set[str] = set()
@@ -43,7 +50,7 @@ class Gates:
         """Hand out the gate of a platform that gets a lane."""
         gate = self._kept.pop(name, None)
         if gate is None:
-            return Gate.of(rate)
+            return self._make(rate)
         gate.keep_to(rate, now)
         return gate
 

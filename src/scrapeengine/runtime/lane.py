@@ -94,6 +94,8 @@ class Lane:
     """Whether it is the turn of this platform's own tasks, where visitors wait too."""
     guests: int = attrs.field(default=0, init=False)
     """How many tasks of other platforms have to do with this one now; it stays for them."""
+    cap: float = attrs.field(default=math.inf, init=False)
+    """How many slots other engines leave to this one, where they share the platform."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the floor looks here next, whatever happens until then."""
 
@@ -111,6 +113,10 @@ class Lane:
     def idle(self) -> bool:
         """Whether nothing waits, runs or is parked here."""
         return not (self.queue.waiting or self.seats or self.guests)
+
+    def resize(self) -> None:
+        """Have as many slots as the policy and other engines leave."""
+        self.slots.total = int(min(self.policy.limit, self.cap))
 
     @property
     def full(self) -> bool:
@@ -140,7 +146,7 @@ class Lane:
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
-        return self.policy.limit > 0 and not self.gate.closed(now) and not self.stuck
+        return self.slots.total > 0 and not self.gate.closed(now) and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""

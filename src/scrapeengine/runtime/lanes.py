@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.lane import Lane
 from scrapeengine.runtime.plan import Plan
 
@@ -15,16 +18,21 @@ __all__ = ["Lanes"]
 class Lanes:
     """Brings lanes onto the floor and takes them off, and keeps them as the plan has them."""
 
-    def __init__(self, plan: Plan, floor: Floor) -> None:
+    def __init__(self, plan: Plan, floor: Floor, gates: Gates) -> None:
         self._plan = plan
         self._floor = floor
+        self._gates = gates
+        self.cap = math.inf
+        """How many slots a new lane has at most, before it is known what other engines leave."""
 
     def get(self, name: str, now: float) -> Lane:
         """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
         lane = self._floor.lanes.get(name)
         if lane is None:
             policy = self._plan.policy(name)
-            lane = Lane.of(name, policy, self._plan.gates.take(name, policy.rate, now))
+            lane = Lane.of(name, policy, self._gates.take(name, policy.rate, now))
+            lane.cap = self.cap
+            lane.resize()
             self._floor.lanes[name] = lane
             self._floor.refresh(lane)
         return lane
@@ -33,12 +41,12 @@ class Lanes:
         """Let the lane of a host go if it is idle; its gate is kept for as long as it matters."""
         if lane.idle and lane.name not in self._plan.declared:
             self._floor.drop(lane)
-            self._plan.gates.keep(lane.name, lane.gate, trio.current_time())
+            self._gates.keep(lane.name, lane.gate, trio.current_time())
 
     def close(self, now: float) -> None:
         """Keep the gates of all lanes, at the end of the run."""
         for lane in self._floor.lanes.values():
-            self._plan.gates.keep(lane.name, lane.gate, now)
+            self._gates.keep(lane.name, lane.gate, now)
 
     def retune(self, now: float) -> None:
         """Let lanes and event limit be as they are now in the plan."""
@@ -48,8 +56,8 @@ class Lanes:
                 continue
             if policy.rate != lane.policy.rate:
                 lane.gate.keep_to(policy.rate, now)
-            lane.slots.total = policy.limit
             lane.policy, lane.home = policy, policy.host
+            lane.resize()
             self._floor.refresh(lane)
         self._floor.events.total = self._plan.settings.event_limit
 

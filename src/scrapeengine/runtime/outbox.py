@@ -41,6 +41,8 @@ class Outbox(Generic[T]):
         self.waiting = 0
         """How many outcomes are on their way."""
         self.buffer = buffer
+        self.flushed: Callable[[list[Outcome[T]]], None] = lambda _: None
+        """Called with outcomes that all sinks have."""
         self._sinks = sinks
         self._taken = taken
         self._consumed = True
@@ -99,6 +101,7 @@ class Outbox(Generic[T]):
                     batch.append(self._collected.receive_nowait())
             for sink in self._sinks:
                 await sink(list(batch))
+            self.flushed(batch)
             self._pass_on(batch)
         # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
         self._exit.close()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from scrapeengine.decide.routing import Routes
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
 from scrapeengine.runtime.settings import Settings
+from scrapeengine.runtime.skips import Skips
 from scrapeengine.runtime.task import LiveTask, TaskHttp
 
 __all__ = ["Clients", "Plan"]
@@ -22,6 +24,14 @@ class Clients(Protocol):
 
     def client(self, task: LiveTask) -> TaskHttp:
         """Make the client of a task."""
+        ...
+
+    def keep_validators_in(self, validators: Validators) -> None:
+        """Recall and remember validators there from now on."""
+        ...
+
+    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+        """Keep the validators that a task has found, which has ended in `Success`."""
         ...
 
     async def aclose(self) -> None:
@@ -40,6 +50,10 @@ class Plan:
     routes: Routes
     gates: Gates
     declared: frozenset[str]
+    own_validators: bool
+    """Whether the program keeps its validators itself."""
+    skips: Skips
+    """What need not be asked for again before its time."""
     draw: Callable[[], float]
     """Returns a random number from 0 to 1."""
     clients: Callable[[Alarms], Clients]

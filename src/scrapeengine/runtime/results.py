@@ -7,11 +7,12 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.agenda import Job
-from scrapeengine.model.outcome import Cancelled, Failure, Outcome
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped
 from scrapeengine.runtime.floor import Floor
 from scrapeengine.runtime.lane import Lane
 from scrapeengine.runtime.lanes import Lanes
 from scrapeengine.runtime.outbox import Outbox
+from scrapeengine.runtime.skips import Skips
 from scrapeengine.runtime.tally import Tally
 from scrapeengine.runtime.task import LiveTask
 from scrapeengine.runtime.turns import impatience
@@ -22,7 +23,19 @@ __all__ = ["Results"]
 class Results:
     """Takes tasks off the floor, and their outcomes to tally and outbox."""
 
-    def __init__(self, floor: Floor, lanes: Lanes, tally: Tally, outbox: Outbox[Any]) -> None:
+    def __init__(
+        self, floor: Floor, lanes: Lanes, tally: Tally, outbox: Outbox[Any], skips: Skips | None = None
+    ) -> None:
+        """Make it.
+
+        Args:
+            floor: the run's.
+            lanes: the run's.
+            tally: the run's.
+            outbox: the run's.
+            skips: where to keep what need not be asked for again; None: somebody else does.
+        """
+        self._skips = skips
         self._floor = floor
         self._lanes = lanes
         self._tally = tally
@@ -37,6 +50,9 @@ class Results:
     def finish(self, task: LiveTask, outcome: Outcome[Any]) -> None:
         """End a task that was started, and let others run in its place."""
         self._floor.end(task)
+        if self._skips is not None and isinstance(outcome, Skipped) and outcome.again_after is not None:
+            until = trio.current_time() + outcome.again_after
+            self._skips.add(outcome.event.id, outcome.platform, until, outcome.reason)
         self.deliver(outcome)
         self._floor.settle()
         self._lanes.retire(task.lane)

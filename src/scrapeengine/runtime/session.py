@@ -1,16 +1,15 @@
 """One run, put together.
 
-    source ──> intake ──> admission ──> agenda ──> floor ──> task ──> results ──> outbox ──> sinks, consumer
-                              ^                                │
-                              └──────────── follow ────────────┘
+    intake ──> agenda ──> floor ──> task ──> results ──> outbox ──> sinks, consumer
 
 Each of these is a room of its own. The session builds them, is what tasks ask (`TaskServices`), and holds the life of
-a task, from its launch to its outcome.
+a task, from its launch to its outcome. Where jobs come from and where their ends are kept differs: `PlainSession` reads
+a source of events, `ServedSession` works for a store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
@@ -21,16 +20,16 @@ from scrapeengine.decide.rate import Booking
 from scrapeengine.model.event import Event, host_of
 from scrapeengine.model.outcome import Cancelled
 from scrapeengine.model.report import Statistics
+from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime import turns
-from scrapeengine.runtime.admission import Admission
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.capture import fatal_part
 from scrapeengine.runtime.clock import Anchor
-from scrapeengine.runtime.ending import Ending
+from scrapeengine.runtime.ending import Ending, JobSource
 from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.intake import Events, Intake
-from scrapeengine.runtime.lane import Lane, Seat
+from scrapeengine.runtime.gates import Gates
+from scrapeengine.runtime.lane import Lane
 from scrapeengine.runtime.lanes import Lanes
 from scrapeengine.runtime.outbox import Outbox, Sink
 from scrapeengine.runtime.plan import Plan
@@ -46,26 +45,29 @@ R = TypeVar("R")
 
 
 class Session(Generic[T]):
-    """One run of an engine."""
+    """One run of an engine. Who makes one calls `furnish` before anything else."""
 
-    def __init__(self, plan: Plan, events: Events, sinks: Sequence[Sink[T]]) -> None:
+    def __init__(self, plan: Plan, sinks: Sequence[Sink[T]], gates: Gates) -> None:
         anchor = Anchor.drop()
-        plan.gates.attach(anchor)
+        gates.attach(anchor)
         self.plan = plan
+        self.gates = gates
         self.threads = Threads()
         self.alarms = Alarms()
         self.clients = plan.clients(self.alarms)
         self.agenda = Agenda(plan.settings.dedupe)
         self.tally = Tally(anchor, plan.declared, plan.default.name if plan.default else "")
         self.outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, self._taken)
-        self.floor = Floor(self.agenda, plan.settings.event_limit, self.alarms, self.outbox.has_room)
-        self.lanes = Lanes(plan, self.floor)
-        self.results = Results(self.floor, self.lanes, self.tally, self.outbox)
-        self.admission = Admission(plan, self.agenda, self.floor, self.lanes, self.results, self.tally, self.outbox)
-        self.intake = Intake(events, self.admission.accept, self.admission.has_room)
-        self.ending = Ending(self.agenda, self.floor, self.alarms, self.intake, self.results, self.tally)
-        self.ending.on_end = self.outbox.end
+        self.floor = Floor(self.agenda, plan.settings.event_limit, self.alarms, self.has_room)
+        self.lanes = Lanes(plan, self.floor, gates)
         self._nursery: trio.Nursery | None = None
+
+    def furnish(self, results: Results, intake: JobSource) -> None:
+        """Put in what takes jobs in, and what takes their outcomes."""
+        self.results = results
+        self.intake = intake
+        self.ending = Ending(self.agenda, self.floor, self.alarms, intake, results, self.tally)
+        self.ending.on_end = self.outbox.end
 
     # -- its life
 
@@ -82,7 +84,7 @@ class Session(Generic[T]):
         self.ending.abort("the run was left")
         self.ending.close()
         self.lanes.close(trio.current_time())
-        self.plan.gates.detach(Anchor.drop())
+        self.gates.detach(Anchor.drop())
         for name in self.threads.at_work():
             logger().warning("a worker thread cannot be interrupted and runs on", function=name)
         with trio.move_on_after(1, shield=True):
@@ -95,21 +97,27 @@ class Session(Generic[T]):
         await self.intake.run()
         self.ending.check()
 
+    def has_room(self) -> bool:
+        """Say whether a task may start, for all outcomes that wait."""
+        return self.outbox.has_room()
+
+    def launched(self, lane: Lane) -> None:
+        """Take note that a task has started, so that there may be room for more to wait."""
+
     def _taken(self) -> None:
         """Outcomes have left the outbox: there may be room for more."""
-        if self.outbox.has_room():
+        if self.has_room():
             self.floor.room()
             self.intake.wake()
 
     # -- the life of a task
 
-    def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> Seat:
+    def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> LiveTask:
         assert self._nursery is not None
         scope = trio.CancelScope(deadline=now + lane.policy.timeout.task)
         task = LiveTask(job, lane, now, booked, scope, self)
         self._nursery.start_soon(self._perform, task)
-        if self.admission.has_much_room():
-            self.intake.wake()
+        self.launched(lane)
         return task
 
     async def _perform(self, task: LiveTask) -> None:
@@ -140,9 +148,13 @@ class Session(Generic[T]):
         """Turn a trio time into Unix time."""
         return self.tally.anchor.wall(now)
 
-    def follow(self, event: Event) -> bool:
+    def follow(self, task: LiveTask, event: Event) -> bool:
         """Add an event to the run."""
-        return self.admission.follow(event)
+        raise NotImplementedError
+
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+        """Keep the validators that a task has found, which has ended in `Success`."""
+        await self.clients.remember(task.platform, found)
 
     async def in_thread(self, function: Callable[..., R], *args: Any) -> R:
         """Call a function in a worker thread."""

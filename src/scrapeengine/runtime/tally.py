@@ -29,6 +29,9 @@ class Tally:
     duplicates: int = 0
     tasks: int = 0
     unread: int = 0
+    returned: int = 0
+    lost: int = 0
+    redelivered: int = 0
     stopped: str | None = None
     ended: float | None = None
     """When the run ended."""
@@ -67,6 +70,9 @@ class Tally:
             errors=dict(self._errors),
             unread=self.unread,
             stopped=self.stopped,
+            returned=self.returned,
+            lost=self.lost,
+            redelivered=self.redelivered,
         )
 
     def _counts(self, name: str | None) -> Counts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from scrapeengine.model.platform import Platform
+    from scrapeengine.model.validators import Validator
 
 __all__ = ["LiveTask", "TaskHttp", "TaskServices"]
 
@@ -33,16 +34,26 @@ R = TypeVar("R")
 class TaskHttp(Http, Protocol):
     """The HTTP client of a task, as the runtime sees it."""
 
-    async def succeeded(self) -> None:
-        """Take note that the task has ended in `Success`."""
+    @property
+    def found(self) -> Mapping[str, Validator]:
+        """What conditional requests have found, by URL; to be remembered if the task ends in `Success`."""
+        ...
+
+    @property
+    def fresh_for(self) -> float:
+        """For how many seconds, the platform says, what conditional requests have found is fresh."""
         ...
 
 
 class TaskServices(Protocol):
     """What a task asks of its run."""
 
-    def follow(self, event: Event) -> bool:
+    def follow(self, task: LiveTask, event: Event) -> bool:
         """Add an event to the run."""
+        ...
+
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+        """Keep the validators that a task has found, which has ended in `Success`."""
         ...
 
     def http(self, task: LiveTask) -> TaskHttp:
@@ -98,6 +109,8 @@ class LiveTask(Seat):
     attempt: int = attrs.field(default=1, init=False)
     stopped: str | None = attrs.field(default=None, init=False)
     """Why it was cancelled by the run; None if it was not."""
+    fresh: float = attrs.field(default=0.0, init=False)
+    """For how many seconds what it has scraped will not change."""
     _http: TaskHttp | None = attrs.field(default=None, init=False)
     _log: Any = attrs.field(default=None, init=False)
 
@@ -134,11 +147,15 @@ class LiveTask(Seat):
         """Add an event to the run; whether it was new."""
         if self not in self.lane.seats:
             raise RuntimeError("the task has ended; call task.follow while its scraper runs")
-        return self.services.follow(event)
+        return self.services.follow(self, event)
 
-    def skip(self, reason: str) -> NoReturn:
+    def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`."""
-        raise SkipTask(reason)
+        raise SkipTask(reason, None if again_after is None else number(again_after, "task.skip(again_after=…)"))
+
+    def fresh_for(self, seconds: float) -> None:
+        """Say that what was scraped will not change for some time."""
+        self.fresh = max(self.fresh, number(seconds, "task.fresh_for(…)", zero=True))
 
     def skip_unchanged(self, response: httpx.Response) -> None:
         """End the task as `Skipped("unchanged")` if the answer is a 304."""
@@ -235,6 +252,8 @@ class LiveTask(Seat):
             # A call of `task.retry` on the way out of a cancellation is too late.
             ended = None if isinstance(failure, RetryTask) else self._ended_by(failure)
         finally:
+            if self._http is not None:
+                self.fresh = max(self.fresh, self._http.fresh_for)
             # It knows the task, and the task it: a cycle, which would have to wait for the collector.
             self._http = None
         return self._cut_short() if ended is None else ended
@@ -265,16 +284,16 @@ class LiveTask(Seat):
 
     async def _remember(self) -> None:
         """Let the client remember what it found. What goes wrong there is no business of the outcome."""
-        if self._http is None:
+        if self._http is None or not self._http.found:
             return
         try:
-            await self._http.succeeded()
+            await self.services.remember(self, self._http.found)
         except Exception as error:  # validators are the program's own
             self.log.warning("the validators of a task could not be kept", exc_info=error)
 
     def _ended_by(self, ended: Exception | Signal) -> Outcome[Any]:
         if isinstance(ended, SkipTask):
-            return Skipped(reason=ended.reason, **self.times())
+            return Skipped(reason=ended.reason, again_after=ended.again_after, **self.times())
         assert isinstance(ended, Exception)
         return Failure(error=cleared(ended), **self.times())
 

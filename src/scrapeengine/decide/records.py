@@ -1,0 +1,140 @@
+"""Events and outcomes as a store keeps them: JSON, or bytes as they are; nothing that runs when it is read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from scrapeengine.errors import RecordedError
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import Content, JobStatus
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+
+__all__ = ["content_of", "digest_of", "error_text", "event_of", "outcome_of", "outcome_text", "payload_of", "status_of"]
+
+_BYTES = "bytes"
+
+
+def payload_of(event: Event) -> str:
+    """Return what a store keeps of an event beside its id and priority.
+
+    Raises:
+        TypeError: its data is neither JSON nor bytes.
+    """
+    kept: dict[str, Any] = {}
+    if event.url is not None and event.url != event.id:
+        kept["url"] = event.url
+    elif event.url is not None:
+        kept["url"] = True
+    if event.platforms:
+        kept["platforms"] = list(event.platforms)
+    if event.data is not None:
+        kept |= _kept(event.data, f"the data of {event!r}")
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def event_of(id: str, priority: int, payload: str) -> Event:
+    """Return the event that a payload was made of."""
+    kept = json.loads(payload)
+    url = kept.get("url")
+    return Event(
+        id,
+        url=id if url is True else url,
+        platforms=tuple(kept.get("platforms", ())),
+        data=_given_back(kept),
+        priority=priority,
+    )
+
+
+def content_of(value: object) -> Content:
+    """Return what a store keeps of the value of a scraper: bytes as they are, anything else as JSON.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    return value if isinstance(value, bytes) else _json(value, "what the scraper has returned")
+
+
+def digest_of(content: Content) -> str:
+    """Return what tells two contents apart, in 32 characters."""
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def error_text(error: Exception) -> str:
+    """Return what a store keeps of an error: the class's name and its text."""
+    return f"{type(error).__name__}: {error}"
+
+
+def status_of(outcome: Outcome[Any]) -> JobStatus:
+    """Say how a job has ended that has this outcome; a cancelled one has not."""
+    match outcome:
+        case Success():
+            return JobStatus.DONE
+        case Skipped():
+            return JobStatus.SKIPPED
+        case _:
+            return JobStatus.FAILED
+
+
+def outcome_text(outcome: Outcome[Any]) -> str:
+    """Return an outcome as JSON, so that it can be delivered by whoever finds it."""
+    event = outcome.event
+    kept: dict[str, Any] = {
+        "priority": event.priority,
+        "payload": payload_of(event),
+        "status": status_of(outcome).value,
+        "times": [outcome.attempts, outcome.queued, outcome.parked, outcome.ran],
+    }
+    match outcome:
+        case Success(value=value):
+            kept |= _kept(value, "what the scraper has returned")
+        case Failure(error=error):
+            kept["error"] = [type(error).__name__, str(error)]
+        case Skipped(reason=reason) | Cancelled(reason=reason):
+            kept["reason"] = reason
+    return json.dumps(kept, separators=(",", ":"))
+
+
+def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
+    """Return the outcome that `outcome_text` was made of; of an error its name and its text (`RecordedError`)."""
+    kept = json.loads(text)
+    attempts, queued, parked, ran = kept["times"]
+    said: dict[str, Any] = {
+        "event": event_of(id, kept["priority"], kept["payload"]),
+        "platform": platform,
+        "attempts": attempts,
+        "queued": queued,
+        "parked": parked,
+        "ran": ran,
+    }
+    match JobStatus(kept["status"]):
+        case JobStatus.DONE:
+            return Success(value=_given_back(kept), **said)
+        case JobStatus.SKIPPED:
+            return Skipped(reason=kept["reason"], **said)
+        case _:
+            return Failure(error=RecordedError(*kept["error"]), **said)
+
+
+def _kept(value: object, what: str) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode("ascii")}
+    _json(value, what)
+    return {"data": value}
+
+
+def _given_back(kept: dict[str, Any]) -> Any:
+    return base64.b64decode(kept[_BYTES]) if _BYTES in kept else kept.get("data")
+
+
+def _json(value: object, what: str) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(
+            f"{what} cannot be stored: {error}; a store takes bytes, and what JSON has: dict, list, str, int, float, "
+            "bool and None"
+        ) from None

@@ -1,0 +1,120 @@
+"""What one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
+
+A ledger holds, for each engine, the slots that it was granted, or what it holds if that is more. An engine asks again
+and again, and each time only its own line changes. It starts tasks within its grant, so it never holds more than its
+line says. With a constant limit that keeps, at all times:
+
+    sum of the lines  <=  limit
+
+for a grant is never more than what the others' lines leave of the limit, and what is held was in the line before. Where
+the limit is lowered below that sum, no line grows before the sum is below it; the lines shrink as tasks end.
+
+The *level* is the largest whole number such that all could have that many slots, or what they want if it is less. What
+is left then is fewer than those who want more, and one more each goes to some of them: to who has it, else to who asks
+first. So each gets what it wants, or at least `limit // engines`, as soon as all have asked and what is too much ended.
+
+If the level is 0 there are fewer slots than engines, and slots go round: who had one while others wait with none may
+start nothing more, and once its tasks have ended the slot is kept for who has been without for longest.
+
+Rejected: to take a slot away only when it is idle. A slot that is always busy would never go round. Rejected too: to
+grant more than is wanted while nobody else wants it. The next engine would find nothing, and wait for who has no use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import attrs
+
+from scrapeengine.model.policy import Rate
+
+__all__ = ["Hold", "contended", "grant", "reserve"]
+
+
+@attrs.frozen
+class Hold:
+    """What one engine has of a shared platform, and wants of it: its line in the ledger."""
+
+    slots: int
+    """Slots that it was granted when it asked last, or what it held then if that is more; 0 before it has asked."""
+    wanted: int
+    """How many tasks it could run now, those that run included."""
+    held: int
+    """How many tasks it runs now."""
+    served: float = -math.inf
+    """When it last asked and had a slot, by the ledger's clock; of those with none, who was served first goes first.
+
+    Who is new in the ledger has the time of its first ask: else one that comes and goes would always go first.
+    Without it (all the same) whoever asks first does, and of two the one that asks more often may have all.
+    """
+
+    @property
+    def line(self) -> int:
+        """The most that it may hold until it asks again."""
+        return max(self.slots, self.held)
+
+    @property
+    def demand(self) -> int:
+        """The slots that it has a use for."""
+        return max(self.wanted, self.held)
+
+
+def grant(limit: int, mine: Hold, others: Sequence[Hold]) -> int:
+    """Say how many tasks an engine may run at once, until it asks again; if it runs more, it starts none.
+
+    Args:
+        limit: how many may run in all engines.
+        mine: its line, with what it wants and holds now.
+        others: the lines of all others, as of when they asked.
+    """
+    level, left = _level(limit, [mine.demand, *(other.demand for other in others)])
+    free = max(0, limit - sum(other.line for other in others))
+    if level == 0:
+        waiting = [other for other in others if other.line == 0 < other.demand]
+        if mine.line > 0 and len(waiting) > free - mine.line:
+            return 0
+        free = max(0, free - sum(other.served < mine.served for other in waiting))
+    above = sum(other.line > level for other in others)
+    return min(mine.demand, level + (above < left), free)
+
+
+def contended(mine: Hold, others: Sequence[Hold]) -> bool:
+    """Say whether an engine and others too have a use for the platform."""
+    return mine.demand > 0 and any(other.demand > 0 for other in others)
+
+
+def reserve(tat: float, now: float, rate: Rate, n: int) -> tuple[tuple[float, ...], float]:
+    """Reserve the next start times of a platform, by the algorithm of `decide.rate`.
+
+    All times that were ever reserved keep to the rate together, whoever they are for: in any window of w seconds there
+    are at most `burst + w * count / per` of them.
+
+    Args:
+        tat: what the last call has returned; `-math.inf` at first.
+        now: seconds of a clock that never goes back.
+        rate: the platform's.
+        n: how many times; none if it is not positive.
+
+    Returns:
+        The times, from `now` on and in order, and the new theoretical arrival time.
+    """
+    times = []
+    for _ in range(n):
+        at = max(now, tat - (rate.burst - 1) * rate.interval)
+        times.append(at)
+        tat = max(tat, at) + rate.interval
+    return tuple(times), tat
+
+
+def _level(limit: int, demands: list[int]) -> tuple[int, int]:
+    """Return how many slots each may have, if it wants as many, and how many are left then (progressive filling)."""
+    level, left = 0, max(0, limit)
+    for index, demand in enumerate(sorted(demands)):
+        wanting = len(demands) - index
+        step = left // wanting
+        if level + step < demand:
+            return level + step, left - step * wanting
+        left -= (demand - level) * wanting
+        level = demand
+    return level, left

@@ -1,0 +1,139 @@
+"""What has ended, on its way into the store: endings, jobs to give back, acknowledgements, all joined in batches.
+
+    task ──> endings ──(complete)──> OK ──> outbox ──> sinks ──> acknowledgements ──(acknowledge)
+                                     LOST: nobody's
+
+An outcome goes on its way once the store has accepted it, so that nobody sees the same one twice. With sinks the store
+keeps it until they have it. While the store cannot be had all of it waits here, and no new task starts at some point,
+for what waits counts as buffered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from scrapeengine.errors import StoreError
+from scrapeengine.model.job import Completion, Delivery, Reply, Ticket
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.store import Store
+from scrapeengine.observe.log import logger
+
+__all__ = ["Books", "Ended"]
+
+_MOST_AT_ONCE = 1000
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """How a task has ended, and what the store is told of it."""
+
+    outcome: Outcome[Any]
+    completion: Completion
+
+
+class Books:
+    """Brings the store up to date."""
+
+    def __init__(self, store: Store, accepted: Callable[[Ended], None], refused: Callable[[Ended], None]) -> None:
+        """Make it.
+
+        Args:
+            store: the store.
+            accepted: called with what the store has accepted.
+            refused: called with what it has not: the lease was lost.
+        """
+        self._store = store
+        self._accepted = accepted
+        self._refused = refused
+        self._ended: deque[Ended] = deque()
+        self._back: deque[tuple[Ticket, float]] = deque()
+        self._delivered: deque[Delivery] = deque()
+        self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
+        """What sinks do not have yet, by the identity of the outcome, which is kept with it."""
+        self._work = trio.Event()
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes wait for the store."""
+        return len(self._ended)
+
+    def end(self, ended: Ended) -> None:
+        """Have the end of a job stored."""
+        self._ended.append(ended)
+        self._work.set()
+
+    def give_back(self, ticket: Ticket, delay: float = 0.0) -> None:
+        """Have a job given back."""
+        self._back.append((ticket, delay))
+        self._work.set()
+
+    def expect(self, outcome: Outcome[Any], delivery: Delivery) -> None:
+        """Take note that an outcome is on its way to the sinks."""
+        self._deliveries[id(outcome)] = (outcome, delivery)
+
+    def delivered(self, outcomes: Iterable[Outcome[Any]]) -> None:
+        """Take note that sinks have these outcomes."""
+        for outcome in outcomes:
+            known = self._deliveries.pop(id(outcome), None)
+            if known is not None:
+                self._delivered.append(known[1])
+        self._work.set()
+
+    async def run(self) -> None:
+        """Bring the store up to date, for ever. Checkpoint. If cancelled, what was not stored still waits here."""
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            while not await self.flush():
+                await trio.sleep(self._pause)
+                self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+
+    async def flush(self) -> bool:
+        """Store all that waits; false if the store could not be had. Checkpoint, as `run`."""
+        try:
+            while self._ended or self._back or self._delivered:
+                await self._store_the_ended()
+                await self._store_the_returned()
+                await self._store_the_delivered()
+        except StoreError as error:
+            logger().warning("the store could not be brought up to date", endings=len(self._ended), exc_info=error)
+            return False
+        self._pause = _FIRST_PAUSE
+        return True
+
+    async def _store_the_ended(self) -> None:
+        batch = list(self._ended)[:_MOST_AT_ONCE]
+        if not batch:
+            return
+        replies = await self._stored([ended.completion for ended in batch])
+        for ended, reply in zip(batch, replies, strict=True):
+            self._ended.popleft()
+            if reply is Reply.LOST:
+                self._refused(ended)
+            else:
+                self._accepted(ended)
+
+    async def _stored(self, completions: Sequence[Completion]) -> list[Reply]:
+        return await self._store.complete(completions)
+
+    async def _store_the_returned(self) -> None:
+        batch = list(self._back)[:_MOST_AT_ONCE]
+        for delay in sorted({delay for _, delay in batch}):
+            await self._store.release([ticket for ticket, each in batch if each == delay], delay)
+        for _ in batch:
+            self._back.popleft()
+
+    async def _store_the_delivered(self) -> None:
+        batch = list(self._delivered)[:_MOST_AT_ONCE]
+        if batch:
+            await self._store.acknowledge(batch)
+            for _ in batch:
+                self._delivered.popleft()

@@ -1,0 +1,184 @@
+"""Where the jobs of a served run come from: claims on a store, lane by lane, as far as each has room.
+
+Two loops. One asks the store which platforms have ready jobs, whenever something there may have changed; the other
+claims for those of them whose lane has room, whenever that may have changed. What was claimed waits in the agenda like
+anything else, so all that is decided about who runs now is decided in one place.
+
+A lane has in hand what it can start now, and half its limit beyond that, so that it need not wait for the store between
+two tasks. More would only keep jobs from other engines, and from more urgent ones that come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+import attrs
+import trio
+
+from scrapeengine.errors import StoreError
+from scrapeengine.model.job import Claimed
+from scrapeengine.model.store import Store
+from scrapeengine.observe.log import logger
+
+__all__ = ["Claims", "Round"]
+
+_AT_MOST = 60.0
+"""The seconds after which the store is asked again, whatever it says."""
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class Round:
+    """What one round works on, and no more."""
+
+    until: float
+    """What is delayed beyond this Unix time is the next round's."""
+    ids: Collection[str] | None = None
+    """The ids of the jobs; None: all."""
+
+
+class Claims:
+    """Claims jobs for a run. It is what `Intake` is for a run over a source."""
+
+    def __init__(
+        self,
+        store: Store,
+        owner: str,
+        lease: float,
+        *,
+        wanted: Callable[[str], int],
+        accept: Callable[[Claimed, float], None],
+        is_busy: Callable[[], bool],
+        only: Round | None = None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            store: where jobs are claimed.
+            owner: the name of the run there.
+            lease: for how many seconds.
+            wanted: says how many jobs the lane of a platform has room for.
+            accept: takes a job, and the time at which it was asked for.
+            is_busy: says whether the run has anything in hand.
+            only: the round, which ends when nothing of it is left; None: for ever.
+        """
+        self.error: Exception | None = None
+        self.done = False
+        self._store = store
+        self._owner = owner
+        self._lease = lease
+        self._wanted = wanted
+        self._accept = accept
+        self._is_busy = is_busy
+        self._only = only
+        self._ready: set[str] = set()
+        """Platforms that have ready jobs, as far as we know."""
+        self._roomy: set[str] = set()
+        """Those of them whose lanes may have room."""
+        self._dry = False
+        """Whether nothing was claimed since the store was last asked what is ready."""
+        self._work = trio.Event()
+        self._scope = trio.CancelScope()
+
+    @property
+    def ready(self) -> Collection[str]:
+        """The platforms that have ready jobs in the store, as far as we know."""
+        return self._ready
+
+    def wake(self) -> None:
+        """Look at all lanes again."""
+        self._roomy |= self._ready
+        self._work.set()
+
+    def room(self, platform: str) -> None:
+        """Look at one lane again."""
+        if platform in self._ready:
+            self._roomy.add(platform)
+        self._work.set()
+
+    def stop(self) -> None:
+        """Claim no more."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Claim until `stop`, or until the round is over. Checkpoint. What was claimed is always accepted."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    if self._only is None:
+                        nursery.start_soon(self._watch)
+                    await self._claim_on()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self.done = True
+
+    async def _watch(self) -> None:
+        """Learn what is ready whenever the store may have more."""
+        while True:
+            await self._look()
+            try:
+                await self._store.wait(_AT_MOST)
+            except StoreError:
+                await trio.sleep(_LONGEST_PAUSE)
+
+    async def _look(self) -> None:
+        """Ask what is ready, until the store says so."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                names = await self._store.due(None if self._only is None else self._only.until)
+                break
+            except StoreError as error:
+                logger().warning("the store could not be asked what is due", exc_info=error)
+            await trio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+        self._ready.update(names)
+        self._roomy.update(names)
+        self._work.set()
+
+    async def _claim_on(self) -> None:
+        while True:
+            self._work = trio.Event()
+            wants = self._wants()
+            if wants:
+                async with trio.open_nursery() as nursery:
+                    for platform, n in wants.items():
+                        nursery.start_soon(self._claim, platform, n)
+            elif self._only is not None and not self._is_busy():
+                if self._dry:
+                    return
+                await self._look()
+                self._dry = True
+            else:
+                await self._work.wait()
+
+    def _wants(self) -> dict[str, int]:
+        """Say for which platforms to claim, and how many jobs."""
+        roomy, self._roomy = self._roomy & self._ready, set()
+        return {name: n for name in sorted(roomy) if (n := self._wanted(name)) > 0}
+
+    async def _claim(self, platform: str, n: int) -> None:
+        """Claim for one platform. It is not cancelled on its way: nobody would know what it has claimed."""
+        asked = trio.current_time()
+        ids = None if self._only is None else self._only.ids
+        found: Iterable[Claimed] = ()
+        try:
+            with trio.CancelScope(shield=True):
+                found = await self._store.claim(platform, n, self._owner, self._lease, ids=ids)
+        except StoreError as error:
+            logger().warning("jobs could not be claimed", name=platform, exc_info=error)
+            await trio.sleep(_FIRST_PAUSE)
+            self._roomy.add(platform)
+            self._work.set()
+            return
+        count = 0
+        for claimed in found:
+            self._accept(claimed, asked)
+            count += 1
+        if count:
+            self._dry = False
+        if count < n:
+            self._ready.discard(platform)
+        else:
+            self._roomy.add(platform)

@@ -1,0 +1,122 @@
+"""The jobs of a store that a run has in hand: their leases are renewed, and what is lost is let go.
+
+A lease is renewed after a third of its time. Whether that works or not, its end is known here too, counted from when
+it was asked for, and so never later than the store has it: the task is cancelled then, for the job may be another's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import attrs
+import trio
+
+from scrapeengine.decide.agenda import Job
+from scrapeengine.errors import StoreError
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import Claimed, Reply, Ticket
+from scrapeengine.model.store import Store
+from scrapeengine.model.validators import Validator
+from scrapeengine.observe.log import logger
+from scrapeengine.runtime.task import LiveTask
+
+__all__ = ["Hand", "Held"]
+
+
+@attrs.define(eq=False)
+class Held:
+    """One job in hand."""
+
+    claimed: Claimed
+    job: Job
+    until: float
+    """When its lease ends, in trio's time."""
+    task: LiveTask | None = attrs.field(default=None, init=False)
+    """What works on it; None while it waits."""
+    lost: bool = attrs.field(default=False, init=False)
+    """Whether its lease has ended."""
+    follow_ups: dict[str, Event] = attrs.field(factory=dict, init=False)
+    """What its task has followed, by id."""
+    validators: dict[str, Validator] = attrs.field(factory=dict, init=False)
+    """What its task has found."""
+
+    @property
+    def ticket(self) -> Ticket:
+        """Its lease."""
+        return self.claimed.ticket
+
+
+class Hand:
+    """The jobs in hand, from their claim to the end of their tasks."""
+
+    def __init__(self, store: Store, lease: float, lose: Callable[[Held], None]) -> None:
+        """Make an empty one.
+
+        Args:
+            store: where the jobs are from.
+            lease: seconds.
+            lose: called with each job whose lease has ended; `lost` is set.
+        """
+        self._store = store
+        self._lease = lease
+        self._lose = lose
+        self._held: dict[Job, Held] = {}
+        self._taken = trio.Event()
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Held]:
+        """Walk through them."""
+        return iter(list(self._held.values()))
+
+    def take(self, claimed: Claimed, job: Job, asked: float) -> Held:
+        """Take a job whose lease was asked for at a time."""
+        held = self._held[job] = Held(claimed, job, asked + self._lease)
+        self._taken.set()
+        return held
+
+    def of(self, job: Job) -> Held:
+        """Return what is known of a job in hand."""
+        return self._held[job]
+
+    def drop(self, job: Job) -> Held:
+        """Let a job go, whose task has ended or never began."""
+        return self._held.pop(job)
+
+    async def renew(self) -> None:
+        """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
+        while True:
+            await trio.sleep(self._lease / 3)
+            asked, held = trio.current_time(), [each for each in self if not each.lost]
+            if not held:
+                continue
+            try:
+                replies = await self._store.renew([each.ticket for each in held], self._lease)
+            except StoreError as error:
+                logger().warning("leases could not be renewed", jobs=len(held), exc_info=error)
+                continue
+            for each, reply in zip(held, replies, strict=True):
+                if reply is Reply.LOST:
+                    self._let_go(each)
+                else:
+                    each.until = max(each.until, asked + self._lease)
+
+    async def watch(self) -> None:
+        """Let go what is in hand at the end of its lease, for ever. Checkpoint."""
+        while True:
+            now = trio.current_time()
+            for each in self:
+                if each.until <= now:
+                    self._let_go(each)
+            self._taken = trio.Event()
+            first = min((each.until for each in self._held.values() if not each.lost), default=math.inf)
+            with trio.move_on_at(first):
+                await self._taken.wait()
+
+    def _let_go(self, held: Held) -> None:
+        if not held.lost and held.job in self._held:
+            held.lost = True
+            self._lose(held)

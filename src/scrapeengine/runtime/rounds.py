@@ -1,0 +1,99 @@
+"""Rounds on a store: one at a time, whoever makes it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import attrs
+import trio
+
+from scrapeengine.errors import EngineBusy, StoreError
+from scrapeengine.model.report import Report
+from scrapeengine.model.store import Store
+from scrapeengine.observe.log import logger
+
+__all__ = ["Rounds", "alone"]
+
+_ROUND = "round"
+
+
+@asynccontextmanager
+async def alone(store: Store, lease: float) -> AsyncIterator[None]:
+    """Make a round on a store: nobody else makes one meanwhile.
+
+    Raises:
+        EngineBusy: somebody does.
+
+    Checkpoint. If cancelled, others may make one at once; if the process dies, when the lease ends.
+    """
+    owner = uuid.uuid4().hex
+    if not await store.lock(_ROUND, owner, lease):
+        raise EngineBusy("a round on this store is going on; rounds never overlap: wait for its end")
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep, store, owner, lease)
+            try:
+                yield
+            except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - raised below, in no group
+                failure = error
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True), suppress(StoreError):
+            await store.unlock(_ROUND, owner)
+    if failure is not None:
+        raise failure
+
+
+async def _keep(store: Store, owner: str, lease: float) -> None:
+    """Keep the lock, for ever. Should it be lost, jobs are still in one hand each."""
+    while True:
+        await trio.sleep(lease / 3)
+        try:
+            if not await store.lock(_ROUND, owner, lease):
+                logger().warning("another round has begun, for this one was not heard of for too long")
+        except StoreError as error:
+            logger().warning("a round could not be kept alone", exc_info=error)
+
+
+class Rounds:
+    """A round each so many seconds, for ever: an async iterator of their reports. To leave the loop is to stop.
+
+    A round that takes longer is said so, and the rounds that it has missed are not made: the next one is made when it
+    would have been due anyway. A class, and no generator, which would have to be closed.
+    """
+
+    def __init__(self, seconds: float, make: Callable[[], Awaitable[Report]]) -> None:
+        """Make it.
+
+        Args:
+            seconds: from the beginning of one round to that of the next.
+            make: makes a round.
+        """
+        self._seconds = seconds
+        self._make = make
+        self._due: float | None = None
+
+    def __aiter__(self) -> Rounds:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> Report:
+        """Wait until the next round is due, and make it. Checkpoint. If cancelled, the round is cancelled."""
+        due = trio.current_time() if self._due is None else self._due
+        await trio.sleep_until(due)
+        report = await self._make()
+        late = trio.current_time() - due - self._seconds
+        missed = 0
+        if late > 0:
+            missed = int(late // self._seconds) + 1
+            logger().warning(
+                "a round was still running when the next was due",
+                took=round(report.elapsed, 3),
+                every=self._seconds,
+                missed=missed,
+            )
+        self._due = due + (1 + missed) * self._seconds
+        return attrs.evolve(report, overran=max(0.0, late))

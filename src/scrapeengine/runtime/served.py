@@ -1,0 +1,306 @@
+"""A run that works for a store.
+
+store ──claims──> agenda ──> floor ──> task ──> stored results ──> books ──> outbox ──> sinks, consumer
+  ^                 (hand: leases)                                   │                    │
+  └──────────────── endings, jobs given back, acknowledgements ──────┴────────────────────┘
+
+The agenda holds what is in hand, and all that is decided about who runs now is decided as in any other run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from scrapeengine.decide.agenda import Job
+from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.rate import Booking
+from scrapeengine.decide.records import event_of, outcome_of
+from scrapeengine.errors import StoreError
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
+from scrapeengine.model.outcome import Failure, Outcome
+from scrapeengine.model.store import Store
+from scrapeengine.model.validators import Validator
+from scrapeengine.observe.log import logger
+from scrapeengine.runtime.books import Books, Ended
+from scrapeengine.runtime.claims import Claims, Round
+from scrapeengine.runtime.gates import Gates
+from scrapeengine.runtime.hand import Hand, Held
+from scrapeengine.runtime.lane import Lane
+from scrapeengine.runtime.outbox import Sink
+from scrapeengine.runtime.plan import Plan
+from scrapeengine.runtime.session import Session
+from scrapeengine.runtime.sharing import Sharing
+from scrapeengine.runtime.stored_results import StoredResults
+from scrapeengine.runtime.task import LiveTask
+
+__all__ = ["ServedSession"]
+
+T = TypeVar("T")
+
+_LAST_CALL = 2.0
+"""Seconds that the store has at the end of a run for what still waits for it."""
+_BATCH = 100
+_STAND_OFF = 1.0
+"""Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
+
+
+class StoreValidators:
+    """The validators of a store, as HTTP clients see them. URLs may hold secrets, so rows know them by their hash."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """Return what is known of a URL, or None. Checkpoint."""
+        return await self._store.recall(platform, hashed(url))
+
+    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+        """Do nothing: they are stored with the end of the task."""
+
+
+def hashed(url: str) -> str:
+    """Return what a store knows a URL by."""
+    return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class ServedSession(Session[T], Generic[T]):
+    """One run of an engine that works for a store, for ever or for one round."""
+
+    def __init__(
+        self, plan: Plan, store: Store, sinks: Sequence[Sink[T]], *, lease: float, only: Round | None = None
+    ) -> None:
+        gates = Gates(Gate.sharing) if store.shared else plan.gates
+        super().__init__(plan, sinks, gates)
+        self._store = store
+        self._sinks = bool(sinks)
+        self._lease = lease
+        owner = uuid.uuid4().hex
+        self._books = Books(store, self._accepted, self._refused)
+        self._hand = Hand(store, lease, self._lose)
+        self._claims = Claims(
+            store, owner, lease, wanted=self._wanted, accept=self._accept, is_busy=self._is_busy, only=only
+        )
+        self._stored = StoredResults(
+            self.floor,
+            self.lanes,
+            self.tally,
+            self.outbox,
+            hand=self._hand,
+            books=self._books,
+            routes=plan.routes,
+            draw=plan.draw,
+            deliver_within=lease if sinks else None,
+            room=self._claims.room,
+        )
+        self._sharing: Sharing | None = None
+        if store.shared:
+            self.lanes.cap = 0
+            self._sharing = Sharing(store, owner, lease, self.floor, lambda: self._claims.ready)
+            self.floor.on_dry = self._sharing.need
+        if not plan.own_validators:
+            self.clients.keep_validators_in(StoreValidators(store))
+        self.outbox.flushed = self._books.delivered
+        self._services = trio.CancelScope()
+        self._opens: dict[str, float] = {}
+        """When closed platforms are looked at again."""
+        self._behind = bool(sinks)
+        """Whether there may be outcomes of earlier runs that sinks have not had."""
+        self.furnish(self._stored, self._claims)
+        self.ending.settled = lambda: not (self._books.waiting or self._behind)
+        self.ending.on_end = self._end
+
+    # -- its life
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """Begin, in a nursery that was opened for the run."""
+        super().open(nursery)
+        nursery.start_soon(self._serve, name="scrapeengine store")
+
+    async def close(self) -> None:
+        """Give back what is in hand, and leave nothing behind. Checkpoint; bounded in time, and not to be cancelled."""
+        self.ending.abort("the run was left")
+        with trio.move_on_after(_LAST_CALL, shield=True):
+            try:
+                await self._books.flush()
+                if self._sharing is not None:
+                    await self._sharing.give_back()
+            except StoreError as error:
+                logger().warning("the store could not be told that the run has ended", exc_info=error)
+        await super().close()
+
+    async def _serve(self) -> None:
+        with self._services:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._books.run)
+                nursery.start_soon(self._hand.renew)
+                nursery.start_soon(self._hand.watch)
+                if self._sharing is not None:
+                    nursery.start_soon(self._sharing.run)
+                if self._sinks:
+                    nursery.start_soon(self._deliver_again)
+
+    def _end(self) -> None:
+        self._services.cancel()
+        self.outbox.end()
+
+    def has_room(self) -> bool:
+        """Say whether a task may start, for all outcomes that wait here and for the store."""
+        return self.outbox.waiting + self._books.waiting < self.outbox.buffer
+
+    def retune(self) -> None:
+        """Let the run be as the plan has it now."""
+        super().retune()
+        self._claims.wake()
+
+    # -- jobs
+
+    def _wanted(self, name: str) -> int:
+        """Say how many jobs of a platform to claim now."""
+        plan, now = self.plan, trio.current_time()
+        if name not in plan.platforms and plan.default is None:
+            return 0
+        lane = self.lanes.get(name, now)
+        try:
+            if lane.gate.closed(now):
+                self._look_again(name, lane.gate.penalty.until)
+                return 0
+            limit = lane.policy.limit
+            if limit == 0 or lane.at_bound:
+                return 0
+            ahead = max(1, limit // 2)
+            lacking = max(0, lane.slots.total - lane.slots.taken) + ahead - lane.queue.waiting
+            room = min(plan.settings.lookahead, plan.settings.max_pending) - self.agenda.waiting_events
+            # A few at a time would be many calls.
+            return 0 if 2 * lacking < ahead else max(0, min(lacking, room))
+        finally:
+            self.lanes.retire(lane)
+
+    def _look_again(self, name: str, when: float) -> None:
+        """Claim for a closed platform once it has opened."""
+        if self._opens.get(name) != when:
+            self._opens[name] = when
+            self.alarms.at(when, partial(self._opened, name))
+
+    def _opened(self, name: str) -> None:
+        self._opens.pop(name, None)
+        self._claims.room(name)
+
+    def _accept(self, claimed: Claimed, asked: float) -> None:
+        """Take a job that was claimed."""
+        now = trio.current_time()
+        ticket = claimed.ticket
+        try:
+            event = event_of(ticket.id, claimed.priority, claimed.payload)
+        except (ValueError, TypeError, AttributeError) as error:
+            self._refuse(claimed, error)
+            return
+        live = self.agenda.live
+        lane = self.lanes.get(ticket.platform, now)
+        job = self.agenda.join(event, lane.queue, now=now)
+        if job is None:
+            self._books.give_back(ticket, _STAND_OFF)
+            return
+        self.tally.events += self.agenda.live - live
+        self.tally.tasks += 1
+        self._hand.take(claimed, job, asked)
+        if self.tally.stopped is not None:
+            self._stored.cancel(job, self.tally.stopped)
+        elif not lane.patient(now):
+            self._stored.turn_away(job, lane)
+        else:
+            self.floor.kick(lane)
+            if self._sharing is not None:
+                self._sharing.need(lane)
+        self.floor.settle()
+
+    def _refuse(self, claimed: Claimed, error: Exception) -> None:
+        """End a job that nobody can work on, for nobody can read it."""
+        ticket = claimed.ticket
+        failure = Failure(event=Event(ticket.id), platform=ticket.platform, error=error)
+        completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=f"its payload cannot be read: {error}")
+        self.tally.events += 1
+        self.tally.tasks += 1
+        self._books.end(Ended(failure, completion))
+
+    def launched(self, lane: Lane) -> None:
+        """Claim more if the lane has room."""
+        self._claims.room(lane.name)
+
+    def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> LiveTask:
+        task = super()._launch(lane, job, booked, now)
+        self._hand.of(task.job).task = task
+        return task
+
+    def _is_busy(self) -> bool:
+        return bool(len(self._hand) or self._books.waiting or self._behind)
+
+    def _lose(self, held: Held) -> None:
+        self._stored.lose(held)
+        self.ending.check()
+
+    # -- what has ended
+
+    def _accepted(self, ended: Ended) -> None:
+        """Send an outcome on its way, which the store has accepted."""
+        if ended.completion.outcome is not None:
+            self._books.expect(ended.outcome, Delivery(*ended.completion.ticket))
+        self._stored.deliver(ended.outcome)
+        self._moved_on(ended)
+
+    def _refused(self, ended: Ended) -> None:
+        self.tally.lost += 1
+        self._moved_on(ended)
+        self._taken()
+
+    def _moved_on(self, ended: Ended) -> None:
+        self._claims.room(ended.completion.ticket.platform)
+        self.ending.check()
+
+    async def _deliver_again(self) -> None:
+        """Give sinks what earlier runs, or other processes, have not given them, for ever. Checkpoint."""
+        while True:
+            kept = []
+            if self.outbox.has_room():
+                try:
+                    kept = await self._store.undelivered(_BATCH, self._lease)
+                except StoreError as error:
+                    logger().warning("outcomes that were not delivered could not be had", exc_info=error)
+            for each in kept:
+                outcome: Outcome[Any] = outcome_of(each.delivery.platform, each.delivery.id, each.outcome)
+                self._books.expect(outcome, each.delivery)
+                self.tally.redelivered += 1
+                self.outbox.put(outcome)
+            if len(kept) < _BATCH:
+                self._behind = False
+                self._claims.wake()
+                self.ending.check()
+                await trio.sleep(self._lease)
+
+    # -- what tasks ask for
+
+    def follow(self, task: LiveTask, event: Event) -> bool:
+        """Have an event stored with the end of the task."""
+        if not isinstance(event, Event):
+            raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
+        route = self.plan.routes.of(event)
+        if route.unknown:
+            raise route.unknown[0][1]
+        follow_ups = self._hand.of(task.job).follow_ups
+        if event.id in follow_ups:
+            return False
+        follow_ups[event.id] = event
+        return True
+
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+        """Have validators stored with the end of the task; those of the program's own are its own affair."""
+        if self.plan.own_validators:
+            await super().remember(task, found)
+        else:
+            self._hand.of(task.job).validators = {hashed(url): validator for url, validator in found.items()}

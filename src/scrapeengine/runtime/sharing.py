@@ -1,0 +1,156 @@
+"""What this run may do on platforms that it shares with other engines on the same store: asked for again and again.
+
+While a lane has work, what the run may do there is asked for four times a second, for all lanes in one call: how many
+tasks it may run, when it may make requests, and whether somebody has closed the platform. Requests are asked for when
+some wait, and as many as wait (up to half a second of the rate): what is reserved and not used is lost to all. A lane
+that has no work gives all back with the next call. What was granted ends with its lease, here too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+
+import trio
+
+from scrapeengine.decide.allotment import Allotment
+from scrapeengine.errors import StoreError
+from scrapeengine.model.job import Share, Wish
+from scrapeengine.model.store import Store
+from scrapeengine.observe.log import logger
+from scrapeengine.runtime.floor import Floor
+from scrapeengine.runtime.lane import Lane
+
+__all__ = ["Sharing"]
+
+_PERIOD = 0.25
+"""Seconds between two calls while a lane has work."""
+_GAP = 0.01
+"""Seconds between two calls at least."""
+_LONGEST_LEAD = 0.25
+_HALF = 0.5
+"""For how many seconds requests are reserved at most."""
+
+
+class Sharing:
+    """Agrees with other engines on limits, rates and penalties."""
+
+    def __init__(
+        self, store: Store, owner: str, lease: float, floor: Floor, ready: Callable[[], Collection[str]]
+    ) -> None:
+        """Make it.
+
+        Args:
+            store: the store.
+            owner: the name of the run there.
+            lease: the seconds for which what is granted holds.
+            floor: the run's.
+            ready: returns the platforms that have ready jobs in the store.
+        """
+        self._store = store
+        self._owner = owner
+        self._lease = lease
+        self._floor = floor
+        self._ready = ready
+        self._granted: dict[str, float] = {}
+        """Until when the run has slots of a platform, in trio's time."""
+        self._needed = trio.Event()
+        self._lead = 0.0
+        """How long a call takes."""
+        self._turn_ends = -math.inf
+        """When slots are asked for again."""
+
+    def need(self, lane: Lane) -> None:
+        """Take note that a lane cannot go on with what it has."""
+        del lane
+        self._needed.set()
+
+    async def run(self) -> None:
+        """Ask as long as there is something to ask for, for ever. Checkpoint."""
+        while True:
+            self._needed = trio.Event()
+            until = self._turn_ends if await self._ask() else math.inf
+            await trio.sleep(_GAP)
+            with trio.move_on_at(until):
+                await self._needed.wait()
+
+    async def give_back(self) -> None:
+        """Leave all to others, at the end of the run. Checkpoint."""
+        wishes = {name: Wish(limit=1, wanted=0, held=0, rate=None, requests=0) for name in self._granted}
+        if wishes:
+            await self._store.share(self._owner, wishes, self._lease)
+
+    async def _ask(self) -> bool:
+        """Ask for all lanes that have work; false if none has. Checkpoint if there is something to ask for."""
+        now = trio.current_time()
+        lanes = [lane for lane in self._floor.lanes.values() if not lane.idle]
+        keep = now < self._turn_ends
+        if not keep:
+            self._turn_ends = now + _PERIOD
+        wishes = {lane.name: self._wish(lane, now, keep=keep) for lane in lanes}
+        idle = [name for name in self._granted if name not in wishes]
+        wishes |= {name: Wish(limit=1, wanted=0, held=0, rate=None, requests=0) for name in idle}
+        if not wishes:
+            return False
+        try:
+            shares = await self._store.share(self._owner, wishes, self._lease)
+        except StoreError as error:
+            logger().warning("platforms could not be shared", platforms=len(wishes), exc_info=error)
+            self._expire()
+            return True
+        self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
+        for name in idle:
+            del self._granted[name]
+        for lane in lanes:
+            self._granted[lane.name] = now + self._lease
+            if self._floor.lanes.get(lane.name) is lane:
+                self._apply(lane, shares[lane.name])
+        self._floor.settle()
+        return True
+
+    def _wish(self, lane: Lane, now: float, *, keep: bool) -> Wish:
+        held, policy, gate = lane.slots.taken, lane.policy, lane.gate
+        coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
+        more = lane.name in self._ready()
+        rate, requests = gate.meter.rate, 0
+        if rate is not None and isinstance(gate.meter, Allotment):
+            starting = min(lane.queue.waiting, max(0, lane.slots.total - held))
+            wanted = starting + len(lane.returning) + len(lane.visitors)
+            requests = max(0, min(wanted, max(1, int(_HALF / rate.interval))) - gate.meter.left(now))
+        closed = gate.penalty.until
+        return Wish(
+            limit=policy.limit,
+            wanted=policy.limit if more else min(policy.limit, held + coming),
+            held=held,
+            rate=rate,
+            requests=requests,
+            lead=self._lead,
+            keep=keep,
+            closed_until=closed + self._shift() if closed > now else None,
+        )
+
+    def _apply(self, lane: Lane, share: Share) -> None:
+        """Let a lane go on with what it was given."""
+        now, shift = trio.current_time(), self._shift()
+        lane.cap = share.slots
+        lane.resize()
+        if isinstance(lane.gate.meter, Allotment):
+            lane.gate.meter.take_in((time - shift for time in share.times), now)
+        if share.closed_until is not None:
+            lane.gate.penalty.until = max(lane.gate.penalty.until, share.closed_until - shift)
+        self._floor.refresh(lane)
+
+    def _expire(self) -> None:
+        """Start nothing more where what was granted has ended."""
+        now = trio.current_time()
+        for name, until in self._granted.items():
+            lane = self._floor.lanes.get(name)
+            if lane is not None and now >= until:
+                lane.cap = 0
+                lane.resize()
+                self._floor.refresh(lane)
+        self._floor.settle()
+
+    def _shift(self) -> float:
+        """Return what to add to a trio time to get the store's."""
+        return self._store.now() - trio.current_time()

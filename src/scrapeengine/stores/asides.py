@@ -1,0 +1,105 @@
+"""What a store in memory keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import attrs
+
+from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.validators import Validator
+from scrapeengine.stores.ordered import Ordered
+from scrapeengine.stores.shelf import Gate, Stake
+
+__all__ = ["DictOutbox", "DictPages", "DictPool"]
+
+
+@attrs.define(eq=False)
+class DictPages:
+    """What is known of URLs, in the order in which it was written."""
+
+    _pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
+
+    def recall(self, platform: str, url: str) -> Validator | None:
+        """See `Pages`."""
+        return self._pages.get((platform, url))
+
+    def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
+        """See `Pages`."""
+        self._pages.pop((platform, url), None)
+        self._pages[platform, url] = validator
+        while len(self._pages) > most:
+            del self._pages[next(iter(self._pages))]
+
+
+@attrs.define(eq=False)
+class DictOutbox:
+    """Outcomes, in the order of the times until which each is nobody's business."""
+
+    _kept: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
+    _times: Ordered[tuple[float, int, Delivery]] = attrs.field(factory=Ordered, init=False)
+
+    def put(self, kept: Kept, until: float) -> None:
+        """See `Outbox`."""
+        self.drop(kept.delivery)
+        self._kept[kept.delivery] = until, kept.outcome
+        self._times.add((until, kept.delivery.token, kept.delivery))
+
+    def late(self, now: float, n: int) -> list[Kept]:
+        """See `Outbox`."""
+        return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
+
+    def postpone(self, delivery: Delivery, until: float) -> None:
+        """See `Outbox`."""
+        self.put(Kept(delivery, self._kept[delivery][1]), until)
+
+    def drop(self, delivery: Delivery) -> None:
+        """See `Outbox`."""
+        if delivery in self._kept:
+            until, _ = self._kept.pop(delivery)
+            self._times.remove((until, delivery.token, delivery))
+
+
+@attrs.define(eq=False)
+class DictPool:
+    """Locks, and what engines share."""
+
+    _locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
+    _stakes: defaultdict[str, dict[str, Stake]] = attrs.field(factory=lambda: defaultdict(dict), init=False)
+    _gates: dict[str, Gate] = attrs.field(factory=dict, init=False)
+
+    def holder(self, name: str) -> tuple[str, float] | None:
+        """See `Pool`."""
+        return self._locks.get(name)
+
+    def lock(self, name: str, owner: str, until: float) -> None:
+        """See `Pool`."""
+        self._locks[name] = owner, until
+
+    def unlock(self, name: str) -> None:
+        """See `Pool`."""
+        self._locks.pop(name, None)
+
+    def void(self, now: float) -> None:
+        """See `Pool`."""
+        self._locks = {name: held for name, held in self._locks.items() if held[1] > now}
+
+    def stakes(self, platform: str) -> list[Stake]:
+        """See `Pool`."""
+        return sorted(self._stakes[platform].values())
+
+    def set_stake(self, platform: str, stake: Stake) -> None:
+        """See `Pool`."""
+        self._stakes[platform][stake.owner] = stake
+
+    def drop_stake(self, platform: str, owner: str) -> None:
+        """See `Pool`."""
+        self._stakes[platform].pop(owner, None)
+
+    def gate(self, platform: str) -> Gate:
+        """See `Pool`."""
+        return self._gates.get(platform, Gate())
+
+    def set_gate(self, platform: str, gate: Gate) -> None:
+        """See `Pool`."""
+        self._gates[platform] = gate

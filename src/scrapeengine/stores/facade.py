@@ -1,0 +1,208 @@
+"""The calls of a store, whatever it keeps its things on: each is looked at, and then run as a rule on the shelf."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+import trio
+
+from scrapeengine.errors import StoreFull
+from scrapeengine.model.checks import number, whole
+from scrapeengine.model.job import (
+    Claimed,
+    Completion,
+    Delivery,
+    Kept,
+    Known,
+    NewJob,
+    QueueStatistics,
+    Reply,
+    Share,
+    StoredJob,
+    Ticket,
+    Wish,
+)
+from scrapeengine.model.validators import Validator
+from scrapeengine.stores import checks, sharing
+from scrapeengine.stores.bell import Bell
+from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.rules import arriving, completing, keeping, leasing
+from scrapeengine.stores.settings import Settings
+from scrapeengine.stores.shelf import Shelf
+
+__all__ = ["Facade"]
+
+T = TypeVar("T")
+
+
+class Facade(ABC):
+    """A `Store` on a shelf. Calls are checkpoints; one that is cancelled has changed nothing, or has returned."""
+
+    _LOOK_AGAIN = math.inf
+    """Seconds after which to look whether others have changed something; infinite if there are no others."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._bell = Bell()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may work on the same jobs: where others may change something."""
+        return math.inf > self._LOOK_AGAIN
+
+    def now(self) -> float:
+        """Return the Unix time by the store's clock."""
+        return self._clock.now()
+
+    @abstractmethod
+    async def _run(self, rule: Callable[[Shelf], T], *, reads: bool = False) -> T:
+        """Run a rule on the shelf, whole or not at all, and tell the bell. Checkpoint.
+
+        Args:
+            rule: what to do.
+            reads: that it changes nothing.
+        """
+
+    # -- what programs ask for
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+        """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
+        wanted = checks.new_jobs(jobs)
+        most, distinct = self._settings.most_pending, len({(job.platform, job.id) for job in wanted})
+        if distinct > most:
+            await trio.lowlevel.checkpoint()
+            raise StoreFull(f"a batch of {distinct:,} jobs never has room where {most:,} may be pending: cut it up")
+        while True:
+            rung = self._bell.rung
+            try:
+                return await self._run(lambda shelf: arriving.enqueue(shelf, wanted))
+            except StoreFull:
+                if self._settings.full == "raise":
+                    raise
+            with trio.move_on_after(self._LOOK_AGAIN):
+                await rung.wait()
+
+    async def get(self, platform: str, id: str) -> StoredJob | None:
+        """See `Store`."""
+        checks.words(platform=platform, id=id)
+        return await self._run(lambda shelf: arriving.get(shelf, platform, id), reads=True)
+
+    async def cancel(self, platform: str, id: str) -> bool:
+        """See `Store`."""
+        checks.words(platform=platform, id=id)
+        return await self._run(lambda shelf: arriving.cancel(shelf, platform, id))
+
+    async def position(self, platform: str, id: str) -> int | None:
+        """See `Store`."""
+        checks.words(platform=platform, id=id)
+        return await self._run(lambda shelf: arriving.position(shelf, platform, id), reads=True)
+
+    async def stats(self) -> dict[str, QueueStatistics]:
+        """See `Store`."""
+        return await self._run(arriving.stats)
+
+    # -- what an engine asks for
+
+    async def due(self, until: float | None = None) -> list[str]:
+        """See `Store`."""
+        if until is not None:
+            number(until, "until", zero=True, endless=True)
+        return await self._run(lambda shelf: leasing.due(shelf, until))
+
+    async def claim(
+        self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
+    ) -> list[Claimed]:
+        """See `Store`."""
+        checks.words(platform=platform, owner=owner)
+        whole(n, "n", least=0)
+        number(lease, "lease", instead="; it is seconds")
+        wanted = checks.ids_or_all(ids)
+        return await self._run(lambda shelf: leasing.claim(shelf, platform, n, owner, lease, wanted))
+
+    async def renew(self, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
+        """See `Store`."""
+        number(lease, "lease", instead="; it is seconds")
+        held = checks.tickets(tickets)
+        return await self._run(lambda shelf: leasing.renew(shelf, held, lease))
+
+    async def complete(self, completions: Sequence[Completion]) -> list[Reply]:
+        """See `Store`."""
+        given = checks.completions(completions)
+        return await self._run(lambda shelf: completing.complete(shelf, given))
+
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+        """See `Store`."""
+        number(delay, "delay", zero=True, instead="; it is seconds")
+        held = checks.tickets(tickets)
+        return await self._run(lambda shelf: leasing.release(shelf, held, delay))
+
+    async def undelivered(self, n: int, lease: float) -> list[Kept]:
+        """See `Store`."""
+        whole(n, "n", least=0)
+        number(lease, "lease", instead="; it is seconds")
+        return await self._run(lambda shelf: keeping.undelivered(shelf, n, lease))
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """See `Store`."""
+        reached = checks.deliveries(deliveries)
+        await self._run(lambda shelf: keeping.acknowledge(shelf, reached))
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """See `Store`."""
+        checks.words(platform=platform, url=url)
+        return await self._run(lambda shelf: keeping.recall(shelf, platform, url), reads=True)
+
+    async def hasten(self, ids: Collection[str] | None = None) -> int:
+        """See `Store`."""
+        wanted = checks.ids_or_all(ids)
+        return await self._run(lambda shelf: leasing.hasten(shelf, wanted))
+
+    async def lock(self, name: str, owner: str, lease: float) -> bool:
+        """See `Store`."""
+        checks.words(name=name, owner=owner)
+        number(lease, "lease", instead="; it is seconds")
+        return await self._run(lambda shelf: keeping.lock(shelf, name, owner, lease))
+
+    async def unlock(self, name: str, owner: str) -> None:
+        """See `Store`."""
+        checks.words(name=name, owner=owner)
+        await self._run(lambda shelf: keeping.unlock(shelf, name, owner))
+
+    async def share(self, owner: str, wishes: Mapping[str, Wish], lease: float) -> dict[str, Share]:
+        """See `Store`."""
+        checks.words(owner=owner)
+        number(lease, "lease", instead="; it is seconds")
+        wanted = checks.wanted(wishes)
+        return await self._run(lambda shelf: sharing.share(shelf, owner, wanted, lease))
+
+    async def wait(self, at_most: float) -> None:
+        """See `Store`. It returns at once if something has become ready since `due`, or `claim`, looked for it."""
+        number(at_most, "at_most", zero=True, endless=True, instead="; it is seconds")
+        until, count = trio.current_time() + at_most, self._bell.count
+        while True:
+            rung = self._bell.rung
+            alarm = await self._next_alarm()
+            stirred = self._bell.fresh or self._bell.count != count
+            if stirred or alarm is None or trio.current_time() >= min(until, alarm):
+                return
+            with trio.move_on_at(min(until, alarm, trio.current_time() + self._LOOK_AGAIN)):
+                await rung.wait()
+
+    async def _next_alarm(self) -> float | None:
+        """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have."""
+        version = await self._run(_look, reads=True)
+        seen, self._bell.version = self._bell.version, version
+        if seen not in {None, version}:
+            self._bell.stir()
+            return None
+        return self._clock.deadline(self._bell.alarm)
+
+
+def _look(shelf: Shelf) -> int:
+    at = shelf.jobs.next_time()
+    shelf.marks.alarm = math.inf if at is None else at
+    return shelf.version

@@ -1,0 +1,84 @@
+"""A store in memory: all that a store does, for as long as the process lives.
+
+Nothing polls, and no thread runs: under a simulated clock everything happens exactly when it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import attrs
+import trio
+
+from scrapeengine.errors import StoreClosed
+from scrapeengine.stores.asides import DictOutbox, DictPages, DictPool
+from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.dicts import DictJobs
+from scrapeengine.stores.facade import Facade
+from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.settings import Settings
+from scrapeengine.stores.shelf import Shelf
+
+__all__ = ["MemoryStore", "in_memory"]
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class DictShelf:
+    """All that a store in memory keeps."""
+
+    settings: Settings
+    now: float = attrs.field(default=0.0, init=False)
+    version: int = attrs.field(default=0, init=False)
+    marks: Marks = attrs.field(factory=Marks, init=False)
+    jobs: DictJobs = attrs.field(factory=DictJobs, init=False)
+    pages: DictPages = attrs.field(factory=DictPages, init=False)
+    outbox: DictOutbox = attrs.field(factory=DictOutbox, init=False)
+    pool: DictPool = attrs.field(factory=DictPool, init=False)
+
+    def begin(self, now: float) -> Marks:
+        """Begin a call: what it changes goes into new marks."""
+        self.now = now
+        self.marks = self.jobs.marks = Marks()
+        return self.marks
+
+
+class MemoryStore(Facade):
+    """A store in memory. Only its own task tree can use it, and what it has is lost when it is left."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, Clock.anchored())
+        self._shelf = DictShelf(settings)
+        self._closed = False
+
+    def close(self) -> None:
+        """Let all calls raise `StoreClosed` from now on, those that wait too."""
+        self._closed = True
+        self._bell.ring()
+
+    async def _run(self, rule: Callable[[Shelf], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        marks = self._shelf.begin(self._clock.now())
+        answer = rule(self._shelf)
+        self._bell.take(marks)
+        return answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("this store has been left: call it within its `async with`")
+
+
+@asynccontextmanager
+async def in_memory(settings: Settings) -> AsyncIterator[MemoryStore]:
+    """Open a store in memory."""
+    await trio.lowlevel.checkpoint()
+    store = MemoryStore(settings)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,124 @@
+"""A job as a store has it, and what its changes mean to those who wait."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from scrapeengine.model.job import Content, JobStatus, NewJob, StoredJob
+
+__all__ = ["Marks", "Row", "Texts", "new_row", "place", "stored"]
+
+
+@attrs.define(eq=False)
+class Row:
+    """A job, but for its texts. Times are Unix times."""
+
+    platform: str
+    id: str
+    status: JobStatus
+    priority: int
+    enqueued: float
+    seq: int
+    """Its arrival number: what became ready first. That of a delayed job orders those that are due at one instant."""
+    due: float | None = None
+    """Delayed: when it becomes ready. Leased: when its lease ends."""
+    cadence: str | None = None
+    attempts: int = 0
+    token: int = 0
+    """Of the lease that it is under; 0: of none."""
+    accepted: int = 0
+    """Of the lease whose completion was accepted last; 0: of none."""
+    owner: str | None = None
+    """Who has the lease."""
+    finished: float | None = None
+    free: float | None = None
+    """Ended: from when on it may be dropped to make room."""
+    expires: float | None = None
+    """Ended: until when it is known."""
+    number: int = 0
+    """What a shelf knows it by, if it needs that."""
+
+    def expired(self, now: float) -> bool:
+        """Say whether it has ended for so long that nobody knows it any more."""
+        return self.expires is not None and self.expires <= now
+
+    def held_by(self, token: int, now: float) -> bool:
+        """Say whether the lease with this token is good."""
+        return self.status is JobStatus.LEASED and self.token == token and self.due is not None and self.due > now
+
+
+@attrs.frozen
+class Texts:
+    """What is stored with a job and never looked into."""
+
+    payload: str
+    result: Content | None = None
+    error: str | None = None
+    history: str | None = None
+
+
+@attrs.define(eq=False)
+class Marks:
+    """What one call has changed, for those who wait."""
+
+    ready: set[str] = attrs.field(factory=set, init=False)
+    """The platforms that have got a ready job."""
+    soonest: float = attrs.field(default=math.inf, init=False)
+    """The first of the times at which something will be ready by what the call has changed."""
+    freed: bool = attrs.field(default=False, init=False)
+    """Whether there is more room."""
+    seen: set[str] | None = attrs.field(factory=set, init=False)
+    """The platforms whose ready jobs the caller has looked at; None: all."""
+    alarm: float | None = attrs.field(default=None, init=False)
+    """The next time at which something becomes ready, or infinity, if the caller has looked for it."""
+    version: int | None = attrs.field(default=None, init=False)
+    """What the caller has seen of others' changes; None: it did not look."""
+
+    def note(self, row: Row, before: JobStatus | None) -> None:
+        """Take note that a job has come, or has gone from a status to the one that it has now."""
+        if row.status is JobStatus.READY and before is not JobStatus.READY:
+            self.ready.add(row.platform)
+        elif row.due is not None:
+            self.soonest = min(self.soonest, row.due)
+        elif before is not None and before.pending and not row.status.pending:
+            self.freed = True
+
+
+def new_row(job: NewJob, now: float, seq: int) -> Row:
+    """Make the row of a job that is enqueued now."""
+    delayed = job.delay > 0
+    return Row(
+        platform=job.platform,
+        id=job.id,
+        status=JobStatus.DELAYED if delayed else JobStatus.READY,
+        priority=job.priority,
+        enqueued=now,
+        seq=seq,
+        due=now + job.delay if delayed else None,
+        cadence=job.cadence,
+    )
+
+
+def place(row: Row) -> tuple[int, int]:
+    """Say where it stands in the queue of its platform."""
+    return -row.priority, row.seq
+
+
+def stored(row: Row, texts: Texts) -> StoredJob:
+    """Show it as it is now."""
+    return StoredJob(
+        platform=row.platform,
+        id=row.id,
+        status=row.status,
+        payload=texts.payload,
+        priority=row.priority,
+        attempts=row.attempts,
+        enqueued=row.enqueued,
+        due=row.due,
+        finished=row.finished,
+        result=texts.result,
+        error=texts.error,
+        recurs=row.cadence is not None,
+    )

@@ -1,0 +1,1 @@
+"""What a store does, step by step, on whatever shelf it keeps its jobs."""

@@ -1,0 +1,64 @@
+"""How jobs are completed, each with all that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scrapeengine.model.job import Completion, Delivery, JobStatus, Kept, Reply
+from scrapeengine.stores.rows import Row
+from scrapeengine.stores.rules.arriving import admit
+from scrapeengine.stores.rules.forgetting import end, forget, known
+from scrapeengine.stores.rules.keeping import remember
+from scrapeengine.stores.shelf import Shelf
+
+__all__ = ["complete"]
+
+_APART = 0.001
+"""Seconds by which what recurs is moved on when its time is another's on the same platform."""
+
+
+def complete(shelf: Shelf, completions: Sequence[Completion]) -> list[Reply]:
+    """End jobs, or let them wait for their next time."""
+    replies = [_complete(shelf, completion) for completion in completions]
+    forget(shelf)
+    return replies
+
+
+def _complete(shelf: Shelf, completion: Completion) -> Reply:
+    ticket, platform, token = completion.ticket, completion.ticket.platform, completion.ticket.token
+    row = known(shelf, platform, ticket.id)
+    if row is None:
+        return Reply.LOST
+    if token and row.accepted == token:
+        return Reply.ALREADY
+    if not row.held_by(token, shelf.now):
+        return Reply.LOST
+    shelf.jobs.write(row, completion.result, completion.error, completion.history)
+    if completion.again is not None and row.cadence is not None:
+        _recur(shelf, row, shelf.now + completion.again, token)
+    else:
+        end(shelf, row, completion.status, completion.keep, token)
+    for job in completion.follow_ups:
+        admit(shelf, job)
+    for url, validator in completion.validators.items():
+        remember(shelf, platform, url, validator)
+    if completion.outcome is not None:
+        kept = Kept(Delivery(*ticket), completion.outcome)
+        shelf.outbox.put(kept, shelf.now + completion.deliver)
+    return Reply.OK
+
+
+def _recur(shelf: Shelf, row: Row, due: float, token: int) -> None:
+    while shelf.jobs.delayed_at(row.platform, due):
+        due += _APART
+    shelf.jobs.change(
+        row,
+        status=JobStatus.DELAYED,
+        due=due,
+        seq=shelf.jobs.next_seq(),
+        token=0,
+        owner=None,
+        accepted=token,
+        attempts=0,
+        finished=shelf.now,
+    )

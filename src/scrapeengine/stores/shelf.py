@@ -1,0 +1,239 @@
+"""What the rules of a store need of whatever it keeps its things in. All of it is synchronous, and one call at a time.
+
+A shelf counts and sorts; it decides nothing. What a rule does to it happens whole or not at all: on a file because the
+rule runs in a savepoint, in memory because a rule raises before it has changed anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
+from scrapeengine.model.validators import Validator
+from scrapeengine.stores.rows import Marks, Row, Texts
+from scrapeengine.stores.settings import Settings
+
+__all__ = ["Gate", "Jobs", "Outbox", "Pages", "Pool", "Shelf", "Stake"]
+
+
+class Jobs(Protocol):
+    """The jobs, and all orders in which they are asked for."""
+
+    def find(self, platform: str, id: str) -> Row | None:
+        """Return a job, expired or not."""
+        ...
+
+    def add(self, row: Row, texts: Texts) -> None:
+        """Put down a job that is not there."""
+        ...
+
+    def change(self, row: Row, **values: Any) -> None:
+        """Set fields of a job that is there, in the row too."""
+        ...
+
+    def drop(self, row: Row) -> None:
+        """Forget a job."""
+        ...
+
+    def texts(self, row: Row) -> Texts:
+        """Return the texts of a job."""
+        ...
+
+    def write(self, row: Row, result: Content | None, error: str | None, history: str | None) -> None:
+        """Replace the texts of a job but for its payload."""
+        ...
+
+    def ready(self, platform: str, n: int) -> list[Row]:
+        """List the first `n` ready jobs of a platform."""
+        ...
+
+    def before(self, row: Row) -> int:
+        """Count the ready jobs of a platform that come before a ready one."""
+        ...
+
+    def due(self, at: float, n: int) -> list[Row]:
+        """List up to `n` delayed jobs that are due at a time, as they have become due."""
+        ...
+
+    def lapsed(self, at: float, n: int) -> list[Row]:
+        """List up to `n` jobs whose leases have ended by a time."""
+        ...
+
+    def recurring(self, ids: Collection[str] | None) -> list[Row]:
+        """List the delayed jobs that recur, those with these ids or all, as they will become due."""
+        ...
+
+    def delayed_at(self, platform: str, due: float) -> bool:
+        """Say whether a delayed job of a platform is due at exactly this time."""
+        ...
+
+    def expired(self, now: float, n: int) -> list[Row]:
+        """List up to `n` jobs that are not known any more, the oldest first."""
+        ...
+
+    def droppable(self, now: float, n: int) -> list[Row]:
+        """List up to `n` ended jobs that may be dropped to make room, the oldest first."""
+        ...
+
+    def counts(self) -> Mapping[str, Mapping[JobStatus, int]]:
+        """Count the jobs of each platform by status; what is 0 may be left out."""
+        ...
+
+    def total(self, *, pending: bool) -> int:
+        """Count the jobs that are pending, or those that are not."""
+        ...
+
+    def oldest(self, platform: str) -> float | None:
+        """Return when the ready job of a platform that was enqueued first was enqueued."""
+        ...
+
+    def next_time(self) -> float | None:
+        """Return when the next delayed job is due or the next lease ends, whichever comes first."""
+        ...
+
+    def next_seq(self) -> int:
+        """Take an arrival number."""
+        ...
+
+    def next_token(self) -> int:
+        """Take a token that nobody has ever had."""
+        ...
+
+
+class Pages(Protocol):
+    """What is known of URLs."""
+
+    def recall(self, platform: str, url: str) -> Validator | None:
+        """Return what is known of a URL."""
+        ...
+
+    def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
+        """Keep it, as the latest, and of all of them the latest `most`."""
+        ...
+
+
+class Outbox(Protocol):
+    """Outcomes that wait to be acknowledged."""
+
+    def put(self, kept: Kept, until: float) -> None:
+        """Keep an outcome; it is nobody's business until then."""
+        ...
+
+    def late(self, now: float, n: int) -> list[Kept]:
+        """List up to `n` outcomes whose time has come, in the order of their times."""
+        ...
+
+    def postpone(self, delivery: Delivery, until: float) -> None:
+        """Let it be nobody's business until then."""
+        ...
+
+    def drop(self, delivery: Delivery) -> None:
+        """Forget an outcome, if it is there."""
+        ...
+
+
+class Stake(NamedTuple):
+    """What one engine has of a platform."""
+
+    owner: str
+    slots: int
+    wanted: int
+    held: int
+    served: float
+    """When it last asked and had a slot."""
+    until: float
+    """When it is void."""
+
+
+class Gate(NamedTuple):
+    """What all engines know of a platform."""
+
+    tat: float = -math.inf
+    """The theoretical arrival time of its rate."""
+    closed_until: float | None = None
+
+
+class Pool(Protocol):
+    """Locks, and what engines share."""
+
+    def holder(self, name: str) -> tuple[str, float] | None:
+        """Return who holds a lock, and until when."""
+        ...
+
+    def lock(self, name: str, owner: str, until: float) -> None:
+        """Give a lock to somebody, whosever it was."""
+        ...
+
+    def unlock(self, name: str) -> None:
+        """Take a lock away."""
+        ...
+
+    def void(self, now: float) -> None:
+        """Take away all locks whose leases have ended."""
+        ...
+
+    def stakes(self, platform: str) -> list[Stake]:
+        """List what engines have of a platform, by owner."""
+        ...
+
+    def set_stake(self, platform: str, stake: Stake) -> None:
+        """Write down what an engine has of a platform."""
+        ...
+
+    def drop_stake(self, platform: str, owner: str) -> None:
+        """Forget what an engine had of a platform."""
+        ...
+
+    def gate(self, platform: str) -> Gate:
+        """Return what is known of a platform; at first, that it is open and has had no request."""
+        ...
+
+    def set_gate(self, platform: str, gate: Gate) -> None:
+        """Write down what is known of a platform."""
+        ...
+
+
+class Shelf(Protocol):
+    """All that a store keeps, as one call sees it."""
+
+    @property
+    def settings(self) -> Settings:
+        """How it is to be kept."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time of the call."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """A number that is another one when others have changed something."""
+        ...
+
+    @property
+    def marks(self) -> Marks:
+        """What the call has changed so far."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs."""
+        ...
+
+    @property
+    def pages(self) -> Pages:
+        """What is known of URLs."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Outcomes that wait to be acknowledged."""
+        ...
+
+    @property
+    def pool(self) -> Pool:
+        """Locks, and what engines share."""
+        ...

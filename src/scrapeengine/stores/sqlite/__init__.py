@@ -1,0 +1,1 @@
+"""Jobs in a file: SQLite by way of apsw, one connection in a thread of its own."""

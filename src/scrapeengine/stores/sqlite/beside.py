@@ -1,0 +1,113 @@
+"""What a file keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.validators import Validator
+from scrapeengine.stores.shelf import Gate, Stake
+from scrapeengine.stores.sqlite.driver import fetch
+from scrapeengine.stores.sqlite.sums import Sums
+
+if TYPE_CHECKING:
+    from apsw import Connection
+
+__all__ = ["SqlOutbox", "SqlPages", "SqlPool"]
+
+
+@attrs.frozen
+class SqlPages:
+    """What is known of URLs."""
+
+    _db: Connection
+    _sums: Sums
+
+    def recall(self, platform: str, url: str) -> Validator | None:
+        """See `Pages`."""
+        query = "SELECT etag, last_modified FROM pages WHERE platform = ? AND url = ?"
+        rows = fetch(self._db, query, (platform, url))
+        return Validator(*rows[0]) if rows else None
+
+    def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
+        """See `Pages`."""
+        fresh = self.recall(platform, url) is None
+        written = self._sums.add("written", 1)
+        values = (platform, url, validator.etag, validator.last_modified, written)
+        self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?)", values)
+        if fresh and self._sums.add("pages", 1) > most:
+            self._db.execute("DELETE FROM pages WHERE written = (SELECT min(written) FROM pages)")
+            self._sums.add("pages", -1)
+
+
+@attrs.frozen
+class SqlOutbox:
+    """Outcomes that wait to be acknowledged."""
+
+    _db: Connection
+
+    def put(self, kept: Kept, until: float) -> None:
+        """See `Outbox`."""
+        self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?)", (*kept.delivery, kept.outcome, until))
+
+    def late(self, now: float, n: int) -> list[Kept]:
+        """See `Outbox`."""
+        query = "SELECT platform, id, token, outcome FROM outbox WHERE until <= ? ORDER BY until, token LIMIT ?"
+        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, n))]
+
+    def postpone(self, delivery: Delivery, until: float) -> None:
+        """See `Outbox`."""
+        query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ?"
+        self._db.execute(query, (until, *delivery))
+
+    def drop(self, delivery: Delivery) -> None:
+        """See `Outbox`."""
+        self._db.execute("DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ?", tuple(delivery))
+
+
+@attrs.frozen
+class SqlPool:
+    """Locks, and what engines share."""
+
+    _db: Connection
+
+    def holder(self, name: str) -> tuple[str, float] | None:
+        """See `Pool`."""
+        rows = fetch(self._db, "SELECT owner, until FROM locks WHERE name = ?", (name,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def lock(self, name: str, owner: str, until: float) -> None:
+        """See `Pool`."""
+        self._db.execute("REPLACE INTO locks VALUES (?, ?, ?)", (name, owner, until))
+
+    def unlock(self, name: str) -> None:
+        """See `Pool`."""
+        self._db.execute("DELETE FROM locks WHERE name = ?", (name,))
+
+    def void(self, now: float) -> None:
+        """See `Pool`."""
+        self._db.execute("DELETE FROM locks WHERE until <= ?", (now,))
+
+    def stakes(self, platform: str) -> list[Stake]:
+        """See `Pool`."""
+        query = "SELECT owner, slots, wanted, held, served, until FROM stakes WHERE platform = ? ORDER BY owner"
+        return [Stake(*values) for values in fetch(self._db, query, (platform,))]
+
+    def set_stake(self, platform: str, stake: Stake) -> None:
+        """See `Pool`."""
+        self._db.execute("REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?)", (platform, *stake))
+
+    def drop_stake(self, platform: str, owner: str) -> None:
+        """See `Pool`."""
+        self._db.execute("DELETE FROM stakes WHERE platform = ? AND owner = ?", (platform, owner))
+
+    def gate(self, platform: str) -> Gate:
+        """See `Pool`."""
+        rows = fetch(self._db, "SELECT tat, closed_until FROM gates WHERE platform = ?", (platform,))
+        return Gate(*rows[0]) if rows else Gate()
+
+    def set_gate(self, platform: str, gate: Gate) -> None:
+        """See `Pool`."""
+        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))

@@ -1,0 +1,171 @@
+"""One task that runs all calls of a store on its one connection, as many as there are in one transaction.
+
+    call ──> queued ──(taken)──> transaction in the connection's thread ──> committed ──> answered
+               └──> cancelled, or the store is left: nothing has happened
+
+- A call is cancelled only while it is queued. One that is taken is waited for, so who has called knows how it went.
+- Before it takes what is queued, the task lets all others run that can: what they call for goes into the same
+  transaction. So a store that is used by many syncs once for many.
+- While others keep the file locked, what was taken goes back: it can be cancelled, or lose its patience, meanwhile.
+
+Rejected: to wait for the lock within SQLite. It would keep the thread, and with it whoever leaves the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import trio
+
+from scrapeengine.errors import StoreClosed
+from scrapeengine.stores.bell import Bell
+from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.settings import Settings
+from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
+from scrapeengine.stores.sqlite.transaction import Call, transact
+
+if TYPE_CHECKING:
+    from apsw import AsyncConnection
+
+__all__ = ["Committer"]
+
+T = TypeVar("T")
+_TURNS = 2
+"""How often to let all others run before their calls are taken: whoever was answered calls again in the second turn."""
+_SHORTEST, _LONGEST = 0.001, 0.01
+"""Seconds between two attempts to get a file that others keep locked."""
+_LEFT = "this store has been left: call it within its `async with`"
+
+
+@attrs.define(eq=False)
+class Waiting(Call):
+    """A call, and who waits for it."""
+
+    task: trio.lowlevel.Task
+    patient_until: float
+    raise_cancel: Callable[[], Any] | None = attrs.field(default=None, init=False)
+    """Raises the cancellation that came while the call was taken."""
+    given_up: bool = attrs.field(default=False, init=False)
+    """Whether it was taken, had to go back, and had been cancelled by then."""
+
+
+class Committer:
+    """Takes calls, and runs them in transactions until it is closed."""
+
+    def __init__(self, db: AsyncConnection, path: str, settings: Settings, clock: Clock, bell: Bell) -> None:
+        self._db = db
+        self._path = path
+        self._settings = settings
+        self._clock = clock
+        self._bell = bell
+        self._queued: dict[Waiting, None] = {}
+        self._wanted = trio.Event()
+        self._closed = False
+
+    async def call(self, rule: Callable[[Shelf], T], *, reads: bool) -> T:
+        """Run a rule. Checkpoint. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
+
+        Raises:
+            StoreError: nothing has happened.
+        """
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            raise StoreClosed(_LEFT)
+        waiting = Waiting(rule, reads, trio.lowlevel.current_task(), trio.current_time() + self._settings.patience)
+        self._queued[waiting] = None
+        self._wanted.set()
+
+        def abort(raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
+            if waiting in self._queued:
+                del self._queued[waiting]
+                return trio.lowlevel.Abort.SUCCEEDED
+            waiting.raise_cancel = raise_cancel
+            return trio.lowlevel.Abort.FAILED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if waiting.given_up and waiting.raise_cancel is not None:
+            waiting.raise_cancel()
+        error = waiting.error
+        if error is None:
+            answer: T = waiting.answer
+            return answer
+        if is_foreign(error):
+            raise translated(error, self._path) from error
+        raise error
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Run calls until `close`. No error leaves; a cancellation does not reach it."""
+        with trio.CancelScope(shield=True):
+            while not self._closed:
+                await self._wanted.wait()
+                for _ in range(_TURNS):
+                    await trio.lowlevel.checkpoint()
+                await self._run_queued()
+
+    def close(self) -> None:
+        """Take no more calls, and end those that are not taken. `run` ends when the others have."""
+        self._closed = True
+        self._wanted.set()
+        self._drop_queued()
+
+    async def _run_queued(self) -> None:
+        pause = _SHORTEST
+        while self._queued and not self._closed:
+            calls, self._queued = list(self._queued), {}
+            if await self._commit(calls):
+                break
+            # What only reads need not wait for the lock with the others.
+            reads = [call for call in self._queued if call.reads]
+            for call in reads:
+                del self._queued[call]
+            if reads:
+                await self._commit(reads)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
+        if not self._queued and not self._closed:
+            self._wanted = trio.Event()
+
+    async def _commit(self, calls: list[Waiting]) -> bool:
+        """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
+        try:
+            await self._db.async_run(transact, self._db, calls, self._settings, self._clock.now())
+        except Exception as error:  # noqa: BLE001 - it is the callers' own
+            if is_busy(error):
+                self._put_back(calls, error)
+                return False
+            for call in calls:
+                call.error, call.marks = error, Marks()
+        for call in calls:
+            self._bell.take(call.marks)
+            self._answer(call)
+        return True
+
+    def _put_back(self, calls: list[Waiting], error: Exception) -> None:
+        now, later = trio.current_time(), self._queued
+        self._queued = {}
+        for call in calls:
+            if call.raise_cancel is not None:
+                call.given_up = True
+                self._answer(call)
+            elif call.patient_until <= now:
+                call.error = error
+                self._answer(call)
+            else:
+                self._queued[call] = None
+        self._queued |= later
+        if self._closed:
+            self._drop_queued()
+
+    def _drop_queued(self) -> None:
+        calls, self._queued = self._queued, {}
+        for call in calls:
+            call.error = StoreClosed(_LEFT)
+            self._answer(call)
+
+    def _answer(self, call: Waiting) -> None:
+        trio.lowlevel.reschedule(call.task)

@@ -1,0 +1,87 @@
+"""The one border to apsw: how a connection is made, and what its errors are called here."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from scrapeengine.errors import StoreBusy, StoreError
+
+if TYPE_CHECKING:
+    from apsw import AsyncConnection, Connection
+
+apsw: Any
+try:
+    import apsw  # type: ignore[no-redef, unused-ignore]
+    import apsw.aio  # type: ignore[no-redef, unused-ignore]
+except ImportError:
+    apsw = None
+
+__all__ = ["connect", "fetch", "is_busy", "is_foreign", "require", "translated"]
+
+_MISSING = "a store in a file needs apsw, which is not installed: pip install 'scrapeengine[sqlite]'"
+
+
+def require() -> None:
+    """Raise an `ImportError` that says what to install, if apsw is not there."""
+    if apsw is None:
+        raise ImportError(_MISSING)
+
+
+async def connect(path: str) -> AsyncConnection:
+    """Open a file, and make it first if it is not there, for nobody else to read. It must be closed.
+
+    Checkpoint. Not to be cancelled: the connection's thread would be left behind.
+    """
+    # Only a file that nobody has open may be opened and closed here: on closing any descriptor of a file, POSIX takes
+    # away all locks that the process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    before = apsw.async_controller.set(apsw.aio.Trio)
+    try:
+        db: AsyncConnection = await apsw.Connection.as_async(path)
+        return db
+    finally:
+        apsw.async_controller.reset(before)
+
+
+def fetch(db: Connection, query: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return all rows that a query finds. In the connection's thread."""
+    return db.execute(query, bindings).fetchall()
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Say whether an error is one of apsw's."""
+    return isinstance(error, apsw.Error)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Say whether an error means that others keep the file locked."""
+    return isinstance(error, apsw.BusyError | apsw.LockedError)
+
+
+def translated(error: BaseException, path: str) -> StoreError:
+    """Call an error of apsw's what it is here. The text of SQLite holds no values."""
+    if is_busy(error):
+        return StoreBusy(
+            f"others kept {path!r} locked for longer than `patience`: call again; if it stays so, end whoever has a "
+            f"transaction open on it, or open the store with more patience"
+        )
+    for kind, advice in _ADVICE:
+        if isinstance(error, getattr(apsw, kind)):
+            return StoreError(f"{path!r} {advice} (SQLite says: {error})")
+    return StoreError(f"{path!r} could not be used; nothing was changed, call again (SQLite says: {error})")
+
+
+_ADVICE = (
+    ("FullError", "cannot grow, its disk is full: make room there, then call again; nothing was changed"),
+    ("ReadOnlyError", "is read-only: let this user write the file and its directory, or give another path"),
+    ("PermissionsError", "may not be used: let this user read and write the file and its directory"),
+    ("CantOpenError", "cannot be opened: give the path of a file in a directory that exists and can be written to"),
+    ("NotADBError", "is not a database of SQLite: give another path, or move that file away"),
+    ("CorruptError", "is damaged: move it away together with its -wal file and restore a copy, or begin anew"),
+    ("TooBigError", "takes no text or bytes as large as that, the limit is near 1 GB: keep it elsewhere"),
+    ("NoMemError", "could not be used for lack of memory: free some, then call again; nothing was changed"),
+    ("IOError", "could not be read or written: look after its disk, then call again; nothing was changed"),
+)

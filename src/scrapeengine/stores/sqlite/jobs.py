@@ -1,0 +1,167 @@
+"""Jobs in a file: the shelf of `sqlite`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from scrapeengine.model.job import Content, JobStatus
+from scrapeengine.stores.rows import Marks, Row, Texts
+from scrapeengine.stores.sqlite.driver import fetch
+from scrapeengine.stores.sqlite.schema import CODES, STATUSES
+from scrapeengine.stores.sqlite.sums import Sums
+
+if TYPE_CHECKING:
+    from apsw import Connection
+
+__all__ = ["SqlJobs"]
+
+_FIELDS = tuple(field.name for field in attrs.fields(Row))
+_COLUMNS = ", ".join(_FIELDS)
+_ROWS = f"SELECT {_COLUMNS} FROM jobs "  # noqa: S608 - a fixed set
+_STATUS = _FIELDS.index("status")
+_INSERT = f"INSERT INTO jobs ({', '.join(_FIELDS[:-1])}) VALUES ({', '.join('?' * len(_FIELDS[:-1]))})"  # noqa: S608
+_NEXT = """SELECT min(due) FROM (
+    SELECT * FROM (SELECT due FROM jobs WHERE status = 1 ORDER BY due LIMIT 1)
+    UNION ALL SELECT * FROM (SELECT due FROM jobs WHERE status = 2 ORDER BY due LIMIT 1))"""
+_ENDED = "ended"
+_PENDING = "pending"
+
+
+class SqlJobs:
+    """The jobs, within one transaction."""
+
+    def __init__(self, db: Connection, sums: Sums) -> None:
+        self.marks = Marks()
+        self._db = db
+        self._sums = sums
+
+    def find(self, platform: str, id: str) -> Row | None:
+        """See `Jobs`."""
+        rows = self._rows("WHERE platform = ? AND id = ?", platform, id)
+        return rows[0] if rows else None
+
+    def add(self, row: Row, texts: Texts) -> None:
+        """See `Jobs`."""
+        values = [getattr(row, field) for field in _FIELDS[:-1]]
+        values[_STATUS] = CODES[row.status]
+        self._db.execute(_INSERT, values)
+        row.number = self._db.last_insert_rowid()
+        held = (row.number, texts.payload, texts.result, texts.error, texts.history)
+        self._db.execute("INSERT INTO texts VALUES (?, ?, ?, ?, ?)", held)
+        self._stand(row, 1)
+        self.marks.note(row, None)
+
+    def change(self, row: Row, **values: Any) -> None:
+        """See `Jobs`."""
+        before = row.status
+        self._stand(row, -1)
+        for field, value in values.items():
+            setattr(row, field, value)
+        self._stand(row, 1)
+        fields = ", ".join(f"{field} = ?" for field in _FIELDS if field in values)
+        held = [_held(getattr(row, field)) for field in _FIELDS if field in values]
+        self._db.execute(f"UPDATE jobs SET {fields} WHERE number = ?", (*held, row.number))  # noqa: S608
+        self.marks.note(row, before)
+
+    def drop(self, row: Row) -> None:
+        """See `Jobs`."""
+        self._db.execute("DELETE FROM jobs WHERE number = ?", (row.number,))
+        self._db.execute("DELETE FROM texts WHERE number = ?", (row.number,))
+        self._stand(row, -1)
+
+    def texts(self, row: Row) -> Texts:
+        """See `Jobs`."""
+        query = "SELECT payload, result, error, history FROM texts WHERE number = ?"
+        return Texts(*fetch(self._db, query, (row.number,))[0])
+
+    def write(self, row: Row, result: Content | None, error: str | None, history: str | None) -> None:
+        """See `Jobs`."""
+        query = "UPDATE texts SET result = ?, error = ?, history = ? WHERE number = ?"
+        self._db.execute(query, (result, error, history, row.number))
+
+    def ready(self, platform: str, n: int) -> list[Row]:
+        """See `Jobs`."""
+        return self._rows("WHERE status = 0 AND platform = ? ORDER BY priority DESC, seq LIMIT ?", platform, n)
+
+    def before(self, row: Row) -> int:
+        """See `Jobs`."""
+        return self._sums.before(row.platform, row.priority, row.seq)
+
+    def due(self, at: float, n: int) -> list[Row]:
+        """See `Jobs`."""
+        return self._rows("WHERE status = 1 AND due <= ? ORDER BY due, seq LIMIT ?", at, n)
+
+    def lapsed(self, at: float, n: int) -> list[Row]:
+        """See `Jobs`."""
+        return self._rows("WHERE status = 2 AND due <= ? ORDER BY due, token LIMIT ?", at, n)
+
+    def recurring(self, ids: Collection[str] | None) -> list[Row]:
+        """See `Jobs`."""
+        where = "WHERE status = 1 AND cadence IS NOT NULL"
+        if ids is None:
+            return self._rows(f"{where} ORDER BY due, seq")
+        rows = [row for each in set(ids) for row in self._rows(f"{where} AND id = ?", each)]
+        return sorted(rows, key=lambda row: (row.due, row.seq))
+
+    def delayed_at(self, platform: str, due: float) -> bool:
+        """See `Jobs`."""
+        query = "SELECT 1 FROM jobs WHERE status = 1 AND platform = ? AND due = ? LIMIT 1"
+        return bool(fetch(self._db, query, (platform, due)))
+
+    def expired(self, now: float, n: int) -> list[Row]:
+        """See `Jobs`."""
+        return self._rows("WHERE expires <= ? ORDER BY expires, seq LIMIT ?", now, n)
+
+    def droppable(self, now: float, n: int) -> list[Row]:
+        """See `Jobs`."""
+        return self._rows("WHERE free <= ? ORDER BY free, seq LIMIT ?", now, n)
+
+    def counts(self) -> Mapping[str, Mapping[JobStatus, int]]:
+        """See `Jobs`."""
+        found = self._sums.counts()
+        return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
+
+    def total(self, *, pending: bool) -> int:
+        """See `Jobs`."""
+        return self._sums.number(_PENDING if pending else _ENDED)
+
+    def oldest(self, platform: str) -> float | None:
+        """See `Jobs`."""
+        query = "SELECT enqueued FROM jobs WHERE status = 0 AND platform = ? ORDER BY enqueued LIMIT 1"
+        rows = fetch(self._db, query, (platform,))
+        return rows[0][0] if rows else None
+
+    def next_time(self) -> float | None:
+        """See `Jobs`."""
+        at: float | None = fetch(self._db, _NEXT)[0][0]
+        return at
+
+    def next_seq(self) -> int:
+        """See `Jobs`."""
+        return self._sums.add("seq", 1)
+
+    def next_token(self) -> int:
+        """See `Jobs`."""
+        return self._sums.add("token", 1)
+
+    def _rows(self, where: str, *bindings: str | float) -> list[Row]:
+        return [_row(values) for values in fetch(self._db, _ROWS + where, bindings)]
+
+    def _stand(self, row: Row, n: int) -> None:
+        self._sums.count(row.platform, CODES[row.status], n)
+        self._sums.add(_PENDING if row.status.pending else _ENDED, n)
+        if row.status is JobStatus.READY:
+            self._sums.rank(row.platform, row.priority, row.seq, n)
+
+
+def _row(values: Iterable[Any]) -> Row:
+    fields = list(values)
+    fields[_STATUS] = STATUSES[fields[_STATUS]]
+    return Row(*fields)
+
+
+def _held(value: Any) -> Any:
+    return CODES[value] if isinstance(value, JobStatus) else value

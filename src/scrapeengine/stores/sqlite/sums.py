@@ -1,0 +1,156 @@
+"""What is kept in step with the jobs: counts, the trie of ranks, and running numbers.
+
+A transaction reads no sum but those that it needs. What its calls change is added up here and written once, before the
+commit: a job that comes and goes in one transaction costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+
+from scrapeengine.stores.ranks import BUCKET, Node, path
+from scrapeengine.stores.sqlite.driver import fetch
+
+if TYPE_CHECKING:
+    from apsw import Connection
+
+__all__ = ["Sums"]
+
+_BEFORE = "SELECT ifnull(sum(n), 0) FROM ranks WHERE platform = ? AND level = ? AND prefix = ? AND digit < ?"
+_BUCKET = "SELECT count(*) FROM jobs WHERE status = 0 AND platform = ? AND priority = ? AND seq >= ? AND seq < ?"
+_MOST = 5_000
+"""The leaves of the trie that a call changes before they are written."""
+
+
+class Leaf(NamedTuple):
+    """A leaf of the trie."""
+
+    platform: str
+    priority: int
+    bucket: int
+
+
+@attrs.define(eq=False)
+class Changes:
+    """What is not written yet."""
+
+    counts: Counter[tuple[str, int]] = attrs.field(factory=Counter)
+    """By platform and status."""
+    ranks: Counter[Leaf] = attrs.field(factory=Counter)
+    """By leaf: what it adds to the nodes above is found out when it is written."""
+    numbers: Counter[str] = attrs.field(factory=Counter)
+    """By name."""
+
+    def add(self, others: Changes) -> None:
+        """Add others."""
+        self.counts.update(others.counts)
+        self.ranks.update(others.ranks)
+        self.numbers.update(others.numbers)
+
+
+class Sums:
+    """The sums of one transaction."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._numbers = dict(fetch(db, "SELECT name, value FROM numbers"))
+        self._settled = Changes()
+        self._open = Changes()
+        self._early = False
+
+    def begin(self) -> None:
+        """Begin a call: what the last one has changed and not settled is forgotten."""
+        self._open = Changes()
+
+    def settle(self) -> None:
+        """Let what the call has changed stand."""
+        self._settled.add(self._open)
+        self._open = Changes()
+
+    def count(self, platform: str, status: int, n: int) -> None:
+        """Count `n` more jobs."""
+        self._open.counts[platform, status] += n
+
+    def rank(self, platform: str, priority: int, seq: int, n: int) -> None:
+        """Let `n` more jobs stand at a place."""
+        ranks = self._open.ranks
+        ranks[Leaf(platform, priority, seq // BUCKET)] += n
+        if len(ranks) > _MOST:
+            # In the savepoint of the call, to which it belongs: it is taken back with it.
+            self._early = True
+            self._write_ranks(ranks)
+            ranks.clear()
+
+    def add(self, name: str, n: int) -> int:
+        """Add `n` to a number, and return it."""
+        self._open.numbers[name] += n
+        return self.number(name)
+
+    def number(self, name: str) -> int:
+        """Return a number."""
+        value: int = self._numbers.get(name, 0)
+        return value + self._settled.numbers[name] + self._open.numbers[name]
+
+    def counts(self) -> dict[str, Counter[int]]:
+        """Return all counts, by platform and status."""
+        found: dict[str, Counter[int]] = {}
+        for platform, status, n in fetch(self._db, "SELECT platform, status, n FROM counts"):
+            found.setdefault(platform, Counter())[status] = n
+        for changes in (self._settled, self._open):
+            for (platform, status), n in changes.counts.items():
+                found.setdefault(platform, Counter())[status] += n
+        return found
+
+    def before(self, platform: str, priority: int, seq: int) -> int:
+        """Count the jobs that stand before a place."""
+        bucket, total = seq // BUCKET, 0
+        for node in path(priority, bucket):
+            total += _one(self._db, _BEFORE, (platform, *node))
+        for changes in (self._settled, self._open):
+            for leaf, n in changes.ranks.items():
+                if leaf.platform == platform and (-leaf.priority, leaf.bucket) < (-priority, bucket):
+                    total += n
+        return total + _one(self._db, _BUCKET, (platform, priority, bucket * BUCKET, seq))
+
+    def write(self) -> None:
+        """Write all that stands. Once, at the end of the transaction."""
+        changes = self._settled
+        counts = [(*key, n) for key, n in changes.counts.items() if n]
+        numbers = [(name, n) for name, n in changes.numbers.items() if n]
+        self._upsert("counts", "platform, status", counts)
+        self._write_ranks(changes.ranks)
+        self._db.executemany(
+            "INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value", numbers
+        )
+        self._settled = Changes()
+
+    def _write_ranks(self, ranks: Counter[Leaf]) -> None:
+        nodes: Counter[tuple[str, Node]] = Counter()
+        for leaf, n in ranks.items():
+            if n:
+                for node in path(leaf.priority, leaf.bucket):
+                    nodes[leaf.platform, node] += n
+        rows = [(platform, *node, n) for (platform, node), n in nodes.items() if n]
+        self._upsert("ranks", "platform, level, prefix, digit", rows)
+
+    def _upsert(self, table: str, key: str, rows: Sequence[tuple[str | bytes | int, ...]]) -> None:
+        if not rows:
+            return
+        holes = ", ".join("?" * len(rows[0]))
+        self._db.executemany(
+            f"INSERT INTO {table} VALUES ({holes}) ON CONFLICT DO UPDATE SET n = n + excluded.n",  # noqa: S608
+            rows,
+        )
+        # What was written early may have come before what it takes away from: then an addition makes a 0.
+        gone = [row[:-1] for row in rows if self._early or (isinstance(row[-1], int) and row[-1] < 0)]
+        where = " AND ".join(f"{column} = ?" for column in key.split(", "))
+        self._db.executemany(f"DELETE FROM {table} WHERE {where} AND n = 0", gone)  # noqa: S608
+
+
+def _one(db: Connection, query: str, bindings: tuple[str | bytes | int, ...]) -> int:
+    value: int = fetch(db, query, bindings)[0][0]
+    return value

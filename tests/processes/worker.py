@@ -1,0 +1,89 @@
+"""Processes that work on one store, to be killed: a parent that has imported all, and forks one for each line it reads.
+
+    serve    STORE LOG LEASE       serve until killed; log what was accepted
+    enqueue  STORE LOG FIRST COUNT enqueue jobs in batches; log what was acknowledged
+    share    STORE LOG LEASE URL RATE LIMIT
+                                   serve platform "A", whose scraper asks URL; log the times that were booked
+
+It answers each line with the process's id. What is logged is on the disk before anything else happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import trio
+
+import scrapeengine as se
+
+BATCH = 20
+
+
+def log(file, *words):
+    """Write a line that survives the process."""
+    os.write(file, (json.dumps(words) + "\n").encode())
+
+
+async def work(task):
+    """Take some milliseconds."""
+    await trio.sleep(0.001 * (1 + int(task.event.id) % 7))
+    return {"id": task.event.id, "by": os.getpid()}
+
+
+async def serve(store_url, file, lease):
+    """Serve, and log each outcome: it has been accepted."""
+    engine = se.Engine([se.Platform("A", work, limit=8)], event_limit=100)
+    async with se.open_store(store_url) as store, engine.serve(store, lease=float(lease)) as run:
+        async for outcome in run:
+            log(file, "accepted", outcome.event.id, type(outcome).__name__)
+
+
+async def enqueue(store_url, file, first, count):
+    """Enqueue, and log each batch: it has been acknowledged."""
+    engine = se.Engine([se.Platform("A", work)])
+    async with se.open_store(store_url) as store:
+        for start in range(int(first), int(first) + int(count), BATCH):
+            ids = [str(number) for number in range(start, start + BATCH)]
+            await engine.enqueue(store, [se.Event(id) for id in ids])
+            log(file, "acknowledged", *ids)
+
+
+async def share(store_url, file, lease, url, rate, limit):
+    """Serve a platform whose rate and limit are all processes'."""
+
+    async def ask(task):
+        await task.http.get(f"/{task.event.id}")
+
+    platform = se.Platform("A", ask, base_url=url, rate=se.Rate(float(rate)), limit=int(limit))
+    engine = se.Engine([platform], event_limit=100)
+    async with se.open_store(store_url) as store:
+        shared = store.share
+
+        async def booking(owner, wishes, seconds):
+            shares = await shared(owner, wishes, seconds)
+            for each in shares.values():
+                log(file, "booked", *each.times)
+            return shares
+
+        store.share = booking
+        async with engine.serve(store, lease=float(lease)) as run:
+            async for outcome in run:
+                log(file, "accepted", outcome.event.id, type(outcome).__name__)
+
+
+def main():
+    """Fork a process for each line."""
+    for line in sys.stdin:
+        name, store_url, path, *arguments = line.split()
+        pid = os.fork()
+        if not pid:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            trio.run({"serve": serve, "enqueue": enqueue, "share": share}[name], store_url, file, *arguments)
+            os._exit(0)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()

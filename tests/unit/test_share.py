@@ -1,0 +1,215 @@
+"""What engines get of a platform that they share: never too much in all, a fair part each, and nobody is left out."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapeengine.decide.share import Hold, contended, grant, reserve
+from scrapeengine.model.policy import Rate
+
+RATES = st.builds(Rate, st.floats(0.1, 100), per=st.floats(0.1, 10), burst=st.integers(1, 6) | st.just(1))
+
+
+@attrs.define
+class Engine:
+    """One engine, and its line in the ledger."""
+
+    wanted: int = 0
+    held: int = 0
+    granted: int = 0
+    line: Hold = attrs.field(factory=lambda: Hold(0, 0, 0))
+
+
+class Ledger:
+    """Does with grants what a store does."""
+
+    def __init__(self, limit: int, engines: int) -> None:
+        self.limit = limit
+        self.engines = [Engine() for _ in range(engines)]
+        self.clock = 0.0
+
+    def ask(self, engine: Engine) -> int:
+        """Have an engine ask, and write down what it gets."""
+        self.clock += 1
+        served = self.clock if engine.line.line > 0 else engine.line.served
+        mine = Hold(engine.line.slots, engine.wanted, engine.held, served)
+        others = [other.line for other in self.engines if other is not engine]
+        engine.granted = grant(self.limit, mine, others)
+        engine.line = attrs.evolve(mine, slots=max(engine.granted, engine.held))
+        return engine.granted
+
+    def start(self, engine: Engine, most: int) -> None:
+        """Have an engine start tasks, within its grant."""
+        engine.held += max(0, min(most, engine.granted - engine.held))
+
+    @property
+    def lines(self) -> int:
+        """The sum of the lines."""
+        return sum(engine.line.line for engine in self.engines)
+
+    @property
+    def held(self) -> int:
+        """How many tasks run in all engines."""
+        return sum(engine.held for engine in self.engines)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ask", "start", "end", "want", "limit"]), st.integers(0, 5), st.integers(0, 12)),
+    max_size=120,
+)
+
+
+@given(st.integers(0, 8), st.integers(1, 6), STEPS)
+def test_all_together_never_hold_more_than_the_limit(
+    limit: int, engines: int, steps: list[tuple[str, int, int]]
+) -> None:
+    """Nor does the ledger promise it; where a limit was lowered, nothing grows until what runs has ended."""
+    ledger = Ledger(limit, engines)
+    bound = limit
+    for what, index, number in steps:
+        engine = ledger.engines[index % engines]
+        match what:
+            case "ask":
+                ledger.ask(engine)
+            case "start":
+                ledger.start(engine, number)
+            case "end":
+                engine.held = max(0, engine.held - number)
+            case "want":
+                engine.wanted = number
+            case _:
+                ledger.limit = number
+        bound = max(ledger.limit, min(bound, ledger.lines))
+        assert ledger.held <= ledger.lines <= bound
+
+
+@given(st.integers(0, 8), st.integers(1, 8), st.integers(1, 6), STEPS)
+def test_a_lowered_limit_is_reached_as_tasks_end(
+    lower: int, more: int, engines: int, steps: list[tuple[str, int, int]]
+) -> None:
+    """Once each has ended what it may not run, and asked."""
+    ledger = Ledger(lower + more, engines)
+    run(ledger, [step for step in steps if step[0] != "limit"])
+    ledger.limit = lower
+    for _ in range(3):
+        for engine in ledger.engines:
+            ledger.ask(engine)
+            engine.held = min(engine.held, engine.granted)
+    for engine in ledger.engines:
+        ledger.ask(engine)
+    assert ledger.lines <= lower
+
+
+def run(ledger: Ledger, steps: list[tuple[str, int, int]]) -> None:
+    """Take all the steps; the limit stays."""
+    for what, index, number in steps:
+        engine = ledger.engines[index % len(ledger.engines)]
+        match what:
+            case "ask":
+                ledger.ask(engine)
+            case "start":
+                ledger.start(engine, number)
+            case "end":
+                engine.held = max(0, engine.held - number)
+            case _:
+                engine.wanted = number
+
+
+@given(st.integers(1, 12), st.integers(1, 6), STEPS, st.data())
+def test_each_gets_its_part_and_none_is_left_over(
+    limit: int, engines: int, steps: list[tuple[str, int, int]], data: st.DataObject
+) -> None:
+    """After any past, in any order: the floor of an even part or what it wants, and what one leaves others have."""
+    ledger = Ledger(limit, engines)
+    run(ledger, [step for step in steps if step[0] != "limit"])
+    for engine in ledger.engines:
+        engine.wanted = data.draw(st.integers(0, 15))
+    for _ in range(4):
+        for engine in data.draw(st.permutations(ledger.engines)):
+            ledger.ask(engine)
+            engine.held = min(engine.held, engine.granted, engine.wanted)
+            ledger.start(engine, engine.wanted - engine.held)
+    demand = sum(engine.wanted for engine in ledger.engines)
+    if sum(engine.wanted > 0 for engine in ledger.engines) > limit:
+        return  # slots go round: see below
+    assert ledger.lines == ledger.held == min(limit, demand)
+    for engine in ledger.engines:
+        assert min(engine.wanted, limit // engines) <= engine.held <= engine.wanted
+        assert all(engine.held >= min(engine.wanted, other.held - 1) for other in ledger.engines)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.sampled_from([0, 1, 3]), st.data())
+def test_slots_go_round_where_there_are_too_few(limit: int, more: int, length: int, data: st.DataObject) -> None:
+    """However often some ask, each is served again and again; tasks may be short (ended at once) or outlast asks."""
+    engines = limit + more
+    ledger = Ledger(limit, engines)
+    served, ends = [0] * engines, [0] * engines
+    rounds = 2 * engines * (length + 3)
+    asks = [data.draw(st.integers(1, 4)) for _ in range(engines)]
+    for now in range(rounds):
+        for index in [index for index, times in enumerate(asks) for _ in range(times)]:
+            engine = ledger.engines[index]
+            engine.wanted = 9
+            if engine.held and ends[index] <= now:
+                engine.held = 0
+            if ledger.ask(engine) > engine.held:
+                ledger.start(engine, 1)
+                served[index] += 1
+                ends[index] = now + length
+    assert min(served) >= 2
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_who_had_the_only_slot_gives_way(held: int) -> None:
+    """Idle or busy: it may start nothing more while another waits with none."""
+    waits, sated = Hold(0, 5, 0), Hold(0, 0, 0)
+    assert grant(1, Hold(1, 5, held), [waits]) == 0
+    assert grant(1, Hold(1, 5, held), [sated]) == 1
+    assert grant(1, Hold(0, 5, 0), [attrs.evolve(waits, slots=1)]) == 0
+
+
+def test_a_free_slot_is_kept_for_who_was_without_for_longest() -> None:
+    """Who asks more often has no more of it."""
+    early, late = Hold(0, 5, 0, served=1.0), Hold(0, 5, 0, served=2.0)
+    assert grant(1, late, [early]) == 0
+    assert grant(1, early, [late]) == 1
+    assert grant(1, early, [early]) == 1
+
+
+def test_it_is_contended_if_others_have_a_use_for_it_too() -> None:
+    """Not if one does not want it oneself."""
+    wants, runs, idle = Hold(0, 1, 0), Hold(1, 0, 1), Hold(2, 0, 0)
+    assert contended(wants, [idle, runs])
+    assert contended(runs, [wants])
+    assert not contended(wants, [idle])
+    assert not contended(idle, [wants])
+    assert not contended(wants, [])
+
+
+@given(RATES, st.floats(0, 100), st.lists(st.tuples(st.floats(0, 3), st.integers(-1, 8)), max_size=30))
+def test_reserved_times_keep_to_the_rate_together(rate: Rate, start: float, calls: list[tuple[float, int]]) -> None:
+    """Whoever reserves them and when; they come in order, none before now, and as many as were asked for."""
+    tat, now, times = -math.inf, start, list[float]()
+    for gap, n in calls:
+        now += gap * rate.interval
+        new, tat = reserve(tat, now, rate, n)
+        assert len(new) == max(0, n)
+        assert all(time >= now for time in new)
+        times += new
+    assert times == sorted(times)
+    for first, begin in enumerate(times):
+        for last, end in enumerate(times[first:], start=1):
+            assert last <= (rate.burst + (end - begin) * rate.count / rate.per) * (1 + 1e-6)
+
+
+def test_reserved_times_are_no_later_than_they_must_be() -> None:
+    """The burst at once, then one each interval; a pause earns the burst again, and no more."""
+    times, tat = reserve(-math.inf, 10.0, Rate(2, burst=3), 5)
+    assert times == (10.0, 10.0, 10.0, 10.5, 11.0)
+    assert reserve(tat, 10.0, Rate(2, burst=3), 1)[0] == (11.5,)
+    assert reserve(tat, 99.0, Rate(2, burst=3), 4)[0] == (99.0, 99.0, 99.0, 99.5)
