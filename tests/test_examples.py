@@ -1,11 +1,17 @@
 """Each example is run as its user runs it, with small parameters, and held to what it prints."""
 
+import hashlib
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
+import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -129,3 +135,203 @@ def test_in_asyncio(pages, seconds, all_fed):
     assert (of, fed == of, "stopped before" in printed) == (pages, all_fed, not all_fed)
     assert sum(numbers(re.search(r".* succeeded, .*", printed)[0])) == fed > 0
     assert numbers(re.search(r"ticked .* times", printed)[0])[0] > 0
+
+
+def test_podcasts_of_which_one_never_answers():
+    """It takes its own ten seconds of a round, the other nine are done in one, and so it is in each round."""
+    printed = output("podcasts", "--virtual", "--podcasts", 10, "--timeout", 10, "--rounds", 3, "--each")
+    table = rows(printed)
+    rounds, median, longest = numbers(table["rounds"])
+    assert (rounds, median) == (3, 10)
+    assert longest < 11
+    assert numbers(table["checks"]) == [30, 30, 10]
+    assert table["failures"] == "3: 3 AttemptTimeout"
+    assert re.findall(r"0:0[036]:10 .* round", printed)
+    ran = [float(seconds) for seconds in re.findall(r"(?:live|silent) .* \+ (.*) s$", printed, re.MULTILINE)]
+    assert len(ran) == 27
+    assert max(ran) < 2
+
+
+def test_podcasts_for_a_day():
+    """A simulated day takes seconds: 480 rounds, each asks all of them once, and no more than ten at once."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    printed = output("podcasts", "--virtual")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < 60  # of the processor: others may use the machine too
+    table = rows(printed)
+    rounds, _, longest = numbers(table["rounds"])
+    assert rounds == 480
+    assert longest < 20
+    assert numbers(table["checks"]) == [24_000, 24_000, 10]
+    assert table["failures"] == "480: 480 AttemptTimeout"
+    assert printed.count(" round ") == printed.count("  50 checked in ") == 480
+    assert "23:57:" in printed
+    assert printed.count("goes live") >= 45  # each once a day, but for the one that never answers
+
+
+def test_podcasts_in_a_file(tmp_path):
+    """On loopback, by the true clock, and what is due outlives the program."""
+    store = f"sqlite:{tmp_path / 'podcasts.db'}"
+    options = ("--podcasts", 12, "--timeout", 5, "--store", store)
+    table = rows(output("podcasts", "--every", 1000, "--rounds", 1, *options))
+    assert numbers(table["checks"])[0] == 12
+    assert table["failures"] == "1: 1 AttemptTimeout"
+    table = rows(output("podcasts", "--every", 1000, "--rounds", 1, *options))
+    assert numbers(table["checks"])[:2] == [0, 0]
+
+
+class Pages:
+    """The site that jobs are scraped from: it answers some requests, and the others when it is told to."""
+
+    def __init__(self, at_once):
+        self.at_once = at_once
+        self.asked = []
+        self.released = trio.Event()
+
+    async def answer(self, request):
+        """Answer with a text that has the path in it."""
+        job = request.path.rpartition("/")[2]
+        self.asked.append(job)
+        if len(self.asked) > self.at_once:
+            await self.released.wait()
+        return Answer(body=text_of(job))
+
+
+def text_of(job):
+    """Return the page of a job."""
+    return f"the page of {job}".encode()
+
+
+@asynccontextmanager
+async def jobs_service(folder, *options):
+    """Run the service on a port that is free; gives its process and a client of it."""
+    line = command("jobs", "--port", 0, "--store", f"sqlite:{folder / 'jobs.db'}", *options)
+    process = await trio.lowlevel.open_process(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+    try:
+        printed = b""
+        while b"\n" not in printed:
+            more = await process.stdout.receive_some()
+            assert more, "the service has ended before it listened"
+            printed += more
+        address = printed.decode().splitlines()[0].removeprefix("listening on ")
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            yield process, client
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            await process.stdout.aclose()
+
+
+async def until_done(client, number):
+    """Wait until so many jobs are done."""
+    while (await client.get("/stats")).json()["site"]["done"] != number:
+        await trio.sleep(0.05)
+
+
+def with_pages(main, at_once):
+    """Run an async function with such a site, for two minutes at most."""
+
+    async def run():
+        pages = Pages(at_once)
+        with trio.fail_after(120):
+            async with Site.open(pages.answer) as site:
+                await main(pages, site.url)
+
+    trio.run(run)
+
+
+JOBS = [f"job-{number}" for number in range(40)]
+
+
+def test_jobs_outlive_their_process(tmp_path):
+    """It is killed amid forty jobs: the next one does the rest, and asks again for those only that were being done."""
+
+    async def main(pages, url):
+        options = ("--site", url, "--limit", 4, "--lease", 5)
+        async with jobs_service(tmp_path, *options) as (process, client):
+            reply = await client.post("/jobs", json=JOBS)
+            assert reply.status_code == 202
+            assert [(job["id"], job["new"]) for job in reply.json()["jobs"]] == [(job, True) for job in JOBS]
+            await until_done(client, 10)
+            while len(pages.asked) < 14:
+                await trio.sleep(0.01)
+            last = (await client.get("/jobs/job-39")).json()
+            assert (last["state"], last["result"]) == ("ready", None)
+            assert 15 < last["position"] < 30
+            process.kill()
+            await process.wait()
+        pages.released.set()
+        async with jobs_service(tmp_path, *options) as (process, client):
+            reply = await client.post("/jobs", json=JOBS)
+            assert not any(job["new"] for job in reply.json()["jobs"])
+            await until_done(client, 40)
+            for job in JOBS:
+                page = text_of(job)
+                shown = (await client.get(f"/jobs/{job}")).json()
+                assert (shown["state"], shown["position"], shown["error"]) == ("done", None, None)
+                assert shown["result"] == {"bytes": len(page), "sha256": hashlib.sha256(page).hexdigest()}
+        assert sorted(set(pages.asked)) == sorted(JOBS)
+        assert sorted(pages.asked) == sorted(JOBS + pages.asked[10:14])
+
+    with_pages(main, at_once=10)
+
+
+def test_jobs_end_by_a_deadline(tmp_path):
+    """At SIGTERM jobs that do not end are given back, for the next process to do at once, whatever their lease."""
+
+    async def main(pages, url):
+        options = ("--site", url, "--limit", 4, "--grace", 1, "--lease", 3600)
+        async with jobs_service(tmp_path, *options) as (process, client):
+            await client.post("/jobs", json=JOBS[:8])
+            while len(pages.asked) < 6:
+                await trio.sleep(0.01)
+            await until_done(client, 2)
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            assert await process.wait() == 0
+            assert 0.9 < time.monotonic() - begun < 20
+            printed = b"".join([part async for part in process.stdout]).decode()
+            assert re.search(r"^stopped: 2 jobs were done, [4-6] were given back$", printed, re.MULTILINE)
+        pages.released.set()
+        async with jobs_service(tmp_path, *options) as (process, client):
+            await until_done(client, 8)
+        assert len(pages.asked) == 12
+
+    with_pages(main, at_once=2)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "says"),
+    [
+        ("POST", "/jobs", b'["a", ', 400, 'no JSON: .* write ["a", "b"]'),
+        ("POST", "/jobs", b"[" * 100_000, 400, "no JSON: "),
+        ("POST", "/jobs", b"\xff", 400, "no JSON: "),
+        ("POST", "/jobs", b'{"id": "a"}', 422, 'a list of at least one id; write ["a", "b"]'),
+        ("POST", "/jobs", b"[]", 422, "a list of at least one id"),
+        ("POST", "/jobs", b'["a", 7]', 422, "7 is no id: write a string of 1 to 200 of"),
+        ("POST", "/jobs", b'["a", "../b"]', 422, "'../b' is no id"),
+        ("POST", "/jobs", b'["\\ud800"]', 422, "is no id"),
+        ("POST", "/jobs", b'["' + b"a" * 300_000 + b'"]', 413, "may have 262144 bytes: post fewer jobs at once"),
+        ("GET", "/jobs", b"", 405, "GET is not for /jobs: write POST /jobs, "),
+        ("DELETE", "/jobs/a", b"", 405, "GET /jobs/ID"),
+        ("GET", "/jobs/a", b"", 404, "there is no job 'a'"),
+        ("GET", "/else", b"", 404, "there is nothing here: write POST /jobs, GET /jobs/ID or GET /stats"),
+    ],
+)
+def test_jobs_that_are_none(service, method, path, body, status, says):
+    """What is wrong with a request is said, nothing of it is taken, and the service goes on."""
+    reply = httpx.request(method, service + path, content=body, timeout=60)
+    assert reply.status_code == status
+    assert re.search(re.escape(says).replace(r"\.\*", ".*"), reply.json()["error"])
+    assert httpx.get(service + "/stats", timeout=60).json() == {}
+
+
+@pytest.fixture(scope="module")
+def service():
+    """Run the service for all tests that only ask it; return its URL."""
+    line = command("jobs", "--port", 0, "--store", "memory:")
+    with subprocess.Popen(line, stdout=subprocess.PIPE, env=ENVIRONMENT, encoding="utf-8") as process:
+        yield process.stdout.readline().strip().removeprefix("listening on ")
+        process.terminate()
+        assert process.wait(30) == 0

@@ -12,13 +12,14 @@ from scrapeengine.model.job import Ticket
 from scrapeengine.stores.rules import arriving, completing, leasing
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.sqlite.schema import set_up
+from scrapeengine.stores.sqlite.sums import Sums
 from scrapeengine.stores.sqlite.transaction import Call, transact
 from stores.harness import done, job
 
 IDS = st.sampled_from("abcdef")
-JOBS = st.builds(job, IDS, priority=st.sampled_from([0, 1, -1, 2**60]), delay=st.sampled_from([0.0, 0.0, 1.0]))
+JOBS = st.builds(job, IDS, priority=st.sampled_from([0, 0, 0, 1, -(2**60)]), delay=st.sampled_from([0.0, 0.0, 1.0]))
 RULES = st.one_of(
-    st.builds(lambda jobs: partial(arriving.enqueue, jobs=jobs), st.lists(JOBS, max_size=4)),
+    st.builds(lambda jobs: partial(arriving.enqueue, jobs=jobs), st.lists(JOBS, min_size=2, max_size=6)),
     st.builds(lambda name: partial(arriving.position, platform="p", id=name), IDS),
     st.builds(lambda name: partial(arriving.get, platform="p", id=name), IDS),
     st.builds(lambda name: partial(arriving.cancel, platform="p", id=name), IDS),
@@ -35,8 +36,9 @@ RULES = st.one_of(
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch):
-    """Let what a call changes be written early."""
-    monkeypatch.setattr("scrapeengine.stores.sqlite.sums._MOST", 2)
+    """Let what a call changes be written early, and leaves of the trie be small."""
+    monkeypatch.setattr("scrapeengine.stores.sqlite.sums._MOST", 1)
+    monkeypatch.setattr("scrapeengine.stores.sqlite.sums.BUCKET", 1)
 
 
 def fresh():
@@ -51,7 +53,7 @@ def said(call):
     return str(call.error) if call.error is not None else call.answer
 
 
-@given(st.lists(RULES, max_size=12), st.integers(2, 5))
+@given(st.lists(RULES, max_size=12), st.integers(2, 8))
 def test_joined_calls_see_one_another_in_their_order(rules, most_pending):
     """Each says what it would have said alone after those before it, one that fails included; so do the tables."""
     settings = Settings(most_pending=most_pending)
@@ -68,3 +70,21 @@ def test_joined_calls_see_one_another_in_their_order(rules, most_pending):
         if table == "counts":
             query = "SELECT * FROM counts WHERE n <> 0 ORDER BY 1, 2"
         assert together.execute(query).fetchall() == apart.execute(query).fetchall()
+
+
+def test_positions_count_what_is_not_written_yet():
+    """Whether it is settled or not, written early, or cancelled out; in the end there is no node with nothing below."""
+    db = fresh()
+    sums = Sums(db)
+    for seq in (0, 1, 2):
+        sums.rank("p", 0, seq, 1)
+        sums.settle()
+    sums.rank("q", 0, 0, 1)
+    assert [sums.before("p", priority, seq) for priority, seq in ((0, 0), (0, 2), (-1, 0), (1, 9))] == [0, 2, 3, 0]
+    sums.rank("p", 0, 0, -1)
+    assert (sums.before("p", 0, 2), sums.before("q", 0, 2)) == (1, 1)
+    sums.settle()
+    sums.write()
+    assert {row[3] for row in db.execute("SELECT * FROM ranks WHERE platform = 'p' AND level = 7")} == {1, 2}
+    assert db.execute("SELECT * FROM ranks WHERE n = 0").fetchall() == []
+    assert Sums(db).before("p", 0, 3) == 2

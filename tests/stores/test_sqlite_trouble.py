@@ -6,6 +6,7 @@ import trio
 
 from scrapeengine.errors import StoreBusy, StoreClosed, StoreError
 from scrapeengine.stores.opening import open_store
+from scrapeengine.stores.sqlite.sums import Sums
 from stores.harness import claimed, job, opened
 
 
@@ -114,6 +115,40 @@ def test_a_call_that_fails_takes_no_other_with_it(path, hook):
             there = [f"{number}{end}" for number in range(8) if number != 3 for end in ("", "-small")]
             assert sorted([await store.position("p", id) for id in there]) == list(range(14))
 
+    trio.run(main)
+
+
+def test_a_transaction_that_fails_takes_all_its_calls_back(path, monkeypatch):
+    """All that were joined in it get the error, nothing of them is there, none is open, and the next works."""
+    write, failing, failed = Sums.write, [], []
+
+    def fail(sums):
+        write(sums)
+        if failing:
+            raise apsw.IOError("the disk is gone")
+
+    async def main():
+        async def enqueue(id):
+            try:
+                await store.enqueue([job(id)])
+            except StoreError as error:
+                failed.append((id, "look after its disk" in str(error)))
+
+        async with open_store(f"sqlite:{path}") as store:
+            await store.enqueue([job("a")])
+            failing.append(True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(enqueue, "b")
+                nursery.start_soon(enqueue, "c")
+            failing.clear()
+            assert sorted(failed) == [("b", True), ("c", True)]
+            db = apsw.Connection(str(path))
+            db.execute("BEGIN EXCLUSIVE")
+            db.close()
+            await store.enqueue([job("d")])
+            assert [ticket.id for ticket in await claimed(store)] == ["a", "d"]
+
+    monkeypatch.setattr(Sums, "write", fail)
     trio.run(main)
 
 

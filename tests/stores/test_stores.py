@@ -201,7 +201,7 @@ def test_due_leaves_what_is_beyond_its_bound(url):
     """What is delayed beyond `until` stays delayed, though it is due by now."""
 
     async def scenario(store, clock):
-        await store.enqueue([job("a", delay=1), job("b", "q", delay=3)])
+        await store.enqueue([job("a", delay=1), job("b", "q", delay=3), job("c", "r", delay=60)])
         start = store.now()
         clock.jump(5)
         assert await store.due(start + 1) == ["p"]

@@ -36,6 +36,28 @@ def test_waiting_in_memory_ends_exactly_when_something_is_due():
     trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
+def test_waiting_heeds_what_comes_sooner_meanwhile():
+    """Who waits already is woken by a delay, or a lease, that began later and ends before all others."""
+
+    async def main():
+        async with open_store("memory:") as store:
+            await store.enqueue([job("a"), job("b", delay=100)])
+            await store.due()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.wait, math.inf)
+                await trio.sleep(1)
+                await claimed(store, lease=50)
+                await trio.sleep(1)
+                await store.enqueue([job("c", delay=3)])
+            assert trio.current_time() == pytest.approx(5, abs=1e-6)
+            await store.due()
+            await claimed(store, lease=2)
+            await store.wait(math.inf)
+            assert trio.current_time() == pytest.approx(7, abs=1e-6)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
 @pytest.mark.parametrize("change", ["enqueue", "release", "hasten", "follow"])
 def test_waiting_ends_when_a_call_makes_something_ready(url, change):
     """Whoever waits is woken by what is enqueued, released, hastened or found, and by nothing else."""

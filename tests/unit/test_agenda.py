@@ -275,3 +275,63 @@ def test_what_a_queue_keeps_is_bounded_by_what_waits() -> None:
             agenda.end(job)
     assert b.waiting == 1
     assert len(b._held) + len(b._fresh) < 50
+
+
+def test_jobs_that_come_one_by_one_share_their_event() -> None:
+    """The second joins the first: one event slot, kept until both have ended."""
+    agenda, a, b = Agenda(), Queue("A"), Queue("B")
+    event = Event("x", data=[1])
+    first = agenda.join(event, a, now=0.0)
+    assert first is not None
+    agenda.begin(first.entry)
+    agenda.start(first)
+    second = agenda.join(Event("x", data=[1]), b, now=1.0)
+    assert second is not None
+    assert second.entry is first.entry
+    assert b.choose(may_begin=False) is second
+    assert (agenda.live, agenda.waiting_events, first.entry.keeping) == (1, 1, 2)
+    assert not agenda.end(first)
+    agenda.start(second)
+    assert agenda.end(second)
+    assert (agenda.live, agenda.waiting_events, agenda.waiting_from_source) == (0, 0, 0)
+
+
+def test_a_job_that_is_live_is_not_taken_twice() -> None:
+    """On its platform; on another one it joins, and once it has ended there it may come again."""
+    agenda, a, b = Agenda(), Queue("A"), Queue("B")
+    event = Event("x")
+    first, other = agenda.join(event, a, now=0.0), agenda.join(event, b, now=0.0)
+    assert first is not None
+    assert other is not None
+    assert agenda.waiting_events == 1
+    assert agenda.join(event, a, now=0.0) is None
+    agenda.end(first)
+    again = agenda.join(event, a, now=2.0)
+    assert again is not None
+    assert again.entry is other.entry
+
+
+def test_events_that_have_only_their_id_in_common() -> None:
+    """Each is in progress by itself, with its own data."""
+    agenda, a, b = Agenda(), Queue("A"), Queue("B")
+    one, other = agenda.join(Event("x", data=1), a, now=0.0), agenda.join(Event("x", data=2), b, now=0.0)
+    assert one is not None
+    assert other is not None
+    assert (one.entry.event.data, other.entry.event.data) == (1, 2)
+    assert agenda.live == 2
+    agenda.end(one)
+    agenda.end(other)
+    assert agenda.live == 0
+
+
+def test_a_job_joins_an_event_in_progress_whose_platform_is_closed() -> None:
+    """It keeps the event in progress only where it waits for an open platform."""
+    agenda, a, b = Agenda(), Queue("A"), Queue("B")
+    first = agenda.join(Event("x"), a, now=0.0)
+    assert first is not None
+    agenda.begin(first.entry)
+    agenda.start(first)
+    agenda.close(b)
+    assert agenda.join(Event("x"), b, now=0.0) is not None
+    assert first.entry.keeping == 1
+    assert agenda.end(first)

@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.validators import MemoryValidators, asked, offered
+from scrapeengine.http.validators import MemoryValidators, asked, fresh_for, offered
 from scrapeengine.model.validators import Validator, Validators
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -198,3 +198,38 @@ def test_the_bound_is_a_number(most: object, error: type[Exception]) -> None:
     """At least one is kept."""
     with pytest.raises(error, match="most=…"):
         MemoryValidators(most)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("control", "age", "seconds"),
+    [
+        ("max-age=600", "", 600),
+        ("public, max-age=600", "", 600),
+        ("PUBLIC,MAX-AGE = 600", "", 600),
+        ('max-age="600"', "", 600),
+        ("max-age=600", "200", 400),
+        ("max-age=600", "900", 0),
+        ("max-age=600", "soon", 600),
+        ("max-age=600", "-5", 600),
+        ("", "", 0),
+        ("s-maxage=600", "", 0),
+        ("x-max-age=600", "", 0),
+        ("max-age=-1", "", 0),
+        ("max-age=+1", "", 0),
+        ("max-age=1e3", "", 1),
+        ("max-age=٣", "", 0),
+        ("max-age=99999999999999", "", 0),
+        ("no-store, max-age=600", "", 0),
+        ("max-age=600, no-cache", "", 0),
+        ('max-age=600, no-cache="set-cookie"', "", 0),
+    ],
+)
+def test_for_how_long_an_answer_is_fresh(control: str, age: str, seconds: float) -> None:
+    """By `max-age`, less the time that it has lain in a cache; whatever a site sends, a number that is not negative."""
+    assert fresh_for({"cache-control": control, "age": age}) == seconds
+
+
+@given(st.text(), st.text())
+def test_any_words_are_some_seconds(control: str, age: str) -> None:
+    """Nothing that stands in these headers raises."""
+    assert fresh_for({"cache-control": control, "age": age}) >= 0

@@ -73,7 +73,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
 
 def set_up(db: Connection, path: str, durability: str) -> None:
     """Make a file ready for use: refuse what is no store, and bring an older one up to date."""
-    _version(db, path)
+    _settled_version(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL" if durability == "full" else "PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA journal_size_limit = 67108864")
@@ -83,7 +83,7 @@ def set_up(db: Connection, path: str, durability: str) -> None:
 
 def migrate(db: Connection, path: str) -> None:
     """Bring a file up to date, in one transaction."""
-    if _version(db, path) == len(MIGRATIONS):
+    if _settled_version(db, path) == len(MIGRATIONS):
         return
     with Transaction(db):
         for statements in MIGRATIONS[_version(db, path) :]:
@@ -112,6 +112,12 @@ class Transaction:
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+
+def _settled_version(db: Connection, path: str) -> int:
+    # In one transaction: others may be making the file a store between two questions.
+    with Transaction(db, "BEGIN"):
+        return _version(db, path)
 
 
 def _version(db: Connection, path: str) -> int:

@@ -68,18 +68,18 @@ class Opening(AbstractAsyncContextManager[SqliteStore]):
         try:
             with trio.CancelScope(shield=True):
                 self._db = await connect(self._path)
-            db = self._db
-            assert db is not None
-            await self._set_up(db)
+            assert self._db is not None
+            await self._set_up(self._db)
+            store = SqliteStore(self._db, self._path, self._settings)
         except BaseException as error:
             await self._close()
             if is_foreign(error):
                 raise translated(error, self._path) from error
             raise
-        self._store = SqliteStore(self._db, self._path, self._settings)
+        self._store = store
         self._nursery = await self._manager.__aenter__()
-        self._nursery.start_soon(self._store.serve)
-        return self._store
+        self._nursery.start_soon(store.serve)
+        return store
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

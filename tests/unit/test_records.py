@@ -1,0 +1,124 @@
+"""Events and outcomes as a store keeps them: what goes in comes out, or is refused with a word on what to do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapeengine.decide.records import (
+    content_of,
+    digest_of,
+    error_text,
+    event_of,
+    outcome_of,
+    outcome_text,
+    payload_of,
+    status_of,
+)
+from scrapeengine.errors import RecordedError, UnknownPlatform
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import JobStatus
+from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+
+texts = st.text(st.characters(exclude_categories=()), max_size=20)
+"""Surrogates too: a site's bytes may have become such."""
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
+)
+values = json_values | st.binary(max_size=50)
+events = st.builds(
+    Event,
+    texts.filter(bool),
+    url=st.none() | st.just("http://a.test/?token=x"),
+    platforms=st.lists(texts, unique=True, max_size=3).map(tuple),
+    data=values,
+    priority=st.integers(-(2**63), 2**63 - 1),
+)
+
+
+@given(events)
+def test_an_event_comes_back_as_it_was(event: Event) -> None:
+    """Its URL, its platforms, its data, and what says how urgent it is."""
+    assert event_of(event.id, event.priority, payload_of(event)) == event
+
+
+def test_an_event_that_is_its_url() -> None:
+    """The URL is kept once."""
+    event = Event(url="http://a.test/feed")
+    payload = payload_of(event)
+    assert "a.test" not in payload
+    assert event_of(event.id, 0, payload) == event
+
+
+@given(values)
+def test_contents(value: Any) -> None:
+    """Bytes stay bytes, all else becomes JSON; what is equal has one digest."""
+    content = content_of(value)
+    assert isinstance(content, bytes if isinstance(value, bytes) else str)
+    assert digest_of(content) == digest_of(content_of(value))
+    assert len(digest_of(content)) == 32
+
+
+def test_digests_differ() -> None:
+    """What differs has another digest."""
+    assert len({digest_of(content) for content in ("1", "2", b"1x", "null", "")}) == 5
+
+
+nested: list[Any] = []
+for _ in range(100_000):
+    nested = [nested]
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, {"a": b"x"}, math.nan, math.inf, {("a", "b"): 1}, nested])
+def test_what_cannot_be_stored(value: Any) -> None:
+    """It is refused with what can be, in results and in data."""
+    with pytest.raises(TypeError, match="a store takes bytes, and what JSON has"):
+        content_of(value)
+    with pytest.raises(TypeError, match=r"the data of Event\('x'\) cannot be stored"):
+        payload_of(Event("x", data=value))
+
+
+@given(events, values, st.floats(0, 1e6), st.integers(0, 9))
+def test_outcomes_come_back(event: Event, value: Any, seconds: float, attempts: int) -> None:
+    """All that they say, but for an error's class: its name and its text."""
+    said: dict[str, Any] = {"event": event, "platform": "A", "attempts": attempts, "queued": seconds, "ran": 1.0}
+    outcomes: list[Outcome[Any]] = [
+        Success(value=value, **said),
+        Skipped(reason="nothing there", **said),
+        Failure(error=UnknownPlatform("no such"), **said),
+    ]
+    for outcome in outcomes:
+        back = outcome_of("A", event.id, outcome_text(outcome))
+        assert (type(back), back.event, back.platform) == (type(outcome), event, "A")
+        assert (back.attempts, back.queued, back.parked, back.ran) == (attempts, seconds, 0.0, 1.0)
+        match back:
+            case Success():
+                assert back.value == value
+            case Skipped():
+                assert back.reason == "nothing there"
+            case Failure():
+                assert isinstance(back.error, RecordedError)
+                assert (back.error.kind, str(back.error)) == ("UnknownPlatform", "no such")
+                assert repr(back.error) == "RecordedError('UnknownPlatform', 'no such')"
+
+
+def test_states() -> None:
+    """Each end has its state; what was cancelled has none that a store would be told."""
+    event = Event("x")
+    assert status_of(Success(event=event, platform="A", value=1)) is JobStatus.DONE
+    assert status_of(Skipped(event=event, platform="A", reason="")) is JobStatus.SKIPPED
+    assert status_of(Failure(event=event, platform="A", error=ValueError())) is JobStatus.FAILED
+    cancelled = Cancelled(event=event, platform="A", reason="stopped")
+    assert status_of(cancelled) is JobStatus.FAILED
+    assert '"reason":"stopped"' in outcome_text(cancelled)
+
+
+def test_errors_in_words() -> None:
+    """The class and the text, without a traceback."""
+    assert error_text(ValueError("no odds")) == "ValueError: no odds"
