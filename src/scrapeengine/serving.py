@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Generic, TypeVar
 
 from scrapeengine.model.cadence import Cadence
@@ -121,19 +122,7 @@ class Serving(ABC, Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
-        check_store(store)
-        number(lease, "poll(lease=…)", instead="; write seconds")
-        wanted = None if ids is None else frozenset(ids)
-        async with alone(store, lease):
-            if wanted is not None or not due_only:
-                await store.hasten(wanted)
-            only = Round(until=store.now(), ids=wanted)
-            async with self._run_of(
-                lambda: ServedSession(self._plan, store, sinks, lease=lease, only=only), sinks
-            ) as run:
-                async for _ in run:
-                    pass
-            return run.report
+        return await self._make_round(store, due_only=due_only, ids=ids, sinks=sinks, lease=lease)
 
     def rounds(
         self, store: Store, *, every: float, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
@@ -141,7 +130,9 @@ class Serving(ABC, Generic[T]):
         """Make a round each `every` seconds, for ever; leave the loop to stop.
 
         Rounds never overlap. One that is still running when the next is due says so in the log and in its report
-        (`overran`); the rounds that it has missed are not made.
+        (`overran`); the rounds that it has missed are not made. An event is in the round that is nearest to when its
+        cadence has it due, so that with a minimum of `every` it is in each; what platforms and scrapers have asked for
+        (`Retry-After`, `max-age`, `again_after`) is heeded to the second.
 
         Args:
             store: made by `open_store`.
@@ -157,4 +148,27 @@ class Serving(ABC, Generic[T]):
         """
         check_store(store)
         number(every, "rounds(every=…)", instead="; write seconds")
-        return Rounds(every, lambda: self.poll(store, sinks=sinks, lease=lease))
+        return Rounds(every, lambda: self._make_round(store, sinks=sinks, lease=lease, early=every / 2))
+
+    async def _make_round(
+        self,
+        store: Store,
+        *,
+        due_only: bool = True,
+        ids: Collection[str] | None = None,
+        sinks: Sequence[Sink[T]],
+        lease: float,
+        early: float = 0.0,
+    ) -> Report:
+        check_store(store)
+        number(lease, "poll(lease=…)", instead="; write seconds")
+        wanted = None if ids is None else frozenset(ids)
+        async with alone(store, lease):
+            if wanted is not None or not due_only:
+                await store.hasten(wanted)
+            only = Round(until=store.now(), ids=wanted, early=early)
+            session = partial(ServedSession, self._plan, store, sinks, lease=lease, only=only)
+            async with self._run_of(session, sinks) as run:
+                async for _ in run:
+                    pass
+            return run.report

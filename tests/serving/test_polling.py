@@ -161,6 +161,44 @@ def test_a_round_that_takes_too_long_says_so(on_store, caplog):
     assert sum("still running when the next was due" in record.getMessage() for record in caplog.records) == 2
 
 
+@pytest.mark.parametrize("jitter", [0, 0.1])
+def test_with_a_minimum_of_their_period_events_are_in_each_round(on_store, jitter):
+    """Though they are due a little after the round in which they were asked for."""
+    feeds = Feeds()
+    totals = []
+
+    async def main(store):
+        engine = feeds.engine(limit=2)
+        cadence = se.Cadence(minimum=180, maximum=180, jitter=jitter)
+        await engine.enqueue(store, [se.Event(name) for name in "abcdefgh"], cadence=cadence)
+        async for report in engine.rounds(store, every=180):
+            totals.append(report.outcomes.total)
+            if len(totals) == 10:
+                return
+
+    on_store(main)
+    assert totals == 10 * [8]
+
+
+def test_rounds_make_nothing_due_before_it_was_asked_for(on_store):
+    """What is fresh for 250 s is left alone by the round at 180 s."""
+    feeds = Feeds()
+    feeds.headers = {"cache-control": "max-age=250"}
+
+    async def main(store):
+        engine = feeds.engine()
+        cadence = se.Cadence(minimum=180, maximum=1800, jitter=0)
+        await engine.enqueue(store, [se.Event("a")], cadence=cadence)
+        async for report in engine.rounds(store, every=180):
+            totals.append(report.outcomes.total)
+            if len(totals) == 4:
+                return
+
+    totals = []
+    on_store(main)
+    assert totals == [1, 0, 1, 0]
+
+
 def test_an_error_leaves_a_round_as_it_is(on_store):
     """In no group; and the next round may begin at once."""
     feeds = Feeds()

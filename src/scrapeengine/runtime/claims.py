@@ -22,8 +22,6 @@ from scrapeengine.observe.log import logger
 
 __all__ = ["Claims", "Round"]
 
-_AT_MOST = 60.0
-"""The seconds after which the store is asked again, whatever it says."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -36,6 +34,8 @@ class Round:
     """What is delayed beyond this Unix time is the next round's."""
     ids: Collection[str] | None = None
     """The ids of the jobs; None: all."""
+    early: float = 0.0
+    """By how many seconds events may be due again sooner than their cadence says, so as to be in the next round."""
 
 
 class Claims:
@@ -118,7 +118,7 @@ class Claims:
         while True:
             await self._look()
             try:
-                await self._store.wait(_AT_MOST)
+                await self._store.wait(self._lease)
             except StoreError:
                 await trio.sleep(_LONGEST_PAUSE)
 
@@ -141,7 +141,9 @@ class Claims:
         while True:
             self._work = trio.Event()
             wants = self._wants()
-            if wants:
+            if len(wants) == 1:
+                await self._claim(*wants.popitem())
+            elif wants:
                 async with trio.open_nursery() as nursery:
                     for platform, n in wants.items():
                         nursery.start_soon(self._claim, platform, n)

@@ -63,6 +63,7 @@ class Hand:
         self._lose = lose
         self._held: dict[Job, Held] = {}
         self._taken = trio.Event()
+        """Set, and replaced, whenever a job is taken."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -76,6 +77,7 @@ class Hand:
         """Take a job whose lease was asked for at a time."""
         held = self._held[job] = Held(claimed, job, asked + self._lease)
         self._taken.set()
+        self._taken = trio.Event()
         return held
 
     def of(self, job: Job) -> Held:
@@ -89,6 +91,8 @@ class Hand:
     async def renew(self) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
+            while not self._held:
+                await self._taken.wait()
             await trio.sleep(self._lease / 3)
             asked, held = trio.current_time(), [each for each in self if not each.lost]
             if not held:
@@ -111,7 +115,6 @@ class Hand:
             for each in self:
                 if each.until <= now:
                     self._let_go(each)
-            self._taken = trio.Event()
             first = min((each.until for each in self._held.values() if not each.lost), default=math.inf)
             with trio.move_on_at(first):
                 await self._taken.wait()

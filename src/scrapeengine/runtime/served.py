@@ -97,6 +97,7 @@ class ServedSession(Session[T], Generic[T]):
             routes=plan.routes,
             draw=plan.draw,
             deliver_within=lease if sinks else None,
+            early=0.0 if only is None else only.early,
             room=self._claims.room,
         )
         self._sharing: Sharing | None = None

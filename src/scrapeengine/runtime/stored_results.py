@@ -41,6 +41,7 @@ class StoredResults(Results):
         routes: Routes,
         draw: Callable[[], float],
         deliver_within: float | None,
+        early: float,
         room: Callable[[str], None],
     ) -> None:
         """Make it.
@@ -54,6 +55,7 @@ class StoredResults(Results):
             books: what stores their ends.
             routes: the engine's platforms.
             draw: returns a random number from 0 to 1.
+            early: seconds by which what recurs may be due sooner than its cadence says.
             room: called with the name of a platform whose lane has room again.
             deliver_within: seconds that sinks have for an outcome before it is delivered once more; None: no sinks.
         """
@@ -63,6 +65,7 @@ class StoredResults(Results):
         self._routes = routes
         self._draw = draw
         self._deliver_within = deliver_within
+        self._early = early
         self._room = room
 
     def finish(self, task: LiveTask, outcome: Outcome[Any]) -> None:
@@ -161,7 +164,8 @@ class StoredResults(Results):
                 asked = max(asked, seconds or 0.0)
         cadence = cadence_from_json(held.claimed.cadence)
         after, wait = next_due(cadence, history, polled, hint=task.fresh, asked=asked, digest=digest, draw=self._draw)
-        return wait, after.to_json()
+        soonest = max(asked, min(task.fresh, cadence.maximum))
+        return max(wait - self._early, min(wait, soonest), 0.0), after.to_json()
 
 
 def _said(outcome: Outcome[Any]) -> str | None:

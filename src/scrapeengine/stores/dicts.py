@@ -102,6 +102,10 @@ class DictJobs:
         """See `Jobs`."""
         return self._counts
 
+    def platforms(self) -> Collection[str]:
+        """See `Jobs`."""
+        return self._orders.ready
+
     def total(self, *, pending: bool) -> int:
         """See `Jobs`."""
         return self._pending if pending else len(self._rows) - self._pending

@@ -186,6 +186,8 @@ class Facade(ABC):
         while True:
             rung = self._bell.rung
             alarm = await self._next_alarm()
+            # What comes later than that is seen then: it need not wake anybody.
+            self._bell.alarm = min(self._bell.alarm, self._clock.now() + until - trio.current_time())
             stirred = self._bell.fresh or self._bell.count != count
             if stirred or alarm is None or trio.current_time() >= min(until, alarm):
                 return

@@ -81,6 +81,10 @@ class Jobs(Protocol):
         """Count the jobs of each platform by status; what is 0 may be left out."""
         ...
 
+    def platforms(self) -> Collection[str]:
+        """Name the platforms that have ready jobs."""
+        ...
+
     def total(self, *, pending: bool) -> int:
         """Count the jobs that are pending, or those that are not."""
         ...

@@ -31,7 +31,7 @@ def due(shelf: Shelf, until: float | None) -> list[str]:
     promote(shelf, until)
     forget(shelf)
     shelf.marks.seen, shelf.marks.version = None, shelf.version
-    return sorted(platform for platform, numbers in shelf.jobs.counts().items() if numbers.get(JobStatus.READY))
+    return sorted(shelf.jobs.platforms())
 
 
 def hasten(shelf: Shelf, ids: Collection[str] | None) -> int:

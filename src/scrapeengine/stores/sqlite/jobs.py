@@ -26,6 +26,7 @@ _INSERT = f"INSERT INTO jobs ({', '.join(_FIELDS[:-1])}) VALUES ({', '.join('?' 
 _NEXT = """SELECT min(due) FROM (
     SELECT * FROM (SELECT due FROM jobs WHERE status = 1 ORDER BY due LIMIT 1)
     UNION ALL SELECT * FROM (SELECT due FROM jobs WHERE status = 2 ORDER BY due LIMIT 1))"""
+_READY = CODES[JobStatus.READY]
 _ENDED = "ended"
 _PENDING = "pending"
 
@@ -123,6 +124,10 @@ class SqlJobs:
         """See `Jobs`."""
         found = self._sums.counts()
         return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
+
+    def platforms(self) -> Collection[str]:
+        """See `Jobs`."""
+        return self._sums.platforms(_READY)
 
     def total(self, *, pending: bool) -> int:
         """See `Jobs`."""

@@ -48,6 +48,7 @@ _FIRST = (
     "CREATE TABLE texts (number INTEGER PRIMARY KEY, payload TEXT NOT NULL, result, error TEXT, history TEXT)",
     """CREATE TABLE counts (
         platform TEXT, status INTEGER, n INTEGER NOT NULL, PRIMARY KEY (platform, status)) WITHOUT ROWID""",
+    "CREATE INDEX counts_some ON counts (status, platform, n) WHERE n > 0",
     """CREATE TABLE ranks (
         platform TEXT, level INTEGER, prefix BLOB, digit INTEGER, n INTEGER NOT NULL,
         PRIMARY KEY (platform, level, prefix, digit)) WITHOUT ROWID""",

@@ -22,6 +22,7 @@ __all__ = ["Sums"]
 
 _BEFORE = "SELECT ifnull(sum(n), 0) FROM ranks WHERE platform = ? AND level = ? AND prefix = ? AND digit < ?"
 _BUCKET = "SELECT count(*) FROM jobs WHERE status = 0 AND platform = ? AND priority = ? AND seq >= ? AND seq < ?"
+_PLATFORMS = "SELECT platform, n FROM counts WHERE status = ? AND n > 0"
 _MOST = 5_000
 """The leaves of the trie that a call changes before they are written."""
 
@@ -104,6 +105,15 @@ class Sums:
             for (platform, status), n in changes.counts.items():
                 found.setdefault(platform, Counter())[status] += n
         return found
+
+    def platforms(self, status: int) -> set[str]:
+        """Name the platforms that have jobs of a status."""
+        found = Counter(dict(fetch(self._db, _PLATFORMS, (status,))))
+        for changes in (self._settled, self._open):
+            for (platform, code), n in changes.counts.items():
+                if code == status:
+                    found[platform] += n
+        return {platform for platform, n in found.items() if n > 0}
 
     def before(self, platform: str, priority: int, seq: int) -> int:
         """Count the jobs that stand before a place."""
