@@ -35,6 +35,7 @@ PER_HOST = 10
 MOST_SECONDS = 60.0
 """The promised time for a week of a thousand feeds."""
 CADENCE = se.Cadence(minimum=EVERY, maximum=DAY)
+NOTHING = httpx.ByteStream(b"")
 
 
 @attrs.frozen
@@ -79,12 +80,12 @@ class Feed:
         """Answer a request, conditional or not."""
         self.asked.append(now)
         if self.is_down(now):
-            return httpx.Response(500)
+            return httpx.Response(500, stream=NOTHING)
         version = bisect_right(self.changes, now)
         self.found += [now - at for at in self.changes[len(self.found) : version]]
         if etag == f'"{version}"':
-            return httpx.Response(304, headers={"ETag": etag})
-        return httpx.Response(200, headers={"ETag": f'"{version}"'}, content=b"%d" % version)
+            return httpx.Response(304, headers=[(b"ETag", etag.encode())], stream=NOTHING)
+        return httpx.Response(200, headers=[(b"ETag", b'"%d"' % version)], stream=httpx.ByteStream(b"%d" % version))
 
     def is_down(self, now: float) -> bool:
         """Say whether it answers 500."""
@@ -132,16 +133,24 @@ async def scrape(task: se.Task) -> str:
     return response.text
 
 
+@attrs.define(eq=False)
+class Simulated(httpx.AsyncBaseTransport):
+    """All feeds, as if they were sites."""
+
+    feeds: list[Feed]
+    rng: random.Random
+    began: float = attrs.field(factory=trio.current_time)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer after a while."""
+        await trio.sleep(self.rng.lognormvariate(-1, 0.5))
+        number = int(request.url.path.rpartition("/")[2])
+        return self.feeds[number].answer(trio.current_time() - self.began, request.headers.get("If-None-Match"))
+
+
 async def poll(feeds: list[Feed], seconds: float, rng: random.Random) -> None:
     """Poll feeds for so many seconds: serve them, as a program would that runs for ever."""
-    began = trio.current_time()
-
-    async def answer(request: httpx.Request) -> httpx.Response:
-        await trio.sleep(rng.lognormvariate(-1, 0.5))
-        number = int(request.url.path.rpartition("/")[2])
-        return feeds[number].answer(trio.current_time() - began, request.headers.get("If-None-Match"))
-
-    hosts = se.Platform("*", scrape, transport=httpx.MockTransport(answer), retry=se.Retry(attempts=1))
+    hosts = se.Platform("*", scrape, transport=Simulated(feeds, rng), retry=se.Retry(attempts=1))
     engine = se.Engine([], default=hosts, event_limit=50)
     urls = [f"http://host{number // PER_HOST}.test/feeds/{number}" for number in range(len(feeds))]
     async with se.open_store("memory:") as store:

@@ -11,6 +11,7 @@ So a wait is at least the minimum, at most `maximum * (1 + jitter)` unless asked
 from __future__ import annotations
 
 import enum
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, assert_never
@@ -45,7 +46,7 @@ class History:
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps(attrs.asdict(self))
+        return json.dumps({"interval": self.interval, "failures": self.failures, "digest": self.digest})
 
     @classmethod
     def from_json(cls, text: str | None) -> History:
@@ -108,6 +109,7 @@ def cadence_to_json(cadence: Cadence) -> str:
     return json.dumps(attrs.asdict(cadence))
 
 
+@functools.lru_cache(maxsize=1000)
 def cadence_from_json(text: str) -> Cadence:
     """Return the cadence that `cadence_to_json` has written. What is missing has its default, what is more is ignored.
 

@@ -250,7 +250,7 @@ class TaskClient:
             if isinstance(answer, StreamedAnswer):
                 return answer
             answer.took(spent)
-            if answer.status_code >= 300:
+            if answer.status_code >= 300 and answer.status_code != 304:
                 onward = self._onward(call, answer, hops, exchange.where() | {"phase": "", "seconds": spent})
                 if onward is not None:
                     call, after, hops = onward, 0.0, hops + 1

@@ -41,8 +41,8 @@ def offered(headers: httpx.Headers | Mapping[str, str]) -> Validator | None:
     An `ETag` that breaks the grammar is as good as none, and so are a `Last-Modified` that is no date, and either of
     more than 1 KiB. A weak one is fine: we compare whole pages, not ranges.
     """
-    given = {name.lower(): value.strip(" \t") for name, value in headers.items()}
-    etag, modified = given.get("etag", ""), given.get("last-modified", "")
+    given = headers if isinstance(headers, httpx.Headers) else {name.lower(): text for name, text in headers.items()}
+    etag, modified = given.get("etag", "").strip(" \t"), given.get("last-modified", "").strip(" \t")
     known = Validator(etag, None) if _fits(etag) and _ETAG.fullmatch(etag) else None
     if not (_fits(modified) and _is_date(modified)):
         return known

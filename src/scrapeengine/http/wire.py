@@ -269,6 +269,13 @@ class _ForeignLine:
         self.extensions = {key: value for key, value in response.extensions.items() if key in _SAID}
         self.phase = "body"
         stream = response.stream
+        # What is in memory, as it is with `MockTransport`, need not be waited for part by part.
+        if type(stream) is httpx.ByteStream and type(response) is httpx.Response:
+            for part in stream:
+                self._take_in(part)
+            self.done = True
+            self._response = None  # there is nothing to close
+            return
         if not isinstance(stream, httpx.AsyncByteStream):
             raise httpx.UnsupportedProtocol("the transport gave an answer whose body is not async")
         self._body = aiter(stream)
@@ -284,7 +291,10 @@ class _ForeignLine:
             part = await anext(self._body, None)
         if part is None:
             self.done = True
-            return
+        else:
+            self._take_in(part)
+
+    def _take_in(self, part: bytes) -> None:
         self.taken += len(part)
         if self.taken > self._most:
             raise BodyTooLarge("the body has more bytes on the wire than it may")
@@ -293,12 +303,13 @@ class _ForeignLine:
     async def leave(self) -> None:
         response, self._response = self._response, None
         body, self._body = self._body, None
+        if response is None:
+            return
         # The answer is there, or an error that says more. Nothing may hang here.
         with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception):
             if isinstance(body, AsyncGenerator):
                 await body.aclose()
-            if response is not None:
-                await response.aclose()
+            await response.aclose()
 
 
 @contextmanager

@@ -95,7 +95,9 @@ class Claims:
         """Look at one lane again."""
         if platform in self._ready:
             self._roomy.add(platform)
-        self._work.set()
+            self._work.set()
+        elif self._only is not None:
+            self._work.set()
 
     def stop(self) -> None:
         """Claim no more."""

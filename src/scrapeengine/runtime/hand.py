@@ -63,7 +63,9 @@ class Hand:
         self._lose = lose
         self._held: dict[Job, Held] = {}
         self._taken = trio.Event()
-        """Set, and replaced, whenever a job is taken."""
+        """Set, and replaced, when a job is taken whose lease ends before that."""
+        self._looks_at = math.inf
+        """When it is seen next which leases have ended."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -76,8 +78,9 @@ class Hand:
     def take(self, claimed: Claimed, job: Job, asked: float) -> Held:
         """Take a job whose lease was asked for at a time."""
         held = self._held[job] = Held(claimed, job, asked + self._lease)
-        self._taken.set()
-        self._taken = trio.Event()
+        if held.until < self._looks_at:
+            self._taken.set()
+            self._taken = trio.Event()
         return held
 
     def of(self, job: Job) -> Held:
@@ -91,8 +94,6 @@ class Hand:
     async def renew(self) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
-            while not self._held:
-                await self._taken.wait()
             await trio.sleep(self._lease / 3)
             asked, held = trio.current_time(), [each for each in self if not each.lost]
             if not held:
@@ -115,8 +116,9 @@ class Hand:
             for each in self:
                 if each.until <= now:
                     self._let_go(each)
-            first = min((each.until for each in self._held.values() if not each.lost), default=math.inf)
-            with trio.move_on_at(first):
+            ends = (each.until for each in self._held.values() if not each.lost)
+            self._looks_at = min(ends, default=math.inf)
+            with trio.move_on_at(self._looks_at):
                 await self._taken.wait()
 
     def _let_go(self, held: Held) -> None:

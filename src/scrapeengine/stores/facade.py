@@ -187,11 +187,12 @@ class Facade(ABC):
             rung = self._bell.rung
             alarm = await self._next_alarm()
             # What comes later than that is seen then: it need not wake anybody.
-            self._bell.alarm = min(self._bell.alarm, self._clock.now() + until - trio.current_time())
+            now = trio.current_time()
+            self._bell.alarm = min(self._bell.alarm, self._clock.offset + until)
             stirred = self._bell.fresh or self._bell.count != count
-            if stirred or alarm is None or trio.current_time() >= min(until, alarm):
+            if stirred or alarm is None or now >= min(until, alarm):
                 return
-            with trio.move_on_at(min(until, alarm, trio.current_time() + self._LOOK_AGAIN)):
+            with trio.move_on_at(min(until, alarm, now + self._LOOK_AGAIN)):
                 await rung.wait()
 
     async def _next_alarm(self) -> float | None:
