@@ -11,6 +11,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 import attrs
 import trio
 
+from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.clients import HttpClients
@@ -96,6 +97,7 @@ class Engine(Serving[T], Generic[T]):
             default=default,
             routes=Routes(declared, hosts=default is not None),
             gates=Gates(),
+            shared_gates=Gates(Gate.sharing),
             skips=Skips(),
             declared=frozenset(declared),
             own_validators=validators is not None,

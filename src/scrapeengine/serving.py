@@ -44,7 +44,7 @@ class Serving(ABC, Generic[T]):
 
         Args:
             store: made by `open_store`.
-            events: their `data` is JSON or bytes.
+            events: their `data` is bytes, or what JSON has: tuples come back as lists, and keys as texts.
             cadence: how they recur; None: they do not. On events that are known it replaces what they had.
             delay: seconds until they are ready.
 
@@ -55,6 +55,7 @@ class Serving(ABC, Generic[T]):
         Raises:
             UnknownPlatform: an event names a platform that the engine does not have, or none at all. None was taken.
             TypeError: what is given is no store or no event, or the data of an event can't be stored. None was taken.
+            ValueError: an id or a priority can't be stored. None was taken.
             StoreFull: there is no room, and the store was told to raise.
             StoreError: the store could not take them. None was taken.
 
@@ -99,7 +100,7 @@ class Serving(ABC, Generic[T]):
         store: Store,
         *,
         due_only: bool = True,
-        ids: Collection[str] | None = None,
+        ids: Collection[str | int] | None = None,
         sinks: Sequence[Sink[T]] = (),
         lease: float = 30.0,
     ) -> Report:
@@ -127,7 +128,7 @@ class Serving(ABC, Generic[T]):
     def rounds(
         self, store: Store, *, every: float, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
     ) -> AsyncIterator[Report]:
-        """Make a round each `every` seconds, for ever; leave the loop to stop.
+        """Make a round each `every` seconds, for ever; leave the loop to stop. One that the store fails is left out.
 
         Rounds never overlap. One that is still running when the next is due says so in the log and in its report
         (`overran`); the rounds that it has missed are not made. An event is in the round that is nearest to when its
@@ -155,14 +156,16 @@ class Serving(ABC, Generic[T]):
         store: Store,
         *,
         due_only: bool = True,
-        ids: Collection[str] | None = None,
+        ids: Collection[str | int] | None = None,
         sinks: Sequence[Sink[T]],
         lease: float,
         early: float = 0.0,
     ) -> Report:
         check_store(store)
         number(lease, "poll(lease=…)", instead="; write seconds")
-        wanted = None if ids is None else frozenset(ids)
+        if isinstance(ids, str | bytes):
+            raise TypeError(f"poll(ids=…) must be a list of ids, got {ids!r}; write ids=[{ids!r}]")
+        wanted = None if ids is None else frozenset(map(str, ids))
         async with alone(store, lease):
             if wanted is not None or not due_only:
                 await store.hasten(wanted)

@@ -49,7 +49,9 @@ def test_what_recurs_waits_for_its_next_time(url):
         assert await store.complete([done(a, again=60)]) == [ALREADY]
         assert await store.complete([done(again.ticket)]) == [OK]
         assert await store.complete([done(a, again=60)]) == [LOST]
-        assert (await store.get("p", "a")).status is DONE
+        # Who completed it did not know that it recurs: it is looked at again at once.
+        assert await store.due() == ["p"]
+        assert (await store.get("p", "a")).recurs
 
     run(url, scenario)
 

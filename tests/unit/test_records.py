@@ -94,7 +94,8 @@ def test_outcomes_come_back(event: Event, value: Any, seconds: float, attempts: 
         Failure(error=UnknownPlatform("no such"), **said),
     ]
     for outcome in outcomes:
-        back = outcome_of("A", event.id, outcome_text(outcome))
+        result = content_of(outcome.value) if isinstance(outcome, Success) else None
+        back = outcome_of("A", event.id, outcome_text(outcome, payload_of(event), result))
         assert (type(back), back.event, back.platform) == (type(outcome), event, "A")
         assert (back.attempts, back.queued, back.parked, back.ran) == (attempts, seconds, 0.0, 1.0)
         match back:
@@ -116,9 +117,21 @@ def test_states() -> None:
     assert status_of(Failure(event=event, platform="A", error=ValueError())) is JobStatus.FAILED
     cancelled = Cancelled(event=event, platform="A", reason="stopped")
     assert status_of(cancelled) is JobStatus.FAILED
-    assert '"reason":"stopped"' in outcome_text(cancelled)
+    assert '"reason":"stopped"' in outcome_text(cancelled, payload_of(event), None)
+
+
+class Unspeakable(Exception):
+    """An error whose text cannot be made."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise RuntimeError
 
 
 def test_errors_in_words() -> None:
-    """The class and the text, without a traceback."""
+    """The class and the text, without a traceback; what cannot be written down is written as it can be."""
     assert error_text(ValueError("no odds")) == "ValueError: no odds"
+    assert error_text(ValueError("half \udc80")) == "ValueError: half \\udc80"
+    assert error_text(Unspeakable()) == "Unspeakable: (its text could not be made)"
+    failure = Failure(event=Event("x"), platform="A", error=Unspeakable())
+    assert "could not be made" in outcome_text(failure, "{}", None)

@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 import attrs
@@ -51,8 +51,8 @@ class Entry:
     """When it was accepted."""
     followed: bool
     """Whether it came by `task.follow`."""
-    key: str
-    """What it is live as: the event's id."""
+    key: Hashable
+    """What it is live as: the event's id, or that and a platform."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
     unfinished: int = 0
@@ -174,7 +174,7 @@ class Agenda:
     """Events with a job that waits for its start."""
     waiting_from_source: int = attrs.field(default=0, init=False)
     """Those of them that came from the source."""
-    _live: dict[str, Entry] = attrs.field(factory=dict, init=False)
+    _live: dict[Hashable, Entry] = attrs.field(factory=dict, init=False)
     _seen: set[str] = attrs.field(factory=set, init=False)
     _numbers: int = attrs.field(default=0, init=False)
 
@@ -212,20 +212,20 @@ class Agenda:
             The job; None if the event is live on that platform. Of two events that have nothing but their id in common
             each is in progress by itself.
         """
-        key = event.id
+        key: Hashable = event.id
+        apart = event.id, queue.name
+        if any(job.queue is queue for job in (*self._live_jobs(key), *self._live_jobs(apart))):
+            return None
         entry = self._live.get(key)
         if entry is not None and entry.event != event:
-            key = f"{key}\0{queue.name}"
-            entry = self._live.get(key)
+            key, entry = apart, None
         if entry is None:
             entry = self._live[key] = Entry(event, now, followed=False, key=key)
-        elif any(job.queue is queue and job.state is not _ENDED for job in entry.jobs):
-            return None
         if not entry.unstarted:
             self.waiting_events += 1
             self.waiting_from_source += 1
         job = self._listed(entry, queue)
-        entry.jobs = [*entry.jobs, job]
+        entry.jobs = [*self._live_jobs(key), job]
         entry.unfinished += 1
         entry.unstarted += 1
         if entry.in_progress:
@@ -284,6 +284,11 @@ class Agenda:
         queue.open = True
         for job in queue.held_jobs():
             job.entry.keeping += 1
+
+    def _live_jobs(self, key: Hashable) -> list[Job]:
+        """List the jobs of an event that have not ended."""
+        entry = self._live.get(key)
+        return [] if entry is None else [job for job in entry.jobs if job.state is not _ENDED]
 
     def _listed(self, entry: Entry, queue: Queue) -> Job:
         """Make a job, and let it wait."""

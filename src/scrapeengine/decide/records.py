@@ -12,7 +12,17 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 
-__all__ = ["content_of", "digest_of", "error_text", "event_of", "outcome_of", "outcome_text", "payload_of", "status_of"]
+__all__ = [
+    "content_of",
+    "digest_of",
+    "error_text",
+    "event_of",
+    "outcome_of",
+    "outcome_text",
+    "payload_of",
+    "status_of",
+    "written",
+]
 
 _BYTES = "bytes"
 
@@ -65,7 +75,12 @@ def digest_of(content: Content) -> str:
 
 def error_text(error: Exception) -> str:
     """Return what a store keeps of an error: the class's name and its text."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {_text_of(error)}"
+
+
+def written(text: str) -> str:
+    """Return a text as it can be written down: half a surrogate pair, which is no character, becomes its code."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def status_of(outcome: Outcome[Any]) -> JobStatus:
@@ -79,27 +94,38 @@ def status_of(outcome: Outcome[Any]) -> JobStatus:
             return JobStatus.FAILED
 
 
-def outcome_text(outcome: Outcome[Any]) -> str:
-    """Return an outcome as JSON, so that it can be delivered by whoever finds it."""
-    event = outcome.event
+def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) -> str:
+    """Return an outcome as JSON, so that it can be delivered by whoever finds it.
+
+    Args:
+        outcome: how the task has ended.
+        payload: of its event.
+        result: what `content_of` has made of its value, if it has one.
+    """
     kept: dict[str, Any] = {
-        "priority": event.priority,
-        "payload": payload_of(event),
+        "priority": outcome.event.priority,
+        "payload": payload,
         "status": status_of(outcome).value,
         "times": [outcome.attempts, outcome.queued, outcome.parked, outcome.ran],
     }
     match outcome:
-        case Success(value=value):
-            kept |= _kept(value, "what the scraper has returned")
+        case Success() if isinstance(result, bytes):
+            kept[_BYTES] = base64.b64encode(result).decode("ascii")
+        case Success():
+            kept["result"] = result
         case Failure(error=error):
-            kept["error"] = [type(error).__name__, str(error)]
+            kept["error"] = [type(error).__name__, _text_of(error)]
         case Skipped(reason=reason) | Cancelled(reason=reason):
-            kept["reason"] = reason
+            kept["reason"] = written(reason)
     return json.dumps(kept, separators=(",", ":"))
 
 
 def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
-    """Return the outcome that `outcome_text` was made of; of an error its name and its text (`RecordedError`)."""
+    """Return the outcome that `outcome_text` was made of; of an error its name and its text (`RecordedError`).
+
+    Raises:
+        Exception: the text is none that `outcome_text` has made.
+    """
     kept = json.loads(text)
     attempts, queued, parked, ran = kept["times"]
     said: dict[str, Any] = {
@@ -112,7 +138,8 @@ def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
     }
     match JobStatus(kept["status"]):
         case JobStatus.DONE:
-            return Success(value=_given_back(kept), **said)
+            value = base64.b64decode(kept[_BYTES]) if _BYTES in kept else json.loads(kept["result"])
+            return Success(value=value, **said)
         case JobStatus.SKIPPED:
             return Skipped(reason=kept["reason"], **said)
         case _:
@@ -128,6 +155,13 @@ def _kept(value: object, what: str) -> dict[str, Any]:
 
 def _given_back(kept: dict[str, Any]) -> Any:
     return base64.b64decode(kept[_BYTES]) if _BYTES in kept else kept.get("data")
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return written(str(error))
+    except Exception:  # noqa: BLE001 - an error's text is the program's own code, and may fail
+        return "(its text could not be made)"
 
 
 def _json(value: object, what: str) -> str:

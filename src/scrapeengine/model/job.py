@@ -138,7 +138,7 @@ class Completion:
     validators: Mapping[str, Validator] = NO_VALIDATORS
     """ETags and the like, by URL."""
     again: float | None = None
-    """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end."""
+    """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once."""
     history: str | None = None
     """What to hand out with its next claim."""
     keep: float = 0.0

@@ -10,6 +10,7 @@ for what waits counts as buffered.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -41,14 +42,22 @@ class Ended:
 class Books:
     """Brings the store up to date."""
 
-    def __init__(self, store: Store, accepted: Callable[[Ended], None], refused: Callable[[Ended], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        accepted: Callable[[Ended], None],
+        refused: Callable[[Ended], None],
+        settled: Callable[[], None],
+    ) -> None:
         """Make it.
 
         Args:
             store: the store.
             accepted: called with what the store has accepted.
             refused: called with what it has not: the lease was lost.
+            settled: called when nothing waits any more.
         """
+        self._settled = settled
         self._store = store
         self._accepted = accepted
         self._refused = refused
@@ -57,6 +66,7 @@ class Books:
         self._delivered: deque[Delivery] = deque()
         self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
         """What sinks do not have yet, by the identity of the outcome, which is kept with it."""
+        self._on_their_way: set[Delivery] = set()
         self._work = trio.Event()
         self._pause = _FIRST_PAUSE
 
@@ -70,14 +80,40 @@ class Books:
         self._ended.append(ended)
         self._work.set()
 
-    def give_back(self, ticket: Ticket, delay: float = 0.0) -> None:
-        """Have a job given back."""
-        self._back.append((ticket, delay))
+    @property
+    def behind(self) -> bool:
+        """Whether the store does not know yet of a job that has ended, or is given back."""
+        return bool(self._ended or self._back)
+
+    def tickets(self) -> list[Ticket]:
+        """List the leases of the tasks that have ended, which the store does not know yet."""
+        return [ended.completion.ticket for ended in self._ended]
+
+    def drop(self) -> int:
+        """Forget what waits, at the end of the run; return how many outcomes that were."""
+        count = len(self._ended)
+        self._ended.clear()
+        self._back.clear()
+        return count
+
+    def give_back(self, ticket: Ticket, until: float = -math.inf) -> None:
+        """Have a job given back, to be ready at a time of trio's clock."""
+        self._back.append((ticket, until))
         self._work.set()
+
+    def forget(self, delivery: Delivery) -> None:
+        """Have an outcome acknowledged that nobody can deliver."""
+        self._delivered.append(delivery)
+        self._work.set()
+
+    def expects(self, delivery: Delivery) -> bool:
+        """Say whether an outcome is on its way to the sinks."""
+        return delivery in self._on_their_way
 
     def expect(self, outcome: Outcome[Any], delivery: Delivery) -> None:
         """Take note that an outcome is on its way to the sinks."""
         self._deliveries[id(outcome)] = (outcome, delivery)
+        self._on_their_way.add(delivery)
 
     def delivered(self, outcomes: Iterable[Outcome[Any]]) -> None:
         """Take note that sinks have these outcomes."""
@@ -107,13 +143,23 @@ class Books:
             logger().warning("the store could not be brought up to date", endings=len(self._ended), exc_info=error)
             return False
         self._pause = _FIRST_PAUSE
+        self._settled()
         return True
 
     async def _store_the_ended(self) -> None:
         batch = list(self._ended)[:_MOST_AT_ONCE]
         if not batch:
             return
-        replies = await self._stored([ended.completion for ended in batch])
+        try:
+            await self._store_ended(batch)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - the store refuses one of them: whose it is comes out one by one
+            for ended in batch:
+                await self._store_alone(ended)
+
+    async def _store_ended(self, batch: Sequence[Ended]) -> None:
+        replies = await self._store.complete([ended.completion for ended in batch])
         for ended, reply in zip(batch, replies, strict=True):
             self._ended.popleft()
             if reply is Reply.LOST:
@@ -121,13 +167,21 @@ class Books:
             else:
                 self._accepted(ended)
 
-    async def _stored(self, completions: Sequence[Completion]) -> list[Reply]:
-        return await self._store.complete(completions)
+    async def _store_alone(self, ended: Ended) -> None:
+        try:
+            await self._store_ended([ended])
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one job's data must not end the run
+            self._ended.popleft()
+            logger().error("the end of a job cannot be stored", id=ended.completion.ticket.id, exc_info=error)
+            self._refused(ended)
 
     async def _store_the_returned(self) -> None:
         batch = list(self._back)[:_MOST_AT_ONCE]
-        for delay in sorted({delay for _, delay in batch}):
-            await self._store.release([ticket for ticket, each in batch if each == delay], delay)
+        now = trio.current_time()
+        for until in sorted({max(until, now) for _, until in batch}):
+            await self._store.release([ticket for ticket, each in batch if max(each, now) == until], until - now)
         for _ in batch:
             self._back.popleft()
 
@@ -135,5 +189,6 @@ class Books:
         batch = list(self._delivered)[:_MOST_AT_ONCE]
         if batch:
             await self._store.acknowledge(batch)
-            for _ in batch:
+            for delivery in batch:
                 self._delivered.popleft()
+                self._on_their_way.discard(delivery)

@@ -48,6 +48,7 @@ class Claims:
         lease: float,
         *,
         wanted: Callable[[str], int],
+        room: Callable[[], int],
         accept: Callable[[Claimed, float], None],
         is_busy: Callable[[], bool],
         only: Round | None = None,
@@ -58,7 +59,8 @@ class Claims:
             store: where jobs are claimed.
             owner: the name of the run there.
             lease: for how many seconds.
-            wanted: says how many jobs the lane of a platform has room for.
+            wanted: says for how many more jobs the lane of a platform has room.
+            room: says for how many more jobs there is room in all lanes together.
             accept: takes a job, and the time at which it was asked for.
             is_busy: says whether the run has anything in hand.
             only: the round, which ends when nothing of it is left; None: for ever.
@@ -69,13 +71,14 @@ class Claims:
         self._owner = owner
         self._lease = lease
         self._wanted = wanted
+        self._room = room
         self._accept = accept
         self._is_busy = is_busy
         self._only = only
         self._ready: set[str] = set()
         """Platforms that have ready jobs, as far as we know."""
-        self._roomy: set[str] = set()
-        """Those of them whose lanes may have room."""
+        self._roomy: dict[str, None] = {}
+        """Those of them whose lanes may have room, in the order in which they are to be served."""
         self._dry = False
         """Whether nothing was claimed since the store was last asked what is ready."""
         self._work = trio.Event()
@@ -88,13 +91,13 @@ class Claims:
 
     def wake(self) -> None:
         """Look at all lanes again."""
-        self._roomy |= self._ready
+        self._roomy |= dict.fromkeys(sorted(self._ready))
         self._work.set()
 
     def room(self, platform: str) -> None:
         """Look at one lane again."""
-        if platform in self._ready:
-            self._roomy.add(platform)
+        if platform in self._ready or self._roomy:
+            self._roomy.setdefault(platform)
             self._work.set()
         elif self._only is not None:
             self._work.set()
@@ -136,7 +139,7 @@ class Claims:
             await trio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
         self._ready.update(names)
-        self._roomy.update(names)
+        self._roomy |= dict.fromkeys(names)
         self._work.set()
 
     async def _claim_on(self) -> None:
@@ -158,22 +161,30 @@ class Claims:
                 await self._work.wait()
 
     def _wants(self) -> dict[str, int]:
-        """Say for which platforms to claim, and how many jobs."""
-        roomy, self._roomy = self._roomy & self._ready, set()
-        return {name: n for name in sorted(roomy) if (n := self._wanted(name)) > 0}
+        """Say for which platforms to claim, and how many jobs: a fair part of the room each.
+
+        Where there is not enough for all, who got nothing stands first in line the next time.
+        """
+        lacking = {name: n for name in self._roomy if name in self._ready and (n := self._wanted(name)) > 0}
+        room, wants = max(0, self._room()), {}
+        for left, (name, n) in zip(range(len(lacking), 0, -1), lacking.items(), strict=True):
+            if room:
+                wants[name] = min(n, max(1, room // left))
+                room -= wants[name]
+        self._roomy = {name: None for name in lacking if name not in wants}
+        return wants
 
     async def _claim(self, platform: str, n: int) -> None:
-        """Claim for one platform. It is not cancelled on its way: nobody would know what it has claimed."""
+        """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same."""
         asked = trio.current_time()
         ids = None if self._only is None else self._only.ids
         found: Iterable[Claimed] = ()
         try:
-            with trio.CancelScope(shield=True):
-                found = await self._store.claim(platform, n, self._owner, self._lease, ids=ids)
+            found = await self._store.claim(platform, n, self._owner, self._lease, ids=ids)
         except StoreError as error:
             logger().warning("jobs could not be claimed", name=platform, exc_info=error)
             await trio.sleep(_FIRST_PAUSE)
-            self._roomy.add(platform)
+            self._roomy.setdefault(platform)
             self._work.set()
             return
         count = 0
@@ -185,4 +196,4 @@ class Claims:
         if count < n:
             self._ready.discard(platform)
         else:
-            self._roomy.add(platform)
+            self._roomy.setdefault(platform)

@@ -62,6 +62,8 @@ class Ending:
         """Set when the run was stopped and no task runs, or those that do were given up."""
         self.on_end: Callable[[], None] = lambda: None
         """Called when nothing is left to do."""
+        self.on_quiet: Callable[[], None] = lambda: None
+        """Called when `quiet` is set."""
         self.settled: Callable[[], bool] = lambda: True
         """Says whether what has ended is where it belongs."""
         self._agenda = agenda
@@ -75,7 +77,7 @@ class Ending:
     def check(self) -> None:
         """Look whether this was the last of it."""
         if self._tally.stopped is not None and next(self._tasks(), None) is None:
-            self.quiet.set()
+            self._be_quiet()
         if self._intake.done and not self._agenda.live and self.settled() and not self.ended.is_set():
             self._tally.ended = trio.current_time()
             self.ended.set()
@@ -94,7 +96,7 @@ class Ending:
             self._cut_at = cut_at
             self._alarms.at(cut_at, self._cut)
         if self.ended.is_set():
-            self.quiet.set()
+            self._be_quiet()
         self.check()
 
     def abort(self, reason: str) -> None:
@@ -130,7 +132,12 @@ class Ending:
             logger().warning(
                 "a scraper shields itself from cancellation and runs on", id=task.event.id, platform=task.platform
             )
-        self.quiet.set()
+        self._be_quiet()
+
+    def _be_quiet(self) -> None:
+        if not self.quiet.is_set():
+            self.quiet.set()
+            self.on_quiet()
 
     def _tasks(self) -> Iterator[LiveTask]:
         """Walk through the tasks that were started and have not ended."""

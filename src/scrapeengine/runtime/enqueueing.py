@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scrapeengine.decide.cadence import cadence_to_json
-from scrapeengine.decide.records import payload_of
+from scrapeengine.decide.records import payload_of, written
 from scrapeengine.decide.routing import Routes
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import NewJob
 
-__all__ = ["check_store", "new_jobs"]
+__all__ = ["check_store", "jobs_of", "new_jobs"]
+
+_PRIORITIES = 2**63
 
 
 def check_store(store: object) -> None:
@@ -27,16 +29,26 @@ def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, d
 
     Raises:
         TypeError: something is no event, or its data cannot be stored.
+        ValueError: an id or a priority cannot be stored.
         UnknownPlatform: an event names a platform that there is not, or none at all.
     """
     how = None if cadence is None else cadence_to_json(cadence)
-    jobs = []
+    jobs: list[NewJob] = []
     for event in [events] if isinstance(events, Event) else events:
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {event!r}; write Event(id) or Event(url='https://…')")
-        route = routes.of(event)
-        if route.unknown:
-            raise route.unknown[0][1]
-        payload = payload_of(event)
-        jobs += [NewJob(name, event.id, payload, event.priority, delay, how) for name in route.known]
+        jobs += jobs_of(event, routes, how, delay)
     return jobs
+
+
+def jobs_of(event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0) -> list[NewJob]:
+    """Make a job for an event on each of its platforms; raises as `new_jobs`."""
+    route = routes.of(event)
+    if route.unknown:
+        raise route.unknown[0][1]
+    if written(event.id) != event.id:
+        raise ValueError(f"{event!r} cannot be stored: its id has half a surrogate pair in it, which is no character")
+    if event.priority >= _PRIORITIES:
+        raise ValueError(f"{event!r} cannot be stored: its priority must be less than 2**63")
+    payload = payload_of(event)
+    return [NewJob(name, event.id, payload, event.priority, delay, cadence) for name in route.known]

@@ -7,15 +7,14 @@ it was asked for, and so never later than the store has it: the task is cancelle
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import trio
 
 from scrapeengine.decide.agenda import Job
 from scrapeengine.errors import StoreError
-from scrapeengine.model.event import Event
-from scrapeengine.model.job import Claimed, Reply, Ticket
+from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
@@ -36,8 +35,8 @@ class Held:
     """What works on it; None while it waits."""
     lost: bool = attrs.field(default=False, init=False)
     """Whether its lease has ended."""
-    follow_ups: dict[str, Event] = attrs.field(factory=dict, init=False)
-    """What its task has followed, by id."""
+    follow_ups: dict[str, list[NewJob]] = attrs.field(factory=dict, init=False)
+    """The jobs of the events that its task has followed, by the events' ids."""
     validators: dict[str, Validator] = attrs.field(factory=dict, init=False)
     """What its task has found."""
 
@@ -50,14 +49,18 @@ class Held:
 class Hand:
     """The jobs in hand, from their claim to the end of their tasks."""
 
-    def __init__(self, store: Store, lease: float, lose: Callable[[Held], None]) -> None:
+    def __init__(
+        self, store: Store, lease: float, lose: Callable[[Held], None], ended: Callable[[], Sequence[Ticket]]
+    ) -> None:
         """Make an empty one.
 
         Args:
             store: where the jobs are from.
             lease: seconds.
             lose: called with each job whose lease has ended; `lost` is set.
+            ended: returns the leases of tasks that have ended, which the store does not know yet.
         """
+        self._ended = ended
         self._store = store
         self._lease = lease
         self._lose = lose
@@ -96,14 +99,15 @@ class Hand:
         while True:
             await trio.sleep(self._lease / 3)
             asked, held = trio.current_time(), [each for each in self if not each.lost]
-            if not held:
+            tickets = [*(each.ticket for each in held), *self._ended()]
+            if not tickets:
                 continue
             try:
-                replies = await self._store.renew([each.ticket for each in held], self._lease)
+                replies = await self._store.renew(tickets, self._lease)
             except StoreError as error:
                 logger().warning("leases could not be renewed", jobs=len(held), exc_info=error)
                 continue
-            for each, reply in zip(held, replies, strict=True):
+            for each, reply in zip(held, replies, strict=False):
                 if reply is Reply.LOST:
                     self._let_go(each)
                 else:

@@ -52,6 +52,8 @@ class Plan:
     declared: frozenset[str]
     own_validators: bool
     """Whether the program keeps its validators itself."""
+    shared_gates: Gates
+    """Those of platforms that are shared with other engines, by a store."""
     skips: Skips
     """What need not be asked for again before its time."""
     draw: Callable[[], float]

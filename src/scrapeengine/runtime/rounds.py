@@ -82,18 +82,28 @@ class Rounds:
 
     async def __anext__(self) -> Report:
         """Wait until the next round is due, and make it. Checkpoint. If cancelled, the round is cancelled."""
-        due = trio.current_time() if self._due is None else self._due
-        await trio.sleep_until(due)
-        report = await self._make()
-        late = trio.current_time() - due - self._seconds
-        missed = 0
-        if late > 0:
-            missed = int(late // self._seconds) + 1
-            logger().warning(
-                "a round was still running when the next was due",
-                took=round(report.elapsed, 3),
-                every=self._seconds,
-                missed=missed,
-            )
-        self._due = due + (1 + missed) * self._seconds
-        return attrs.evolve(report, overran=max(0.0, late))
+        while True:
+            if self._due is not None:
+                await trio.sleep_until(self._due)
+            begun = trio.current_time()
+            due = self._due = begun if self._due is None else self._due
+            try:
+                report = await self._make()
+            except StoreError as error:
+                logger().warning("a round could not be made, for want of the store", exc_info=error)
+                self._go_on(due)
+                continue
+            # Rounds that were missed because nobody asked for the next one are not this one's fault.
+            late = max(0.0, trio.current_time() - max(begun, due) - self._seconds)
+            if late > 0:
+                logger().warning(
+                    "a round was still running when the next was due",
+                    took=round(report.elapsed, 3),
+                    every=self._seconds,
+                )
+            self._go_on(due)
+            return attrs.evolve(report, overran=late)
+
+    def _go_on(self, due: float) -> None:
+        """Let the next round be due when one would be due anyway."""
+        self._due = due + (1 + max(0, int((trio.current_time() - due) // self._seconds))) * self._seconds

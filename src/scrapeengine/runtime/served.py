@@ -10,6 +10,7 @@ The agenda holds what is in hand, and all that is decided about who runs now is 
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,26 +19,25 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from scrapeengine.decide.agenda import Job
-from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.rate import Booking
 from scrapeengine.decide.records import event_of, outcome_of
-from scrapeengine.errors import StoreError
+from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
-from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
+from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus, Kept
 from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime.books import Books, Ended
 from scrapeengine.runtime.claims import Claims, Round
-from scrapeengine.runtime.gates import Gates
+from scrapeengine.runtime.enqueueing import jobs_of
 from scrapeengine.runtime.hand import Hand, Held
 from scrapeengine.runtime.lane import Lane
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.sharing import Sharing
-from scrapeengine.runtime.stored_results import StoredResults
+from scrapeengine.runtime.stored_results import UNREADABLE_AGAIN, StoredResults
 from scrapeengine.runtime.task import LiveTask
 
 __all__ = ["ServedSession"]
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 _LAST_CALL = 2.0
 """Seconds that the store has at the end of a run for what still waits for it."""
+_PAUSE = 0.1
+"""Seconds between two attempts at a store that is down."""
 _BATCH = 100
 _STAND_OFF = 1.0
 """Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
@@ -76,16 +78,22 @@ class ServedSession(Session[T], Generic[T]):
     def __init__(
         self, plan: Plan, store: Store, sinks: Sequence[Sink[T]], *, lease: float, only: Round | None = None
     ) -> None:
-        gates = Gates(Gate.sharing) if store.shared else plan.gates
-        super().__init__(plan, sinks, gates)
+        super().__init__(plan, sinks, plan.shared_gates if store.shared else plan.gates)
         self._store = store
         self._sinks = bool(sinks)
         self._lease = lease
         owner = uuid.uuid4().hex
-        self._books = Books(store, self._accepted, self._refused)
-        self._hand = Hand(store, lease, self._lose)
+        self._books = Books(store, self._accepted, self._refused, self._stored_all)
+        self._hand = Hand(store, lease, self._lose, self._books.tickets)
         self._claims = Claims(
-            store, owner, lease, wanted=self._wanted, accept=self._accept, is_busy=self._is_busy, only=only
+            store,
+            owner,
+            lease,
+            wanted=self._wanted,
+            room=self._room,
+            accept=self._accept,
+            is_busy=self._is_busy,
+            only=only,
         )
         self._stored = StoredResults(
             self.floor,
@@ -94,7 +102,6 @@ class ServedSession(Session[T], Generic[T]):
             self.outbox,
             hand=self._hand,
             books=self._books,
-            routes=plan.routes,
             draw=plan.draw,
             deliver_within=lease if sinks else None,
             early=0.0 if only is None else only.early,
@@ -103,7 +110,9 @@ class ServedSession(Session[T], Generic[T]):
         self._sharing: Sharing | None = None
         if store.shared:
             self.lanes.cap = 0
-            self._sharing = Sharing(store, owner, lease, self.floor, lambda: self._claims.ready)
+            self._sharing = Sharing(
+                store, owner, lease, self.floor, ready=lambda: self._claims.ready, closed=super().closed
+            )
             self.floor.on_dry = self._sharing.need
         if not plan.own_validators:
             self.clients.keep_validators_in(StoreValidators(store))
@@ -113,8 +122,13 @@ class ServedSession(Session[T], Generic[T]):
         """When closed platforms are looked at again."""
         self._behind = bool(sinks)
         """Whether there may be outcomes of earlier runs that sinks have not had."""
+        self._gives_up_at = math.inf
+        """When the run ends, whatever the store has been told."""
+        self._taken_out = trio.Event()
+        """Set when outcomes leave the outbox."""
         self.furnish(self._stored, self._claims)
-        self.ending.settled = lambda: not (self._books.waiting or self._behind)
+        self.ending.settled = self._is_settled
+        self.ending.on_quiet = self._give_up_soon
         self.ending.on_end = self._end
 
     # -- its life
@@ -128,12 +142,17 @@ class ServedSession(Session[T], Generic[T]):
         """Give back what is in hand, and leave nothing behind. Checkpoint; bounded in time, and not to be cancelled."""
         self.ending.abort("the run was left")
         with trio.move_on_after(_LAST_CALL, shield=True):
+            stored = await self._books.flush()
+            while not stored:
+                await trio.sleep(_PAUSE)
+                stored = await self._books.flush()
             try:
-                await self._books.flush()
                 if self._sharing is not None:
                     await self._sharing.give_back()
             except StoreError as error:
                 logger().warning("the store could not be told that the run has ended", exc_info=error)
+        # Jobs whose ends the store does not know are run again once their leases have ended.
+        self.tally.lost += self._books.drop()
         await super().close()
 
     async def _serve(self) -> None:
@@ -151,19 +170,43 @@ class ServedSession(Session[T], Generic[T]):
         self._services.cancel()
         self.outbox.end()
 
+    def _is_settled(self) -> bool:
+        """Say whether the store knows all, or has had its time, and sinks have been given what there was for them."""
+        if trio.current_time() >= self._gives_up_at:
+            return True
+        return not (self._books.behind or (self._behind and self.tally.stopped is None))
+
+    def _give_up_soon(self) -> None:
+        """Take note that no task runs any more, and that the run was stopped: the store has its last call."""
+        self._gives_up_at = trio.current_time() + _LAST_CALL
+        self.alarms.at(self._gives_up_at, self.ending.check)
+
+    def _stored_all(self) -> None:
+        self._claims.wake()
+        self.ending.check()
+
+    def _taken(self) -> None:
+        self._taken_out.set()
+        super()._taken()
+
     def has_room(self) -> bool:
         """Say whether a task may start, for all outcomes that wait here and for the store."""
         return self.outbox.waiting + self._books.waiting < self.outbox.buffer
 
     def retune(self) -> None:
-        """Let the run be as the plan has it now."""
+        """Let the run be as the plan has it now. What waits for a platform that is paused is others' to have."""
         super().retune()
+        for lane in list(self.floor.lanes.values()):
+            if lane.policy.limit == 0:
+                for job in lane.queue.waiting_jobs():
+                    self._stored.give_up(job)
+        self.floor.settle()
         self._claims.wake()
 
     # -- jobs
 
     def _wanted(self, name: str) -> int:
-        """Say how many jobs of a platform to claim now."""
+        """Say for how many more jobs the lane of a platform has room."""
         plan, now = self.plan, trio.current_time()
         if name not in plan.platforms and plan.default is None:
             return 0
@@ -177,11 +220,15 @@ class ServedSession(Session[T], Generic[T]):
                 return 0
             ahead = max(1, limit // 2)
             lacking = max(0, lane.slots.total - lane.slots.taken) + ahead - lane.queue.waiting
-            room = min(plan.settings.lookahead, plan.settings.max_pending) - self.agenda.waiting_events
             # A few at a time would be many calls.
-            return 0 if 2 * lacking < ahead else max(0, min(lacking, room))
+            return 0 if 2 * lacking < ahead else lacking
         finally:
             self.lanes.retire(lane)
+
+    def _room(self) -> int:
+        """Say how many more jobs may wait in all lanes together."""
+        settings = self.plan.settings
+        return min(settings.lookahead, settings.max_pending) - self.agenda.waiting_events
 
     def _look_again(self, name: str, when: float) -> None:
         """Claim for a closed platform once it has opened."""
@@ -199,14 +246,14 @@ class ServedSession(Session[T], Generic[T]):
         ticket = claimed.ticket
         try:
             event = event_of(ticket.id, claimed.priority, claimed.payload)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             self._refuse(claimed, error)
             return
         live = self.agenda.live
         lane = self.lanes.get(ticket.platform, now)
         job = self.agenda.join(event, lane.queue, now=now)
         if job is None:
-            self._books.give_back(ticket, _STAND_OFF)
+            self._books.give_back(ticket, now + _STAND_OFF)
             return
         self.tally.events += self.agenda.live - live
         self.tally.tasks += 1
@@ -224,8 +271,9 @@ class ServedSession(Session[T], Generic[T]):
     def _refuse(self, claimed: Claimed, error: Exception) -> None:
         """End a job that nobody can work on, for nobody can read it."""
         ticket = claimed.ticket
-        failure = Failure(event=Event(ticket.id), platform=ticket.platform, error=error)
-        completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=f"its payload cannot be read: {error}")
+        failure = Failure(event=Event(ticket.id or "(no id)"), platform=ticket.platform, error=error)
+        said = f"its payload cannot be read: {error}"
+        completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=said, again=UNREADABLE_AGAIN)
         self.tally.events += 1
         self.tally.tasks += 1
         self._books.end(Ended(failure, completion))
@@ -240,7 +288,7 @@ class ServedSession(Session[T], Generic[T]):
         return task
 
     def _is_busy(self) -> bool:
-        return bool(len(self._hand) or self._books.waiting or self._behind)
+        return bool(len(self._hand) or self._books.behind or self._behind)
 
     def _lose(self, held: Held) -> None:
         self._stored.lose(held)
@@ -267,22 +315,39 @@ class ServedSession(Session[T], Generic[T]):
     async def _deliver_again(self) -> None:
         """Give sinks what earlier runs, or other processes, have not given them, for ever. Checkpoint."""
         while True:
-            kept = []
-            if self.outbox.has_room():
-                try:
-                    kept = await self._store.undelivered(_BATCH, self._lease)
-                except StoreError as error:
-                    logger().warning("outcomes that were not delivered could not be had", exc_info=error)
+            while not self.outbox.has_room():
+                self._taken_out = trio.Event()
+                await self._taken_out.wait()
+            try:
+                kept = await self._store.undelivered(_BATCH, self._lease)
+            except StoreError as error:
+                logger().warning("outcomes that were not delivered could not be had", exc_info=error)
+                await trio.sleep(_PAUSE)
+                continue
+            if self.ending.ended.is_set():
+                return  # they come again once their time is over
             for each in kept:
-                outcome: Outcome[Any] = outcome_of(each.delivery.platform, each.delivery.id, each.outcome)
-                self._books.expect(outcome, each.delivery)
-                self.tally.redelivered += 1
-                self.outbox.put(outcome)
+                self._deliver_once_more(each)
             if len(kept) < _BATCH:
                 self._behind = False
                 self._claims.wake()
                 self.ending.check()
                 await trio.sleep(self._lease)
+
+    def _deliver_once_more(self, kept: Kept) -> None:
+        """Send an outcome to the sinks, unless it is on its way to them."""
+        delivery = kept.delivery
+        if self._books.expects(delivery):
+            return
+        try:
+            outcome: Outcome[Any] = outcome_of(delivery.platform, delivery.id, kept.outcome)
+        except Exception as error:  # noqa: BLE001 - whoever has written it, it must not end the run
+            logger().error("an outcome in the store cannot be read, and is dropped", id=delivery.id, exc_info=error)
+            self._books.forget(delivery)
+            return
+        self._books.expect(outcome, delivery)
+        self.tally.redelivered += 1
+        self.outbox.put(outcome)
 
     # -- what tasks ask for
 
@@ -290,14 +355,20 @@ class ServedSession(Session[T], Generic[T]):
         """Have an event stored with the end of the task."""
         if not isinstance(event, Event):
             raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
-        route = self.plan.routes.of(event)
-        if route.unknown:
-            raise route.unknown[0][1]
-        follow_ups = self._hand.of(task.job).follow_ups
+        jobs = jobs_of(event, self.plan.routes)
+        follow_ups, most = self._hand.of(task.job).follow_ups, self.plan.settings.max_pending
         if event.id in follow_ups:
             return False
-        follow_ups[event.id] = event
+        if len(follow_ups) >= most:
+            raise AgendaFull(f"one task has followed {most} events; follow fewer, or give the engine more max_pending")
+        follow_ups[event.id] = jobs
         return True
+
+    def closed(self, lane: Lane) -> None:
+        """Take note that a platform has closed, and let all engines on the store know."""
+        super().closed(lane)
+        if self._sharing is not None:
+            self._sharing.refused(lane)
 
     async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
         """Have validators stored with the end of the task; those of the program's own are its own affair."""

@@ -208,9 +208,13 @@ class Session(Generic[T]):
         with nullcontext(task.lane) if at is None else self.visit(at) as lane:
             lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
             self.floor.refresh(lane)
-            lane.dismiss_the_seated()
-            self._turn_away(lane)
+            self.closed(lane)
             self.floor.settle()
+
+    def closed(self, lane: Lane) -> None:
+        """Take note that a platform has closed, or closed for longer: nobody waits there for too long."""
+        lane.dismiss_the_seated()
+        self._turn_away(lane)
 
     def slow_down(self, task: LiveTask, at: str | None, seconds: float) -> None:
         """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""

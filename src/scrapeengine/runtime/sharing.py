@@ -27,6 +27,8 @@ _PERIOD = 0.25
 """Seconds between two calls while a lane has work."""
 _GAP = 0.01
 """Seconds between two calls at least."""
+_SAME = 0.001
+"""Seconds by which two clocks' views of one instant may differ, by rounding."""
 _LONGEST_LEAD = 0.25
 _HALF = 0.5
 """For how many seconds requests are reserved at most."""
@@ -36,7 +38,14 @@ class Sharing:
     """Agrees with other engines on limits, rates and penalties."""
 
     def __init__(
-        self, store: Store, owner: str, lease: float, floor: Floor, ready: Callable[[], Collection[str]]
+        self,
+        store: Store,
+        owner: str,
+        lease: float,
+        floor: Floor,
+        *,
+        ready: Callable[[], Collection[str]],
+        closed: Callable[[Lane], None],
     ) -> None:
         """Make it.
 
@@ -46,7 +55,11 @@ class Sharing:
             lease: the seconds for which what is granted holds.
             floor: the run's.
             ready: returns the platforms that have ready jobs in the store.
+            closed: called with a lane that others have closed.
         """
+        self._closed = closed
+        self._refusals: dict[str, float] = {}
+        """Until when platforms are closed, in trio's time, which the others are not told yet."""
         self._store = store
         self._owner = owner
         self._lease = lease
@@ -65,6 +78,11 @@ class Sharing:
         del lane
         self._needed.set()
 
+    def refused(self, lane: Lane) -> None:
+        """Take note that a platform has closed, so that the others hear of it."""
+        self._refusals[lane.name] = lane.gate.penalty.until
+        self._needed.set()
+
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         while True:
@@ -76,7 +94,7 @@ class Sharing:
 
     async def give_back(self) -> None:
         """Leave all to others, at the end of the run. Checkpoint."""
-        wishes = {name: Wish(limit=1, wanted=0, held=0, rate=None, requests=0) for name in self._granted}
+        wishes = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
         if wishes:
             await self._store.share(self._owner, wishes, self._lease)
 
@@ -88,8 +106,8 @@ class Sharing:
         if not keep:
             self._turn_ends = now + _PERIOD
         wishes = {lane.name: self._wish(lane, now, keep=keep) for lane in lanes}
-        idle = [name for name in self._granted if name not in wishes]
-        wishes |= {name: Wish(limit=1, wanted=0, held=0, rate=None, requests=0) for name in idle}
+        idle = [name for name in {*self._granted, *self._refusals} if name not in wishes]
+        wishes |= {name: self._nothing(name) for name in idle}
         if not wishes:
             return False
         try:
@@ -99,14 +117,21 @@ class Sharing:
             self._expire()
             return True
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
+        self._refusals = {name: until for name, until in self._refusals.items() if name not in wishes}
         for name in idle:
-            del self._granted[name]
+            self._granted.pop(name, None)
         for lane in lanes:
             self._granted[lane.name] = now + self._lease
             if self._floor.lanes.get(lane.name) is lane:
                 self._apply(lane, shares[lane.name])
         self._floor.settle()
         return True
+
+    def _nothing(self, name: str) -> Wish:
+        """Wish for nothing, and tell the others if the platform has closed."""
+        until = self._refusals.get(name)
+        closed = None if until is None else until + self._shift()
+        return Wish(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
 
     def _wish(self, lane: Lane, now: float, *, keep: bool) -> Wish:
         held, policy, gate = lane.slots.taken, lane.policy, lane.gate
@@ -136,8 +161,10 @@ class Sharing:
         lane.resize()
         if isinstance(lane.gate.meter, Allotment):
             lane.gate.meter.take_in((time - shift for time in share.times), now)
-        if share.closed_until is not None:
-            lane.gate.penalty.until = max(lane.gate.penalty.until, share.closed_until - shift)
+        until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
+        if until > lane.gate.penalty.until + _SAME:
+            lane.gate.penalty.until = until
+            self._closed(lane)
         self._floor.refresh(lane)
 
     def _expire(self) -> None:

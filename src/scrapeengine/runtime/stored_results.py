@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,8 @@ import trio
 
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
-from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, payload_of, status_of
-from scrapeengine.decide.routing import Routes
-from scrapeengine.model.job import Completion, Content, NewJob
+from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, status_of, written
+from scrapeengine.model.job import Completion, Content, JobStatus
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.runtime.books import Books, Ended
 from scrapeengine.runtime.floor import Floor
@@ -23,7 +23,12 @@ from scrapeengine.runtime.results import Results
 from scrapeengine.runtime.tally import Tally
 from scrapeengine.runtime.task import LiveTask
 
-__all__ = ["StoredResults"]
+__all__ = ["UNREADABLE_AGAIN", "StoredResults"]
+
+UNREADABLE_AGAIN = 86_400.0
+"""Seconds after which what recurs is tried again where what is stored of it, or of its task, cannot be read."""
+_LONGEST = 1e9
+"""The seconds, some thirty years, that nothing waits longer than."""
 
 
 class StoredResults(Results):
@@ -38,7 +43,6 @@ class StoredResults(Results):
         *,
         hand: Hand,
         books: Books,
-        routes: Routes,
         draw: Callable[[], float],
         deliver_within: float | None,
         early: float,
@@ -53,7 +57,6 @@ class StoredResults(Results):
             outbox: the run's.
             hand: the run's jobs.
             books: what stores their ends.
-            routes: the engine's platforms.
             draw: returns a random number from 0 to 1.
             early: seconds by which what recurs may be due sooner than its cadence says.
             room: called with the name of a platform whose lane has room again.
@@ -62,7 +65,6 @@ class StoredResults(Results):
         super().__init__(floor, lanes, tally, outbox)
         self._hand = hand
         self._books = books
-        self._routes = routes
         self._draw = draw
         self._deliver_within = deliver_within
         self._early = early
@@ -74,7 +76,8 @@ class StoredResults(Results):
         held = self._hand.drop(task.job)
         if held.lost:
             self._tally.lost += 1
-        elif isinstance(outcome, Cancelled):
+        elif isinstance(outcome, Cancelled) or (task.stopped is not None and isinstance(outcome, Failure)):
+            # A scraper that was cut off may fail in its own cleaning up: it has not had its chance.
             self._give_back(held)
         else:
             self._books.end(self._ended(held, outcome, task))
@@ -85,11 +88,11 @@ class StoredResults(Results):
     def cancel(self, job: Job, reason: str) -> None:
         """Give a job back that was never started, since the run ends."""
         del reason
-        self._forget(job, 0.0)
+        self.give_up(job)
 
     def turn_away(self, job: Job, lane: Lane) -> None:
         """Give a job back that was never started, until its platform opens."""
-        self._forget(job, max(0.0, lane.gate.penalty.until - trio.current_time()))
+        self.give_up(job, lane.gate.penalty.until)
 
     def lose(self, held: Held) -> None:
         """Let go of a job whose lease was lost."""
@@ -103,18 +106,29 @@ class StoredResults(Results):
         self._room(held.job.queue.name)
         self._lanes.retire(self._floor.lanes[held.job.queue.name])
 
-    def _forget(self, job: Job, delay: float) -> None:
+    def give_up(self, job: Job, until: float = -math.inf) -> None:
+        """Give a job back that was never started, to be ready at a time of trio's clock."""
         held = self._hand.drop(job)
         self._floor.abandon(job)
-        self._give_back(held, delay)
+        self._give_back(held, until)
         self._lanes.retire(self._floor.lanes[job.queue.name])
 
-    def _give_back(self, held: Held, delay: float = 0.0) -> None:
+    def _give_back(self, held: Held, until: float = -math.inf) -> None:
         self._tally.returned += 1
-        self._books.give_back(held.ticket, delay)
+        self._books.give_back(held.ticket, until)
 
     def _ended(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> Ended:
-        """Say what the store is told. A value that cannot be stored makes a failure of a success."""
+        """Say what the store is told. What cannot be written down makes a failure of whatever it was."""
+        try:
+            return self._told(held, outcome, task)
+        except Exception as error:  # noqa: BLE001 - what a task has left must not end the run
+            failure = Failure(error=error, **task.times())
+            told = Completion(
+                ticket=held.ticket, status=JobStatus.FAILED, error=error_text(error), again=UNREADABLE_AGAIN
+            )
+            return Ended(failure, told)
+
+    def _told(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> Ended:
         result: Content | None = None
         if isinstance(outcome, Success):
             try:
@@ -127,23 +141,15 @@ class StoredResults(Results):
             status=status_of(outcome),
             result=result,
             error=_said(outcome),
-            follow_ups=self._follow_ups(held),
+            follow_ups=tuple(job for jobs in held.follow_ups.values() for job in jobs),
             validators=dict(held.validators) if isinstance(outcome, Success) else {},
             again=again,
             history=history,
-            keep=(isinstance(outcome, Skipped) and outcome.again_after) or 0.0,
-            outcome=None if self._deliver_within is None else outcome_text(outcome),
+            keep=min(_LONGEST, (isinstance(outcome, Skipped) and outcome.again_after) or 0.0),
+            outcome=None if self._deliver_within is None else outcome_text(outcome, held.claimed.payload, result),
             deliver=self._deliver_within or 0.0,
         )
         return Ended(outcome, completion)
-
-    def _follow_ups(self, held: Held) -> tuple[NewJob, ...]:
-        events = held.follow_ups.values()
-        return tuple(
-            NewJob(name, event.id, payload_of(event), event.priority)
-            for event in events
-            for name in self._routes.of(event).known
-        )
 
     def _again(
         self, held: Held, outcome: Outcome[Any], result: Content | None, task: LiveTask
@@ -165,7 +171,7 @@ class StoredResults(Results):
         cadence = cadence_from_json(held.claimed.cadence)
         after, wait = next_due(cadence, history, polled, hint=task.fresh, asked=asked, digest=digest, draw=self._draw)
         soonest = max(asked, min(task.fresh, cadence.maximum))
-        return max(wait - self._early, min(wait, soonest), 0.0), after.to_json()
+        return min(_LONGEST, max(wait - self._early, min(wait, soonest), 0.0)), after.to_json()
 
 
 def _said(outcome: Outcome[Any]) -> str | None:
@@ -173,6 +179,6 @@ def _said(outcome: Outcome[Any]) -> str | None:
         case Failure(error=error):
             return error_text(error)
         case Skipped(reason=reason):
-            return reason
+            return written(reason)
         case _:
             return None

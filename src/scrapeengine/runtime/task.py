@@ -151,6 +151,8 @@ class LiveTask(Seat):
 
     def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`."""
+        if not isinstance(reason, str):
+            raise TypeError(f"task.skip(reason) must be a str, got {reason!r}; write task.skip('nothing there')")
         raise SkipTask(reason, None if again_after is None else number(again_after, "task.skip(again_after=…)"))
 
     def fresh_for(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scrapeengine.model.job import Completion, Delivery, JobStatus, Kept, Reply
@@ -34,8 +35,9 @@ def _complete(shelf: Shelf, completion: Completion) -> Reply:
     if not row.held_by(token, shelf.now):
         return Reply.LOST
     shelf.jobs.write(row, completion.result, completion.error, completion.history)
-    if completion.again is not None and row.cadence is not None:
-        _recur(shelf, row, shelf.now + completion.again, token)
+    if row.cadence is not None:
+        # Who has it in hand may not know yet that it recurs: it is looked at again, and then it is known.
+        _recur(shelf, row, shelf.now + (completion.again or 0.0), token)
     else:
         end(shelf, row, completion.status, completion.keep, token)
     for job in completion.follow_ups:
@@ -50,7 +52,7 @@ def _complete(shelf: Shelf, completion: Completion) -> Reply:
 
 def _recur(shelf: Shelf, row: Row, due: float, token: int) -> None:
     while shelf.jobs.delayed_at(row.platform, due):
-        due += _APART
+        due = max(due + _APART, math.nextafter(due, math.inf))
     shelf.jobs.change(
         row,
         status=JobStatus.DELAYED,
