@@ -148,11 +148,8 @@ async def watch(options: argparse.Namespace) -> None:
             retry=se.Retry(attempts=1),  # the next round is soon enough
         )
         engine = se.Engine([platform], event_limit=AT_ONCE)
-        # A wait begins when a check has ended. Half of the time between rounds makes each due again by the next one,
-        # however late in its round it was checked.
-        wait = options.every / 2
         events = [se.Event(number) for number in range(options.podcasts)]
-        await engine.enqueue(store, events, cadence=se.Cadence(minimum=wait, maximum=wait, jitter=0))
+        await engine.enqueue(store, events, cadence=se.Cadence(minimum=options.every, maximum=options.every))
         async for report in engine.rounds(store, every=options.every, sinks=[journal]):
             journal.end_round(report)
             if len(journal.reports) == options.rounds:
