@@ -5,13 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-ONLY ?= engine http
+ONLY ?= engine http store polling
 
 # What a .venv was made for. A set-up that was interrupted has not written it down.
 KEY := $(PYTHON) $(shell command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1) $(CURDIR) $(shell cksum < pyproject.toml)
 MADE_FOR := $(shell test -x $(BIN)/python && cat $(VENV)/.current 2>/dev/null)
 
-.PHONY: help demo test test-slow test-lowest test-all coverage mutants check format bench clean
+.PHONY: help demo test test-slow test-lowest test-all coverage covered mutants check format bench clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,7 @@ $(VENV)/.checkers: $(VENV)/.current
 demo: $(VENV)/.current ## scrape 26 feeds and 36 articles from loopback, ten at a time
 	$(BIN)/python examples/feeds.py
 
-test: $(VENV)/.current ## the tests, in a minute or two
+test: $(VENV)/.current ## the tests, in a few minutes
 	$(PYTEST)
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
@@ -60,6 +60,9 @@ test-all: ## the tests on every Python from 3.11 to 3.13 that is found
 coverage: $(VENV)/.current ## the tests, and how much they cover, with the least that is taken
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
+	@$(MAKE) --no-print-directory covered
+
+covered: # how much the last tests under coverage have covered: make test PYTEST='.venv/bin/coverage run -m pytest'
 	$(BIN)/coverage report --fail-under 95
 	$(BIN)/coverage report --fail-under 100 --include '*/scrapeengine/model/*,*/scrapeengine/decide/*'
 

@@ -149,8 +149,8 @@ MUTANTS = [
     (
         "http/test_conditional.py",
         "runtime/task.py",
-        "        finally:\n            # It knows",
-        "        finally:\n            await self._remember()\n            # It knows",
+        "        finally:\n            if self._http is not None:\n                self.fresh",
+        "        finally:\n            await self._remember()\n            if self._http is not None:\n                self.fresh",
     ),
     ("http/test_streaming.py", "http/streaming.py", "            if not done:\n", "            if False:\n"),
     (
@@ -165,6 +165,35 @@ MUTANTS = [
     ("http/test_deadlines.py", "runtime/alarms.py", "        self._calls.pop(ring, None)\n", ""),
     ("http/test_deadlines.py", "http/watch.py", "            self.set(self.when)\n", "            pass\n"),
     ("http/test_foreign_wires.py", "http/wire.py", "        if self.taken > self._most:", "        if False:"),
+    (
+        "serving/test_serving.py",
+        "runtime/hand.py",
+        "await trio.sleep(self._lease / 3)",
+        "await trio.sleep(self._lease * 3)",
+    ),
+    ("serving/test_serving.py", "runtime/hand.py", "            held.lost = True\n", ""),
+    ("serving/test_serving.py", "runtime/served.py", "        follow_ups[event.id] = jobs\n", ""),
+    (
+        "serving/test_serving.py",
+        "runtime/served.py",
+        "self.outbox.waiting + self._books.waiting",
+        "self.outbox.waiting",
+    ),
+    ("serving/test_delivery.py", "runtime/outbox.py", "            self.flushed(batch)\n", ""),
+    (
+        "serving/test_polling.py",
+        "runtime/stored_results.py",
+        "max(wait - self._early, min(wait, soonest), 0.0)",
+        "max(wait - self._early, 0.0)",
+    ),
+    ("serving/test_again_after.py", "runtime/skips.py", "        if seconds <= 0:", "        if False:"),
+    (
+        "serving/test_adversity.py",
+        "runtime/served.py",
+        "        return not (self._books.behind",
+        "        return not (False",
+    ),
+    ("stores/test_stores_leases.py", "stores/rules/leasing.py", "shelf.now + lease)", "shelf.now + 2 * lease)"),
 ]
 
 

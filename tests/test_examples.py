@@ -152,6 +152,7 @@ def test_podcasts_of_which_one_never_answers():
     assert max(ran) < 2
 
 
+@pytest.mark.slow
 def test_podcasts_for_a_day():
     """A simulated day takes seconds: 480 rounds, each asks all of them once, and no more than ten at once."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

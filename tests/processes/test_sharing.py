@@ -58,6 +58,7 @@ def test_four_processes_keep_one_rate_and_one_limit(workers):
     assert ledger.requests >= 0.7 * RATE * seconds
 
 
+@pytest.mark.slow
 def test_four_processes_keep_one_limit(workers):
     """Where the limit binds and not the rate: never more than that at once, and most of it is used."""
 
@@ -70,6 +71,7 @@ def test_four_processes_keep_one_limit(workers):
     assert ledger.requests >= 0.6 * LIMIT * 6 / 0.4
 
 
+@pytest.mark.slow
 def test_a_limit_of_one_goes_round(workers):
     """Three processes, one task at a time in all; each has its turn."""
     seen = []
@@ -85,6 +87,7 @@ def test_a_limit_of_one_goes_round(workers):
     assert len(seen) >= 20
 
 
+@pytest.mark.slow
 def test_what_one_process_is_told_all_obey(workers):
     """A 429 with `Retry-After: 3` closes the platform in all processes, within half a second."""
     told = []

@@ -8,7 +8,7 @@ import trio
 import scrapeengine as se
 from scrapeengine.model.job import Completion, JobStatus, NewJob
 from scrapeengine.stores.opening import open_store
-from support.serving import pending, serve_all
+from support.serving import Flaky, pending, serve_all
 
 DAILY = se.Cadence(minimum=100, maximum=100, jitter=0)
 
@@ -577,3 +577,54 @@ def test_leaving_does_not_wait_for_a_locked_file(tmp_path):
     took, count = trio.run(main)
     assert took < 6
     assert count == 50
+
+
+def test_a_store_that_refuses_one_ending_takes_the_others(on_store, caplog):
+    """Whatever it is about that one, the run goes on, and says which one it was."""
+
+    async def scrape(task):
+        await trio.sleep(1)
+
+    async def main(store):
+        engine = se.Engine([se.Platform("A", scrape)])
+        await engine.enqueue(store, [se.Event(n) for n in range(5)])
+        store.refuses = "3"
+        async with engine.serve(store) as run:
+            outcomes = [await anext(run) for _ in range(4)]
+            await run.stop(0)
+        return [outcome.event.id for outcome in outcomes], run.report
+
+    ids, report = on_store(main)
+    assert sorted(ids) == ["0", "1", "2", "4"]
+    assert (report.tasks, report.outcomes.total, report.lost) == (5, 4, 1)
+    assert "the end of a job cannot be stored" in caplog.text
+
+
+def test_what_was_granted_ends_while_the_store_is_down(tmp_path):
+    """A run that cannot ask any more starts nothing once its slots are others' to have; then it goes on."""
+    started = []
+
+    async def scrape(task):
+        started.append(trio.current_time())
+        await trio.sleep(0.05)
+
+    async def main():
+        engine = se.Engine([se.Platform("A", scrape, limit=1)])
+        async with open_store(f"sqlite:{tmp_path}/jobs.db") as real:
+            store = Flaky(real)
+            await engine.enqueue(store, [se.Event(n) for n in range(200)])
+            async with engine.serve(store, lease=1.0) as run:
+                for _ in range(5):
+                    await anext(run)
+                store.down.add("share")
+                await trio.sleep(1.5)
+                before = len(started)
+                await trio.sleep(0.5)
+                assert len(started) == before
+                store.down.clear()
+                with trio.fail_after(10):
+                    while len(started) < before + 5:
+                        await trio.sleep(0.01)
+                await run.stop(0)
+
+    trio.run(main)

@@ -1,10 +1,38 @@
 """Helpers for runs that serve a store."""
 
+import attrs
 import trio
 
 import scrapeengine as se
 
-__all__ = ["serve_all", "states"]
+__all__ = ["Flaky", "pending", "serve_all"]
+
+
+@attrs.define(eq=False)
+class Flaky:
+    """A store of which some calls fail, for as long as they are named in `down`; it counts the calls."""
+
+    store: object
+    down: set = attrs.field(factory=set)
+    calls: list = attrs.field(factory=list)
+    refuses: str | None = None
+    """The id of a job whose completion it takes for malformed."""
+
+    def __getattr__(self, name):
+        """Pass a call on."""
+        value = getattr(self.store, name)
+        if name in {"now", "shared"}:
+            return value
+
+        async def call(*args, **options):
+            self.calls.append(name)
+            if name in self.down:
+                raise se.StoreError("the disk is full")
+            if name == "complete" and self.refuses in {each.ticket.id for each in args[0]}:
+                raise ValueError("there is something about it")
+            return await value(*args, **options)
+
+        return call
 
 
 async def serve_all(engine, store, *, count=None, **options):
@@ -29,8 +57,3 @@ async def serve_all(engine, store, *, count=None, **options):
 def pending(stats):
     """Count what has not ended."""
     return sum(each.ready + each.delayed + each.leased for each in stats.values())
-
-
-def states(jobs):
-    """List states in words."""
-    return [job.status.value if isinstance(job, se.StoredJob) else None for job in jobs]

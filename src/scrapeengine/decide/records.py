@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from typing import Any, assert_never
 
 from scrapeengine.errors import RecordedError
 from scrapeengine.model.event import Event
@@ -117,6 +117,8 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
             kept["error"] = [type(error).__name__, _text_of(error)]
         case Skipped(reason=reason) | Cancelled(reason=reason):
             kept["reason"] = written(reason)
+        case _:
+            assert_never(outcome)
     return json.dumps(kept, separators=(",", ":"))
 
 
