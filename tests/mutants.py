@@ -149,8 +149,8 @@ MUTANTS = [
     (
         "http/test_conditional.py",
         "runtime/task.py",
-        "        finally:\n            if self._http is not None:\n                self.fresh",
-        "        finally:\n            await self._remember()\n            if self._http is not None:\n                self.fresh",
+        "        finally:\n            if self._http is not None:\n",
+        "        finally:\n            await self._remember()\n            if self._http is not None:\n",
     ),
     ("http/test_streaming.py", "http/streaming.py", "            if not done:\n", "            if False:\n"),
     (
