@@ -21,6 +21,12 @@ PATIENCE = 60.0
 """Seconds that anything here may take at most."""
 
 
+def stands_still(pid):
+    """Say whether all threads of a process have stopped: one that is in a system call comes out of that first."""
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
+
+
 @attrs.define(eq=False)
 class Workers:
     """Processes on one store."""
@@ -59,6 +65,7 @@ class Workers:
         until = time.monotonic() + PATIENCE
         while True:
             os.kill(pid, signal.SIGSTOP)
+            self.wait_until(lambda: stands_still(pid))
             with contextlib.closing(apsw.Connection(f"{self.folder}/jobs.db")) as db:
                 db.set_busy_timeout(200)
                 try:
