@@ -6,6 +6,7 @@ into bytes once (`Prepared`), and the `httpx.Request` of a call is made when som
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,7 +60,7 @@ class Call:
     def request(self) -> httpx.Request:
         """The request in httpx's terms."""
         headers = [(name, value) for name, value in self.headers if name != b"content-length"]
-        return httpx.Request(self.method, self.url, headers=headers, content=self.body or None)
+        return httpx.Request(self.method, _parsed(self.url), headers=headers, content=self.body or None)
 
     def also(self, headers: dict[str, str]) -> Call:
         """Return this call with more headers, which replace those of the same name."""
@@ -86,6 +87,12 @@ class Call:
         if _misframed(headers, request.content):
             raise httpx.LocalProtocolError("the Content-Length or Transfer-Encoding of the request is not its body's")
         return _composed(request.method, origin, shown_host, url.raw_path, headers, request.content)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(url: str) -> httpx.URL:
+    """Return a URL in httpx's terms; those of feeds come again and again."""
+    return httpx.URL(url)
 
 
 def _composed(method: str, origin: Origin, host: str, target: bytes, headers: Headers, body: bytes) -> Call:

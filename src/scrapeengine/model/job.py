@@ -61,6 +61,8 @@ class JobStatus(enum.Enum):
     CANCELLED = "cancelled"
     """It was called off."""
 
+    __hash__ = object.__hash__  # members are one each; an enum's own hash is Python code, and called all the time
+
     @property
     def pending(self) -> bool:
         """Whether it has not ended."""

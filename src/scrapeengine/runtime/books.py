@@ -136,9 +136,12 @@ class Books:
         """Store all that waits; false if the store could not be had. Checkpoint, as `run`."""
         try:
             while self._ended or self._back or self._delivered:
-                await self._store_the_ended()
-                await self._store_the_returned()
-                await self._store_the_delivered()
+                if self._ended:
+                    await self._store_the_ended()
+                if self._back:
+                    await self._store_the_returned()
+                if self._delivered:
+                    await self._store_the_delivered()
         except StoreError as error:
             logger().warning("the store could not be brought up to date", endings=len(self._ended), exc_info=error)
             return False
@@ -148,8 +151,6 @@ class Books:
 
     async def _store_the_ended(self) -> None:
         batch = list(self._ended)[:_MOST_AT_ONCE]
-        if not batch:
-            return
         try:
             await self._store_ended(batch)
         except StoreError:
@@ -187,8 +188,7 @@ class Books:
 
     async def _store_the_delivered(self) -> None:
         batch = list(self._delivered)[:_MOST_AT_ONCE]
-        if batch:
-            await self._store.acknowledge(batch)
-            for delivery in batch:
-                self._delivered.popleft()
-                self._on_their_way.discard(delivery)
+        await self._store.acknowledge(batch)
+        for delivery in batch:
+            self._delivered.popleft()
+            self._on_their_way.discard(delivery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
@@ -53,6 +54,11 @@ class Gates:
             return self._make(rate)
         gate.keep_to(rate, now)
         return gate
+
+    def closed_until(self, name: str) -> float:
+        """Say until when a platform that has no lane now is under penalty."""
+        gate = self._kept.get(name)
+        return -math.inf if gate is None else gate.penalty.until
 
     def keep(self, name: str, gate: Gate, now: float) -> None:
         """Take back the gate of a platform whose lane goes away, and forget those that matter no more."""

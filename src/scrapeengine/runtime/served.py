@@ -210,20 +210,19 @@ class ServedSession(Session[T], Generic[T]):
         plan, now = self.plan, trio.current_time()
         if name not in plan.platforms and plan.default is None:
             return 0
-        lane = self.lanes.get(name, now)
-        try:
-            if lane.gate.closed(now):
-                self._look_again(name, lane.gate.penalty.until)
-                return 0
-            limit = lane.policy.limit
-            if limit == 0 or lane.at_bound:
-                return 0
-            ahead = max(1, limit // 2)
-            lacking = max(0, lane.slots.total - lane.slots.taken) + ahead - lane.queue.waiting
-            # A few at a time would be many calls.
-            return 0 if 2 * lacking < ahead else lacking
-        finally:
-            self.lanes.retire(lane)
+        lane, limit = self.floor.lanes.get(name), plan.policy(name).limit
+        until = self.gates.closed_until(name) if lane is None else lane.gate.penalty.until
+        if until > now:
+            self._look_again(name, until)
+            return 0
+        if limit == 0 or (lane is not None and lane.at_bound):
+            return 0
+        ahead = max(1, limit // 2)
+        if lane is None:
+            return limit + ahead
+        lacking = max(0, lane.slots.total - lane.slots.taken) + ahead - lane.queue.waiting
+        # A few at a time would be many calls.
+        return 0 if 2 * lacking < ahead else lacking
 
     def _room(self) -> int:
         """Say how many more jobs may wait in all lanes together."""
