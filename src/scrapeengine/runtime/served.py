@@ -9,22 +9,21 @@ The agenda holds what is in hand, and all that is decided about who runs now is 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.rate import Booking
-from scrapeengine.decide.records import event_of, outcome_of
+from scrapeengine.decide.records import event_of
 from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
-from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus, Kept
-from scrapeengine.model.outcome import Failure, Outcome
+from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
+from scrapeengine.model.outcome import Failure
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
@@ -35,9 +34,11 @@ from scrapeengine.runtime.hand import Hand, Held
 from scrapeengine.runtime.lane import Lane
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plan import Plan
+from scrapeengine.runtime.redelivery import Redelivery
 from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.sharing import Sharing
 from scrapeengine.runtime.stored_results import UNREADABLE_AGAIN, StoredResults
+from scrapeengine.runtime.stored_validators import StoreValidators, hashed
 from scrapeengine.runtime.task import LiveTask
 
 __all__ = ["ServedSession"]
@@ -51,25 +52,6 @@ _PAUSE = 0.1
 _BATCH = 100
 _STAND_OFF = 1.0
 """Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
-
-
-class StoreValidators:
-    """The validators of a store, as HTTP clients see them. URLs may hold secrets, so rows know them by their hash."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def recall(self, platform: str, url: str) -> Validator | None:
-        """Return what is known of a URL, or None. Checkpoint."""
-        return await self._store.recall(platform, hashed(url))
-
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
-        """Do nothing: they are stored with the end of the task."""
-
-
-def hashed(url: str) -> str:
-    """Return what a store knows a URL by."""
-    return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class ServedSession(Session[T], Generic[T]):
@@ -120,16 +102,23 @@ class ServedSession(Session[T], Generic[T]):
         self._services = trio.CancelScope()
         self._opens: dict[str, float] = {}
         """When closed platforms are looked at again."""
-        self._behind = bool(sinks)
-        """Whether there may be outcomes of earlier runs that sinks have not had."""
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""
-        self._taken_out = trio.Event()
-        """Set when outcomes leave the outbox."""
         self.furnish(self._stored, self._claims)
         self.ending.settled = self._is_settled
         self.ending.on_quiet = self._give_up_soon
         self.ending.on_end = self._end
+        self._redelivery: Redelivery | None = None
+        if sinks:
+            self._redelivery = Redelivery(
+                store,
+                lease,
+                self.outbox,
+                self._books,
+                self.tally,
+                has_ended=self.ending.ended.is_set,
+                caught_up=self._stored_all,
+            )
 
     # -- its life
 
@@ -163,8 +152,8 @@ class ServedSession(Session[T], Generic[T]):
                 nursery.start_soon(self._hand.watch)
                 if self._sharing is not None:
                     nursery.start_soon(self._sharing.run)
-                if self._sinks:
-                    nursery.start_soon(self._deliver_again)
+                if self._redelivery is not None:
+                    nursery.start_soon(self._redelivery.run)
 
     def _end(self) -> None:
         self._services.cancel()
@@ -174,7 +163,11 @@ class ServedSession(Session[T], Generic[T]):
         """Say whether the store knows all, or has had its time, and sinks have been given what there was for them."""
         if trio.current_time() >= self._gives_up_at:
             return True
-        return not (self._books.behind or (self._behind and self.tally.stopped is None))
+        return not (self._books.behind or (self._is_behind() and self.tally.stopped is None))
+
+    def _is_behind(self) -> bool:
+        """Say whether there may be outcomes of earlier runs that sinks have not had."""
+        return self._redelivery is not None and self._redelivery.behind
 
     def _give_up_soon(self) -> None:
         """Take note that no task runs any more, and that the run was stopped: the store has its last call."""
@@ -186,7 +179,8 @@ class ServedSession(Session[T], Generic[T]):
         self.ending.check()
 
     def _taken(self) -> None:
-        self._taken_out.set()
+        if self._redelivery is not None:
+            self._redelivery.wake()
         super()._taken()
 
     def has_room(self) -> bool:
@@ -287,7 +281,7 @@ class ServedSession(Session[T], Generic[T]):
         return task
 
     def _is_busy(self) -> bool:
-        return bool(len(self._hand) or self._books.behind or self._behind)
+        return bool(len(self._hand) or self._books.behind or self._is_behind())
 
     def _lose(self, held: Held) -> None:
         self._stored.lose(held)
@@ -310,43 +304,6 @@ class ServedSession(Session[T], Generic[T]):
     def _moved_on(self, ended: Ended) -> None:
         self._claims.room(ended.completion.ticket.platform)
         self.ending.check()
-
-    async def _deliver_again(self) -> None:
-        """Give sinks what earlier runs, or other processes, have not given them, for ever. Checkpoint."""
-        while True:
-            while not self.outbox.has_room():
-                self._taken_out = trio.Event()
-                await self._taken_out.wait()
-            try:
-                kept = await self._store.undelivered(_BATCH, self._lease)
-            except StoreError as error:
-                logger().warning("outcomes that were not delivered could not be had", exc_info=error)
-                await trio.sleep(_PAUSE)
-                continue
-            if self.ending.ended.is_set():
-                return  # they come again once their time is over
-            for each in kept:
-                self._deliver_once_more(each)
-            if len(kept) < _BATCH:
-                self._behind = False
-                self._claims.wake()
-                self.ending.check()
-                await trio.sleep(self._lease)
-
-    def _deliver_once_more(self, kept: Kept) -> None:
-        """Send an outcome to the sinks, unless it is on its way to them."""
-        delivery = kept.delivery
-        if self._books.expects(delivery):
-            return
-        try:
-            outcome: Outcome[Any] = outcome_of(delivery.platform, delivery.id, kept.outcome)
-        except Exception as error:  # noqa: BLE001 - whoever has written it, it must not end the run
-            logger().error("an outcome in the store cannot be read, and is dropped", id=delivery.id, exc_info=error)
-            self._books.forget(delivery)
-            return
-        self._books.expect(outcome, delivery)
-        self.tally.redelivered += 1
-        self.outbox.put(outcome)
 
     # -- what tasks ask for
 
