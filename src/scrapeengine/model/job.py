@@ -222,7 +222,7 @@ class Wish:
     wanted: int
     """How many tasks it could run now, those that run included."""
     held: int
-    """How many it runs now."""
+    """How many it runs now, or may start before it has the answer."""
     rate: Rate | None
     """The platform's rate; None: no limit."""
     requests: int

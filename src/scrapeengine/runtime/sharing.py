@@ -67,6 +67,8 @@ class Sharing:
         self._ready = ready
         self._granted: dict[str, float] = {}
         """Until when the run has slots of a platform, in trio's time."""
+        self._contended: set[str] = set()
+        """The platforms that others want too."""
         self._needed = trio.Event()
         self._lead = 0.0
         """How long a call takes."""
@@ -108,6 +110,7 @@ class Sharing:
         wishes = {lane.name: self._wish(lane, now, keep=keep) for lane in lanes}
         idle = [name for name in {*self._granted, *self._refusals} if name not in wishes]
         wishes |= {name: self._nothing(name) for name in idle}
+        self._hold_still(idle)
         if not wishes:
             return False
         try:
@@ -127,6 +130,15 @@ class Sharing:
         self._floor.settle()
         return True
 
+    def _hold_still(self, names: Collection[str]) -> None:
+        """Start nothing where all is being given back."""
+        for name in names:
+            self._contended.discard(name)
+            lane = self._floor.lanes.get(name)
+            if lane is not None:
+                lane.cap = 0
+                lane.resize()
+
     def _nothing(self, name: str) -> Wish:
         """Wish for nothing, and tell the others if the platform has closed."""
         until = self._refusals.get(name)
@@ -134,18 +146,22 @@ class Sharing:
         return Wish(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
 
     def _wish(self, lane: Lane, now: float, *, keep: bool) -> Wish:
-        held, policy, gate = lane.slots.taken, lane.policy, lane.gate
+        # Until the answer comes nothing may start beyond what is said here, or others would be given it too.
+        if not keep and lane.name in self._contended:
+            lane.cap = lane.slots.taken
+            lane.resize()
+        held, policy, gate = max(lane.slots.taken, lane.slots.total), lane.policy, lane.gate
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready()
         rate, requests = gate.meter.rate, 0
         if rate is not None and isinstance(gate.meter, Allotment):
-            starting = min(lane.queue.waiting, max(0, lane.slots.total - held))
+            starting = min(lane.queue.waiting, max(0, lane.slots.total - lane.slots.taken))
             wanted = starting + len(lane.returning) + len(lane.visitors)
             requests = max(0, min(wanted, max(1, int(_HALF / rate.interval))) - gate.meter.left(now))
         closed = gate.penalty.until
         return Wish(
             limit=policy.limit,
-            wanted=policy.limit if more else min(policy.limit, held + coming),
+            wanted=policy.limit if more else min(policy.limit, lane.slots.taken + coming),
             held=held,
             rate=rate,
             requests=requests,
@@ -159,6 +175,7 @@ class Sharing:
         now, shift = trio.current_time(), self._shift()
         lane.cap = share.slots
         lane.resize()
+        (self._contended.add if share.contended else self._contended.discard)(lane.name)
         if isinstance(lane.gate.meter, Allotment):
             lane.gate.meter.take_in((time - shift for time in share.times), now)
         until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
