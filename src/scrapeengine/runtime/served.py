@@ -49,7 +49,6 @@ _LAST_CALL = 2.0
 """Seconds that the store has at the end of a run for what still waits for it."""
 _PAUSE = 0.1
 """Seconds between two attempts at a store that is down."""
-_BATCH = 100
 _STAND_OFF = 1.0
 """Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
 
@@ -62,7 +61,6 @@ class ServedSession(Session[T], Generic[T]):
     ) -> None:
         super().__init__(plan, sinks, plan.shared_gates if store.shared else plan.gates)
         self._store = store
-        self._sinks = bool(sinks)
         self._lease = lease
         owner = uuid.uuid4().hex
         self._books = Books(store, self._accepted, self._refused, self._stored_all)
