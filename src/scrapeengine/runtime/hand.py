@@ -66,7 +66,7 @@ class Hand:
         self._lose = lose
         self._held: dict[Job, Held] = {}
         self._taken = trio.Event()
-        """Set, and replaced, when a job is taken whose lease ends before that."""
+        """Set, and replaced, when a job is taken whose lease ends before `_looks_at`."""
         self._looks_at = math.inf
         """When it is seen next which leases have ended."""
 

@@ -111,6 +111,7 @@ class Sharing:
         idle = [name for name in {*self._granted, *self._refusals} if name not in wishes]
         wishes |= {name: self._nothing(name) for name in idle}
         self._hold_still(idle)
+        told = dict(self._refusals)
         if not wishes:
             return False
         try:
@@ -120,7 +121,8 @@ class Sharing:
             self._expire()
             return True
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
-        self._refusals = {name: until for name, until in self._refusals.items() if name not in wishes}
+        # Not those that have come meanwhile: their lanes may be idle by the next call, which would say nothing of them.
+        self._refusals = {name: until for name, until in self._refusals.items() if told.get(name) != until}
         for name in idle:
             self._granted.pop(name, None)
         for lane in lanes:
