@@ -272,6 +272,18 @@ def test_what_is_begun_and_not_used_counts_as_used() -> None:
     assert not allotment.use(booking, 1.5)
 
 
+def test_a_time_outlives_a_booking_that_was_too_slow_for_a_fast_rate() -> None:
+    """It is there for who books next, for as long as it holds."""
+    allotment = Allotment(Rate(1_000_000))
+    allotment.take_in([1.0], 0.0)
+    booking = allotment.book()
+    allotment.begin(booking, 1.0)
+    assert not allotment.use(booking, 1.001)
+    assert allotment.opens_at(1.001) <= 1.001
+    assert allotment.use(allotment.book(), 1.001)
+    assert allotment.left(1.001) == 0
+
+
 def test_what_is_given_back_may_be_booked_again() -> None:
     """Once, and until its time lapses."""
     allotment = Allotment(Rate(1))

@@ -92,14 +92,20 @@ class Allotment:
         self._meter.excuse(booking)
 
     def use(self, booking: Booking, now: float) -> bool:
-        """Start the request that was booked; false if the booking or its time has lapsed, and nothing may start."""
+        """Start the request that was booked; false if the booking or its time has lapsed, and nothing may start.
+
+        If only the booking has, its time is left for who books next.
+        """
         if self.rate is None:
             return True
         time = self._booked.pop(booking, -math.inf)
-        if time <= now < time + self._late:
-            return self._meter.use(booking, now)
-        self._meter.give_back(booking)
-        return False
+        if not time <= now < time + self._late:
+            self._meter.give_back(booking)
+            return False
+        if not self._meter.use(booking, now):
+            insort(self._times, time)
+            return False
+        return True
 
     def give_back(self, booking: Booking) -> None:
         """Undo a booking that is not going to be used; until its time lapses it may be booked again."""

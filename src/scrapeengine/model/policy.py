@@ -62,6 +62,9 @@ class Rate:
 
     In any window of w seconds at most `burst + w * count / per` requests start.
 
+    What a request starts late, the next ones make up for only if there is a burst. A loop wakes up to 2 ms late, so
+    with `burst=1` rates above about 50 a second are not reached in full; with `burst=2` they are.
+
     Raises:
         TypeError: an argument is not a number.
         ValueError: `count` or `per` is not positive and finite, or `burst` is less than 1.

@@ -11,6 +11,9 @@ from scrapeengine.runtime.lane import Lane, Seat, Visitor
 
 __all__ = ["apart", "go", "go_abroad", "impatience", "rest", "turn", "turn_abroad"]
 
+_WAY = 0.02
+"""The seconds that a task whose turn has come may take to its request."""
+
 
 def go(seat: Seat, *, first: bool) -> bool:
     """Start a request now, by what was booked or past an empty line; false if it may not.
@@ -46,13 +49,22 @@ def go_abroad(seat: Seat, there: Lane, *, first: bool) -> bool:
 def _start(lane: Lane, booked: Booking | None, *, first: bool) -> bool:
     gate, now = lane.gate, trio.current_time()
     started = booked is not None and gate.use(booked, now)
-    if not started and not (lane.returning or lane.visitors or gate.opens_at(now) > now):
-        started = gate.use(gate.meter.book(), now)
+    if not started and (_just_begun(booked, now) or not (lane.returning or lane.visitors)):
+        started = gate.opens_at(now) <= now and gate.use(gate.meter.book(), now)
     if not started:
         return False
     if first:
         gate.budget.request(now)
     return True
+
+
+def _just_begun(booked: Booking | None, now: float) -> bool:
+    """Say whether its turn had come, and passed before the loop came to it: it need not stand in line again.
+
+    A booking lapses after one interval, and where that is shorter than the way to the request, every booking does: of
+    those that wait for one another none would ever go.
+    """
+    return booked is not None and booked.begun is not None and now < booked.begun + _WAY
 
 
 async def turn(floor: Floor, seat: Seat, after: float = 0.0, *, ahead: bool = False) -> None:

@@ -1,0 +1,57 @@
+"""Rates so fast that a turn has passed before the request that it was for is made: they hold nobody up for ever."""
+
+import pytest
+import trio
+
+import scrapeengine as se
+from scrapeengine.testing import Answer, Site
+
+PATIENCE = 20
+FAST = [se.Rate(50_000), se.Rate(1_000_000), se.Rate(10**9), se.Rate(10**9, burst=3)]
+
+
+async def echo(request):
+    """Answer with the path."""
+    return Answer(body=request.path.encode())
+
+
+def make_engine(host, rate):
+    """Make an engine whose tasks make a request each."""
+
+    async def scrape(task):
+        return (await task.http.get(f"/{task.event.id}")).text
+
+    return se.Engine([se.Platform("A", scrape, base_url=f"http://{host}", limit=20, rate=rate)], event_limit=20)
+
+
+@pytest.mark.parametrize("rate", FAST, ids=str)
+def test_requests_are_made(rate):
+    """Of those that wait for one another, one goes."""
+
+    async def main():
+        with trio.fail_after(PATIENCE):
+            async with (
+                Site.open(echo) as site,
+                make_engine(site.host, rate).stream(se.Event(number) for number in range(300)) as run,
+            ):
+                return [outcome.value async for outcome in run]
+
+    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(300))
+
+
+def test_requests_of_a_shared_rate_are_made(tmp_path):
+    """The last one too, for which one time is reserved after the other."""
+
+    async def main():
+        values = []
+        with trio.fail_after(PATIENCE):
+            async with Site.open(echo) as site, se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
+                engine = make_engine(site.host, se.Rate(1_000_000))
+                await engine.enqueue(store, (se.Event(number) for number in range(100)))
+                async with engine.serve(store) as run:
+                    while len(values) < 100:
+                        values.append((await anext(run)).value)
+                    await run.stop(0)
+        return values
+
+    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(100))
