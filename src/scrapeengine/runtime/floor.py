@@ -7,7 +7,8 @@ take the slots, book the request, launch the task.
 
 Lanes that lack something shared stand in a line for it:
 
-    line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn
+    line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn,
+                and whose last one is longest ago is first (`Line`)
     ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
     blocked     a job of an event in progress could start but for room in the buffer
 
@@ -30,6 +31,7 @@ from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.lane import Lane, Seat, Visitor
+from scrapeengine.runtime.line import Line
 from scrapeengine.runtime.slots import Slots
 
 __all__ = ["Floor", "Launch"]
@@ -60,7 +62,7 @@ class Floor:
         self._has_room = has_room
         self._kicked: OrderedDict[Lane, None] = OrderedDict()
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
-        self._line: OrderedDict[Lane, None] = OrderedDict()
+        self._line = Line()
         self._blocked: OrderedDict[Lane, None] = OrderedDict()
         self._settling = False
 
@@ -92,8 +94,9 @@ class Floor:
     def drop(self, lane: Lane) -> None:
         """Forget a lane that has no work."""
         del self.lanes[lane.name]
-        for line in (self._kicked, self._ahead, self._line, self._blocked):
+        for line in (self._kicked, self._ahead, self._blocked):
             line.pop(lane, None)
+        self._line.leave(lane)
 
     # -- what a task does
 
@@ -157,7 +160,7 @@ class Floor:
                 elif self._ahead:
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=True)
                 elif self._line and self._has_room():
-                    self._serve(self._line.popitem(last=False)[0], now, turn=True)
+                    self._serve(self._line.next(), now, turn=True)
                 else:
                     break
         finally:
@@ -198,12 +201,13 @@ class Floor:
             may_begin = not begun and self.events.free and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._has_room():
-                self._line[lane] = None
+                self._line.join(lane)
                 if lane.queue.choose(may_begin=False) is not None:
                     self._blocked[lane] = None
                 return
             if not job.entry.in_progress:
                 self._begin(job.entry, lane)
+                self._line.turn(lane)
                 begun = True
             self._start(lane, job, now)
             lane.own_next = False

@@ -96,6 +96,8 @@ class Lane:
     """How many tasks of other platforms have to do with this one now; it stays for them."""
     cap: float = attrs.field(default=math.inf, init=False)
     """How many slots other engines leave to this one, where they share the platform."""
+    turned: int = attrs.field(default=0, init=False)
+    """When it last took an event slot, as the line before these counts; 0: never yet, nor has it waited for one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the floor looks here next, whatever happens until then."""
 

@@ -1,0 +1,66 @@
+"""The line of lanes that wait for an event slot: first is whose last turn is longest ago.
+
+Slots go round: while lanes stay in line this is the order in which they joined it. One that comes late, for its rate
+has opened only now, does not wait behind those that have just had a turn: it would lose that time in each of its
+intervals, and could never make up for it. A lane that has had no turn yet counts from when it first joined: it goes
+before all that had one since, and who is in line already is passed only by those whose turn is longer ago. So who
+waits is passed by each other lane at most once.
+
+Rejected: to add who comes to the end of the line. A host that wants 2 s between requests, beside others with more work
+than slots, then took 3 % longer for the whole of it.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import count
+
+import attrs
+
+from scrapeengine.runtime.lane import Lane
+
+__all__ = ["Line"]
+
+
+@attrs.define(eq=False)
+class Line:
+    """Lanes in the order of their turns."""
+
+    _places: dict[Lane, int] = attrs.field(factory=dict, init=False)
+    """The lanes that wait, with the number of their places."""
+    _heap: list[tuple[int, int, Lane]] = attrs.field(factory=list, init=False)
+    """When each had its turn, the number of its place, and the lane; those that have left since are still there."""
+    _clock: count[int] = attrs.field(factory=lambda: count(1), init=False)
+    """Counts turns and places."""
+
+    def __len__(self) -> int:
+        """Count those that wait."""
+        return len(self._places)
+
+    def join(self, lane: Lane) -> None:
+        """Put a lane into its place; one that waits keeps the place that it has."""
+        if lane in self._places:
+            return
+        place = next(self._clock)
+        lane.turned = lane.turned or place
+        self._places[lane] = place
+        heappush(self._heap, (lane.turned, place, lane))
+
+    def next(self) -> Lane:
+        """Take out whose turn it is. Only where one waits."""
+        while True:
+            _, place, lane = heappop(self._heap)
+            if self._places.get(lane) == place:
+                del self._places[lane]
+                return lane
+
+    def turn(self, lane: Lane) -> None:
+        """Take note that a lane has an event slot now."""
+        lane.turned = next(self._clock)
+
+    def leave(self, lane: Lane) -> None:
+        """Take out a lane that has no work any more."""
+        self._places.pop(lane, None)
+        if len(self._heap) > 2 * len(self._places) + 16:
+            self._heap = [entry for entry in self._heap if self._places.get(entry[2]) == entry[1]]
+            self._heap.sort()  # which makes a heap of it
