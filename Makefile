@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-ONLY ?= engine http store polling
+ONLY ?=
 
 # What a .venv was made for. A set-up that was interrupted has not written it down.
 KEY := $(PYTHON) $(shell command -v $(PYTHON) >/dev/null && $(PYTHON) --version 2>&1) $(CURDIR) $(shell cksum < pyproject.toml)
@@ -80,7 +80,7 @@ format: $(VENV)/.checkers ## put the code into its form
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.current ## what the engine costs, alone and beside its peers; one part: make bench ONLY=http
-	@set -e; for part in $(ONLY); do test -d benchmarks/$$part || part=$$part.py; $(BIN)/python benchmarks/$$part; done
+	$(BIN)/python -m benchmarks $(ONLY)
 
 clean: ## remove what was made
 	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import aiohttp
-from measuring import Job, Meter, read_job
+
+from benchmarks.http.measuring import Job, Meter, read_job
 
 if "--uvloop" in sys.argv:
     import uvloop
@@ -23,16 +25,17 @@ async def main(job: Job, meter: Meter) -> None:
 
         async def work() -> None:
             for url in urls:
+                began = time.perf_counter()
                 async with session.get(url) as response:
                     response.raise_for_status()
-                    meter.got(await response.read())
+                    body = await response.read()
+                meter.took(time.perf_counter() - began)
+                meter.got(body)
 
         await asyncio.gather(*(work() for _ in range(job.tasks)))
 
 
 if __name__ == "__main__":
     the_job = read_job()
-    the_meter = Meter(the_job)
     with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main(the_job, the_meter))
-    the_meter.tell()
+        runner.run(main(the_job, Meter(the_job)))

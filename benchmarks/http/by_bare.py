@@ -6,9 +6,23 @@ parser says so. It has no pool, no timeout, no redirect, no decoding and no erro
 
 from __future__ import annotations
 
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
 import httptools
 import trio
-from measuring import Job, Meter, read_job
+
+from benchmarks.http.measuring import Job, Meter, read_job
+
+
+class Connection(NamedTuple):
+    """How bytes are sent and received: by a socket, or by TLS over one."""
+
+    send: Callable[[bytes], Awaitable[object]]
+    receive: Callable[[int], Awaitable[bytes | bytearray]]
 
 
 class Response:
@@ -38,12 +52,22 @@ class Response:
         self.done = True
 
 
-async def exchange(stream: trio.socket.SocketType, request: bytes) -> Response:
+async def connect(host: str, port: int, *, tls: bool) -> Connection:
+    """Connect to a server."""
+    if not tls:
+        stream = trio.socket.socket()
+        await stream.connect((host, port))
+        return Connection(stream.send, stream.recv)
+    over = await trio.open_ssl_over_tcp_stream(host, port, ssl_context=ssl.create_default_context())
+    return Connection(over.send_all, over.receive_some)
+
+
+async def exchange(connection: Connection, request: bytes) -> Response:
     """Send a request, and read its response."""
-    await stream.send(request)
+    await connection.send(request)
     response = Response()
     while not response.done:
-        response.parser.feed_data(await stream.recv(65536))
+        response.parser.feed_data(await connection.receive(65536))
     if response.parser.get_status_code() != 200 or not response.keep:
         raise RuntimeError("the server refused a request, or closes its connection")
     return response
@@ -51,16 +75,20 @@ async def exchange(stream: trio.socket.SocketType, request: bytes) -> Response:
 
 async def main(job: Job, meter: Meter) -> None:
     """Have as many workers as there are tasks take from one iterator, each with a connection of its own."""
-    numbers = job.numbers()
-    host, _, port = job.url.removeprefix("http://").partition(":")
+    parts = urlsplit(job.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    host, port, path = parts.hostname, parts.port, parts.path.encode()
     rest = f" HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: */*\r\nUser-Agent: bare\r\n\r\n".encode()
+    numbers = iter(range(job.requests))
 
     async def work() -> None:
-        with trio.socket.socket() as stream:
-            await stream.connect((host, int(port)))
-            for number in numbers:
-                response = await exchange(stream, b"GET /%d" % number + rest)
-                meter.got(bytes(response.body))
+        connection = await connect(host, port, tls=parts.scheme == "https")
+        for number in numbers:
+            began = time.perf_counter()
+            response = await exchange(connection, b"GET %b/%d" % (path, number) + rest)
+            meter.took(time.perf_counter() - began)
+            meter.got(bytes(response.body))
 
     async with trio.open_nursery() as nursery:
         for _ in range(job.tasks):
@@ -69,6 +97,4 @@ async def main(job: Job, meter: Meter) -> None:
 
 if __name__ == "__main__":
     the_job = read_job()
-    the_meter = Meter(the_job)
-    trio.run(main, the_job, the_meter)
-    the_meter.tell()
+    trio.run(main, the_job, Meter(the_job))

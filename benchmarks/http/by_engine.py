@@ -1,42 +1,62 @@
-"""Requests by the whole engine, with the policies that it has by default."""
+"""Requests by the whole engine: with the policies that it has by default, or with `--everything`.
+
+Everything is a rate (which never makes a request wait), robots.txt, validators, and jobs in a store in a file, whose
+results are on the disk before a consumer sees them; retries are there by default.
+"""
 
 from __future__ import annotations
 
-import cProfile
-import pstats
 import sys
+import time
+from tempfile import mkdtemp
 
 import trio
-from measuring import Job, Meter, read_job
 
 import scrapeengine as se
+from benchmarks.http.measuring import Job, Meter, read_job
 
 
-async def scrape(task: se.Task) -> bytes:
-    """Get a page."""
-    return (await task.http.get(f"/{task.event.id}")).content
+def make_engine(job: Job, meter: Meter, *, everything: bool) -> se.Engine[bytes]:
+    """Make an engine with one platform."""
+
+    async def scrape(task: se.Task) -> bytes:
+        began = time.perf_counter()
+        body = (await task.http.get(f"{job.url}/{task.event.id}", conditional=everything)).content
+        meter.took(time.perf_counter() - began)
+        return body
+
+    rate = se.Rate(1_000_000) if everything else None
+    site = se.Platform("A", scrape, base_url=job.url, limit=job.tasks, rate=rate, robots=everything)
+    return se.Engine([site], event_limit=job.tasks)
 
 
-async def main(job: Job, meter: Meter) -> None:
-    """Run all events, and count their outcomes as the consumer gets them."""
-    site = se.Platform("A", scrape, base_url=job.url, limit=job.tasks)
-    engine = se.Engine([site], event_limit=job.tasks)
-    async with engine.stream(se.Event(number) for number in job.numbers()) as run:
+def count(outcome: se.Outcome[bytes], meter: Meter) -> None:
+    """Count an outcome as its consumer gets it."""
+    match outcome:
+        case se.Success(value=body):
+            meter.got(body)
+        case _:
+            raise RuntimeError(f"not a success: {outcome!r}")
+
+
+async def stream(job: Job, meter: Meter) -> None:
+    """Run all events."""
+    async with make_engine(job, meter, everything=False).stream(se.Event(n) for n in range(job.requests)) as run:
         async for outcome in run:
-            match outcome:
-                case se.Success(value=body):
-                    meter.got(body)
-                case _:
-                    raise RuntimeError(f"not a success: {outcome!r}")
+            count(outcome, meter)
+
+
+async def serve(job: Job, meter: Meter) -> None:
+    """Serve a store that has all events."""
+    engine = make_engine(job, meter, everything=True)
+    async with se.open_store(f"sqlite:{mkdtemp()}/jobs.db") as store:  # where it is, and its end, is the starter's care
+        await engine.enqueue(store, (se.Event(n) for n in range(job.requests)))
+        async with engine.serve(store) as run:
+            async for outcome in run:
+                count(outcome, meter)
 
 
 if __name__ == "__main__":
     the_job = read_job()
-    the_meter = Meter(the_job)
-    if "--profile" in sys.argv:
-        with cProfile.Profile() as profile:
-            trio.run(main, the_job, the_meter)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(40)
-    else:
-        trio.run(main, the_job, the_meter)
-        the_meter.tell()
+    way = serve if "--everything" in sys.argv else stream
+    trio.run(way, the_job, Meter(the_job))

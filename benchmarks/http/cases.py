@@ -1,10 +1,10 @@
-"""What is measured beside one another, and what the engine promises to be beside its peers."""
+"""What is measured beside one another, under which circumstances, and what the engine promises to be."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["AIMS", "CASES", "PROMISES", "Case", "Promise"]
+__all__ = ["AIMS", "CASES", "HEADLINE", "PLACES", "SHOWN", "SIZES", "TASKS", "Aim", "Case", "Place"]
 
 
 class Case(NamedTuple):
@@ -20,43 +20,75 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "engine": Case("scrapeengine", "by_engine.py", ("scrapeengine",), 1.0),
-    "aiohttp": Case("aiohttp", "by_aiohttp.py", ("aiohttp",), 1.0),
-    "uvloop": Case("aiohttp on uvloop", "by_aiohttp.py", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
-    "httpx": Case("httpx on trio", "by_httpx.py", ("httpx", "trio"), 0.06, ("--defaults",)),
-    "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx.py", ("httpx", "trio"), 0.06),
-    "scrapy": Case("Scrapy", "by_scrapy.py", ("scrapy",), 0.1),
-    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee.py", ("crawlee",), 0.3),
-    "crawlee-stripped": Case(
-        "Crawlee without sessions and retries", "by_crawlee.py", ("crawlee",), 0.3, ("--stripped",)
-    ),
-    "bare": Case("bare trio + httptools", "by_bare.py", ("trio", "httptools"), 3.0),
+    "engine": Case("scrapeengine", "by_engine", ("scrapeengine",), 1.0),
+    "everything": Case("scrapeengine, everything on", "by_engine", ("scrapeengine", "apsw"), 0.4, ("--everything",)),
+    "aiohttp": Case("aiohttp", "by_aiohttp", ("aiohttp",), 1.0),
+    "uvloop": Case("aiohttp on uvloop", "by_aiohttp", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
+    "httpx": Case("httpx on trio", "by_httpx", ("httpx", "trio"), 0.06, ("--defaults",)),
+    "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx", ("httpx", "trio"), 0.06),
+    "httpx2": Case("httpx2 on trio", "by_httpx", ("httpx2", "trio"), 0.1, ("--httpx2", "--defaults")),
+    "scrapy": Case("Scrapy", "by_scrapy", ("scrapy",), 0.08),
+    "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee", ("crawlee",), 0.25),
+    "crawlee-stripped": Case("Crawlee without sessions and retries", "by_crawlee", ("crawlee",), 0.25, ("--stripped",)),
+    "aioscraper": Case("aioscraper on aiohttp", "by_aioscraper", ("aioscraper", "aiohttp"), 0.4),
+    "bare": Case("a bare trio and httptools loop: the limit", "by_bare", ("trio", "httptools"), 3.0),
 }
 """By the name that the command line takes."""
+SHOWN = (
+    *("scrapeengine", "trio", "httptools", "apsw", "aiohttp", "uvloop", "httpx", "httpx2", "httpcore", "scrapy"),
+    *("twisted", "crawlee", "impit", "aioscraper"),
+)
+"""The distributions whose versions say what was measured."""
+TASKS = (10, 50, 200, 1000)
+"""How many requests are in flight at once."""
 
 
-class Promise(NamedTuple):
-    """How the engine's rate stands to that of a peer."""
+class Place(NamedTuple):
+    """What is asked for: bodies of a size, in the clear or by TLS."""
+
+    size: str
+    tls: bool
+    share: float
+    """How many requests are made of what are made in the first of all places."""
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return f"{SIZES[self.size] / 1000:g} kB, {'TLS' if self.tls else 'plain'}"
+
+
+SIZES = {"small": 1300, "large": 45_000}
+"""The bytes of bodies, by the first part of their path."""
+PLACES = (
+    Place("small", tls=False, share=1.0),
+    Place("large", tls=False, share=0.5),
+    Place("small", tls=True, share=0.6),
+    Place("large", tls=True, share=0.25),
+)
+HEADLINE = PLACES[0], (50, 200)
+"""Where the promises are made; it is measured more often than all else."""
+
+
+class Aim(NamedTuple):
+    """How the engine's rate is to stand to that of a peer."""
 
     peer: str
     times: float
     """The least ratio."""
+    promised: bool
     tasks: int | None = None
-    """With how many tasks; None: with any number."""
+    """With how many tasks; None: with each number of those that promises are made for."""
 
 
-PROMISES = (
-    Promise("aiohttp", 1.0),
-    Promise("httpx", 10.0, 50),
-    Promise("httpx", 20.0, 200),
-    Promise("scrapy", 8.0),
-    Promise("crawlee", 3.0),
-)
 AIMS = (
-    Promise("crawlee-stripped", 3.0),
-    Promise("httpx-limits", 10.0, 50),
-    Promise("httpx-limits", 20.0, 200),
-    Promise("uvloop", 1.25),
-    Promise("bare", 0.5),
+    Aim("aiohttp", 1.0, promised=True),
+    Aim("httpx", 10.0, promised=True, tasks=50),
+    Aim("httpx", 20.0, promised=True, tasks=200),
+    Aim("scrapy", 8.0, promised=True),
+    Aim("crawlee", 3.0, promised=True),
+    Aim("crawlee-stripped", 3.0, promised=False),
+    Aim("httpx-limits", 10.0, promised=False, tasks=50),
+    Aim("httpx-limits", 20.0, promised=False, tasks=200),
+    Aim("uvloop", 1.25, promised=False),
+    Aim("bare", 0.5, promised=False),
 )
-"""What comes after the promises; not reaching these breaks nothing."""

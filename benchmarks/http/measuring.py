@@ -1,4 +1,4 @@
-"""What the processes that make requests have in common: what they are to do, and how it is measured.
+"""What the programs that make requests have in common: what they are to do, and how it is measured.
 
 All are measured in the same way: from one response in the middle of the work to another one, while all tasks have work.
 So what a framework does at its start and at its end is counted for none, and nothing is measured of a cold connection.
@@ -10,18 +10,20 @@ import json
 import os
 import sys
 import time
+from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-__all__ = ["Figures", "Job", "Meter", "pinned", "read_job"]
+from benchmarks.machine import peak_megabytes
+
+__all__ = ["Figures", "Job", "Meter", "read_job"]
 
 
 class Job(NamedTuple):
     """What a process is to do."""
 
     url: str
-    """Where the server is: `http://127.0.0.1:port`."""
+    """What all URLs begin with: `http://localhost:port/small`."""
     length: int
     """The bytes of each body."""
     tasks: int
@@ -31,13 +33,14 @@ class Job(NamedTuple):
     counted: int
     """The responses that are measured."""
 
-    def numbers(self) -> Iterator[int]:
-        """Return the numbers of all requests: enough that all tasks have work until the measured ones have ended."""
-        return iter(range(self.warm + self.counted + self.tasks))
+    @property
+    def requests(self) -> int:
+        """How many requests there are: enough that all tasks have work until the measured ones have ended."""
+        return self.warm + self.counted + self.tasks
 
     def urls(self) -> Iterator[str]:
         """Return the URLs of all requests, no two the same."""
-        return (f"{self.url}/{number}" for number in self.numbers())
+        return (f"{self.url}/{number}" for number in range(self.requests))
 
 
 class Figures(NamedTuple):
@@ -50,8 +53,12 @@ class Figures(NamedTuple):
     busy: float
     """CPU time over wall time, where 1.0 is a core in full.
 
-    Far less: something else took the core, or the server kept the client waiting.
+    Far less: something else took the core, or the server or a disk kept the client waiting.
     """
+    p99: float
+    """The milliseconds from a request to its body that 99 of 100 do not exceed."""
+    megabytes: float
+    """The most memory that the process held until then, in 10^6 bytes."""
 
 
 class Meter:
@@ -63,10 +70,15 @@ class Meter:
         self._first = job.warm
         self._last = job.warm + job.counted
         self._count = 0
-        self._marks: list[tuple[float, float]] = []
+        self._took = array("d")
+        self._began = (0.0, 0.0)
+
+    def took(self, seconds: float) -> None:
+        """Note how long a request took, from when it was asked for to its whole body; before it is counted."""
+        self._took.append(seconds)
 
     def got(self, body: bytes) -> None:
-        """Count a response.
+        """Count a response. With the last one that is measured, print the figures and end the process.
 
         Raises:
             ValueError: its body is not what the server sends.
@@ -74,37 +86,19 @@ class Meter:
         if len(body) != self._length:
             raise ValueError(f"a body of {len(body)} bytes came, not of {self._length}")
         self._count += 1
-        if self._count in (self._first, self._last):
-            self._marks.append((time.perf_counter(), time.process_time()))
+        if self._count == self._first:
+            del self._took[:]
+            self._began = (time.perf_counter(), time.process_time())
+        elif self._count == self._last:
+            self._tell()
 
-    def tell(self) -> None:
-        """Print the figures, for the process that started this one.
-
-        Raises:
-            RuntimeError: fewer responses came than were to be measured.
-        """
-        if len(self._marks) != 2:
-            raise RuntimeError(f"{self._count} responses came, not {self._last}")
-        (began, began_cpu), (ended, ended_cpu) = self._marks
-        seconds, cpu, count = ended - began, ended_cpu - began_cpu, self._last - self._first
-        print(json.dumps(Figures(count / seconds, cpu / count * 1e6, cpu / seconds)))
-
-
-@contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """Have the processes that the block starts run on one core, with all their threads; None: on any.
-
-    From outside, and so before they begin: a thread that an import has started would stay where it is.
-    """
-    if core is None:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    def _tell(self) -> NoReturn:
+        seconds, cpu = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        count = self._last - self._first
+        took = sorted(self._took)
+        p99 = took[int(0.99 * len(took))] * 1000
+        print(json.dumps(Figures(count / seconds, cpu / count * 1e6, cpu / seconds, p99, peak_megabytes())), flush=True)
+        os._exit(0)  # what is left to do would only be waited for
 
 
 def read_job() -> Job:

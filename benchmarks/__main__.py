@@ -1,0 +1,54 @@
+"""Run parts, show what they print, and keep it in `RESULTS.md` and its promises in the README.
+
+    python -m benchmarks [PART ...]
+
+A part that is run replaces its own section; the others stay as they were measured. Ends with 1 if a part does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.results import PARTS, update
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def run(part: str) -> tuple[str, int]:
+    """Run a part, show what it prints as it comes, and return that, and what it ended with."""
+    command = [sys.executable, "-u", "-m", f"benchmarks.{part}"]
+    printed = []
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            printed.append(line)
+    return "".join(printed), process.returncode
+
+
+def main() -> int:
+    """Run what was asked for, and return what the process is to end with."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description="what the engine costs, and its peers")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    options = parser.parse_args()
+    if unknown := [part for part in options.parts if part not in PARTS]:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    failed = []
+    for part in options.parts or PARTS:
+        printed, status = run(part)
+        if status not in (0, 1):
+            print(f"{part} ended with {status}: what was measured of it before stays", file=sys.stderr)
+        else:
+            update(CHECKOUT, part, printed)
+        if status:
+            failed.append(part)
+    if failed:
+        print(f"not all promises are kept: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
