@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -106,6 +107,35 @@ def test_for_the_event_s_own_url_the_fast_way_sends_what_httpx_would(found):
             assert parts(fast) == parts(slow)
 
 
+@given(bases.filter(accepted), st.lists(st.tuples(origins, paths), min_size=1, max_size=6))
+def test_beside_a_base_url_the_fast_way_sends_what_httpx_would(base, found):
+    """To any origin, the base's own among them, whose headers no other gets."""
+    policy = platform(base_url=base, headers={"X-Key": "k", "Accept": "text/x"})
+    try:
+        prepared = Prepared(policy)
+    except se.InvalidRequest:
+        return
+    home = "{0.scheme}://{0.netloc}".format(urlsplit(base))
+    for url in [origin + path for origin, path in found] + [home + path for _, path in found]:
+        fast, slow = prepared.plain(EVENT, url), slowly(policy, EVENT, url)
+        if fast is not None:
+            assert not isinstance(slow, Exception)
+            assert parts(fast) == parts(slow)
+
+
+@given(st.lists(st.tuples(st.none() | origins, origins, paths), min_size=1, max_size=8))
+def test_for_what_an_event_leads_to_the_fast_way_sends_what_httpx_would(found):
+    """Links to the event's own origin, and to others, which get less; whichever was asked for first."""
+    policy = platform(headers={"X-Key": "k", "Accept": "text/x"})
+    prepared = Prepared(policy)
+    for own, origin, path in found:
+        event = EVENT if own is None else se.Event("e", url=f"{own}/feed")
+        fast, slow = prepared.plain(event, origin + path), slowly(policy, event, origin + path)
+        if fast is not None:
+            assert not isinstance(slow, Exception)
+            assert parts(fast) == parts(slow)
+
+
 def test_origins_of_one_host_are_told_apart():
     """By scheme and port, in the fast way too."""
     prepared = Prepared(platform())
@@ -141,16 +171,25 @@ def test_plain_urls_go_the_fast_way(base, url, target):
     assert call.target == target.encode()
     event = se.Event("e", url=base.rstrip("/") + url)
     assert Prepared(platform()).plain(event, event.url).url == event.url
+    assert Prepared(platform()).plain(event, f"{event.url}/more").url == f"{event.url}/more"
+    assert Prepared(platform(base_url=base)).plain(EVENT, "http://b.test/x").url == "http://b.test/x"
 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "x", "//b.test/x", "http://a.test/x", "/../x", "/./x", "/x/..", "/a b", "/%41", "/ä", "/x#f", "/\\", "/\n"],
+    ["", "x", "//b.test/x", "/../x", "/./x", "/x/..", "/a b", "/%41", "/ä", "/x#f", "/\\", "/\n", "http://b@b.test/x"],
 )
 def test_what_needs_httpx_s_eye_goes_the_slow_way(url):
-    """URLs to be joined, normalised or quoted; and another URL than the event's."""
+    """URLs to be joined, normalised or quoted, or with a user."""
     assert Prepared(platform(base_url="http://a.test")).plain(EVENT, url) is None
     assert Prepared(platform()).plain(se.Event("e", url="http://a.test/y"), url) is None
+
+
+def test_another_origin_than_the_event_s_goes_the_slow_way():
+    """It gets less."""
+    event = se.Event("e", url="http://a.test/y")
+    assert Prepared(platform()).plain(event, "http://b.test/x") is None
+    assert Prepared(platform()).plain(event, "http://a.test.b.test/x") is None
 
 
 @pytest.mark.parametrize("length", [60_000, 65_530, 65_536, 66_000, 70_000])

@@ -163,25 +163,29 @@ class Prepared:
 
     def plain(self, event: Event, url: str) -> Call | None:
         """Make a GET request with nothing of its own from what is prepared; None if the URL needs httpx's eye."""
-        home = self._home
         if len(url) > _LONGEST // 2:
             return None
+        home = self._home
         if home is not None and _BELOW.fullmatch(url):
             return _joined(home, f"{self._path}{url}")
-        if self._base is None and url == event.url:
-            parts = _WHOLE.fullmatch(url)
-            if parts is not None:
-                netloc = url[: parts.start(4)]
-                kind = self._kinds.get(netloc)
-                if kind is None:
-                    if len(self._kinds) >= _MOST_HOSTS:
-                        self._kinds.clear()
-                    kind = self._kind(url)
-                    if kind is None:
-                        return None
-                    self._kinds[netloc] = kind
-                return _joined(kind, parts[4])
-        return None
+        parts = _WHOLE.fullmatch(url)
+        if parts is None:
+            return None
+        netloc = url[: parts.start(4)]
+        # Without a base_url, what a request carries hangs on whether it goes to the origin of its event.
+        if self._base is None and not (event.url is None or event.url.startswith(f"{netloc}/")):
+            return None
+        kind = self._kinds.get(netloc) or self._new_kind(netloc)
+        return None if kind is None else _joined(kind, parts[4])
+
+    def _new_kind(self, netloc: str) -> _Kind | None:
+        """Prepare what all requests to one more origin share; None if httpx cannot: who asks it is told why."""
+        if len(self._kinds) >= _MOST_HOSTS:
+            self._kinds.clear()
+        kind = self._kind(f"{netloc}/")
+        if kind is not None:
+            self._kinds[netloc] = kind
+        return kind
 
     def _has_path(self) -> bool:
         return bool(urlsplit(self._base or "").path)
