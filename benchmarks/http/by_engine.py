@@ -21,11 +21,11 @@ def make_engine(job: Job, meter: Meter, *, everything: bool) -> se.Engine[bytes]
 
     async def scrape(task: se.Task) -> bytes:
         began = time.perf_counter()
-        body = (await task.http.get(f"{job.url}/{task.event.id}", conditional=everything)).content
+        body = (await task.http.get(f"/{task.event.id}", conditional=everything)).content
         meter.took(time.perf_counter() - began)
         return body
 
-    rate = se.Rate(1_000_000) if everything else None
+    rate = se.Rate(1_000_000, burst=1_000) if everything else None
     site = se.Platform("A", scrape, base_url=job.url, limit=job.tasks, rate=rate, robots=everything)
     return se.Engine([site], event_limit=job.tasks)
 
