@@ -18,13 +18,12 @@ import trio
 from scrapeengine.decide.agenda import Agenda, Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.event import Event, host_of
-from scrapeengine.model.outcome import Cancelled
+from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Statistics
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime import turns
 from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.capture import fatal_part
 from scrapeengine.runtime.clock import Anchor
 from scrapeengine.runtime.ending import Ending, JobSource
 from scrapeengine.runtime.floor import Floor
@@ -37,6 +36,7 @@ from scrapeengine.runtime.results import Results
 from scrapeengine.runtime.tally import Tally
 from scrapeengine.runtime.task import LiveTask, TaskHttp
 from scrapeengine.runtime.threads import Threads
+from scrapeengine.runtime.workers import Workers
 
 __all__ = ["Session"]
 
@@ -60,7 +60,6 @@ class Session(Generic[T]):
         self.outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, self._taken)
         self.floor = Floor(self.agenda, plan.settings.event_limit, self.alarms, self.has_room)
         self.lanes = Lanes(plan, self.floor, gates)
-        self._nursery: trio.Nursery | None = None
 
     def furnish(self, results: Results, intake: JobSource) -> None:
         """Put in what takes jobs in, and what takes their outcomes."""
@@ -73,7 +72,7 @@ class Session(Generic[T]):
 
     def open(self, nursery: trio.Nursery) -> None:
         """Begin, in a nursery that was opened for the run."""
-        self._nursery = nursery
+        self.workers = Workers(nursery, ended=self._ended, broken=self._broken)
         self.floor.launch = self._launch
         nursery.start_soon(self.alarms.run, name="scrapeengine alarms")
         nursery.start_soon(self._read, name="scrapeengine intake")
@@ -113,26 +112,18 @@ class Session(Generic[T]):
     # -- the life of a task
 
     def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> LiveTask:
-        assert self._nursery is not None
-        scope = trio.CancelScope(deadline=now + lane.policy.timeout.task)
-        task = LiveTask(job, lane, now, booked, scope, self)
-        self._nursery.start_soon(self._perform, task)
+        task = LiveTask(job, lane, now, booked, self.workers.scope(now + lane.policy.timeout.task), self)
+        self.workers.start(task)
         self.launched(lane)
         return task
 
-    async def _perform(self, task: LiveTask) -> None:
-        """Run a task to its end, whatever that is."""
-        try:
-            outcome = await task.run()
-        except BaseException as error:
-            self.ending.abort("the run was cancelled")
-            self.results.finish(task, Cancelled(reason="the run was cancelled", **task.times()))
-            fatal = fatal_part(error)
-            if fatal is error:
-                raise
-            raise fatal from None
+    def _ended(self, task: LiveTask, outcome: Outcome[T]) -> None:
         self.results.finish(task, outcome)
         self.ending.check()
+
+    def _broken(self, task: LiveTask) -> None:
+        self.ending.abort("the run was cancelled")
+        self.results.finish(task, Cancelled(reason="the run was cancelled", **task.times()))
 
     # -- what tasks ask for
 

@@ -229,8 +229,8 @@ class LiveTask(Seat):
         return self.services.wall(now)
 
     def cancel(self, reason: str) -> None:
-        """Cancel the task, for a reason that its outcome will say."""
-        if self.stopped is None:
+        """Cancel the task, for a reason that its outcome will say; not once it has ended, and others have its scope."""
+        if self.stopped is None and self in self.lane.seats:
             self.stopped = reason
             self.scope.cancel()
             if self in self.lane.landing and self.wake is not None:
@@ -240,25 +240,33 @@ class LiveTask(Seat):
     async def run(self) -> Outcome[Any]:
         """Run the scraper to its end.
 
-        Raises only what ends more than this task: `trio.Cancelled` from outside, `KeyboardInterrupt`, `SystemExit`.
+        Raises only what may end more than this task (`ended_by` says): a group of several kinds, `KeyboardInterrupt`,
+        `SystemExit`, and `trio.Cancelled`, from outside or by the scope that it runs in.
         """
-        ended: Outcome[Any] | None = None
         self.begin()
         try:
-            with self.scope:
-                ended = await self._attempts()
-        except BaseException as error:
-            failure = meaning(error)
-            if failure is None:
-                raise
-            # A call of `task.retry` on the way out of a cancellation is too late.
-            ended = None if isinstance(failure, RetryTask) else self._ended_by(failure)
+            return await self._attempts()
         finally:
             if self._http is not None:
                 self.fresh = max(self.fresh, self._http.fresh_for)
             # It knows the task, and the task it: a cycle, which would have to wait for the collector.
             self._http = None
-        return self._cut_short() if ended is None else ended
+
+    def ended_by(self, error: BaseException) -> Outcome[Any] | None:
+        """Say how it ended by what has left its scope; None: that ends more than the task."""
+        failure = meaning(error)
+        if failure is None:
+            return None
+        # A call of `task.retry` on the way out of a cancellation is too late.
+        return self.cut_short() if isinstance(failure, RetryTask) else self._ended_by(failure)
+
+    def cut_short(self) -> Outcome[Any]:
+        """Say how it ended, cancelled by its scope: by the run, or by its deadline."""
+        if self.stopped is not None:
+            return Cancelled(reason=self.stopped, **self.times())
+        limit = self.policy.timeout.task
+        message = f"the task ran for more than its Timeout(task={limit:g}) on {self.platform!r}"
+        return Failure(error=TaskTimeout(message), **self.times())
 
     async def _attempts(self) -> Outcome[Any]:
         """Run the scraper until it returns, fails, is skipped, or has no attempt left."""
@@ -298,14 +306,6 @@ class LiveTask(Seat):
             return Skipped(reason=ended.reason, again_after=ended.again_after, **self.times())
         assert isinstance(ended, Exception)
         return Failure(error=cleared(ended), **self.times())
-
-    def _cut_short(self) -> Outcome[Any]:
-        """Say how a task ended that was cancelled by its own scope: by the run, or by its deadline."""
-        if self.stopped is not None:
-            return Cancelled(reason=self.stopped, **self.times())
-        limit = self.policy.timeout.task
-        message = f"the task ran for more than its Timeout(task={limit:g}) on {self.platform!r}"
-        return Failure(error=TaskTimeout(message), **self.times())
 
     def times(self) -> dict[str, Any]:
         """Return what all outcomes say, as of now."""

@@ -1,0 +1,214 @@
+"""Tasks that run one after the other in one trio task do not notice it."""
+
+import contextvars
+
+import pytest
+import structlog
+import trio
+
+import scrapeengine as se
+from scrapeengine.runtime.workers import Workers
+from support.world import virtually
+
+MARK = contextvars.ContextVar("mark", default="none")
+
+
+def run(scrape, count=6, limit=1, **policy):
+    """Run events in source order; return their outcomes by event, and how many trio tasks ran scrapers."""
+    workers = set()
+
+    async def watched(task):
+        workers.add(trio.lowlevel.current_task())
+        return await scrape(task)
+
+    async def main():
+        engine = se.Engine([se.Platform("A", watched, limit=limit, **policy)], event_limit=limit)
+        async with engine.stream(se.Event(number, data=number) for number in range(count)) as stream:
+            return {outcome.event.data: outcome async for outcome in stream}
+
+    outcomes = virtually(main)
+    assert sorted(outcomes) == list(range(count))
+    return outcomes, len(workers)
+
+
+def test_what_starts_in_another_s_place_is_run_by_the_same_trio_task():
+    """Else nothing here would be tested."""
+
+    async def scrape(task):
+        await trio.sleep(1)
+
+    assert run(scrape)[1] == 1
+    assert run(scrape, count=30, limit=3)[1] == 3
+
+
+def test_context_variables_of_one_task_are_not_another_s():
+    """Each has those of the program that opened the run."""
+
+    async def scrape(task):
+        found = MARK.get(), structlog.contextvars.get_contextvars()
+        MARK.set(task.event.id)
+        structlog.contextvars.bind_contextvars(feed=task.event.id)
+        await trio.sleep(1)
+        return found
+
+    MARK.set("the program's")
+    outcomes, workers = run(scrape)
+    assert [outcome.value for outcome in outcomes.values()] == [("the program's", {})] * 6
+    assert workers == 1
+
+
+@pytest.mark.parametrize("seconds", [1, 1000])
+def test_a_scope_that_a_scraper_leaves_open_is_its_own(seconds):
+    """As a generator does that was not read to its end, with a timeout inside. Its own task fails, and no other."""
+    kept = []
+
+    async def pages():
+        with trio.move_on_after(seconds):
+            yield 1
+            yield 2
+
+    async def scrape(task):
+        if task.event.data == 2:
+            kept.append(pages())
+            await anext(kept[0])
+            return None
+        await trio.sleep(30)
+        return task.event.data
+
+    outcomes, workers = run(scrape)
+    failure = outcomes.pop(2)
+    assert isinstance(failure, se.Failure)
+    assert "Cancel scope stack corrupted" in str(failure.error)
+    assert [outcome.value for outcome in outcomes.values()] == [0, 1, 3, 4, 5]
+    assert workers == 2
+
+
+def test_a_cancelled_scope_that_a_scraper_leaves_open_is_its_own():
+    """The same where it has been cancelled already."""
+    kept = []
+
+    async def scrape(task):
+        if task.event.data == 2:
+            scope = trio.CancelScope()
+            scope.__enter__()
+            scope.cancel()
+            kept.append(scope)
+            return None
+        await trio.sleep(30)
+        return task.event.data
+
+    outcomes, _ = run(scrape)
+    assert isinstance(outcomes.pop(2), se.Failure)
+    assert [outcome.value for outcome in outcomes.values()] == [0, 1, 3, 4, 5]
+
+
+def test_each_task_has_a_deadline_of_its_own():
+    """From its own start; and one that has exceeded it takes no other along."""
+
+    async def scrape(task):
+        await trio.sleep(20 if task.event.data in {2, 3} else 9)
+        return task.event.data
+
+    outcomes, _ = run(scrape, timeout=se.Timeout(task=10))
+    assert [type(outcomes.pop(number).error) for number in (2, 3)] == [se.TaskTimeout] * 2
+    assert [outcome.value for outcome in outcomes.values()] == [0, 1, 4, 5]
+
+
+def test_who_swallows_its_cancellation_takes_no_other_along():
+    """It ends as it says; the next one begins with a scope that is not cancelled."""
+
+    async def scrape(task):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(11 if task.event.data == 2 else 1)
+        return task.event.data
+
+    outcomes, workers = run(scrape, timeout=se.Timeout(task=10))
+    assert [outcome.value for outcome in outcomes.values()] == list(range(6))
+    assert workers == 2
+
+
+def test_scrapers_without_a_checkpoint_hold_nobody_up():
+    """Others have their turn after each of them."""
+    turns = []
+
+    async def scrape(task):
+        turns.append("scraper")
+
+    async def other():
+        for _ in range(10):
+            turns.append("other")
+            await trio.lowlevel.checkpoint()
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            async with se.Engine([se.Platform("A", scrape, limit=1)]).stream(map(se.Event, range(100))) as stream:
+                nursery.start_soon(other)
+                async for _ in stream:
+                    pass
+
+    virtually(main)
+    last = len(turns) - 1 - turns[::-1].index("other")
+    assert turns[:last].count("scraper") <= 20
+
+
+def test_a_task_that_has_ended_cancels_nobody():
+    """Its request outlives it in a nursery of the program's, where the run that stops would cut it short."""
+    old = []
+
+    async def scrape(task):
+        if task.event.data == 0:
+            old.append(task)
+            return None
+        await trio.sleep(1)
+        old[0].cancel("much too late")
+        await trio.sleep(1)
+        return task.event.data
+
+    outcomes, workers = run(scrape, count=3)
+    assert [outcome.value for outcome in outcomes.values()] == [None, 1, 2]
+    assert workers == 1
+
+
+def test_what_a_task_follows_has_the_program_s_context():
+    """Not that of the task in whose step it starts."""
+
+    async def scrape(task):
+        found = MARK.get()
+        MARK.set("a task's")
+        if task.event.data < 5:
+            task.follow(se.Event(f"after {task.event.id}", data=task.event.data + 10))
+        await trio.sleep(1)
+        return found
+
+    async def main():
+        async with se.Engine([se.Platform("A", scrape, limit=20)]).stream([se.Event(0, data=0)]) as stream:
+            return [outcome.value async for outcome in stream]
+
+    MARK.set("the program's")
+    assert virtually(main) == ["the program's"] * 2
+
+
+def test_an_error_of_ours_is_not_taken_for_the_task_s():
+    """What goes wrong when a task has ended ends the run, and the task is not ended twice."""
+    ends = []
+
+    class Ending:
+        scope = trio.CancelScope()
+        ended_by = None
+
+        async def run(self):
+            await trio.sleep(1)
+            return "outcome"
+
+    def ended(task, outcome):
+        ends.append(outcome)
+        raise LookupError("a bug")
+
+    async def main():
+        with pytest.raises(ExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                Workers(nursery, ended=ended, broken=ends.append).start(Ending())
+        assert caught.group_contains(LookupError, match="a bug")
+
+    virtually(main)
+    assert ends == ["outcome"]
