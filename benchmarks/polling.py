@@ -1,6 +1,6 @@
 """What polling costs, and how soon it finds what is new: a week of simulated feeds, in virtual time, without a socket.
 
-    python benchmarks/polling.py [--feeds 1000] [--days 7] [--seed 1] [--profile]
+    python -m benchmarks.polling [--feeds 1000] [--days 7] [--seed 1] [--profile]
 
 A feed knows when it changes, and takes note of when it was asked: all figures are by the feeds' own accounts. Beside
 them stands what asking every feed each three minutes would have come to. Ends with 1 if a promised bound is broken.
@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import cProfile
 import math
-import platform
 import pstats
 import random
 import sys
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import attrs
@@ -27,6 +25,8 @@ import trio
 from trio.testing import MockClock
 
 import scrapeengine as se
+from benchmarks.machine import heading, versions
+from benchmarks.tables import Promise, print_promises, print_table
 
 HOUR, DAY = 3600.0, 86_400.0
 EVERY = 180.0
@@ -164,26 +164,19 @@ async def poll(feeds: list[Feed], seconds: float, rng: random.Random) -> None:
 # -- what is printed
 
 
-def print_heading(feeds: list[Feed], days: float) -> None:
-    """Say what was measured, and on what."""
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {platform.system()} {platform.release()}")
-    print(f"{platform.python_implementation()} {platform.python_version()}, trio {trio.__version__}")
-    print(f"{len(feeds):,} feeds, {PER_HOST} on a host, for {days:g} days; {CADENCE}\n")
-
-
 def print_delays(feeds: list[Feed]) -> None:
     """Print a line for each kind of feed."""
-    print(f"{'':24}{'feeds':>7}{'changes':>9}{'unfound':>9}{'requests':>10}{'polled':>24}{f'each {EVERY:g} s':>24}")
-    print(f"{'':59}{'median':>12}{'p90':>12}{'median':>12}{'p90':>12}")
+    rows = []
     for kind in KINDS:
         mine = [feed for feed in feeds if feed.kind is kind]
         delays = sorted(delay for feed in mine for delay in feed.delays())
         every = sorted(delay for feed in mine for delay in feed.delays_of_every())
-        print(
-            f"{kind.name:24}{len(mine):7,}{len(delays):9,}{delays.count(math.inf):9,}"
-            f"{sum(len(feed.asked) for feed in mine):10,}"
-            f"{at(delays, 0.5):>12}{at(delays, 0.9):>12}{at(every, 0.5):>12}{at(every, 0.9):>12}"
-        )
+        counts = (len(mine), len(delays), delays.count(math.inf), sum(len(feed.asked) for feed in mine))
+        found = (at(some, part) for some in (delays, every) for part in (0.5, 0.9))
+        rows.append((kind.name, *(f"{count:,}" for count in counts), *found))
+    looked = f"each {EVERY:g} s"
+    head = ("feeds that change", "feeds", "changes", "unfound", "requests", "found after, median", "p90")
+    print_table((*head, f"{looked}, median", f"{looked}, p90"), rows)
 
 
 def at(delays: list[float], part: float) -> str:
@@ -196,20 +189,30 @@ def at(delays: list[float], part: float) -> str:
     return f"{seconds:,.0f} s" if seconds < HOUR else f"{seconds / HOUR:,.1f} h"
 
 
-def print_sums(feeds: list[Feed], days: float, taken: float) -> bool:
-    """Print what it all came to, and return whether it is as promised."""
+def print_requests(feeds: list[Feed], days: float) -> None:
+    """Print how many requests it took, beside asking every feed each `EVERY` seconds."""
+    requests, of_every = sum(len(feed.asked) for feed in feeds), len(feeds) * days * DAY / EVERY
+    print(f"{requests:,} requests, {requests / of_every:.1%} of the {of_every:,.0f} of asking each {EVERY:g} s.\n")
+
+
+def judge(feeds: list[Feed], days: float, taken: float) -> list[Promise]:
+    """Say what is promised, and what was measured of it."""
     requests = sum(len(feed.asked) for feed in feeds)
-    of_every = len(feeds) * days * DAY / EVERY
     closest = min((later - before for feed in feeds for before, later in pairwise(feed.asked)), default=math.inf)
-    fine = taken <= MOST_SECONDS and closest >= CADENCE.minimum
-    print()
-    print(f"{requests:,} requests, {requests / of_every:.1%} of the {of_every:,.0f} of asking each {EVERY:g} s")
-    print(f"{closest:.1f} s between two looks at one feed at least (at least {CADENCE.minimum:g})")
-    print(
-        f"{taken:.1f} real seconds (at most {MOST_SECONDS:g}), {taken / requests * 1e6:.0f} µs a request: "
-        f"{'kept' if fine else 'BROKEN'}"
-    )
-    return fine
+    return [
+        Promise(
+            f"{days:g} days of polling {len(feeds):,} feeds, in virtual time",
+            f"{taken:.1f} s, {taken / requests * 1e6:.0f} µs a request",
+            f"≤ {MOST_SECONDS:g} s",
+            kept=taken <= MOST_SECONDS,
+        ),
+        Promise(
+            "seconds between two looks at one feed",
+            f"{closest:.1f}",
+            f"≥ {CADENCE.minimum:g}",
+            kept=closest >= CADENCE.minimum,
+        ),
+    ]
 
 
 def main() -> int:
@@ -229,9 +232,11 @@ def main() -> int:
     trio.run(poll, feeds, options.days * DAY, rng, clock=MockClock(autojump_threshold=0))
     profile.disable()
     taken = time.perf_counter() - before
-    print_heading(feeds, options.days)
+    print(f"## Polling\n\n{heading(versions('scrapeengine', 'trio'))}")
+    print(f"{len(feeds):,} simulated feeds, {PER_HOST} on a host, for {options.days:g} days; {CADENCE}. One run.\n")
+    kept = print_promises(judge(feeds, options.days, taken))
     print_delays(feeds)
-    kept = print_sums(feeds, options.days, taken)
+    print_requests(feeds, options.days)
     if options.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(40)
     return 0 if kept else 1

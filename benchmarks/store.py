@@ -1,6 +1,6 @@
 """What a store in a file costs: jobs a second, jobs for each sync of the disk, and single calls on a long queue.
 
-    python benchmarks/store.py [--jobs 6400] [--many 200000] [--directory .]
+    python -m benchmarks.store [--jobs 6400] [--many 200000] [--directory .]
 
 Beside it stands a bare loop of transactions with one row each, on the same disk. Ends with 1 if a promised bound is
 broken.
@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import trio
 
 import scrapeengine as se
+from benchmarks.machine import heading, peak_megabytes, versions
+from benchmarks.tables import Promise, print_promises, print_table
 from scrapeengine.model.job import Completion, JobStatus, NewJob
 from scrapeengine.model.store import Store
 from scrapeengine.stores.opening import open_store
@@ -35,6 +36,30 @@ LEAST_SHARED = 16.0
 MOST_MILLISECONDS = {"claim": 2.0, "position": 2.0, "stats": 5.0}
 """The promised time of a call on a long queue, as a median; the longest is printed beside it."""
 PAYLOAD = '{"url": "https://example.org/' + "x" * 200 + '"}'
+
+
+class Together(NamedTuple):
+    """Work that many tasks do at once."""
+
+    what: str
+    rate: float
+    """Jobs in a second."""
+    shared: float
+    """Jobs for each sync."""
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """What is printed of it."""
+        return self.what, f"{self.rate:,.0f}", f"{self.shared:.1f}"
+
+
+class Single(NamedTuple):
+    """A call that was made again and again."""
+
+    what: str
+    median: float
+    """Milliseconds."""
+    longest: float
 
 
 class CountedFile(apsw.VFSFile):
@@ -72,8 +97,8 @@ def bare(path: Path, rows: int) -> float:
     return rows / seconds
 
 
-async def by_tasks(what: str, count: int, step: Callable[[int], Awaitable[object]]) -> float:
-    """Let all tasks do one step after another, say what it cost, and return the steps for each sync."""
+async def by_tasks(what: str, count: int, step: Callable[[int], Awaitable[object]]) -> Together:
+    """Let all tasks do one step after another, and return what it cost."""
 
     async def work(first: int) -> None:
         for number in range(first, count, TASKS):
@@ -84,12 +109,11 @@ async def by_tasks(what: str, count: int, step: Callable[[int], Awaitable[object
         for first in range(TASKS):
             nursery.start_soon(work, first)
     seconds, synced = time.perf_counter() - begun, Counted.syncs - syncs
-    print(f"  {what:32} {count / seconds:9,.0f} jobs/s   {count / synced:6.1f} jobs/sync")
-    return count / synced
+    return Together(what, count / seconds, count / synced)
 
 
-async def together(url: str, count: int) -> float:
-    """Measure calls that many tasks make at once; return the fewest for each sync."""
+async def together(url: str, count: int) -> list[Together]:
+    """Measure calls that many tasks make at once; the last is of three calls that wait for one another."""
 
     async def end(store: Store) -> None:
         (claimed,) = await store.claim("p", 1, "bench", 60)
@@ -112,17 +136,16 @@ async def together(url: str, count: int) -> float:
         async def complete(number: int) -> None:
             await store.complete([Completion(ticket=tickets[number], status=JobStatus.DONE, result="[]")])
 
-        shared = [
+        return [
             await by_tasks("enqueue", count, enqueue),
             await by_tasks("claim", count, claim),
             await by_tasks("complete", count, complete),
+            await by_tasks("enqueue, claim and complete, one call after the other", count, one_job),
         ]
-        await by_tasks("enqueue, claim and complete", count, one_job)
-    return min(shared)
 
 
-async def by_engine(url: str, count: int) -> float:
-    """Measure an engine that serves the store with as many tasks; return its jobs for each sync."""
+async def by_engine(url: str, count: int) -> Together:
+    """Measure an engine that serves the store with as many tasks."""
 
     async def scrape(task: se.Task) -> list[str]:
         await trio.lowlevel.checkpoint()
@@ -137,39 +160,56 @@ async def by_engine(url: str, count: int) -> float:
                 await anext(run)
             seconds, synced = time.perf_counter() - begun, Counted.syncs - syncs
             await run.stop(0)
-    print(f"  {'an engine that serves it':32} {count / seconds:9,.0f} jobs/s   {count / synced:6.1f} jobs/sync")
-    return count / synced
+    return Together("an engine that serves it", count / seconds, count / synced)
 
 
-async def timed(what: str, calls: int, call: Callable[[], Awaitable[object]]) -> float:
-    """Make calls one after another, say how long they took, and return the median in milliseconds."""
+async def timed(what: str, calls: int, call: Callable[[], Awaitable[object]]) -> Single:
+    """Make calls one after another, and return how long they took."""
     took = []
     for _ in range(calls):
         begun = time.perf_counter()
         await call()
         took.append(1000 * (time.perf_counter() - begun))
-    print(f"  {what:32} median {median(took):7.3f} ms   longest {max(took):7.3f} ms")
-    return median(took)
+    return Single(what, median(took), max(took))
 
 
-async def on_a_long_queue(url: str, many: int) -> dict[str, float]:
+async def on_a_long_queue(url: str, many: int) -> list[Single]:
     """Measure single calls among many jobs of all priorities."""
     rng = random.Random(1)  # noqa: S311 - the same each time
     async with open_store(url) as store:
-        begun = time.perf_counter()
         for first in range(0, many, BATCH):
             batch = range(first, min(many, first + BATCH))
             await store.enqueue([NewJob("p", str(n), PAYLOAD, rng.randrange(-(2**63), 2**63)) for n in batch])
-        print(f"  {'enqueue, ' + f'{BATCH:,} at a time':32} {many / (time.perf_counter() - begun):9,.0f} jobs/s")
 
         async def position() -> None:
             await store.position("p", str(rng.randrange(many)))
 
-        return {
-            "claim": await timed("claim", 300, lambda: store.claim("p", 1, "bench", 600)),
-            "position": await timed("position", 300, position),
-            "stats": await timed("stats", 100, store.stats),
-        }
+        return [
+            await timed("claim", 300, lambda: store.claim("p", 1, "bench", 600)),
+            await timed("position", 300, position),
+            await timed("stats", 100, store.stats),
+        ]
+
+
+def judge(shared: list[Together], single: list[Single], many: int) -> list[Promise]:
+    """Say what is promised, and what was measured of it."""
+    most = [
+        Promise(
+            f"`{one.what}` among {many:,} jobs",
+            f"{one.median:.2f} ms, the longest {one.longest:.2f}",
+            f"≤ {MOST_MILLISECONDS[one.what]:g} ms",
+            kept=one.median <= MOST_MILLISECONDS[one.what],
+        )
+        for one in single
+    ]
+    least = min(shared, key=lambda one: one.shared)
+    measured = f"{least.shared:.1f} ({least.what})"
+    return [
+        Promise(
+            f"jobs for each sync, {TASKS} tasks", measured, f"≥ {LEAST_SHARED:g}", kept=least.shared >= LEAST_SHARED
+        ),
+        *most,
+    ]
 
 
 def main() -> int:
@@ -180,29 +220,24 @@ def main() -> int:
     parser.add_argument("--directory", default=".", help="where the files go: the disk that is measured")
     options = parser.parse_args()
     counted = Counted()
-    broken = []
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         folder = Path(directory)
-        print(f"{TASKS} tasks, one call after another each, every commit synced")
-        shared = [
-            trio.run(together, f"sqlite:{folder}/together.db", options.jobs),
-            trio.run(by_engine, f"sqlite:{folder}/engine.db", options.jobs),
-        ]
-        if min(shared) < LEAST_SHARED:
-            broken.append(f"at least {LEAST_SHARED:g} jobs for each sync")
-        print(f"  {'bare transactions of one row':32} {bare(folder / 'bare.db', options.jobs):9,.0f} rows/s")
-        print(f"{options.many:,} jobs with priorities of all sizes")
-        for call, milliseconds in trio.run(on_a_long_queue, f"sqlite:{folder}/long.db", options.many).items():
-            if milliseconds > MOST_MILLISECONDS[call]:
-                broken.append(f"{call} in {MOST_MILLISECONDS[call]:g} ms")
-        print(f"  {'the file':32} {(folder / 'long.db').stat().st_size / 1e6:9,.0f} MB")
-    print(
-        f"  {'the most memory of the process':32} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:9,.0f} MB"
-    )
+        *shared, chained = trio.run(together, f"sqlite:{folder}/together.db", options.jobs)
+        engine = trio.run(by_engine, f"sqlite:{folder}/engine.db", options.jobs)
+        rows = bare(folder / "bare.db", options.jobs)
+        single = trio.run(on_a_long_queue, f"sqlite:{folder}/long.db", options.many)
+        size = (folder / "long.db").stat().st_size / 1e6
     del counted
-    for promise in broken:
-        print(f"BROKEN: {promise}")
-    return bool(broken)
+    print(f"## The store\n\n{heading(versions('scrapeengine', 'trio', 'apsw'))}")
+    print(f"A store in a file, every commit synced; {TASKS} tasks. One run, single calls as medians.\n")
+    kept = print_promises(judge([*shared, engine], single, options.many))
+    own = ("a bare loop of transactions of one row", f"{rows:,.0f}", "1.0")
+    print_table(("", "jobs/s", "jobs a sync"), [*(one.row for one in (*shared, chained, engine)), own])
+    print(
+        f"With {options.many:,} jobs of as many priorities the file has {size:,.0f} MB, and the process held "
+        f"{peak_megabytes():,.0f} MB at most.\n"
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

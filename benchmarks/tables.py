@@ -22,7 +22,9 @@ class Promise(NamedTuple):
     """The bound that is promised: `≥ 1.0`; nothing: it is an aim only."""
     aim: str = ""
     kept: bool | None = None
-    """Whether the promise is kept, or the aim reached; None: nothing can be said of it."""
+    """Whether the promise is kept, or, where there is none, the aim reached; None: nothing can be said of it."""
+    reached: bool | None = None
+    """Whether the aim beyond a promise is reached; None: there is none, or nothing can be said of it."""
 
     @property
     def broken(self) -> bool:
@@ -34,9 +36,11 @@ class Promise(NamedTuple):
         """What is said of it, in a word or two."""
         if self.kept is None:
             return "unclear"
-        if self.promised:
+        if not self.promised:
+            return "reached" if self.kept else "not reached"
+        if self.reached is None or not self.kept:
             return "kept" if self.kept else "BROKEN"
-        return "reached" if self.kept else "not reached"
+        return "kept, aim reached" if self.reached else "kept, aim not reached"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
