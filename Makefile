@@ -79,8 +79,8 @@ format: $(VENV)/.checkers ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.current ## what the engine costs, alone and beside its peers; one part: make bench ONLY=http
-	$(BIN)/python -m benchmarks $(ONLY)
+bench: $(VENV)/.current ## what the engine costs, alone and beside its peers; one part: make bench ONLY=http RUNS=1
+	$(BIN)/python -m benchmarks $(ONLY) $(if $(RUNS),--runs $(RUNS))
 
 clean: ## remove what was made
 	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -1,6 +1,6 @@
 """Run parts, show what they print, and keep it in `RESULTS.md` and its promises in the README.
 
-    python -m benchmarks [PART ...]
+    python -m benchmarks [PART ...] [--runs N]
 
 A part that is run replaces its own section; the others stay as they were measured. Ends with 1 if a part does.
 """
@@ -12,14 +12,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.results import PARTS, update
+from benchmarks.results import PARTS, REPEATED, update
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
-def run(part: str) -> tuple[str, int]:
+def run(part: str, runs: int | None) -> tuple[str, int]:
     """Run a part, show what it prints as it comes, and return that, and what it ended with."""
     command = [sys.executable, "-u", "-m", f"benchmarks.{part}"]
+    if runs is not None and part in REPEATED:
+        command += ["--runs", str(runs)]
     printed = []
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         assert process.stdout is not None
@@ -33,12 +35,13 @@ def main() -> int:
     """Run what was asked for, and return what the process is to end with."""
     parser = argparse.ArgumentParser(prog="benchmarks", description="what the engine costs, and its peers")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--runs", type=int, help="how often what is measured several times is run")
     options = parser.parse_args()
     if unknown := [part for part in options.parts if part not in PARTS]:
         parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     failed = []
     for part in options.parts or PARTS:
-        printed, status = run(part)
+        printed, status = run(part, options.runs)
         if status not in (0, 1):
             print(f"{part} ended with {status}: what was measured of it before stays", file=sys.stderr)
         else:

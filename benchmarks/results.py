@@ -7,10 +7,12 @@ from pathlib import Path
 
 from benchmarks.tables import PROMISED, table
 
-__all__ = ["PARTS", "promises", "update"]
+__all__ = ["PARTS", "REPEATED", "promises", "update"]
 
 PARTS = ("http", "engine", "workloads", "stopping", "store", "polling")
 """The parts, in the order of their sections."""
+REPEATED = ("http", "engine", "workloads", "stopping")
+"""Those that take `--runs`."""
 INTRODUCTION = """# What was measured
 
 By `make bench`, which writes this file; `make bench ONLY=http` measures one part anew and leaves the others. Ratios are

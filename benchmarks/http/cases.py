@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["AIMS", "CASES", "HEADLINE", "PLACES", "SHOWN", "SIZES", "TASKS", "Aim", "Case", "Place"]
+__all__ = ["AIMS", "CASES", "HEADLINE", "PLACES", "SHOWN", "SIZES", "TASKS", "Aim", "Case", "Place", "too_slow"]
 
 
 class Case(NamedTuple):
@@ -67,6 +67,14 @@ PLACES = (
 )
 HEADLINE = PLACES[0], (50, 200)
 """Where the promises are made; it is measured more often than all else."""
+
+
+def too_slow(name: str, tasks: int, place: Place) -> bool:
+    """Say whether a case takes minutes for a run there, and is left out: httpx with 1,000 requests at once.
+
+    It is measured in the first of all places.
+    """
+    return name in {"httpx", "httpx-limits"} and tasks >= 1000 and place != PLACES[0]
 
 
 class Aim(NamedTuple):

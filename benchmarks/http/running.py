@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -23,6 +24,8 @@ __all__ = ["Key", "Results", "Runner", "make_job", "middle"]
 
 LONGEST = 240
 """The seconds after which a run is given up."""
+LONG = 20
+"""The seconds of a run after which there is no second one of the same case."""
 WARM = 5
 """The responses before those that are measured, for each task."""
 MOST_WARM = 1000
@@ -73,13 +76,15 @@ class Runner:
         self._versions = versions
 
     def run_all(self, rounds: Sequence[Sequence[Key]], requests: int) -> Results:
-        """Run all cases of each round, one after the other; one that fails is not run again."""
+        """Run all cases of each round, one after the other; one that fails, or takes long, is not run again."""
         results = Results(defaultdict(list), {})
+        done: set[Key] = set()
         for number, keys in enumerate(rounds, 1):
             for key in keys:
-                if key in results.missing:
+                if key in results.missing or key in done:
                     continue
                 print(f"round {number} of {len(rounds)}: {key.title}", file=sys.stderr, flush=True)
+                began = time.monotonic()
                 match self._run(key, requests):
                     case Figures() as figures:
                         results.taken[key].append(figures)
@@ -87,6 +92,8 @@ class Runner:
                         print(f"{key.title}: {why}", file=sys.stderr, flush=True)
                         results.missing[key] = why
                         results.taken.pop(key, None)
+                if time.monotonic() > began + LONG:
+                    done.add(key)
         return results
 
     def _run(self, key: Key, requests: int) -> Figures | str:
