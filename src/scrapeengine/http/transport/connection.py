@@ -15,6 +15,9 @@ from scrapeengine.http.transport.streams import Stream
 
 __all__ = ["Connection", "Origin", "Watch", "within"]
 
+_STEP = 16 * 1024
+"""How much is parsed at once: in chunks of one byte it takes 2 ms, and the loop stands still meanwhile."""
+_NOTHING = memoryview(b"")
 _PATIENCE_FOR_100 = 1.0
 """How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""
 
@@ -55,6 +58,8 @@ class Connection:
         self.phase = "connect"
         """What it is doing: "connect", "send", "head", "body", "idle"."""
         self.answer = Parser()
+        self._ahead = _NOTHING
+        """What was read and is not parsed yet."""
         self._stream = stream
         self._asked = 0
         self._sent = False
@@ -70,7 +75,7 @@ class Connection:
         """Whether it can carry another request; one that has carried none can."""
         if not self._asked:
             return not self.closed
-        return self._sent and self.answer.done and self.answer.keep and not self.closed
+        return self._sent and self.answer.done and self.answer.keep and not (self._ahead or self.closed)
 
     @property
     def quiet(self) -> bool:
@@ -178,15 +183,27 @@ class Connection:
         """
         answer = self.answer
         try:
-            data = await self._stream.read()
-            if data:
-                answer.feed(data)
+            if self._ahead:
+                await trio.lowlevel.checkpoint()
             else:
-                answer.end()
+                data = await self._stream.read()
+                if len(data) <= _STEP:
+                    answer.feed(data) if data else answer.end()
+                    return
+                self._ahead = memoryview(data)
+            self._parse(answer)
         except httpx.ReadError as error:
             if self._asked > 1 and answer.untouched:
                 raise Stale(str(error)) from None
             raise
+
+    def _parse(self, answer: Parser) -> None:
+        """Parse a step of what was read; all that is left of it where it is the body, and has a length."""
+        while self._ahead:
+            part, self._ahead = self._ahead[:_STEP], self._ahead[_STEP:]
+            answer.feed(part)
+            if not answer.measured:
+                return
 
     def close(self) -> None:
         """Close it at once, without a checkpoint. Who waits for it gets an error."""

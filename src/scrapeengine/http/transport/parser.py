@@ -102,7 +102,12 @@ class Parser:
         self.ready = self.done = self.continued = False
         self.untouched = True
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def measured(self) -> bool:
+        """Whether what comes next is what is left of a body that has the length that its head says."""
+        return self.ready and self._length is not None and not self.done
+
+    def feed(self, data: bytes | memoryview) -> None:
         """Take in what came. Look at `ready`, `parts` and `done` after it.
 
         Raises:

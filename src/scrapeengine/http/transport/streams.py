@@ -16,8 +16,8 @@ import trio
 
 __all__ = ["PlainStream", "Stream", "TlsStream"]
 
-_MOST = 16 * 1024
-"""How much is read at once: in chunks of one byte it takes 2 ms to parse, and the loop stands still meanwhile."""
+_MOST = 64 * 1024
+"""How much is read at once."""
 
 
 class Stream(Protocol):
@@ -32,7 +32,7 @@ class Stream(Protocol):
         ...
 
     async def read(self) -> bytes:
-        """Wait for bytes, at most 16 KiB; none: the server sends no more. Checkpoint. If cancelled, none is lost."""
+        """Wait for bytes, at most 64 KiB; none: the server sends no more. Checkpoint. If cancelled, none is lost."""
         ...
 
     def quiet(self) -> bool:
