@@ -279,10 +279,12 @@ class LiveTask(Seat):
                 ended = meaning(error)
                 if ended is None:
                     raise
-                if not isinstance(ended, RetryTask):
-                    return self._ended_by(ended)
-                after = ended.after
-                del ended
+                try:
+                    if not isinstance(ended, RetryTask):
+                        return self._ended_by(ended)
+                    after = ended.after
+                finally:
+                    del ended  # its traceback knows this frame: a cycle, which would have to wait for the collector
             policy = self.policy.retry
             if self.attempt >= policy.attempts:
                 message = (

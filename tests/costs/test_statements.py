@@ -1,0 +1,115 @@
+"""What a store in a file asks of SQLite: transactions, and statements by the rows that they are for.
+
+The connection is SQLite's own, without its thread: how calls join in transactions depends on how fast a thread is.
+"""
+
+from collections import Counter
+
+import apsw
+import pytest
+import trio
+from trio.testing import MockClock
+
+import scrapeengine as se
+from costs.counting import a_task, run
+from costs.scenes import returns
+from stores.harness import done, job
+
+BATCHES = {
+    # what is called: statements for each job, and beside them
+    "enqueue": (3, 17),  # is it there? into `jobs`, into `texts`
+    "claim": (2, 26),  # leased in `jobs`, its `texts`
+    "complete": (3, 11),  # is it there? its `texts`, ended in `jobs`
+}
+SERVED = {
+    # by limit, for each job: statements, among them those of transactions and savepoints; calls; transactions
+    1: {"statements": 40, "calls": 3, "writes": 1, "reads": 0},
+    10: {"statements": 9.89, "calls": 0.41, "writes": 0.14, "reads": 0},
+}
+
+
+class Connection:
+    """A connection whose calls run at once, after a turn of the loop."""
+
+    def __init__(self, path, statements):
+        self._db = apsw.Connection(path)
+        self._db.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: statements.update([event["sql"]]))
+
+    async def async_run(self, function, _, *args):
+        """Call a function with the connection."""
+        await trio.lowlevel.checkpoint()
+        return function(self._db, *args)
+
+    async def aclose(self):
+        """Close it."""
+        self._db.close()
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """Count the statements of all stores."""
+    counted = Counter()
+
+    async def connect(path):
+        return Connection(path, counted)
+
+    monkeypatch.setattr("scrapeengine.stores.sqlite.store.connect", connect)
+    return counted
+
+
+def taken(statements):
+    """Return what was counted, and begin anew."""
+    writes = statements["BEGIN IMMEDIATE"]
+    found = {
+        "statements": statements.total(),
+        "calls": statements["SAVEPOINT call"],
+        "writes": writes,
+        "reads": statements["COMMIT"] - writes,
+    }
+    statements.clear()
+    return found
+
+
+@pytest.mark.parametrize("n", [100, 200])
+def test_a_batch_is_one_transaction_and_costs_two_or_three_statements_a_job(statements, tmp_path, n):
+    """Enqueued, claimed, completed: what is not for one job is as much for two hundred as for one hundred."""
+
+    async def main():
+        found = {}
+        async with se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
+            taken(statements)
+            await store.enqueue([job(str(number)) for number in range(n)])
+            found["enqueue"] = taken(statements)
+            claimed = await store.claim("p", n, "me", 30.0)
+            found["claim"] = taken(statements)
+            await store.complete([done(each.ticket) for each in claimed])
+            found["complete"] = taken(statements)
+        return found
+
+    assert run(main) == {
+        name: {"statements": each * n + beside, "calls": 1, "writes": 1, "reads": 0}
+        for name, (each, beside) in BATCHES.items()
+    }
+
+
+@pytest.mark.parametrize("limit", SERVED)
+def test_a_served_job_costs_few_statements_and_fewer_transactions(statements, tmp_path, limit):
+    """From its claim to its end, with all that an engine asks beside it."""
+
+    async def main(n):
+        engine = se.Engine([se.Platform("p", returns, limit=limit)], event_limit=limit)
+        async with se.open_store(f"sqlite:{tmp_path}/{n}.db") as store:
+            await engine.enqueue(store, [se.Event(number) for number in range(n)])
+            taken(statements)
+            async with engine.serve(store) as stream:
+                async for _ in stream:
+                    if stream.report.outcomes.total == n:
+                        await stream.stop(0)
+            return taken(statements)
+
+    def count(n):
+        for each in tmp_path.iterdir():
+            each.unlink()
+        return run(main, n, clock=MockClock(autojump_threshold=0))
+
+    assert a_task(count, 100, warm=20) == SERVED[limit]
