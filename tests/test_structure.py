@@ -156,3 +156,24 @@ def test_the_readme_names_the_two_commands_on_its_first_screen():
 def test_the_pages_are_there(page):
     """What the house promises to keep true exists, and is more than a title."""
     assert len((ROOT / page).read_text()) > 500
+
+
+def test_the_readme_s_promises_are_those_that_were_measured():
+    """`make bench` writes both; a table that was changed by hand says what nobody measured."""
+    results, readme = ((ROOT / name).read_text("utf-8") for name in ("benchmarks/RESULTS.md", "README.md"))
+    measured = rows(results.partition("<!-- http -->")[0])
+    assert len(measured) > 20
+    assert rows(readme.partition("<!-- promises -->")[2].partition("<!-- end of promises -->")[0]) == measured
+
+
+def rows(text):
+    """List the lines of tables."""
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_what_was_measured_is_measured_by_every_part():
+    """Each has a section, which says when and on what."""
+    results = (ROOT / "benchmarks/RESULTS.md").read_text("utf-8")
+    for part in ("http", "engine", "workloads", "stopping", "store", "polling"):
+        section = results.partition(f"<!-- {part} -->\n")[2].partition(f"<!-- end of {part} -->")[0]
+        assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC; .*Python 3\.\d+\.\d+; scrapeengine ", section, re.MULTILINE)
