@@ -9,7 +9,7 @@ from benchmarks.tables import PROMISED, table
 
 __all__ = ["PARTS", "REPEATED", "promises", "update"]
 
-PARTS = ("http", "engine", "workloads", "stopping", "store", "polling")
+PARTS = ("http", "engine", "workloads", "stopping", "store", "polling", "profile")
 """The parts, in the order of their sections."""
 REPEATED = ("http", "engine", "workloads", "stopping")
 """Those that take `--runs`."""

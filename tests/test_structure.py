@@ -174,6 +174,6 @@ def rows(text):
 def test_what_was_measured_is_measured_by_every_part():
     """Each has a section, which says when and on what."""
     results = (ROOT / "benchmarks/RESULTS.md").read_text("utf-8")
-    for part in ("http", "engine", "workloads", "stopping", "store", "polling"):
+    for part in ("http", "engine", "workloads", "stopping", "store", "polling", "profile"):
         section = results.partition(f"<!-- {part} -->\n")[2].partition(f"<!-- end of {part} -->")[0]
         assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC; .*Python 3\.\d+\.\d+; scrapeengine ", section, re.MULTILINE)

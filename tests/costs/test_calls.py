@@ -1,7 +1,7 @@
 """Steps of the scheduler, and calls, for each task.
 
-What is ours alone is exact, so that one call more is seen, and one less is written down here. What the code of others
-has a part in is an upper bound, with a margin for their versions.
+All are what was measured, as upper bounds. What is ours alone is the same on each machine: some calls more are seen.
+What the code of others has a part in has a margin for their versions.
 """
 
 import functools
@@ -54,8 +54,8 @@ INLINED = {1: 3.0, 3: 1.025}
 """How many of ours are none from Python 3.12 on, by platforms: those of comprehensions."""
 OF_OTHERS = 1.04
 """The margin for versions: alone, 178.7 and 175.7 calls were measured, and 66.9 and 65.1 in C."""
-EXACT = 0.01
-"""How far a figure may be from what is written here, where it is rounded."""
+OF_OURS = 1.01
+"""The margin for what is ours: one step of the scheduler in a hundred, or one call."""
 BUILT = {httpx.URL: 0, httpx.Request: 0, httpx.Response: 1, httpx.Headers: 1}
 """What is built for a request; its `Headers` are the empty ones of the `Response`, which makes the true ones later."""
 CLOCK = {"alone": 6, "alone, on three platforms": 5 + 2 / 3, "a request": 11}
@@ -100,8 +100,8 @@ def calls(scene):
 def test_a_task_takes_two_steps_of_the_scheduler_and_few_beside_it(name):
     """And hardly a new task of trio's: it runs in the one of a task that has ended."""
     found = steps(name)
-    assert found["spawned"] == pytest.approx(SPAWNED[SCENES[name].platforms])
-    assert found["steps"] == pytest.approx(STEPS[name], abs=EXACT)
+    assert found["spawned"] <= OF_OURS * SPAWNED[SCENES[name].platforms]
+    assert found["steps"] <= OF_OURS * STEPS[name]
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -111,7 +111,7 @@ def test_a_task_makes_so_many_calls(name):
     if sys.version_info >= (3, 12):
         ours -= INLINED[SCENES[name].platforms]
     found = calls(SCENES[name])
-    assert found["ours"] == pytest.approx(ours, abs=EXACT)
+    assert found["ours"] <= OF_OURS * ours
     assert found["python"] <= OF_OTHERS * python
     assert found["c"] <= OF_OTHERS * c
 
@@ -119,7 +119,7 @@ def test_a_task_makes_so_many_calls(name):
 @pytest.mark.parametrize("name", CLOCK)
 def test_a_task_looks_at_the_clock_so_often(name):
     """Each look is cheap, and they add up."""
-    assert calls(SCENES[name])["clock"] == pytest.approx(CLOCK[name])
+    assert calls(SCENES[name])["clock"] <= OF_OURS * CLOCK[name]
 
 
 @pytest.mark.parametrize("name", ["a request", "a request, one at a time"])
