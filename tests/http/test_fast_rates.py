@@ -15,13 +15,13 @@ async def echo(request):
     return Answer(body=request.path.encode())
 
 
-def make_engine(host, rate):
+def make_engine(host, rate, limit=20):
     """Make an engine whose tasks make a request each."""
 
     async def scrape(task):
         return (await task.http.get(f"/{task.event.id}")).text
 
-    return se.Engine([se.Platform("A", scrape, base_url=f"http://{host}", limit=20, rate=rate)], event_limit=20)
+    return se.Engine([se.Platform("A", scrape, base_url=f"http://{host}", limit=limit, rate=rate)], event_limit=limit)
 
 
 @pytest.mark.parametrize("rate", FAST, ids=str)
@@ -39,19 +39,22 @@ def test_requests_are_made(rate):
     assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(300))
 
 
-def test_requests_of_a_shared_rate_are_made(tmp_path):
-    """The last one too, for which one time is reserved after the other."""
+@pytest.mark.parametrize(
+    ("count", "rate"), [(100, se.Rate(1_000_000)), (1000, se.Rate(1_000_000, burst=1000))], ids=str
+)
+def test_requests_of_a_shared_rate_are_made(tmp_path, count, rate):
+    """The last one too, for which one time is reserved after the other; and of a thousand that wait together some."""
 
     async def main():
         values = []
         with trio.fail_after(PATIENCE):
             async with Site.open(echo) as site, se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
-                engine = make_engine(site.host, se.Rate(1_000_000))
-                await engine.enqueue(store, (se.Event(number) for number in range(100)))
+                engine = make_engine(site.host, rate, limit=count)
+                await engine.enqueue(store, (se.Event(number) for number in range(count)))
                 async with engine.serve(store) as run:
-                    while len(values) < 100:
+                    while len(values) < count:
                         values.append((await anext(run)).value)
                     await run.stop(0)
         return values
 
-    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(100))
+    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(count))

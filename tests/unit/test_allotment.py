@@ -284,6 +284,20 @@ def test_a_time_outlives_a_booking_that_was_too_slow_for_a_fast_rate() -> None:
     assert allotment.left(1.001) == 0
 
 
+def test_no_more_is_booked_than_can_be_sent_in_time() -> None:
+    """Of a thousand that are woken together all would have lapsed before the first one runs."""
+    allotment = Allotment(Rate(1_000_000, burst=1000))
+    allotment.take_in([1.0] * 300, 0.0)
+    booked = []
+    while allotment.opens_at(1.0) <= 1.0:
+        booked.append(allotment.book())
+    assert len(booked) == 64
+    assert 1.0 < allotment.opens_at(1.0) <= 1.01
+    assert allotment.use(booked[0], 1.0)
+    assert allotment.opens_at(1.0) <= 1.0
+    assert allotment.left(1.0) == 300 - 64
+
+
 def test_what_is_given_back_may_be_booked_again() -> None:
     """Once, and until its time lapses."""
     allotment = Allotment(Rate(1))

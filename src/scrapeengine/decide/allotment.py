@@ -33,6 +33,8 @@ __all__ = ["Allotment"]
 
 _LATE = 0.02
 """Seconds for which a reserved time may be used at least."""
+_MOST = 64
+"""Bookings at once that are not used yet: more are not sent within `_LATE`, and of a thousand not one was."""
 
 
 @attrs.define(eq=False)
@@ -73,6 +75,8 @@ class Allotment:
         if self.rate is None:
             return opens_at
         self._lapse(now, self._late)
+        if len(self._booked) >= _MOST:
+            opens_at = max(opens_at, now + _LATE / 4)
         usable = self._first(opens_at, self._late)
         return max(opens_at, self._times[usable]) if usable < len(self._times) else math.inf
 

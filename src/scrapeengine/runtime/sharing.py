@@ -32,6 +32,8 @@ _SAME = 0.001
 _LONGEST_LEAD = 0.25
 _HALF = 0.5
 """For how many seconds requests are reserved at most."""
+_MOST = 256
+"""How many requests are reserved at once; more could not be sent before their times have lapsed."""
 
 
 class Sharing:
@@ -159,7 +161,7 @@ class Sharing:
         if rate is not None and isinstance(gate.meter, Allotment):
             starting = min(lane.queue.waiting, max(0, lane.slots.total - lane.slots.taken))
             wanted = starting + len(lane.returning) + len(lane.visitors)
-            requests = max(0, min(wanted, max(1, int(_HALF / rate.interval))) - gate.meter.left(now))
+            requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.meter.left(now))
         closed = gate.penalty.until
         return Wish(
             limit=policy.limit,
