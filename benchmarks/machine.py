@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Cores", "choose_cores", "heading", "peak_megabytes", "pinned", "versions"]
+__all__ = [
+    "Cores",
+    "allow_many_files",
+    "choose_cores",
+    "heading",
+    "heed_termination",
+    "peak_megabytes",
+    "pinned",
+    "versions",
+]
 
 
 class Cores(NamedTuple):
@@ -33,6 +43,19 @@ def choose_cores() -> Cores:
     if len(cores) < 2:
         return Cores(None, None, "ONE CORE ONLY, for server and client together: the ratios say little")
     return Cores(cores[0], cores[-1], f"client on core {cores[0]}, server on core {cores[-1]}")
+
+
+def heed_termination() -> None:
+    """Have SIGTERM raise `SystemExit`, so that servers do not outlive this process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def allow_many_files() -> None:
+    """Let this process and those that it starts have as many files open as the system allows, up to 10,000."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 10_000 if hard == resource.RLIM_INFINITY else min(hard, 10_000)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -43,11 +44,12 @@ class Peers:
         key = f"{sys.version} {OURS} {PEERS} {hashlib.sha256((CHECKOUT / 'pyproject.toml').read_bytes()).hexdigest()}"
         if not MADE_FOR.exists() or MADE_FOR.read_text() != key:
             print(f"installing the peers into {HOME}", file=sys.stderr, flush=True)
-            venv.create(HOME, clear=True, with_pip=True)
+            venv.create(HOME, clear=True, with_pip=True, symlinks=os.name != "nt")
             _pip(*OURS, check=True)
             installed = _pip(*PEERS) or [_pip(peer) for peer in PEERS]  # one by one: each that can be had is worth it
-            if installed is True or all(installed):
-                MADE_FOR.write_text(key)
+            if installed is not True and not all(installed):
+                print(f"not all peers are there; to try again, remove {HOME}", file=sys.stderr, flush=True)
+            MADE_FOR.write_text(key)
 
     def versions(self, *names: str) -> dict[str, str]:
         """Return the versions of what is there of these distributions."""

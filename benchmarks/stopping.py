@@ -3,7 +3,7 @@
     python -m benchmarks.stopping [--runs 7]
 
 The server takes requests and never answers, so nothing ends by itself. Each run is a process of its own, with a server
-of its own, and is stopped when that server has read all requests. Ends with 1 if a promise is broken, and with 2 if a
+of its own, and is stopped when that server has read all requests. Ends with 3 if a promise is broken, and with 2 if a
 run failed, so that nothing was measured.
 """
 
@@ -30,7 +30,7 @@ import trio
 import scrapeengine as se
 from benchmarks.machine import Cores, choose_cores, heading, pinned
 from benchmarks.peers import CHECKOUT, Peers
-from benchmarks.tables import Promise, print_promises, print_table, spread
+from benchmarks.tables import BROKEN, Promise, print_promises, print_table, spread
 
 IN_FLIGHT = 200
 """How many requests are in flight when a run is stopped."""
@@ -311,7 +311,7 @@ def measure(runs: int) -> int:
     print_results(results)
     for name in (name for name in WAYS if name not in names):
         print(f"Not measured: {WAYS[name].title}: it could not be installed.\n")
-    return 0 if kept else 1
+    return 0 if kept else BROKEN
 
 
 def main() -> int:

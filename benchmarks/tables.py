@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["PROMISED", "Promise", "print_promises", "print_table", "spread", "table"]
+__all__ = ["BROKEN", "PROMISED", "Promise", "print_promises", "print_table", "spread", "table"]
 
+BROKEN = 3
+"""What a part ends with if a promise is not kept, so that an error is not taken for that."""
 PROMISED = ("what", "promised", "aim", "measured", "")
 """The head of a table of promises."""
 
@@ -45,7 +47,7 @@ class Promise(NamedTuple):
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table; all columns but the first stand at the right, as numbers do."""
-    lines = [tuple(head), *map(tuple, rows)]
+    lines = [tuple(cell.replace("|", "/") for cell in row) for row in (head, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     rule = [f"{'-' * widths[0]}", *(f"{'-' * max(width - 1, 2)}:" for width in widths[1:])]
     widths = [max(width, len(dashes)) for width, dashes in zip(widths, rule, strict=True)]

@@ -3,7 +3,7 @@
     python -m benchmarks.engine [--runs 3]
 
 Measured are the CPU time of a task and the most memory that its process ever held. The runs of all cases alternate, so
-that a machine that slows down slows all of them. Ends with 1 if a promise is broken, or if nothing can be said of it.
+that a machine that slows down slows all of them. Ends with 3 if a promise is broken, or if nothing can be said of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.engine.measuring import AT_ONCE, Figures
 from benchmarks.engine.printing import print_compared, print_hosts, print_memory, print_platforms, promises
 from benchmarks.machine import choose_cores, heading, pinned
 from benchmarks.peers import CHECKOUT, Peers
-from benchmarks.tables import print_promises
+from benchmarks.tables import BROKEN, print_promises
 
 LONGEST = 600
 """The seconds after which a run is given up."""
@@ -100,7 +100,7 @@ def main() -> int:
     print_hosts(results)
     for case, why in missing.items():
         print(f"Not measured: {name(case)}: {why}.\n")
-    return 0 if kept else 1
+    return 0 if kept else BROKEN
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@
 
 The server has one core and the client another, each run is a process of its own, and the runs of all cases alternate,
 so that a machine that slows down slows all of them. What promises are made for is measured in each round, all else in
-each second one. Ends with 1 if a promise is broken, or if nothing can be said of it: a peer is missing, or rates and
+each third one. Ends with 3 if a promise is broken, or if nothing can be said of it: a peer is missing, or rates and
 CPU times disagree.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -19,9 +18,9 @@ from benchmarks.http.cases import CASES, HEADLINE, PLACES, SHOWN, TASKS, Place, 
 from benchmarks.http.judging import judge
 from benchmarks.http.running import Key, Results, Runner, middle
 from benchmarks.http.serving import server
-from benchmarks.machine import choose_cores, heading
+from benchmarks.machine import allow_many_files, choose_cores, heading, heed_termination
 from benchmarks.peers import Peers
-from benchmarks.tables import print_promises, print_table, spread
+from benchmarks.tables import BROKEN, print_promises, print_table, spread
 
 FULL = 0.9
 """How much of its core a client has that waits for nothing."""
@@ -38,7 +37,9 @@ def plan(options: argparse.Namespace) -> list[list[Key]]:
         if not too_slow(name, tasks, place)
     ]
     promised = [key for key in keys if key.place == HEADLINE[0] and key.tasks in HEADLINE[1]]
-    return [promised if number % 2 else keys for number in range(options.runs)]
+    rounds = [promised if number % 3 else keys for number in range(options.runs)]
+    # Each second round backwards: what comes late in a round is not always the same.
+    return [keys[::-1] if number % 2 else keys for number, keys in enumerate(rounds)]
 
 
 def print_costs(results: Results, place: Place, tasks: Sequence[int]) -> None:
@@ -111,13 +112,14 @@ def main() -> int:
     titles = "; ".join(f"{number}: {PLACES[number].title}" for number in numbers)
     parser.add_argument("--places", type=int, nargs="+", choices=numbers, default=numbers, help=f"where ({titles})")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive this
+    heed_termination()
+    allow_many_files()
     cores, peers = choose_cores(), Peers()
     versions = peers.versions(*SHOWN)
     with server(cores.server, peers) as running:
         about = f"{heading(versions)} Server: {running.title} over loopback, connections kept; {cores.said}."
         results = Runner(peers, running, cores.client, versions).run_all(plan(options), options.requests)
-    return 0 if print_section(results, options, about) else 1
+    return 0 if print_section(results, options, about) else BROKEN
 
 
 if __name__ == "__main__":

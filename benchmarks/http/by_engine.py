@@ -1,7 +1,8 @@
 """Requests by the whole engine: with the policies that it has by default, or with `--everything`.
 
-Everything is a rate (which never makes a request wait), robots.txt, validators, and jobs in a store in a file, whose
-results are on the disk before a consumer sees them; retries are there by default.
+Everything is a rate (beyond what is reached), robots.txt, validators (which are kept; no URL is asked for twice), and
+jobs in a store in a file, whose results are on the disk before a consumer sees them; retries are there by default.
+Paths are below the platform's `base_url`; with `--absolute` it is asked for whole URLs, as feeds and pages have them.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from benchmarks.http.measuring import Job, Meter, read_job
 
 def make_engine(job: Job, meter: Meter, *, everything: bool) -> se.Engine[bytes]:
     """Make an engine with one platform."""
+    below = job.url if "--absolute" in sys.argv else ""
 
     async def scrape(task: se.Task) -> bytes:
         began = time.perf_counter()
-        body = (await task.http.get(f"/{task.event.id}", conditional=everything)).content
+        body = (await task.http.get(f"{below}/{task.event.id}", conditional=everything)).content
         meter.took(time.perf_counter() - began)
         return body
 

@@ -21,12 +21,13 @@ class Case(NamedTuple):
 
 CASES = {
     "engine": Case("scrapeengine", "by_engine", ("scrapeengine",), 1.0),
+    "absolute": Case("scrapeengine, absolute URLs", "by_engine", ("scrapeengine",), 1.0, ("--absolute",)),
     "everything": Case("scrapeengine, everything on", "by_engine", ("scrapeengine", "apsw"), 0.4, ("--everything",)),
     "aiohttp": Case("aiohttp", "by_aiohttp", ("aiohttp",), 1.0),
     "uvloop": Case("aiohttp on uvloop", "by_aiohttp", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
-    "httpx": Case("httpx on trio", "by_httpx", ("httpx", "trio"), 0.06, ("--defaults",)),
+    "httpx": Case("httpx on trio, its own pool", "by_httpx", ("httpx", "trio"), 0.06, ("--defaults",)),
     "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx", ("httpx", "trio"), 0.06),
-    "httpx2": Case("httpx2 on trio", "by_httpx", ("httpx2", "trio"), 0.1, ("--httpx2", "--defaults")),
+    "httpx2": Case("httpx2 on trio, its own pool", "by_httpx", ("httpx2", "trio"), 0.1, ("--httpx2", "--defaults")),
     "scrapy": Case("Scrapy", "by_scrapy", ("scrapy",), 0.08),
     "crawlee": Case("Crawlee (HttpCrawler, impit)", "by_crawlee", ("crawlee",), 0.25),
     "crawlee-stripped": Case("Crawlee without sessions and retries", "by_crawlee", ("crawlee",), 0.25, ("--stripped",)),

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.http.cases import AIMS, CASES, HEADLINE, Aim
 from benchmarks.http.measuring import Figures
-from benchmarks.http.running import Key, Results, middle
-from benchmarks.tables import Promise
+from benchmarks.http.running import Key, Results
+from benchmarks.tables import Promise, spread
 
 __all__ = ["judge"]
 
 
-class Ratio(NamedTuple):
-    """How many times the requests of a peer the engine makes."""
+class Ratios(NamedTuple):
+    """How many times the requests of a peer the engine makes, in each round in which both ran."""
 
-    rate: float
+    rate: list[float]
     """By the clock: what is promised."""
-    cpu: float
+    cpu: list[float]
     """By CPU time: what it is if both have their core to themselves."""
 
     def reaches(self, least: float) -> bool | None:
-        """Judge by both: where they disagree, the machine was not quiet, and nothing can be said."""
-        return None if (self.rate >= least) != (self.cpu >= least) else self.rate >= least
+        """Judge by both medians: where they disagree, the machine was not quiet, and nothing can be said."""
+        by_clock, by_cpu = median(self.rate) >= least, median(self.cpu) >= least
+        return None if by_clock != by_cpu else by_clock
 
 
 def judge(results: Results, tasks: Iterable[int]) -> Iterator[Promise]:
@@ -44,11 +46,15 @@ def _judged(aim: Aim, tasks: int, results: Results) -> Promise:
         if key not in results.taken:
             why = results.missing.get(key, "not asked for")
             return Promise(what, f"not measured: {why}", **bounds)
-    ratio = _ratio(results.taken[ours], results.taken[theirs])
-    measured = f"{ratio.rate:.2f} (by CPU time {ratio.cpu:.2f})"
-    return Promise(what, measured, **bounds, kept=ratio.reaches(aim.times))
+    ratios = _ratios(results.taken[ours], results.taken[theirs])
+    measured = f"{spread(ratios.rate, '.2f')}; by CPU time {median(ratios.cpu):.2f}"
+    return Promise(what, measured, **bounds, kept=ratios.reaches(aim.times))
 
 
-def _ratio(ours: list[Figures], theirs: list[Figures]) -> Ratio:
-    mine, other = middle(ours), middle(theirs)
-    return Ratio(mine.rate / other.rate, other.microseconds / mine.microseconds)
+def _ratios(ours: list[Figures], theirs: list[Figures]) -> Ratios:
+    """Compare what was measured in the same round; a peer that takes very long has only the first."""
+    pairs = list(zip(ours, theirs, strict=False))
+    return Ratios(
+        [mine.rate / other.rate for mine, other in pairs],
+        [other.microseconds / mine.microseconds for mine, other in pairs],
+    )

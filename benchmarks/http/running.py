@@ -90,8 +90,9 @@ class Runner:
                         results.taken[key].append(figures)
                     case why:
                         print(f"{key.title}: {why}", file=sys.stderr, flush=True)
-                        results.missing[key] = why
-                        results.taken.pop(key, None)
+                        if key not in results.taken:
+                            results.missing[key] = why
+                        done.add(key)
                 if time.monotonic() > began + LONG:
                     done.add(key)
         return results
@@ -119,4 +120,4 @@ class Runner:
         if done.returncode == 0 and done.stdout:
             return Figures(*json.loads(done.stdout.splitlines()[-1]))
         said = [line for line in done.stderr.splitlines() if any(map(str.isalpha, line))]  # a group ends with a rule
-        return said[-1].strip() if said else f"ended with {done.returncode} before all responses had come"
+        return said[-1].strip(" |+-") if said else f"ended with {done.returncode} before all responses had come"

@@ -84,14 +84,14 @@ def server(core: int | None, peers: Peers) -> Iterator[Server]:
         for pem in own.cert_chain_pems:
             pem.write_to_path(home / "chain", append=True)
         for size, length in SIZES.items():
-            (home / f"{size}.json").write_text(make_body(length))
+            body = home / f"{size}.json"
+            body.write_text(make_body(length))
+            body.chmod(0o644)
         processes, running = start(home, core, peers)
         try:
             yield running
         finally:
-            for process in processes:
-                process.terminate()
-                process.wait()
+            end(processes)
 
 
 def start(home: Path, core: int | None, peers: Peers) -> tuple[list[subprocess.Popen[bytes]], Server]:
@@ -103,11 +103,14 @@ def start(home: Path, core: int | None, peers: Peers) -> tuple[list[subprocess.P
         conf, errors = home / "conf", home / "errors"
         small = (home / "small.json").read_text()
         conf.write_text(NGINX.format(home=home, host=HOST, plain=plain, tls=tls, small=small, robots=ROBOTS))
-        processes = [launch([nginx, "-p", str(home), "-e", str(errors), "-c", str(conf)], core)]
+        processes = [launch([nginx, "-p", str(home), "-c", str(conf)], core)]
         if answers(processes, running):
             return processes, running
         why = f"nginx did not start: {errors.read_text().strip() if errors.exists() else 'it does not say why'}"
     granian = peers.python.with_name("granian")
+    if not granian.exists():
+        raise RuntimeError(f"{why}, and granian could not be installed: there is no server to measure against")
+    plain, tls = free_ports(2)
     options = ["--loop", "asyncio", "--no-ws", "--backlog", "2048", "--backpressure", "2048", "--log-level", "error"]
     command = [str(granian), *options, "benchmarks.http.serving_app:app"]
     certified = ["--ssl-certificate", str(home / "chain"), "--ssl-keyfile", str(home / "key")]
@@ -155,10 +158,19 @@ def answers(processes: list[subprocess.Popen[bytes]], running: Server) -> bool:
             continue
         break
     if not fine:
-        for process in processes:
+        end(processes)
+    return fine
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End servers, with their workers: these stay where their master is killed."""
+    for process in processes:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    return fine
 
 
 def ask(running: Server, size: str, *, tls: bool) -> int:

@@ -1,7 +1,7 @@
 """Measure how long the users' workloads take: `python -m benchmarks.workloads [--runs N] [--only NAME ...]`.
 
 By models of other ways of scheduling, by the engine in virtual time and for real on loopback, and by ideal greedy
-scheduling in source order, which all are measured against. Ends with 1 if a promise is broken.
+scheduling in source order, which all are measured against. Ends with 3 if a promise is broken.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.machine import choose_cores, heading, pinned, versions
-from benchmarks.tables import Promise, print_promises, print_table, spread
+from benchmarks.tables import BROKEN, Promise, print_promises, print_table, spread
 from benchmarks.workloads.by_engine import really, virtually
 from benchmarks.workloads.ideal import Schedule, ideal, makespan
 from benchmarks.workloads.loads import LOADS, Load, tasks_of
@@ -162,7 +162,7 @@ def main() -> int:
     print(MODELLED)
     print_loads(measured)
     print_ways(measured)
-    return 0 if kept else 1
+    return 0 if kept else BROKEN
 
 
 if __name__ == "__main__":
