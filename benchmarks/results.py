@@ -24,7 +24,7 @@ CAUSES = {
     "of Crawlee without": "Its core is compiled: what a slow interpreter or a cold cache costs us it does not feel.",
     "as many connections": "With a pool as large as the tasks httpx is slower at 50 and faster at 200 than as it makes "
     "its client, which the promise is against.",
-    "on uvloop": "Its loop, sockets and parser are compiled, and it has no limits, rates, deadlines, retries and outcomes. "
+    "on uvloop": "Its loop, sockets and parser are compiled, and it has no limits, rates, deadlines, retries, outcomes. "
     "The profile is flat (*Where the time goes*): no single thing is left that would make up for it.",
     "a bare trio": "It has no task for a request, no deadline, no pool and no response. What trio takes for our task and "
     "its wait, beyond the sockets, is more than all that it does (*Where the time goes*).",

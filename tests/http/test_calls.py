@@ -185,6 +185,13 @@ def test_what_needs_httpx_s_eye_goes_the_slow_way(url):
     assert Prepared(platform()).plain(se.Event("e", url="http://a.test/y"), url) is None
 
 
+def test_what_is_prepared_for_a_host_is_small():
+    """A link may name any host; one that is longer than names are is not kept."""
+    prepared = Prepared(platform(base_url="http://a.test"))
+    assert prepared.plain(EVENT, f"http://{'b' * 253}/x") is not None
+    assert prepared.plain(EVENT, f"http://{'b' * 254}/x") is None
+
+
 def test_another_origin_than_the_event_s_goes_the_slow_way():
     """It gets less."""
     event = se.Event("e", url="http://a.test/y")

@@ -5,6 +5,7 @@ import math
 import pytest
 import trio
 
+from scrapeengine.http.failures import CutShort
 from scrapeengine.http.transport.connection import Connection, Origin
 
 STEP = 16 * 1024
@@ -57,6 +58,7 @@ def test_a_body_with_a_length_is_taken_at_one_go():
     connection, body, steps = ask(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
     assert (body, steps) == (content, [len(content)])
     assert connection.reusable
+    assert connection._ahead.obj == b"", "it keeps a page that it has given away"
 
 
 def test_chunks_are_taken_in_steps():
@@ -79,6 +81,19 @@ def test_what_comes_behind_an_answer_is_no_one_s(head, length, more):
     connection, body, _ = ask(answer + (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 2000)[:more])
     assert body == b"a" * length
     assert not connection.reusable
+
+
+def test_a_connection_that_was_closed_gives_nothing_more():
+    """Its deadline has passed, whatever was read before."""
+
+    async def main():
+        connection = Connection(Origin("http", "a.test", 80), Stream(CHUNKED + b"1\r\nx\r\n" * 10_000), 0.0)
+        await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
+        connection.close()
+        with pytest.raises(CutShort):
+            await connection.more()
+
+    trio.run(main)
 
 
 def test_who_is_cancelled_between_two_steps_loses_nothing():

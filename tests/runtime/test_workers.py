@@ -102,6 +102,60 @@ def test_a_cancelled_scope_that_a_scraper_leaves_open_is_its_own():
     assert [outcome.value for outcome in outcomes.values()] == [0, 1, 3, 4, 5]
 
 
+def test_a_nursery_that_a_scraper_leaves_open_is_its_own():
+    """What runs there is cancelled and waited for, and the run goes on."""
+    kept, ends = [], []
+
+    async def child():
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.5)
+            ends.append("child")
+
+    async def pages():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child)
+            yield 1
+
+    async def scrape(task):
+        if task.event.data == 2:
+            kept.append(pages())
+            await anext(kept[0])
+            return None
+        await trio.sleep(30)
+        ends.append(task.event.data)
+        return task.event.data
+
+    outcomes, workers = run(scrape)
+    failure = outcomes.pop(2)
+    assert isinstance(failure, se.Failure)
+    assert "Cancel scope stack corrupted" in str(failure.error)
+    assert [outcome.value for outcome in outcomes.values()] == [0, 1, 3, 4, 5]
+    assert ends == [0, 1, "child", 3, 4, 5]
+    assert workers == 2
+
+
+def test_what_a_failed_scraper_has_not_given_back_is_not_the_next_one_s():
+    """A lock and a place in a limiter belong to its trio task, which ends with it."""
+    limiter, lock = trio.CapacityLimiter(3), trio.Lock()
+
+    async def scrape(task):
+        await limiter.acquire()
+        await lock.acquire()
+        if task.event.data == 1:
+            raise ValueError("before it has given back anything")
+        lock.release()
+        limiter.release()
+        return task.event.data
+
+    outcomes, workers = run(scrape, count=4)
+    assert isinstance(outcomes[1].error, ValueError)
+    assert [type(outcomes[number].error) for number in (2, 3)] == [trio.BrokenResourceError] * 2
+    assert workers == 3
+
+
 def test_each_task_has_a_deadline_of_its_own():
     """From its own start; and one that has exceeded it takes no other along."""
 
@@ -169,6 +223,23 @@ def test_a_task_that_has_ended_cancels_nobody():
     assert workers == 1
 
 
+def test_a_task_that_has_ended_takes_no_deadline_from_another():
+    """Its request, in a nursery of the program's, would park it, and stop the clock of who has its scope now."""
+    old = []
+
+    async def scrape(task):
+        if task.event.data == 0:
+            old.append(task)
+            return None
+        with pytest.raises(RuntimeError, match="the task has ended"):
+            await old[0].apart(trio.Event())
+        await trio.sleep(11)
+        return "too late"
+
+    outcomes, _ = run(scrape, count=2, timeout=se.Timeout(task=10))
+    assert isinstance(outcomes[1].error, se.TaskTimeout)
+
+
 def test_what_a_task_follows_has_the_program_s_context():
     """Not that of the task in whose step it starts."""
 
@@ -212,3 +283,34 @@ def test_an_error_of_ours_is_not_taken_for_the_task_s():
 
     virtually(main)
     assert ends == ["outcome"]
+
+
+def test_who_was_to_be_next_ends_too_where_we_have_a_bug():
+    """It has its slots already, and would be waited for."""
+    broken = []
+
+    class Ending:
+        def __init__(self, scope):
+            self.scope = scope
+
+        async def run(self):
+            return se.Success(
+                event=se.Event("e"), platform="A", attempts=1, queued=0.0, parked=0.0, ran=0.0, value=None
+            )
+
+    def ended(task, outcome):
+        following.append(Ending(workers[0].scope(10.0)))
+        workers[0].start(following[0])
+        raise LookupError("a bug")
+
+    workers, following = [], []
+
+    async def main():
+        with pytest.raises(ExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                workers.append(Workers(nursery, ended=ended, broken=broken.append))
+                workers[0].start(Ending(trio.CancelScope()))
+        assert caught.group_contains(LookupError, match="a bug")
+
+    virtually(main)
+    assert broken == following

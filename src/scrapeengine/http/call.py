@@ -27,7 +27,7 @@ _PORTS = {"http": 80, "https": 443}
 _SAFE = r"(?:[A-Za-z0-9\-_~!$&'()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
 """What a path and a query may have that httpx leaves as it is, dot segments excluded."""
 _BELOW = re.compile(rf"/(?!/){_SAFE}")
-_WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
+_WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]{{0,251}}[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
 _MOST_HOSTS = 1000
 _LONGEST = 65_000
 """The characters that a URL may have: httpx takes no more than 65,536."""
@@ -162,7 +162,10 @@ class Prepared:
             raise InvalidRequest(str(error), url=shown(str(request.url)), **where) from None
 
     def plain(self, event: Event, url: str) -> Call | None:
-        """Make a GET request with nothing of its own from what is prepared; None if the URL needs httpx's eye."""
+        """Make a GET request with nothing of its own from what is prepared; None if that is not there.
+
+        So it is where the URL needs httpx's eye, or leads to another origin than the event's.
+        """
         if len(url) > _LONGEST // 2:
             return None
         home = self._home

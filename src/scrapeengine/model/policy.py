@@ -63,7 +63,7 @@ class Rate:
     In any window of w seconds at most `burst + w * count / per` requests start.
 
     What a request starts late, the next ones make up for only if there is a burst. A loop wakes up to 2 ms late, so
-    with `burst=1` rates above about 50 a second are not reached in full; with `burst=2` they are.
+    with `burst=1` rates above about 50 a second are not reached in full; with `burst=2` they are, up to some 500.
 
     Raises:
         TypeError: an argument is not a number.

@@ -158,7 +158,7 @@ class Floor:
                 elif not self.events.free:
                     break
                 elif self._ahead:
-                    self._serve(self._ahead.popitem(last=False)[0], now, turn=True)
+                    self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
                 elif self._line and self._has_room():
                     self._serve(self._line.next(), now, turn=True)
                 else:

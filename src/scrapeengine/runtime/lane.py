@@ -97,7 +97,7 @@ class Lane:
     cap: float = attrs.field(default=math.inf, init=False)
     """How many slots other engines leave to this one, where they share the platform."""
     turned: int = attrs.field(default=0, init=False)
-    """When it last took an event slot, as the line before these counts; 0: never yet, nor has it waited for one."""
+    """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the floor looks here next, whatever happens until then."""
 

@@ -240,8 +240,9 @@ class LiveTask(Seat):
     async def run(self) -> Outcome[Any]:
         """Run the scraper to its end.
 
-        Raises only what may end more than this task (`ended_by` says): a group of several kinds, `KeyboardInterrupt`,
-        `SystemExit`, and `trio.Cancelled`, from outside or by the scope that it runs in.
+        Raises what may end more than this task (`ended_by` says): a group of several kinds, `KeyboardInterrupt`,
+        `SystemExit`, and `trio.Cancelled`, from outside or by the scope that it runs in; and `PlatformClosed`, where
+        it was to run again and would have to wait for too long.
         """
         self.begin()
         try:

@@ -16,7 +16,7 @@ _WAY = 0.02
 
 
 def go(seat: Seat, *, first: bool) -> bool:
-    """Start a request now, by what was booked or past an empty line; false if it may not.
+    """Start a request now: by what was booked, past an empty line, or in a turn just passed. False: it may not.
 
     It must be sent without a checkpoint: a booking that was made before is checked once more here, against rate and
     penalty as they are now.
@@ -151,8 +151,13 @@ def _give_back(floor: Floor, there: Lane, booked: Booking) -> None:
 async def apart(floor: Floor, seat: Seat, until: trio.Event) -> None:
     """Park a task until an event is set.
 
+    Raises:
+        RuntimeError: the task has ended.
+
     Checkpoint. If cancelled, the task has its slot again, unless it is the task or the run that is cancelled.
     """
+    if seat not in seat.lane.seats:
+        raise _ended()
     async with _Parked(floor, seat):
         await until.wait()
 

@@ -183,7 +183,7 @@ class Connection:
         """
         answer = self.answer
         try:
-            if self._ahead:
+            if self._ahead and not self.closed:
                 await trio.lowlevel.checkpoint()
             else:
                 data = await self._stream.read()
@@ -200,7 +200,7 @@ class Connection:
     def _parse(self, answer: Parser) -> None:
         """Parse a step of what was read; all that is left of it where it is the body, and has a length."""
         while self._ahead:
-            part, self._ahead = self._ahead[:_STEP], self._ahead[_STEP:]
+            part, self._ahead = self._ahead[:_STEP], self._ahead[_STEP:] or _NOTHING
             answer.feed(part)
             if not answer.measured:
                 return
