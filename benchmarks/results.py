@@ -24,10 +24,10 @@ CAUSES = {
     "of Crawlee without": "Its core is compiled: what a slow interpreter or a cold cache costs us it does not feel.",
     "as many connections": "With a pool as large as the tasks httpx is slower at 50 and faster at 200 than as it makes "
     "its client, which the promise is against.",
-    "on uvloop": "Its loop, sockets and parser are compiled, and it has no limits, rates, deadlines, retries, outcomes. "
-    "The profile is flat (*Where the time goes*): no single thing is left that would make up for it.",
-    "a bare trio": "It has no task for a request, no deadline, no pool and no response. What trio takes for our task and "
-    "its wait, beyond the sockets, is more than all that it does (*Where the time goes*).",
+    "on uvloop": "Its loop, sockets and parser are compiled, and it has no limits, rates, deadlines, retries and "
+    "outcomes. The profile is flat (*Where the time goes*): no single thing is left that would make up for it.",
+    "a bare trio": "It has no task for a request, no deadline, no pool and no response. What trio takes for our task "
+    "and its wait, beyond the sockets, is more than all that it does (*Where the time goes*).",
     "on loopback": "A loop wakes up to 2 ms late, and a rate without a burst makes up for nothing that is late.",
     "virtual time": "Event slots go round the platforms, where ideal goes in source order; neither knows which task is "
     "long. Over many draws of the latencies the median is the same, and a single one is luck.",
