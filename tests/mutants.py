@@ -25,7 +25,7 @@ MUTANTS = [
     (1, "runtime/capture.py", "BaseException.with_traceback(error, error.__traceback__.tb_next)", "pass"),
     (2, "runtime/capture.py", "    return others if isinstance(others, ExceptionGroup) else None", "    return None"),
     (2, "runtime/capture.py", "class Signal(BaseException)", "class Signal(Exception)"),
-    (2, "runtime/session.py", "            fatal = fatal_part(error)\n", "            fatal = error\n"),
+    (2, "runtime/workers.py", "                fatal = fatal_part(error)\n", "                fatal = error\n"),
     (2, "runtime/run.py", "if isinstance(end, KeyboardInterrupt | SystemExit):", "if False:"),
     (3, "runtime/slots.py", "return len(self._holders) < self.total", "return len(self._holders) <= self.total"),
     (
@@ -55,7 +55,7 @@ MUTANTS = [
         "            if begun is None or now < begun + interval:\n                return\n",
         "            return\n",
     ),
-    (4, "runtime/turns.py", "(lane.returning or lane.visitors or gate.opens_at(now) > now)", "False"),
+    (4, "runtime/turns.py", "gate.opens_at(now) <= now and gate.use(", "gate.use("),
     (5, "decide/gate.py", "        return now < self.penalty.until", "        return False"),
     (5, "decide/gate.py", "max(self.meter.opens_at(now), self.penalty.until)", "self.meter.opens_at(now)"),
     (5, "decide/penalty.py", "        elif sent >= self._began and now >= self.until:", "        else:"),
@@ -194,6 +194,10 @@ MUTANTS = [
         "        return not (False",
     ),
     ("stores/test_stores_leases.py", "stores/rules/leasing.py", "shelf.now + lease)", "shelf.now + 2 * lease)"),
+    ("runtime/test_workers.py", "runtime/workers.py", "me.context = self._context.copy()", "pass"),
+    ("runtime/test_workers.py", "runtime/workers.py", "isinstance(outcome, Success) and not", "not"),
+    ("runtime/test_workers.py", "runtime/workers.py", "if me._cancel_status is not inside:", "if False:"),
+    ("runtime/test_line.py", "runtime/line.py", "        lane.turned = next(self._clock)", "        pass"),
 ]
 
 
