@@ -24,9 +24,9 @@ How to read *HTTP*: a client that has its core to itself is busy all the time, s
 The engine starts nothing while 100 outcomes wait for its consumer (`Engine(buffer=…)`); at a full core it has fewer
 requests in flight than it may have, which is why its p99 is short at 200 and 1,000.
 """
-SEEN = """- Seen in the tables of *HTTP*, and not promised: by TLS aiohttp is the faster, since trio's `SSLStream` adds 30 to
-  40 µs to a request (to that of the bare loop 28) and asyncio's about 10; and so it is with bodies of 45 kB at 50 and
-  200, which are read in two parts or more, and joined."""
+SEEN = """- Seen in the tables of *HTTP*, and not promised: by TLS aiohttp is the faster, since trio's `SSLStream` adds
+  30 to 40 µs to a request (to that of the bare loop 28) and asyncio's about 10; and so it is with bodies of 45 kB at 50
+  and 200, which are read in two parts or more, and joined."""
 """What falls short of no promise; written by hand, of what was measured on 2026-11-26."""
 CAUSES = {
     "of Crawlee without": "Its core is compiled: what a slow interpreter or a cold cache costs us it does not feel.",
