@@ -55,3 +55,46 @@ def test_nothing_starts_beyond_what_was_said():
     asked = virtually(main)
     assert len(asked) > 5
     assert [(held, most) for held, most in asked if most > held] == []
+
+
+class Alone:
+    """A store in memory that might be shared, and that nobody else works for; it counts what is given back."""
+
+    shared = True
+
+    def __init__(self, store):
+        self.store = store
+        self.given_back = 0
+
+    def __getattr__(self, name):
+        """Pass all else on."""
+        return getattr(self.store, name)
+
+    async def share(self, owner, wishes, lease):  # noqa: ARG002 - as a store has it
+        """Grant all that is wished for."""
+        await trio.lowlevel.checkpoint()
+        self.given_back += sum(wish.wanted == wish.held == 0 for wish in wishes.values())
+        return {
+            name: Share(slots=wish.wanted, times=(), closed_until=None, contended=False)
+            for name, wish in wishes.items()
+        }
+
+
+def test_a_lane_that_has_no_work_for_a_moment_keeps_its_slots():
+    """Else each job that comes alone waits for slots that nobody has taken; four times a second all is given back."""
+
+    async def scrape(task):
+        await trio.sleep(0.001)
+
+    async def main():
+        began = trio.current_time()
+        async with se.open_store("memory:") as store:
+            alone = Alone(store)
+            engine = se.Engine([se.Platform("A", scrape, limit=5)])
+            for n in range(100):
+                await engine.enqueue(alone, [se.Event(n)], delay=0.03 * (n // 2) + 0.003 * (n % 2))
+            await serve_all(engine, alone, count=100)
+            return alone.given_back, trio.current_time() - began
+
+    given_back, seconds = virtually(main)
+    assert 1 <= given_back <= seconds / 0.25 + 1

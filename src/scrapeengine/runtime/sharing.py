@@ -3,7 +3,7 @@
 While a lane has work, what the run may do there is asked for four times a second, for all lanes in one call: how many
 tasks it may run, when it may make requests, and whether somebody has closed the platform. Requests are asked for when
 some wait, and as many as wait (up to half a second of the rate): what is reserved and not used is lost to all. A lane
-that has no work gives all back with the next call. What was granted ends with its lease, here too.
+that has no work at one of these four times gives all back. What was granted ends with its lease, here too.
 """
 
 from __future__ import annotations
@@ -103,19 +103,21 @@ class Sharing:
             await self._store.share(self._owner, wishes, self._lease)
 
     async def _ask(self) -> bool:
-        """Ask for all lanes that have work; false if none has. Checkpoint if there is something to ask for."""
+        """Ask for all lanes that have work; false if nothing is to be asked or given back. Checkpoint if it asks."""
         now = trio.current_time()
         lanes = [lane for lane in self._floor.lanes.values() if not lane.idle]
         keep = now < self._turn_ends
         if not keep:
             self._turn_ends = now + _PERIOD
         wishes = {lane.name: self._wish(lane, now, keep=keep) for lane in lanes}
-        idle = [name for name in {*self._granted, *self._refusals} if name not in wishes]
+        # In between a lane that has no work just now keeps what it has: its next job may be on its way.
+        given_back = () if keep else self._granted
+        idle = [name for name in {*given_back, *self._refusals} if name not in wishes]
         wishes |= {name: self._nothing(name) for name in idle}
         self._hold_still(idle)
         told = dict(self._refusals)
         if not wishes:
-            return False
+            return bool(self._granted)
         try:
             shares = await self._store.share(self._owner, wishes, self._lease)
         except StoreError as error:
