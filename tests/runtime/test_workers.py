@@ -137,25 +137,6 @@ def test_a_nursery_that_a_scraper_leaves_open_is_its_own():
     assert workers == 2
 
 
-def test_what_a_failed_scraper_has_not_given_back_is_not_the_next_one_s():
-    """A lock and a place in a limiter belong to its trio task, which ends with it."""
-    limiter, lock = trio.CapacityLimiter(3), trio.Lock()
-
-    async def scrape(task):
-        await limiter.acquire()
-        await lock.acquire()
-        if task.event.data == 1:
-            raise ValueError("before it has given back anything")
-        lock.release()
-        limiter.release()
-        return task.event.data
-
-    outcomes, workers = run(scrape, count=4)
-    assert isinstance(outcomes[1].error, ValueError)
-    assert [type(outcomes[number].error) for number in (2, 3)] == [trio.BrokenResourceError] * 2
-    assert workers == 3
-
-
 def test_each_task_has_a_deadline_of_its_own():
     """From its own start; and one that has exceeded it takes no other along."""
 

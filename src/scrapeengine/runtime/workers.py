@@ -1,15 +1,17 @@
 """What tasks run in: trio tasks that go from one to the next, which costs less than a new one and a new scope for each.
 
-A task that succeeds makes room, and in that very step the floor starts another one in its place. That one is run by the
+A task that ends makes room, and in that very step the floor starts another one in its place. That one is run by the
 same trio task, inside the same cancel scope, with a deadline of its own. It must not notice who ran there before:
 
 - It has a copy of the context in which the run was opened, whatever the one before has put into context variables.
 - A scope that was cancelled, or whose deadline has passed, is left, and the trio task ends.
-- So it does after a task that has ended in any other way than by success: what its scraper did not give back, a lock or
-  a place in a limiter, is bound to its trio task and must be nobody else's.
 - So it does where a scraper has left a scope or a nursery open. Trio makes a `RuntimeError` of that, for which the task
   that did it fails. What still runs in such a nursery is cancelled and waited for; if it does not end, the run does.
+- Whether a task fails or succeeds, the next one is scheduled in the same way: it makes no difference to others.
 - There is a checkpoint between them: scrapers without any do not hold up the loop.
+
+What remains: trio binds locks and places in limiters to the trio task. One that a scraper has not given back when it
+ends is not broken by its end, but is held by who comes next in its place.
 
 Rejected: a trio task and a scope for each, which is 12 % of what a request costs.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 import trio
 
-from scrapeengine.model.outcome import Outcome, Success
+from scrapeengine.model.outcome import Outcome
 from scrapeengine.runtime.capture import fatal_part
 from scrapeengine.runtime.task import LiveTask
 
@@ -53,10 +55,12 @@ class Workers:
         self._ended = ended
         self._broken = broken
         self._context = copy_context()
+        self._ending = False
+        """Whether a worker's task is just ending, after which the next one runs here or in a new trio task."""
         self._free: trio.CancelScope | None = None
-        """The scope of a worker whose task is just ending, which can take the next one."""
+        """The scope of that worker, if the next one can have it."""
         self._next: LiveTask | None = None
-        """What it has taken."""
+        """What has started meanwhile."""
 
     def scope(self, deadline: float) -> trio.CancelScope:
         """Return the scope that the next task is to have, which starts at once."""
@@ -67,9 +71,15 @@ class Workers:
 
     def start(self, task: LiveTask) -> None:
         """Run a task to its end, whatever that is; from the next turn of the loop on."""
-        if task.scope is self._free:
+        if self._ending and self._next is None:
+            # Wherever it will run, it is scheduled in the same order: whether others fail must make no difference.
             self._free, self._next = None, task
         else:
+            self._hand_on(task)
+
+    def _hand_on(self, task: LiveTask | None) -> None:
+        """Give a task, if there is one, a trio task of its own."""
+        if task is not None:
             self._context.run(self._spawn, task)
 
     def _spawn(self, task: LiveTask) -> None:
@@ -86,10 +96,13 @@ class Workers:
                     outcome = await task.run()
                     if me._cancel_status is not inside:  # noqa: SLF001 - as above
                         break  # to leave the scope is an error now
-                    whole = isinstance(outcome, Success) and not scope.cancel_called
+                    whole = not scope.cancel_called
                     ended, task = task, None
                     task = self._end(ended, outcome, scope if whole else None)
                     del ended
+                    if not whole:
+                        self._hand_on(task)
+                        task = None
                     outcome = None
                     if task is not None:
                         me.context = self._context.copy()
@@ -106,11 +119,11 @@ class Workers:
                     raise
                 raise fatal from None
         if task is not None:
-            self._end(task, task.cut_short() if outcome is None else outcome, None)
+            self._hand_on(self._end(task, task.cut_short() if outcome is None else outcome, None))
 
     def _end(self, task: LiveTask, outcome: Outcome[Any], scope: trio.CancelScope | None) -> LiveTask | None:
-        """End a task, and return what has started in its place, if it is to be run in this scope."""
-        self._free = scope
+        """End a task, and return what has started in its place: in this scope, if there is one."""
+        self._ending, self._free = True, scope
         try:
             self._ended(task, outcome)
         except BaseException:
@@ -118,7 +131,7 @@ class Workers:
                 self._broken(self._next)
             raise
         finally:
-            following, self._free, self._next = self._next, None, None
+            following, self._ending, self._free, self._next = self._next, False, None, None
         return following
 
 
