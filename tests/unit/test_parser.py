@@ -258,9 +258,7 @@ def test_what_comes_after_the_answer(answer: bytes, surplus: bytes) -> None:
         b"HTTP/1.1 abc OK\r\n\r\n",
         b"HTTP/1.1 000 OK\r\n\r\n",
         b"HTTP/1.1 099 OK\r\n\r\n",
-        OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
         OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-        OK + b"Content-Length: 3, 3\r\n\r\nabc",
         OK + b"Content-Length: +3\r\n\r\nabc",
         OK + b"Content-Length: -3\r\n\r\nabc",
         OK + b"Content-Length: 0x3\r\n\r\nabc",
@@ -273,7 +271,6 @@ def test_what_comes_after_the_answer(answer: bytes, surplus: bytes) -> None:
         OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: gzip\r\n\r\nabc",
-        OK + b"Transfer-Encoding: identity\r\n\r\nabc",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         OK + b"Transfer-Encoding: chunked, gzip\r\n\r\nabc",
         OK + b"Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -283,7 +280,6 @@ def test_what_comes_after_the_answer(answer: bytes, surplus: bytes) -> None:
         CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n",
         CHUNKED + b"\r\nabc\r\n0\r\n\r\n",
         CHUNKED + b"2\r\nabc\r\n0\r\n\r\n",
-        CHUNKED + b"3\nabc\n0\n\n",
         CHUNKED + b"fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
         OK + b"X: a\0b\r\n\r\n",
         OK + b"X: a\rb\r\n\r\n",
@@ -499,7 +495,7 @@ def spoken(draw: st.DrawFn) -> Spoken:
     )
     data = interim + b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines(headers)) + (b"" if empty else sent)
     until_the_end = framing == "end" and not empty
-    keep = framing != "end" or status in {204, 304}  # that of a HEAD without a length could be kept; llhttp says no
+    keep = framing != "end" or status in {204, 304}  # that of a HEAD without a length could be kept, and is not
     return Spoken(method, data, status, reason, headers, b"" if empty else body, until_the_end, keep)
 
 

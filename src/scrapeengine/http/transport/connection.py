@@ -16,7 +16,7 @@ from scrapeengine.http.transport.streams import Stream
 __all__ = ["Connection", "Origin", "Watch", "within"]
 
 _STEP = 16 * 1024
-"""How much is parsed at once: in chunks of one byte it takes 2 ms, and the loop stands still meanwhile."""
+"""How much is parsed at once: in chunks of one byte it takes 1 to 2 ms, and the loop stands still meanwhile."""
 _NOTHING = memoryview(b"")
 _PATIENCE_FOR_100 = 1.0
 """How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""

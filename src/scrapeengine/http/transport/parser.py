@@ -1,4 +1,10 @@
-"""What the bytes of a connection mean: the answers of HTTP/1.1, one after the other, by httptools (llhttp).
+"""What the bytes of a connection mean: the answers of HTTP/1.1, one after the other.
+
+    head ──> an interim one (1xx): the next head
+      ├────> no body: done
+      ├────> a length ──> done
+      ├────> chunk line ──> chunk ──> its line break ──> chunk line … ──> trailers ──> done
+      └────> all that comes ──> the connection ends: done
 
 Invariants, whatever the bytes are:
 
@@ -6,20 +12,21 @@ Invariants, whatever the bytes are:
 - Between two parts of a body, and before the first, at most 64 KiB are taken in: heads, interim answers (1xx), chunk
   extensions and trailers together. A site that sends these without end is refused, however slowly it does it.
 - A body that has a length and ends before it, or a chunked one without its last chunk, is cut short.
+- What bytes mean does not depend on the pieces in which they come.
 
-httptools ignores what `on_headers_complete` returns, so it takes what follows the answer to a HEAD for its body: a new
-parser comes after each of these. It never completes a body that ends with the connection: `end` does. What
-`should_keep_alive` says is true only inside `on_headers_complete`.
+What is read although it is badly written says `heads`; in chunk lines it is LF for CRLF, blanks behind the size, and
+any extension.
 """
 
 from __future__ import annotations
 
 import math
+import re
 
-import httptools
 import httpx
 
 from scrapeengine.http.failures import BodyTooLarge, CutShort, HeadTooLarge
+from scrapeengine.http.transport.heads import BLANK_LINE, NO_BODY, check_beginning, read_fields, read_head
 
 __all__ = ["MOST_BYTES", "MOST_HEADERS", "Parser"]
 
@@ -28,26 +35,48 @@ MOST_BYTES = 64 * 1024
 MOST_HEADERS = 256
 """The headers that an answer may have, trailers and those of interim answers included."""
 
-_UNREAD = frozenset({204, 301, 302, 303, 304, 307, 308})
-"""Answers that have no body, or one that who follows a redirect leaves unread, however long it is."""
-_VERSIONS = frozenset({"1.0", "1.1"})
+_TOO_MANY_BYTES = f"more than {MOST_BYTES} bytes of headers"
+_TOO_MANY_HEADERS = f"more than {MOST_HEADERS} headers"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Answers whose body who follows the redirect leaves unread, however long it is."""
+_LINE_BREAKS = (b"\r", b"\n")
+_EMPTY_LINES = re.compile(rb"(?:\r?\n)*")
+_LINE_BREAK = re.compile(rb"\r?\n")
+_LINE_OF_CHUNK = re.compile(rb"(0*[0-9a-fA-F]{1,15})[ \t]*+(?:;[^\0\r\n]*+)?\r?\n")
+_PLAIN_LINE = re.compile(rb"\r\n([1-9a-fA-F][0-9a-fA-F]{0,14})\r\n")
+"""The end of a chunk, and the line of one that is not the last."""
+_PLAIN_END = b"\r\n0\r\n\r\n"
+_PART_OF_LINE = re.compile(rb"(?:0*[0-9a-fA-F]{0,15}[ \t]*+(?:;[^\0\r\n]*+)?\r?)?")
+"""What may become one when more has come."""
+
+
+# What comes next. Plain numbers: on the way of each answer they are looked at several times.
+_HEAD = 0
+_LENGTH = 1
+"""The rest of a body that has a length."""
+_CHUNK_LINE = 2
+_CHUNK = 3
+"""The rest of a chunk."""
+_CHUNK_END = 4
+"""The line break behind it."""
+_TRAILERS = 5
+_ALL = 6
+"""A body that ends with the connection."""
+_PLAIN_BODIES = frozenset({_LENGTH, _ALL})
 
 
 class Parser:
     """The answers on one connection. `begin` before each request, `feed` what comes, and `end` when no more comes."""
 
     __slots__ = (
+        "_at",
         "_bare",
         "_count",
         "_dry",
-        "_failure",
-        "_fresh",
-        "_length",
-        "_llhttp",
+        "_held",
+        "_left",
         "_most",
-        "_size",
-        "_to_the_end",
-        "_wet",
+        "_size_of_heads",
         "coding",
         "continued",
         "done",
@@ -64,15 +93,11 @@ class Parser:
     )
 
     def __init__(self) -> None:
-        self._llhttp = httptools.HttpResponseParser(self)
-        self._fresh = True
-        self.parts: list[bytes] = []
-        """What has come of the body and was not taken yet."""
-        self.done = True
-        """Whether the answer is whole."""
         self.keep = True
         """Whether the connection can carry another request once the answer is done."""
         self.begin("GET", math.inf)
+        self.done = True
+        """Whether the answer is whole."""
 
     def begin(self, method: str, most: float) -> None:
         """Expect the answer to a request.
@@ -81,23 +106,22 @@ class Parser:
             method: the request's.
             most: the bytes that the body may have on the wire.
         """
-        if not self._fresh:
-            self._llhttp = httptools.HttpResponseParser(self)
-            self._fresh = True
+        self._at = _HEAD
         self._bare = method == "HEAD"
         self._most = most
-        self._failure: httpx.RemoteProtocolError | None = None
-        self._count = self._size = self._dry = 0
-        self._wet = False
-        self._length: int | None = None
+        self._held = b""
+        """What has come of a head, a chunk line or the trailers, while it is not whole."""
+        self._left = 0
+        """The bytes that are still to come of the body, or of the chunk."""
+        self._count = self._size_of_heads = self._dry = 0
         self.coding: bytes | None = None
         """The `Content-Encoding`."""
-        self._to_the_end = False
         self.status = 0
         self.reason = b""
         self.version = ""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.parts = []
+        self.parts: list[bytes] = []
+        """What has come of the body and was not taken yet."""
         self.taken = self.size = 0
         self.ready = self.done = self.continued = False
         self.untouched = True
@@ -105,7 +129,7 @@ class Parser:
     @property
     def measured(self) -> bool:
         """Whether what comes next is what is left of a body that has the length that its head says."""
-        return self.ready and self._length is not None and not self.done
+        return self._at == _LENGTH and not self.done
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take in what came. Look at `ready`, `parts` and `done` after it.
@@ -113,27 +137,21 @@ class Parser:
         Raises:
             httpx.RemoteProtocolError: it is no answer that we accept. The connection must be closed.
         """
-        in_body = self.ready
-        self._wet = False
         self.untouched = False
-        try:
-            self._llhttp.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if not self.done:
-                what = "the server wants to change the protocol, which was not asked for"
-                self._fail(httpx.RemoteProtocolError(what))
-        except httptools.HttpParserError as error:
+        if self.done:
             self.keep = False
-            if not self.done and self._failure is None:
-                self._fail(httpx.RemoteProtocolError(f"the answer is not HTTP: {error}"))
-        self.taken += len(data) if in_body else sum(map(len, self.parts))
-        if self.taken > self._most:
-            self._fail(BodyTooLarge(f"the body has more than {self._most:.0f} bytes on the wire"))
-        self._dry = 0 if self._wet or self.done else self._dry + len(data)
-        if self._dry > MOST_BYTES:
-            self._fail(HeadTooLarge(f"more than {MOST_BYTES} bytes of headers and framing"))
-        if self._failure is not None:
-            raise self._failure
+            return
+        self._dry += len(data)
+        try:
+            if not self.ready:
+                data = self._read_heads(self._held + data if self._held else bytes(data))
+            if data:
+                self._read_body(data)
+            if self._dry > MOST_BYTES and not self.done:
+                raise HeadTooLarge(f"more than {MOST_BYTES} bytes of headers and framing")
+        except httpx.RemoteProtocolError:
+            self.keep = False
+            raise
 
     def end(self) -> None:
         """Take note that the connection has ended.
@@ -147,7 +165,7 @@ class Parser:
             return
         if not self.ready:
             raise httpx.ReadError("the server closed the connection before the answer")
-        if not self._to_the_end:
+        if self._at is not _ALL:
             raise CutShort("the connection ended before the body did")
         self.done = True
 
@@ -156,91 +174,158 @@ class Parser:
         parts, self.parts = self.parts, []
         return parts
 
-    def _fail(self, error: httpx.RemoteProtocolError) -> None:
-        self.keep = False
-        if self._failure is None:
-            self._failure = error
+    # -- heads
 
-    # -- what httptools calls
-
-    def on_message_begin(self) -> None:
-        """Begin an answer: the one that is expected, or one that nobody asked for."""
-        if self.done:
-            self.keep = False
-
-    def on_status(self, reason: bytes) -> None:
-        """Take the reason phrase; it may come in parts."""
-        if not self.done:
-            self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer."""
-        if self.done or self._failure is not None:
-            return
-        self._count += 1
-        self._size += len(name) + len(value)
-        if self._count > MOST_HEADERS or self._size > MOST_BYTES:
-            self._fail(HeadTooLarge(f"more than {MOST_HEADERS} headers, or than {MOST_BYTES} bytes of them"))
-        elif not self.ready:
-            self.headers.append((name, value.rstrip(b" \t")))  # llhttp leaves what stands behind a value
-
-    def on_headers_complete(self) -> None:
-        """Decide what the head says of the body."""
-        if self.done:
-            return
-        llhttp = self._llhttp
-        self.status = llhttp.get_status_code()
-        if self.status < 100:
-            self._fail(httpx.RemoteProtocolError("the answer has a status that is none"))
-        if self.status < 200:
+    def _read_heads(self, data: bytes) -> bytes:
+        """Read interim answers, and then the head of the answer; return what came behind it."""
+        start = seen = 0
+        if self._held:
+            seen = len(self._held)
+        while True:
+            if data[start : start + 1] in _LINE_BREAKS and (empty := _EMPTY_LINES.match(data, start)):
+                start = empty.end()  # what some servers send behind a body (RFC 9112, section 2.2)
+            # From where the last look ended: what comes byte by byte is not looked at again and again.
+            blank = BLANK_LINE.search(data, seen - 2 if seen > start + 2 else start)
+            if blank is None:
+                self._held = data[start:]
+                check_beginning(self._held, max(0, seen - start))
+                return b""
+            stop = blank.end()
+            self._size_of_heads += stop - start
+            if self._size_of_heads > MOST_BYTES:
+                raise HeadTooLarge(_TOO_MANY_BYTES)
+            head = read_head(data, start, stop)
+            self.version, self.status, self.reason, fields, length, chunked, keep, self.coding = head
+            self._count += len(fields)
+            if self._count > MOST_HEADERS:
+                raise HeadTooLarge(_TOO_MANY_HEADERS)
+            if self.status >= 200:
+                self.headers = fields
+                self.keep = self.keep and keep
+                self._take_head(length, chunked=chunked)
+                return data[stop:]
+            if self.status == 101:
+                raise httpx.RemoteProtocolError("the server wants to change the protocol, which was not asked for")
             self.continued = self.continued or self.status == 100
-            self.reason = b""
-            self.headers = []
-            return
-        self.version = llhttp.get_http_version()
-        self.keep = self.keep and llhttp.should_keep_alive()
+            start = stop
+
+    def _take_head(self, length: int | None, *, chunked: bool) -> None:
+        """Decide what the head says of the body."""
         self.ready = True
-        self._wet = True
-        if self.version not in _VERSIONS:
-            self._fail(httpx.RemoteProtocolError("the answer is of a version of HTTP that is none"))
-        chunked = self._framing()
-        if self._bare:
-            self._fresh = False
+        self._held = b""
+        self._dry = 0
+        if self._bare or self.status in NO_BODY:
             self.done = True
-        elif self._length is not None and self._length > self._most and self.status not in _UNREAD:
-            self._fail(BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length"))
+        elif chunked:
+            self._at = _CHUNK_LINE
+        elif length is None:
+            self._at = _ALL
         else:
-            self._to_the_end = not chunked and self._length is None
+            self._at = _LENGTH
+            self._left = length
+            self.done = length == 0
+            if length > self._most and self.status not in _REDIRECTS:
+                raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
 
-    def _framing(self) -> bool:
-        """Read how long the body is; whether it is chunked. llhttp has refused lengths that contradict each other."""
-        chunked = False
-        for name, value in self.headers:
-            size = len(name)
-            if size == 14 and name.lower() == b"content-length":
-                self._length = int(value)
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                if chunked or value.lower() != b"chunked":
-                    self._fail(httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for"))
-                chunked = True
-                if self.version == "1.0":  # which knows no chunks: to be closed after it (RFC 9112, section 6.1)
-                    self.keep = False
-            elif size == 16 and name.lower() == b"content-encoding":
-                self.coding = value if self.coding is None else b"%b, %b" % (self.coding, value)
-        return chunked
+    # -- bodies
 
-    def on_body(self, part: bytes) -> None:
-        """Take a part of the body."""
+    def _read_body(self, data: bytes | memoryview) -> None:
         if self.done:
             self.keep = False
             return
-        if self._failure is not None:
-            return
-        self._wet = True
-        self.size += len(part)
-        self.parts.append(part)
+        size = len(data)
+        if self._at in _PLAIN_BODIES:
+            if self._at == _LENGTH:
+                if size > self._left:
+                    data, size = data[: self._left], self._left
+                    self.keep = False
+                self._left -= size
+                self.done = not self._left
+            self._dry = 0
+            self.size += size
+            self.parts.append(bytes(data))
+        else:
+            surplus = self._read_chunks(bytes(data))
+            if surplus:
+                self.keep = False
+            size -= surplus
+        self.taken += size
+        if self.taken > self._most:
+            raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes on the wire")
 
-    def on_message_complete(self) -> None:
-        """Take note that the answer is whole, if it was no interim one."""
-        if self.ready:
-            self.done = True
+    def _read_chunks(self, data: bytes) -> int:
+        """Read chunks, and then the trailers; return how many bytes came behind the end."""
+        seen = len(self._held)
+        data, self._held = self._held + data, b""
+        place = 0
+        while place < len(data):
+            if self._at == _CHUNK:
+                place = self._read_chunk(data, place)
+            elif self._at == _CHUNK_END:
+                line = _LINE_BREAK.match(data, place)
+                if line is None:
+                    self._hold(data, place, fits=data[place:] == b"\r")
+                    break
+                place, self._at = line.end(), _CHUNK_LINE
+            elif self._at == _CHUNK_LINE:
+                line = _LINE_OF_CHUNK.match(data, place)
+                if line is None:
+                    self._hold(data, place, fits=_PART_OF_LINE.fullmatch(data, place) is not None)
+                    break
+                self._left = int(line[1], 16)
+                place, self._at = line.end(), _CHUNK if self._left else _TRAILERS
+            else:
+                stop = self._read_trailers(data, place, seen)
+                if stop is None:
+                    self._hold(data, place, fits=True)
+                    break
+                self.done = True
+                return len(data) - stop
+        return 0
+
+    def _read_chunk(self, data: bytes, place: int) -> int:
+        """Read the rest of a chunk, and all that follow it whole with nothing special about them; return where it is.
+
+        Chunks may be tiny, so that this is the loop that counts.
+        """
+        parts, match, left = self.parts, _PLAIN_LINE.match, self._left
+        while True:
+            part = data[place : place + left]
+            parts.append(part)
+            size = len(part)
+            self.size += size
+            place += size
+            line = match(data, place) if size == left else None
+            if line is None:
+                break
+            left, place = int(line[1], 16), line.end()
+        self._dry = 0
+        self._left = left - size
+        if self._left:
+            return place
+        if data.startswith(_PLAIN_END, place):
+            self._at = _TRAILERS
+            return place + len(_PLAIN_END) - len(b"\r\n")
+        self._at = _CHUNK_END
+        return place
+
+    def _read_trailers(self, data: bytes, start: int, seen: int) -> int | None:
+        """Return where the trailers end; None if they do not yet."""
+        if empty := _LINE_BREAK.match(data, start):
+            return empty.end()
+        blank = BLANK_LINE.search(data, max(start, seen - 2))
+        if blank is None:
+            return None
+        stop = blank.end()
+        if stop - start > MOST_BYTES:
+            raise HeadTooLarge(_TOO_MANY_BYTES)
+        self._count += len(read_fields(data, start, stop))
+        if self._count > MOST_HEADERS:
+            raise HeadTooLarge(_TOO_MANY_HEADERS)
+        return stop
+
+    def _hold(self, data: bytes, start: int, *, fits: bool) -> None:
+        """Keep what is not whole yet, if it may become what comes next."""
+        if not fits:
+            raise httpx.RemoteProtocolError("the body of the answer is not in chunks, as its head says")
+        self._held = data[start:]

@@ -1,0 +1,164 @@
+"""What the head of an answer says: its status, its headers, and how long its body is (RFC 9112). Pure.
+
+Two readers must not take one head for two things, or an answer could be smuggled to whoever asks next. So what has more
+than one reading is refused: a NUL, a CR without its LF, a length beside chunks, two lengths that differ, a line with no
+name, a status line of another protocol (`RTSP/1.1`, `ICY`).
+
+What has one reading is read, however badly it is written, as every other client reads it: lines that end with LF alone
+(section 2.2), folded lines (section 5.2: a fold becomes a space), control characters in values, a length that is said
+twice, `Transfer-Encoding: identity`.
+
+Rejected: llhttp, by httptools. It has one switch for each leniency, and none for some of these; in others it lets NUL
+pass, or hands out the framing of chunks as the body. A regular expression finds all headers in
+hardly more time than its callbacks into Python take.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+__all__ = ["BLANK_LINE", "NO_BODY", "Head", "check_beginning", "read_fields", "read_head"]
+
+Fields = list[tuple[bytes, bytes]]
+
+BLANK_LINE = re.compile(rb"\n\r?\n")
+"""What ends a head."""
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t]+([^\0\r\n]*))?\r?\n")
+_BEGINNING = b"HTTP/1."
+_NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_FIELD = re.compile(rb"^(" + _NAME + rb"):[ \t]*+([^\0\r\n]*+)(?<![ \t])\r?\n", re.MULTILINE)
+"""A line with a name and a value, and no blanks behind it. Each match is one whole line."""
+_LINES = re.compile(rb"(?:(?:" + _NAME + rb":|[ \t])[^\0\r\n]*+\r?\n)*+")
+"""Lines that are headers, or continue some."""
+_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_BLANKS_BEHIND = re.compile(rb"[ \t]+(?=\r?\n)")
+_MEMBERS = re.compile(rb"[ \t]*,[ \t]*")
+_LENGTH = re.compile(rb"[0-9]{1,19}\Z")
+"""More digits are the length of nothing, and Python refuses to read thousands of them."""
+NO_BODY = frozenset({204, 304})
+"""The statuses of answers that have no body, whatever their heads say of one (RFC 9112, section 6.3)."""
+
+
+Head = tuple[str, int, bytes, Fields, int | None, bool, bool, bytes | None]
+"""What the head of an answer says; a plain tuple, which is made for each answer:
+
+- the version, `1.0` or `1.1`; the status; the reason;
+- the headers as they came, folds undone;
+- the `Content-Length`, None if there is none; whether the body comes in chunks;
+- whether the connection may carry another request after this answer;
+- the `Content-Encoding`, several joined in their order, None if there is none.
+"""
+
+
+def check_beginning(data: bytes, seen: int) -> None:
+    """Refuse what cannot become a head when more has come: what is none need not be waited for.
+
+    Args:
+        data: what has come of it.
+        seen: how much of that has been checked before.
+
+    Raises:
+        httpx.RemoteProtocolError: it cannot.
+    """
+    if len(data) < len(_BEGINNING):
+        fits = _BEGINNING.startswith(data) or data == b"\r"
+    else:
+        fits = data.startswith(_BEGINNING)
+        stop = data.rfind(b"\n", seen) + 1
+        if stop:
+            line = _STATUS_LINE.match(data)
+            start = max(0 if line is None else line.end(), data.rfind(b"\n", 0, seen) + 1)
+            fits = line is not None and _LINES.fullmatch(data, start, stop) is not None
+    if not fits:
+        raise httpx.RemoteProtocolError("the answer is not HTTP: it does not begin like it")
+
+
+def read_head(data: bytes, start: int, stop: int) -> Head:
+    """Read a head, its blank line included.
+
+    Args:
+        data: what has come.
+        start: where the head begins in it.
+        stop: where it ends.
+
+    Raises:
+        httpx.RemoteProtocolError: it is none, or could be taken for two things.
+    """
+    line = _STATUS_LINE.match(data, start, stop)
+    if line is None:
+        raise httpx.RemoteProtocolError("the answer is not HTTP: its first line is no status line of HTTP/1")
+    newest = line[1] == b"1"
+    status = int(line[2])
+    fields = read_fields(data, line.end(), stop)
+    length: int | None = None
+    chunked = close = False
+    alive = newest
+    coding = None
+    # By their sizes, which costs less than to fold the case of all names.
+    for name, value in fields:
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            length = int(value) if length is None and _LENGTH.match(value) else _agreed(length, value)
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            chunked = _is_chunked(value, already=chunked)
+        elif size == 16 and name.lower() == b"content-encoding":
+            coding = value if coding is None else b"%b, %b" % (coding, value)
+        elif size == 10 and not (newest and value == b"keep-alive") and name.lower() == b"connection":
+            options = _MEMBERS.split(value.lower())
+            close = close or b"close" in options
+            alive = alive or b"keep-alive" in options
+    if chunked:
+        if length is not None:
+            raise httpx.RemoteProtocolError("the answer has a Content-Length beside its chunks")
+        alive = newest and alive  # HTTP/1.0 knows no chunks: to be closed after them (section 6.1)
+    elif length is None and status >= 200 and status not in NO_BODY:
+        alive = False  # such a body ends with its connection (section 6.3)
+    return "1.1" if newest else "1.0", status, line[3] or b"", fields, length, chunked, alive and not close, coding
+
+
+def read_fields(data: bytes, start: int, stop: int) -> Fields:
+    """Read the lines of a head, or of trailers; the last one is blank.
+
+    Raises:
+        httpx.RemoteProtocolError: one of them is no header.
+    """
+    fields: Fields = _FIELD.findall(data, start, stop)
+    # Each match is a whole line, and the blank one is none.
+    if len(fields) != data.count(b"\n", start, stop) - 1:
+        block = data[start:stop]
+        if block[:1] in {b" ", b"\t"}:
+            raise httpx.RemoteProtocolError("the answer is not HTTP: its first header continues none")
+        if _BARE_CR.search(block):  # to be seen before the blanks go that keep it from its LF
+            raise httpx.RemoteProtocolError("the answer is not HTTP: its head has a CR without its LF")
+        block = _BLANKS_BEHIND.sub(b"", _FOLD.sub(b" ", block))
+        fields = _FIELD.findall(block)
+        if len(fields) != block.count(b"\n") - 1:
+            raise httpx.RemoteProtocolError("the answer is not HTTP: a line of its head is no header")
+    return fields
+
+
+def _agreed(length: int | None, value: bytes) -> int:
+    """Return the length that all `Content-Length`s say (section 6.3): it may be given twice, or as a list."""
+    for each in _MEMBERS.split(value):
+        if not _LENGTH.match(each):
+            raise httpx.RemoteProtocolError("the answer has a Content-Length that is no number")
+        if length is not None and length != int(each):
+            raise httpx.RemoteProtocolError("the answer has two Content-Lengths that differ")
+        length = int(each)
+    assert length is not None
+    return length
+
+
+def _is_chunked(value: bytes, *, already: bool) -> bool:
+    """Say whether a body is chunked, by one more `Transfer-Encoding`; `identity` is as good as none (RFC 2616)."""
+    for each in _MEMBERS.split(value.lower()):
+        if each == b"identity" or (not each and value):  # a list may have empty members (RFC 9110, section 5.6.1)
+            continue
+        if already or each != b"chunked":
+            raise httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for")
+        already = True
+    return already

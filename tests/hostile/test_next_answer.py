@@ -1,0 +1,79 @@
+"""After an answer with faults in it, read or refused, the next request on that host gets its own answer."""
+
+import math
+import random
+
+import httpx
+import pytest
+
+import scrapeengine as se
+from hostile.web import ONCE, outcomes_of, site, within
+from scrapeengine.http.transport.parser import Parser
+from unit.test_mutated_answers import mutated
+
+
+def ends_by_itself(answer):
+    """Say whether an answer needs no end of the connection: to be whole, or to be refused."""
+    parser = Parser()
+    parser.begin("GET", math.inf)
+    try:
+        parser.feed(answer)
+    except httpx.RemoteProtocolError:
+        return True
+    return parser.done
+
+
+async def serve(talk):
+    """Answer `/faulty/SEED` with faults, and all else with what was asked for; hang up where an answer has no end."""
+    while request := await talk.request():
+        target = request.split(b" ", 2)[1]
+        if target.startswith(b"/faulty/"):
+            answer = mutated(random.Random(int(target.rpartition(b"/")[2])))
+            await talk.send(answer)
+            if not ends_by_itself(answer):
+                return
+        else:
+            await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
+
+
+async def ask_twice(task):
+    """Ask for an answer with faults, and then for one without; return how the first one went."""
+    try:
+        answer = await task.http.get(f"/faulty/{task.event.id}", check=False)
+    except se.RequestError as error:
+        went = type(error).__name__
+    else:
+        went = "read" if answer.status_code < 300 else "status"
+    own = await task.http.get(f"/own/{task.event.id}")
+    assert own.content == f"/own/{task.event.id}".encode()
+    return went
+
+
+def went(events):
+    """Ask a site on one connection after the other, and say how the answers with faults went."""
+
+    async def main():
+        async with site(serve) as web:
+            timeout = se.Timeout(attempt=5)
+            platform = se.Platform("A", ask_twice, base_url=web.url, limit=1, retry=ONCE, timeout=timeout)
+            outcomes = await outcomes_of([platform], [se.Event(each) for each in events])
+            assert web.connections < len(events)
+            return outcomes
+
+    outcomes = within(120, main)
+    for outcome in outcomes:
+        assert isinstance(outcome, se.Success), (outcome.event.id, outcome.error)
+    return [outcome.value for outcome in outcomes]
+
+
+def test_the_next_request_gets_its_own_answer():
+    """On the same connection where it is kept, on another one where it is not: never what was left before it."""
+    kinds = went(range(400))
+    assert {"read", "ProtocolError"} <= set(kinds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(1_000, 11_000, 2_000))
+def test_the_next_request_gets_its_own_answer_10_000_times(start):
+    """The same, for many more."""
+    assert len(went(range(start, start + 2_000))) == 2_000
