@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 import scrapeengine as se
-from hostile.web import OK, answering, on
+from hostile.web import AT_ONCE, OK, answering, on
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -125,10 +125,52 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_what_is_not_http_is_no_answer(kind):
-    """It is `ProtocolError`, tried again on a connection of its own, and says nothing of what came."""
+    """It is `ProtocolError`, tried once more on a connection of its own, and says nothing of what came."""
     seen = on(answering(BROKEN[kind], then="keep"), **LONG)
     assert type(seen.error) is se.ProtocolError
-    assert (seen.error.attempt, seen.web.connections) == (3, 3)
+    assert (seen.error.attempt, seen.web.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 9])
+@pytest.mark.parametrize("between", [b"", b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"])
+def test_a_malformed_answer_is_asked_for_once_more(attempts, between):
+    """What a site says wrongly it says again. Other failures between two of them have the attempts that they have."""
+    retry = se.Retry(attempts=attempts, wait_initial=0, wait_max=0)
+
+    async def serve(talk):
+        while await talk.request():
+            await talk.send(between if between and len(talk.web.requests) == 2 else b"no HTTP\r\n\r\n")
+
+    seen = on(serve, retry=retry)
+    assert len(seen.web.requests) == min(attempts, 3 if between else 2)
+
+
+@pytest.mark.parametrize("policy", [{}, {"rate": se.Rate(50, burst=2)}])
+def test_a_malformed_answer_is_asked_for_on_a_connection_of_its_own(policy):
+    """One that rests is not trusted with it: it may be the connection that is at fault."""
+
+    async def scrape(task):
+        await task.http.get("/good")
+        if task.event.id == "first":
+            return (await task.http.get("/bad")).content
+        return b"ok"
+
+    async def serve(talk):
+        while request := await talk.request():
+            if b" /good " in request:
+                good.append(talk.number)
+                both.set() if len(good) == 2 else await both.wait()
+                await talk.send(OK)
+            else:
+                bad.append(talk.number)
+                await talk.send(OK if len(bad) > 1 else b"no HTTP\r\n\r\n")
+
+    good, bad, both = [], [], trio.Event()
+    seen = on(serve, scrape, retry=AT_ONCE, events=("first", "second"), limit=2, **policy)
+    assert [outcome.value for outcome in seen.outcomes] == [b"ok", b"ok"]
+    assert sorted(good) == [0, 1]
+    assert bad[0] in good
+    assert bad[1:] == [2]
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
-from scrapeengine.errors import AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed
+from scrapeengine.errors import AddressBlocked, CertificateError, InvalidRequest, ProtocolError, RobotsDisallowed
 from scrapeengine.model.policy import Retry
 
 __all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]
@@ -22,6 +22,8 @@ class Again:
 
     after: float
     """Seconds to wait before."""
+    fresh: bool = False
+    """Whether on a connection that is made for it: what came on the last one was no answer."""
 
 
 @attrs.frozen
@@ -45,9 +47,17 @@ def backoff(policy: Retry, attempt: int, draw: Callable[[], float]) -> float:
 
 
 def next_step(
-    policy: Retry, *, attempt: int, method: str, failed: int | Exception, draw: Callable[[], float]
+    policy: Retry,
+    *,
+    attempt: int,
+    method: str,
+    failed: int | Exception,
+    draw: Callable[[], float],
+    malformed: bool = False,
 ) -> NextStep:
     """Decide what follows a failed attempt.
+
+    An answer that is malformed is asked for once more, whatever the policy says: what a site says wrongly it says again.
 
     Args:
         policy: the platform's.
@@ -55,8 +65,10 @@ def next_step(
         method: the request's.
         failed: the status that came, or the error.
         draw: gives a random number from 0 to 1.
+        malformed: whether an earlier attempt brought a malformed answer.
     """
     if attempt >= policy.attempts or method not in policy.methods or isinstance(failed, _NEVER):
         return GiveUp()
     again = failed in policy.statuses if isinstance(failed, int) else isinstance(failed, policy.errors)
-    return Again(backoff(policy, attempt, draw)) if again else GiveUp()
+    bad = isinstance(failed, ProtocolError)
+    return Again(backoff(policy, attempt, draw), fresh=bad) if again and not (bad and malformed) else GiveUp()

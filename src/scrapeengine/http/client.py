@@ -12,7 +12,7 @@ import trio
 
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
-from scrapeengine.errors import PlatformClosed, RequestError, StatusError, TooManyRedirects
+from scrapeengine.errors import PlatformClosed, ProtocolError, RequestError, StatusError, TooManyRedirects
 from scrapeengine.http.answers import Answer
 from scrapeengine.http.call import Call, Prepared
 from scrapeengine.http.exchange import Exchange, Reader, whole
@@ -189,26 +189,28 @@ class TaskClient:
 
     async def _attempts(self, call: Call, way: _Way, *, check: bool) -> httpx.Response | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""
-        attempt, after = 1, 0.0
+        attempt, next_try = 1, Again(0.0)
         earlier: RequestError | None = None
+        malformed = False
         while True:
             try:
-                return await self._follow(call, way, attempt, after)
+                return await self._follow(call, way, attempt, next_try)
             except PlatformClosed as closed:
                 raise closed from earlier
             except StatusError as error:
                 asked = self._asked_for(error.response)
-                step = self._next_step(call, attempt, error, error.status)
+                step = self._next_step(call, attempt, error, error.status, malformed=malformed)
                 if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
                     if check:
                         raise
                     return error.response
-                earlier, after = error, max(step.after, asked)
+                earlier, next_try = error, Again(max(step.after, asked))
             except RequestError as error:
-                step = self._next_step(call, attempt, error, error)
+                step = self._next_step(call, attempt, error, error, malformed=malformed)
                 if isinstance(step, GiveUp):
                     raise
-                earlier, after = error, step.after
+                earlier, next_try = error, step
+                malformed = malformed or isinstance(error, ProtocolError)
             attempt += 1
 
     def _asked_for(self, response: httpx.Response) -> float:
@@ -220,11 +222,15 @@ class TaskClient:
         waits = (seconds_of(value, date, wall) for value in response.headers.get_list("retry-after"))
         return max((wait for wait in waits if wait is not None), default=0.0)
 
-    def _next_step(self, call: Call, attempt: int, error: RequestError, failed: int | Exception) -> NextStep:
+    def _next_step(
+        self, call: Call, attempt: int, error: RequestError, failed: int | Exception, *, malformed: bool
+    ) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
         seat = self._seat
         policy = seat.policy.retry
-        step = next_step(policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw)
+        step = next_step(
+            policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw, malformed=malformed
+        )
         # Of the platform that was asked first, and of the one that a redirect has led to.
         places = {seat.place(call.host), self._at}
         if isinstance(step, Again) and not all(seat.may_retry(place) for place in places):
@@ -232,8 +238,9 @@ class TaskClient:
             return GiveUp()
         return step
 
-    async def _follow(self, call: Call, way: _Way, attempt: int, after: float) -> Answer | StreamedAnswer:
+    async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Answer | StreamedAnswer:
         """Make one attempt, redirects included. Each hop takes its turn on the platform that it goes to."""
+        after = step.after
         seat = self._seat
         policy = seat.policy
         spent, hops = 0.0, 0
@@ -241,7 +248,8 @@ class TaskClient:
             dressed = call
             if policy.robots or policy.cookies or way.conditional:
                 dressed = await self._dressed(call, way, policy)
-            exchange = Exchange(seat, self._means(policy)[1], dressed, attempt, seat.place(call.host), way.most)
+            at = seat.place(call.host)
+            exchange = Exchange(seat, self._means(policy)[1], dressed, attempt, at, way.most, fresh=step.fresh)
             self._at = exchange.at
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()

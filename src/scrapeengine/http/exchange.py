@@ -41,6 +41,8 @@ class Exchange:
     """The platform that it goes to; None: the task's own."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
+    fresh: bool = False
+    """Whether a connection is made for it, whatever there is at hand."""
     phase: str = attrs.field(default="connect", init=False)
     body: Body | None = attrs.field(default=None, init=False)
     """The body that is being read."""
@@ -66,7 +68,7 @@ class Exchange:
             await self.seat.turn(self.at, after)
         renewed = False
         while True:
-            line = None if renewed else self.wire.at_hand(self.call.origin)
+            line = None if renewed or self.fresh else self.wire.at_hand(self.call.origin)
             if line is None or not self.seat.go(self.at, first=self.attempt == 1):
                 line = await self._started(line)
             try:
