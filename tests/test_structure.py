@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(se.__file__).parent
 LAYERS = {
     # layer: what it may import of ours, and of others
     "errors": (set(), {"httpx"}),
-    "model": ({"errors", "model"}, {"attrs", "httpx", "idna"}),
+    "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging"}),
     "http": (

@@ -19,6 +19,7 @@ from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.wire import OwnWire
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.model.urls import named_host
 from scrapeengine.model.validators import Validators
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
@@ -175,7 +176,11 @@ class Engine(Serving[T], Generic[T]):
         plan = self._plan
         if plan.default is not None and name == plan.default.name:
             plan.default = attrs.evolve(plan.default, **changes)
-        elif name in plan.platforms:
+            return
+        name = plan.routes.declared(name) or name
+        if name not in plan.platforms and plan.default is not None:
+            name = named_host(name) or name
+        if name in plan.platforms:
             plan.platforms[name] = attrs.evolve(plan.platforms[name], **changes)
         elif plan.default is not None:
             plan.platforms[name] = attrs.evolve(plan.default, **changes)

@@ -188,16 +188,16 @@ def test_a_refused_connection_says_so(names):
     assert "no connection to 'closed.test', port 9: connection refused" in str(error)
 
 
-@pytest.mark.parametrize("name", ["a" * 64 + ".test", "-.test", "a_b.test", "xn--zzzzzzzz99.test"])
+@pytest.mark.parametrize("name", ["a" * 64 + ".test", "-.test", "a_b.test", "a..test", ".a.test", "☃.test"])
 def test_a_name_that_is_none_is_an_error_of_ours(name):
-    """Whatever a resolver thinks of it."""
+    """Whatever a resolver thinks of it, and whether or not DNS can have it."""
     anyone = se.Platform("*", get_event, retry=ONCE, timeout=se.Timeout(attempt=1))
 
     async def main():
         [outcome] = await outcomes_of([], [se.Event("e", url=f"http://{name}:9/")], default=anyone)
         return outcome
 
-    assert isinstance(within(5, main).error, se.ConnectFailed | se.InvalidRequest)
+    assert type(within(5, main).error) is se.ConnectFailed
 
 
 def test_sixty_slow_names_hold_up_nobody_else(names):

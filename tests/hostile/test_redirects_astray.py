@@ -33,7 +33,7 @@ def test_a_loop_is_left(status):
     assert seen.error.attempt == 1
 
 
-@pytest.mark.parametrize("most", [0, 1, 4])
+@pytest.mark.parametrize("most", [1, 4])
 def test_a_chain_is_followed_as_far_as_the_cap_says(most):
     """An endless chain of new places is no loop, and ends all the same."""
 
@@ -96,6 +96,7 @@ NOWHERE = [
     b"about:blank",
     b"unix:///run/docker.sock",
     b"ws://127.0.0.1/x",
+    b"http://?x",
     b"http://[::1",
     b"http://[::1]x/",
     b"http://[v1.x]/",
@@ -196,7 +197,7 @@ def test_a_post_that_is_led_away_becomes_a_get(status):
     assert b"ontent-" not in request.replace(b"content-type-options", b"")
 
 
-@pytest.mark.parametrize("location", [b"http:///x", b"http://?x", b"///x", b"/b, file:///etc/passwd"])
+@pytest.mark.parametrize("location", [b"http:x", b"http:/x", b"?x", b"/b, file:///etc/passwd", b"/b//c;d", b" /b "])
 def test_what_names_no_host_stays_at_home(location):
     """Odd as it is, it is a path on the same site."""
     seen = on(by_path({b"/a": to(location)}))

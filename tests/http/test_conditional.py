@@ -126,12 +126,13 @@ def test_what_was_found_is_asked_about_in_the_next_run():
     [
         ({"ETag": 'W/"x"'}, {"if-none-match": 'W/"x"'}),
         ({"Last-Modified": DATE}, {"if-modified-since": DATE}),
-        ({"ETag": "unquoted"}, {}),
+        ({"ETag": "unquoted"}, {"if-none-match": "unquoted"}),
+        ({"ETag": "*"}, {}),
         ({}, {}),
     ],
 )
 def test_what_is_sent_is_what_the_site_gave(headers, sent):
-    """One of the two, or none; what breaks the grammar is none."""
+    """One of the two, or none, as it came; what cannot be echoed is none."""
     pages = Pages(headers=headers)
     runs(se.Engine([pages.platform(ending("success"))]), ["e"], ["e"])
     assert pages.conditions == [{}, sent]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.model.event import Event, shown
+from scrapeengine.model.event import Event
+from scrapeengine.model.urls import shown
 
 SECRET = "https://anna:hunter2@example.com:81/p/a?token=t0ps3cret&page=2#fr4gment"
 SHOWN = "https://example.com:81/p/a?token=…&page=…"

@@ -141,3 +141,47 @@ def test_an_event_of_an_engine_without_platforms_runs_nowhere() -> None:
     assert name == ""
     assert isinstance(error, UnknownPlatform)
     assert str(error) == "the event names no platform, and the engine has none"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("Shop.Test", "http://shop.test/x"),
+        ("shop.test", "https://SHOP.test./x"),
+        ("shop.test.", "http://shop.test/"),
+        ("bücher.example", "http://xn--bcher-kva.example/"),
+        ("xn--bcher-kva.example", "http://BU\u0308CHER.example/"),
+        ("☃.net", "http://xn--n3h.net/x"),
+        ("127.1", "http://0x7f000001/"),
+        ("Shop.Test:8080", "http://shop.test:8080/"),
+        ("shop.test:80", "http://shop.test/"),
+        ("[0:0::1]", "http://[::1]/"),
+    ],
+)
+def test_a_name_that_is_a_host_serves_it_however_it_is_written(name: str, url: str) -> None:
+    """The platform keeps the name that it was given, and is the only one of that host."""
+    for hosts in (False, True):
+        assert routes(PLAIN, Platform(name, scrape), hosts=hosts).of(Event(url=url)) == Route((name,))
+
+
+def test_of_two_names_of_one_host_the_one_that_is_written_like_it_comes_first() -> None:
+    """Else the first that was declared; and each is still found by its own name."""
+    large, small, odd = (Platform(name, scrape) for name in ("Shop.Test", "shop.test", "SHOP.test"))
+    assert routes(large, small).of(Event(url="http://shop.test/")) == Route(("shop.test",))
+    assert routes(odd, large).of(Event(url="http://shop.test/")) == Route(("SHOP.test",))
+    assert routes(odd, large).of(Event("m", platforms=("Shop.Test", "SHOP.test"))) == Route(("Shop.Test", "SHOP.test"))
+
+
+def test_an_event_may_name_a_host_as_it_likes() -> None:
+    """It is the platform that has it for a name; named twice, it is one. What is no host is compared as it is."""
+    shop = Platform("Shop.Test", scrape)
+    assert routes(shop, A).of(Event("m", platforms=("shop.test.", "a"))) == Route(("Shop.Test", "a"))
+    assert routes(shop).of(Event("m", platforms=("shop.test", "SHOP.TEST"))) == Route(("Shop.Test",))
+    assert routes(A).of(Event("m", platforms=("A",))).known == ()
+    assert routes(A).of(Event("m", platforms=("api.a.org",))).known == ()
+
+
+def test_a_url_with_odd_letters_has_a_host_of_its_own_where_any_may_be() -> None:
+    """One name for one host, so that it has one rate."""
+    urls = ["http://b\u00fccher.example/", "http://bu\u0308cher.example./", "http://XN--BCHER-KVA.example:80/"]
+    assert {routes(hosts=True).of(Event(url=url)) for url in urls} == {Route(("xn--bcher-kva.example",))}

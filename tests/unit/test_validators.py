@@ -10,16 +10,14 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.validators import MemoryValidators, asked, fresh_for, offered
+from scrapeengine.http.validators import MemoryValidators, asked, fits, fresh_for, offered
 from scrapeengine.model.validators import Validator, Validators
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 @pytest.mark.parametrize("field", ["etag", "last_modified"])
-@pytest.mark.parametrize(
-    "text", ["", '"a\r\nb"', '"a\0"', '"\t"', '"\x7f"', '"\x85"', '"\udc80"', "x" * 1025, "ä" * 513]
-)
+@pytest.mark.parametrize("text", ["", '"a\r\nb"', '"a\0"', '"\t"', '"\x7f"', '"\udc80"', "x" * 1025, "ä" * 513])
 def test_what_cannot_be_sent_is_no_validator(field: str, text: str) -> None:
     """Control characters, nothing, and more than 1 KiB are refused, and the message says what to write instead."""
     with pytest.raises(ValueError, match="write None"):
@@ -53,9 +51,15 @@ def test_asked(validator: Validator, headers: dict[str, str]) -> None:
     assert asked(validator) == headers
 
 
-@pytest.mark.parametrize("etag", ['"a"', '""', 'W/"a"', '"W/\'!#~"', '"ä€"', '"' + "x" * 1022 + '"', '  "a"\t'])
+@pytest.mark.parametrize(
+    "etag",
+    [
+        *('"a"', '""', 'W/"a"', '"W/\'!#~"', '"ä€"', '"' + "x" * 1022 + '"', '  "a"\t'),
+        *("a", '"', '"a', 'a"', "'a'", 'w/"a"', 'W/ "a"', "W/a", '"a b"', '"a"b"', '"a", "b"', '"\x80"', "**", "-1"),
+    ],
+)
 def test_etags(etag: str) -> None:
-    """What keeps to RFC 9110, section 8.8.3, is taken as it is, weak ones too."""
+    """It is taken as it came, also where it breaks the grammar of RFC 9110, section 8.8.3: the site knows it so."""
     assert offered({"ETag": etag}) == Validator(etag.strip())
 
 
@@ -63,21 +67,10 @@ def test_etags(etag: str) -> None:
     "etag",
     [
         "",
-        "a",
-        '"',
-        '"a',
-        'a"',
-        "'a'",
-        'w/"a"',
-        'W/ "a"',
-        "W/a",
-        '"a b"',
-        '"a"b"',
-        '"a", "b"',
+        " ",
         '"a\tb"',
         '"\x00"',
         '"\x7f"',
-        '"\x80"',
         '"\udc80"',
         '"a"\n',
         '"' + "x" * 1023 + '"',
@@ -85,8 +78,8 @@ def test_etags(etag: str) -> None:
         "*",
     ],
 )
-def test_malformed_etags(etag: str) -> None:
-    """What does not is as good as none; a date beside it still counts."""
+def test_etags_that_cannot_be_echoed(etag: str) -> None:
+    """With control characters, too long, or the one that stands for any, it is as good as none; a date still counts."""
     assert offered({"ETag": etag}) is None
     assert offered({"ETag": etag, "Last-Modified": DATE}) == Validator(None, DATE)
 
@@ -113,9 +106,54 @@ def test_names_are_told_apart_by_no_case(headers: dict[str, str]) -> None:
     assert offered(headers) == offered(httpx.Headers(headers)) == Validator('"a"', DATE)
 
 
-def test_two_etags_are_none() -> None:
-    """A site that sends two has not said which one it means."""
-    assert offered(httpx.Headers([("ETag", '"a"'), ("ETag", '"b"')])) is None
+def test_of_two_the_first_counts() -> None:
+    """A header that has one value is no list, however often it is given; and never a text that joins them."""
+    later = "Mon, 07 Nov 1994 08:49:37 GMT"
+    twice = [("ETag", '"a"'), ("ETag", '"b"'), ("Last-Modified", DATE), ("last-modified", later)]
+    assert offered(httpx.Headers(twice)) == Validator('"a"', DATE)
+
+
+@pytest.mark.parametrize("etag", [b'"\xc3\xa9"', b'"\xe9"', b'"\xff\x80"', b"\xe2\x82\xac"])
+def test_bytes_beyond_ascii_are_a_letter_each(etag: bytes) -> None:
+    """So that they go back as they came, whatever they were meant for and whatever stands in the other headers."""
+    for other in (b"x", b"\xe9", "é".encode()):
+        found = offered(httpx.Headers([(b"X", other), (b"ETag", etag)]))
+        assert found is not None
+        assert found.etag is not None
+        assert found.etag.encode("latin-1") == etag
+
+
+SENT = ((b"host", b"a.test"), (b"accept-language", b"de"), (b"cookie", b"a=s3cret"), (b"cookie", b"b=2"))
+
+
+@pytest.mark.parametrize(
+    ("vary", "changed", "same"),
+    [
+        ("", {b"accept-language": b"en"}, True),
+        ("Accept-Language", {}, True),
+        ("Accept-Language", {b"accept-language": b"en"}, False),
+        ("Accept-Language", {b"cookie": b"c=3"}, True),
+        ("accept-encoding, ACCEPT-LANGUAGE", {b"accept-encoding": b"br"}, False),
+        ("Cookie", {b"cookie": b"a=s3cret"}, False),
+        ("X-None", {}, True),
+        ("X-None", {b"x-none": b""}, False),
+        (" , Accept-Language,,", {b"accept-language": b"fr"}, False),
+    ],
+)
+def test_what_an_answer_hangs_on(vary: str, changed: dict[bytes, bytes], *, same: bool) -> None:
+    """By its `Vary`: a request whose headers differ there gets another page. Their values are secrets, and not kept."""
+    found = offered({"ETag": '"a"', "Vary": vary}, SENT)
+    assert found is not None
+    assert "s3cret" not in repr(found)
+    assert fits(found, SENT)
+    other = (*(pair for pair in SENT if pair[0] not in changed), *changed.items())
+    assert fits(found, other) is same
+
+
+@pytest.mark.parametrize("vary", ["*", "Accept, *", "a b", "\xe9", ", ".join(f"x-{n}" for n in range(400))])
+def test_an_answer_that_hangs_on_what_nobody_knows(vary: str) -> None:
+    """It cannot be asked for by a validator."""
+    assert offered({"ETag": '"a"', "Vary": vary}, SENT) is None
 
 
 @given(st.text() | st.text('W/"ab '), st.text())

@@ -57,7 +57,7 @@ def next_step(
 ) -> NextStep:
     """Decide what follows a failed attempt.
 
-    An answer that is malformed is asked for once more, whatever the policy says: what a site says wrongly it says again.
+    A malformed answer is asked for once more, whatever the policy says: what a site says wrongly it says again.
 
     Args:
         policy: the platform's.

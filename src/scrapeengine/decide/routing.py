@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from scrapeengine.errors import UnknownPlatform
-from scrapeengine.model.event import Event, host_of, shown
+from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.urls import host_of, named_host, shown
 
 __all__ = ["Route", "Routes"]
 
@@ -41,6 +42,8 @@ class Routes:
         for name, platform in platforms.items():
             if platform.host is not None:
                 self._by_host.setdefault(platform.host, name)
+        # A name that is a host serves it, however it is written; one that is written like it comes first.
+        self._by_host.update({host: name for name in reversed(self._names) if (host := named_host(name)) is not None})
         self._by_host.update({name: name for name in platforms})
         self._everywhere = Route(self._names)
 
@@ -49,11 +52,20 @@ class Routes:
         if event.platforms:
             if self._declared.issuperset(event.platforms):
                 return Route(event.platforms)
-            known = tuple(name for name in event.platforms if name in self._declared)
-            return Route(known, tuple((name, self._no_such(name)) for name in event.platforms if name not in known))
+            found = {name: self.declared(name) for name in event.platforms}
+            known = dict.fromkeys(name for name in found.values() if name is not None)
+            return Route(tuple(known), tuple((name, self._no_such(name)) for name in found if found[name] is None))
         if event.url is not None:
             return self._by_url(event.url)
         return self._everywhere if self._names else _nowhere("the event names no platform, and the engine has none")
+
+    def declared(self, name: str) -> str | None:
+        """Return the declared platform that a name means: the one that has it, or a host that is written otherwise."""
+        if name in self._declared:
+            return name
+        host = named_host(name) if "." in name or ":" in name else None
+        found = None if host is None else self._by_host.get(host)
+        return found if found is not None and named_host(found) == host else None
 
     def host(self, host: str) -> str | None:
         """Name the platform that serves a host, as `host_of` names it; None if none does."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from datetime import timedelta
 
 import httpx
@@ -14,7 +15,7 @@ from scrapeengine.http.decoding import Decoder, decoder_for, heavy_window
 from scrapeengine.http.failures import BodyTooLarge, Expired
 from scrapeengine.http.wire import Line
 
-__all__ = ["Answer", "Body", "header"]
+__all__ = ["Answer", "AnswerHeaders", "Body", "header", "location_of"]
 
 _STEP = 64 * 1024
 """How many bytes are decoded between two checkpoints."""
@@ -44,6 +45,62 @@ def _jumps() -> bool:
     return getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf) < math.inf
 
 
+_SINGLE = frozenset(
+    {
+        *("age", "content-disposition", "content-length", "content-location", "content-range", "content-type", "date"),
+        *("etag", "expires", "last-modified", "location", "retry-after"),
+    }
+)
+"""The headers of answers that have one value, which is no list (RFC 9110, section 5.6.1)."""
+
+
+class AnswerHeaders(httpx.Headers):
+    """The headers of an answer. Of those that have one value and were given twice, the first is the value.
+
+    Each value is read by itself, as UTF-8, or as ISO-8859-1 if it is none; `raw` has the bytes.
+    """
+
+    def __getitem__(self, key: str) -> str:
+        """Return the value of a header; several are joined where it is a list."""
+        found = self.get_list(key)
+        if not found:
+            raise KeyError(key)
+        return found[0] if len(found) == 1 or key.lower() in _SINGLE else ", ".join(found)
+
+    def get_list(self, key: str, split_commas: bool = False) -> list[str]:  # noqa: FBT001, FBT002 - as httpx has it
+        """Return all values of a header, one by one."""
+        wanted = key.lower().encode("utf-8")
+        found = [_text(value) for name, value in self.raw if name.lower() == wanted]
+        return [each.strip() for text in found for each in text.split(",")] if split_commas else found
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Return all headers, one by one."""
+        return [(name.decode("ascii").lower(), _text(value)) for name, value in self.raw]
+
+    def keys(self) -> KeysView[str]:
+        """Return the names, in lower case."""
+        return dict(self.multi_items()).keys()
+
+    def values(self) -> ValuesView[str]:
+        """Return the values, by the names."""
+        return {key: self[key] for key in self.keys()}.values()
+
+    def items(self) -> ItemsView[str, str]:
+        """Return the names and their values."""
+        return {key: self[key] for key in self.keys()}.items()
+
+    def copy(self) -> AnswerHeaders:
+        """Return another one that is the same."""
+        return AnswerHeaders(self.raw)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 class Answer(httpx.Response):
     """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them."""
 
@@ -70,12 +127,17 @@ class Answer(httpx.Response):
     def headers(self) -> httpx.Headers:
         """The headers, as they came."""
         if self._headers is None:
-            self._headers = httpx.Headers(self._raw)
+            self._headers = AnswerHeaders(self._raw)
         return self._headers
 
     @headers.setter
     def headers(self, value: httpx.Headers) -> None:
         self._headers = value
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers in bytes, as they came."""
+        return self._raw
 
     def took(self, seconds: float) -> None:
         """Take note of how long it took, redirects included."""
@@ -117,22 +179,38 @@ class Answer(httpx.Response):
 
 
 def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the value of a header, several joined; None if it is not there.
+    """Return the first value of a header that has one value; None if it is not there.
 
     Args:
         headers: as they came.
         name: in lower case.
     """
     size = len(name)
-    found = [value for key, value in headers if len(key) == size and key.lower() == name]
-    return b", ".join(found) if found else None
+    return next((value for key, value in headers if len(key) == size and key.lower() == name), None)
+
+
+def location_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Return where an answer leads by its `Location`, in ASCII; None if it has none, or an empty one.
+
+    Bytes above ASCII are percent-encoded one by one, whatever they are: UTF-8 comes to be what it should, and what is
+    none comes back to the server as it came.
+    """
+    value = header(headers, b"location")
+    if value is None or not value.strip(_BLANKS):
+        return None
+    return _ABOVE_ASCII.sub(lambda found: b"%%%02X" % found[0][0], value).decode("ascii")
+
+
+_BLANKS = bytes(range(0x21))
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class Body:
     """The decoded body of an answer, part by part, under a cap."""
 
     def __init__(self, line: Line, cap: float) -> None:
-        coding = line.coding
+        # A part of what is encoded cannot be decoded: a 206 is handed over as it is.
+        coding = None if line.status == 206 else line.coding
         self.phase = "body"
         """What is being done: "body" or "decode"."""
         self._line = line

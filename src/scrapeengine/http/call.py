@@ -1,36 +1,18 @@
-"""One request as it goes out, and how it comes to be: cheaply where the URL is plain, by httpx where it is not.
-
-To build an `httpx.Request` and join its URL costs more than to send it. So what all requests of a platform share is put
-into bytes once (`Prepared`), and the `httpx.Request` of a call is made when someone looks at it.
-"""
+"""One request as it goes out, in bytes. The `httpx.Request` of it is made when someone looks at it."""
 
 from __future__ import annotations
 
 import functools
-import re
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Mapping
 
 import attrs
 import httpx
 
-from scrapeengine.errors import InvalidRequest
-from scrapeengine.http import requests
+from scrapeengine.http.bodies import Upload
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.transport.sending import head_of
-from scrapeengine.model.event import Event, shown
-from scrapeengine.model.platform import Platform
 
-__all__ = ["Call", "Prepared"]
-
-_PORTS = {"http": 80, "https": 443}
-_SAFE = r"(?:[A-Za-z0-9\-_~!$&'()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
-"""What a path and a query may have that httpx leaves as it is, dot segments excluded."""
-_BELOW = re.compile(rf"/(?!/){_SAFE}")
-_WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]{{0,251}}[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
-_MOST_HOSTS = 1000
-_LONGEST = 65_000
-"""The characters that a URL may have: httpx takes no more than 65,536."""
+__all__ = ["Call", "Headers"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -46,10 +28,30 @@ class Call:
     target: bytes
     """The path and the query."""
     headers: Headers
-    """All that go out, `Host` included."""
+    """All that go out, `Host` included; names in lower case."""
     body: bytes
     head: bytes
-    """The bytes that go out, the body's included."""
+    """The bytes that go out, the body's included but for those of an upload."""
+    upload: Upload | None = None
+    """The body, if it is read while it is sent."""
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        origin: Origin,
+        host: str,
+        target: bytes,
+        headers: Headers,
+        body: bytes = b"",
+        upload: Upload | None = None,
+    ) -> Call:
+        """Put a request into bytes.
+
+        Raises:
+            httpx.LocalProtocolError: it would break HTTP.
+        """
+        return cls(method, origin, host, target, headers, body, head_of(method, target, headers) + body, upload)
 
     @property
     def url(self) -> str:
@@ -57,152 +59,74 @@ class Call:
         return f"{self.origin.scheme}://{self.host}{self.target.decode('ascii')}"
 
     @property
-    def request(self) -> httpx.Request:
-        """The request in httpx's terms."""
-        headers = [(name, value) for name, value in self.headers if name != b"content-length"]
-        return httpx.Request(self.method, _parsed(self.url), headers=headers, content=self.body or None)
+    def renewable(self) -> bool:
+        """Whether it can be sent, or sent once more: its body is not one that was read and is gone."""
+        return self.upload is None or self.upload.renewable
 
-    def also(self, headers: dict[str, str]) -> Call:
+    @property
+    def request(self) -> httpx.Request:
+        """The request in httpx's terms, as it was sent; an upload cannot be read from it."""
+        return self._in_httpx_terms(None if self.upload is None else _Gone())
+
+    def to_send(self) -> httpx.Request:
+        """Return the request for a transport of httpx's, which is to send it."""
+        return self._in_httpx_terms(None if self.upload is None else _Parts(self.upload))
+
+    def first(self, name: bytes) -> bytes | None:
+        """Return the first value of a header; None if it is not there."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def also(self, headers: Mapping[bytes, bytes]) -> Call:
         """Return this call with more headers, which replace those of the same name."""
         if not headers:
             return self
-        more = {name.lower().encode(): value.encode() for name, value in headers.items()}
-        kept = tuple((name, value) for name, value in self.headers if name not in more)
-        return _composed(self.method, self.origin, self.host, self.target, (*kept, *more.items()), self.body)
+        kept = tuple((name, value) for name, value in self.headers if name not in headers)
+        more = (*kept, *headers.items())
+        return Call.of(self.method, self.origin, self.host, self.target, more, self.body, self.upload)
 
-    @classmethod
-    def of(cls, request: httpx.Request, *, guarded: bool) -> Call:
-        """Take a request of httpx's over.
+    def _in_httpx_terms(self, stream: httpx.AsyncByteStream | None) -> httpx.Request:
+        url = _parsed(self.url)
+        if stream is not None:
+            request = httpx.Request(self.method, url, headers=self.headers, stream=stream)
+        else:
+            # It counts the body itself, and says nothing where there is none.
+            headers = [(name, value) for name, value in self.headers if name != b"content-length"]
+            request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
+        request.url = url  # it has taken it for one of its own
+        return request
 
-        Raises:
-            httpx.LocalProtocolError: it would break HTTP.
-        """
-        url = request.url
-        host = url.raw_host.decode("ascii").rstrip(".")
-        port = _PORTS[url.scheme] if url.port is None else url.port
-        named = f"[{host}]" if ":" in host else host
-        origin = Origin(url.scheme, host, port, guarded)
-        shown_host = named if port == _PORTS[url.scheme] else f"{named}:{port}"
-        headers = tuple((name.lower(), value) for name, value in request.headers.raw)
-        if _misframed(headers, request.content):
-            raise httpx.LocalProtocolError("the Content-Length or Transfer-Encoding of the request is not its body's")
-        return _composed(request.method, origin, shown_host, url.raw_path, headers, request.content)
+
+class _Url(httpx.URL):
+    """A URL of httpx's whose host can be looked at, also where `idna` knows no letters for it (`xn--n3h.net`)."""
+
+    @property
+    def host(self) -> str:
+        """The host in its letters, or in ASCII where there are none."""
+        try:
+            return super().host
+        except UnicodeError:
+            return self.raw_host.decode("ascii").strip("[]")
 
 
 @functools.lru_cache(maxsize=4096)
 def _parsed(url: str) -> httpx.URL:
     """Return a URL in httpx's terms; those of feeds come again and again."""
-    return httpx.URL(url)
+    return _Url(url)
 
 
-def _composed(method: str, origin: Origin, host: str, target: bytes, headers: Headers, body: bytes) -> Call:
-    return Call(method, origin, host, target, headers, body, head_of(method, target, headers) + body)
+class _Parts(httpx.AsyncByteStream):
+    """An upload, as transports of httpx's read it."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._upload.parts():
+            yield part
 
 
-def _misframed(headers: Headers, body: bytes) -> bool:
-    """Say whether headers of the scraper's own would make the server read more or less than the body."""
-    lengths = [value for name, value in headers if name == b"content-length"]
-    coded = any(name == b"transfer-encoding" for name, _ in headers)
-    return coded or (lengths != [b"%d" % len(body)] if lengths or body else False)
+class _Gone(httpx.AsyncByteStream):
+    """An upload that was sent."""
 
-
-@attrs.define(eq=False)
-class _Kind:
-    """What all plain requests to one origin share."""
-
-    origin: Origin
-    host: str
-    headers: Headers
-    tail: bytes
-    """What follows the target."""
-
-
-class Prepared:
-    """What all requests of one platform share, for as long as its policy stays."""
-
-    def __init__(self, policy: Platform[Any]) -> None:
-        self.policy = policy
-        self._base = policy.base_url
-        self._path = ""
-        self._home: _Kind | None = None
-        self._kinds: dict[str, _Kind] = {}
-        base = None if self._base is None else _WHOLE.fullmatch(self._base if self._has_path() else f"{self._base}/")
-        if base is not None:
-            self._path = base[4].rstrip("/")
-            self._home = self._kind(self._base or "")
-
-    def call(self, platform: str, event: Event, method: str, url: str, **given: Any) -> Call:
-        """Make the request that a task has asked for.
-
-        Args:
-            platform: the name of the task's platform.
-            event: the task's.
-            method: the HTTP method.
-            url: absolute, or relative to the platform's `base_url` or the event's URL.
-            **given: `params`, `headers`, `content`, `data` and `json`, as `Http.request` takes them.
-
-        Raises:
-            InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
-        """
-        request = requests.build(self.policy, event, method, url, platform=platform, **given)
-        return self.adopt(platform, request)
-
-    def adopt(self, platform: str, request: httpx.Request) -> Call:
-        """Make a call of a request of httpx's.
-
-        Raises:
-            InvalidRequest: it would break HTTP.
-        """
-        where: dict[str, Any] = {"platform": platform, "method": request.method, "phase": "build"}
-        if len(str(request.url)) > _LONGEST:
-            raise InvalidRequest("the URL is too long", url=f"{shown(str(request.url))[:200]}…", **where)
-        try:
-            return Call.of(request, guarded=self.policy.block_private)
-        except httpx.LocalProtocolError as error:
-            raise InvalidRequest(str(error), url=shown(str(request.url)), **where) from None
-
-    def plain(self, event: Event, url: str) -> Call | None:
-        """Make a GET request with nothing of its own from what is prepared; None if that is not there.
-
-        So it is where the URL needs httpx's eye, or leads to another origin than the event's.
-        """
-        if len(url) > _LONGEST // 2:
-            return None
-        home = self._home
-        if home is not None and _BELOW.fullmatch(url):
-            return _joined(home, f"{self._path}{url}")
-        parts = _WHOLE.fullmatch(url)
-        if parts is None:
-            return None
-        netloc = url[: parts.start(4)]
-        # Without a base_url, what a request carries hangs on whether it goes to the origin of its event.
-        if self._base is None and not (event.url is None or event.url.startswith(f"{netloc}/")):
-            return None
-        kind = self._kinds.get(netloc) or self._new_kind(netloc)
-        return None if kind is None else _joined(kind, parts[4])
-
-    def _new_kind(self, netloc: str) -> _Kind | None:
-        """Prepare what all requests to one more origin share; None if httpx cannot: who asks it is told why."""
-        if len(self._kinds) >= _MOST_HOSTS:
-            self._kinds.clear()
-        kind = self._kind(f"{netloc}/")
-        if kind is not None:
-            self._kinds[netloc] = kind
-        return kind
-
-    def _has_path(self) -> bool:
-        return bool(urlsplit(self._base or "").path)
-
-    def _kind(self, url: str) -> _Kind | None:
-        """Have httpx build one request, and take what all like it share; None if it cannot: who asks is told so."""
-        try:
-            call = self.adopt("", requests.build(self.policy, Event(url=url), "GET", url, platform=""))
-        except InvalidRequest:
-            return None
-        tail = call.head[len(b"GET ") + len(call.target) :]
-        return _Kind(call.origin, call.host, call.headers, tail)
-
-
-def _joined(kind: _Kind, path: str) -> Call:
-    target = path.encode("ascii")
-    return Call("GET", kind.origin, kind.host, target, kind.headers, b"", b"GET %b%b" % (target, kind.tail))
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise httpx.StreamConsumed

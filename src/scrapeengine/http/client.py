@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import httpx
@@ -14,9 +14,11 @@ from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import PlatformClosed, ProtocolError, RequestError, StatusError, TooManyRedirects
 from scrapeengine.http.answers import Answer
-from scrapeengine.http.call import Call, Prepared
+from scrapeengine.http.bodies import CallersError
+from scrapeengine.http.call import Call
 from scrapeengine.http.exchange import Exchange, Reader, whole
 from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.prepared import Prepared
 from scrapeengine.http.requests import redirected
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.streaming import StreamedAnswer, streamed
@@ -25,6 +27,7 @@ from scrapeengine.http.validators import fresh_for, offered
 from scrapeengine.http.wire import Wire
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders
 from scrapeengine.model.validators import Validator
 
 __all__ = ["TaskClient"]
@@ -40,10 +43,14 @@ class _Way:
     """Whether to ask only for what has changed."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
+    follow: bool = True
+    """Whether redirects are followed."""
 
 
 _WHOLE = _Way(whole)
-_CONDITIONAL = _Way(whole, conditional=True)
+_UNCHANGED = _Way(whole, conditional=True)
+_Given = dict[str, Any] | None
+"""What a request has beside its method and URL, as `requests.build` takes it; None: nothing."""
 
 
 class TaskClient:
@@ -65,94 +72,105 @@ class TaskClient:
         """The platform that the last request went to; None: the task's own."""
         self.fresh_for = 0.0
         """For how many seconds what conditional requests have found is fresh, as the platform says."""
-        self._found: dict[str, Validator] | None = None
-        """What conditional requests have found, by URL."""
+        self._found: dict[str, Validator | None] | None = None
+        """What conditional requests have found, by URL; None: that there is nothing any more."""
 
     async def get(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
         check: bool = True,
         conditional: bool = False,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a GET request."""
-        return await self.request("GET", url, params=params, headers=headers, check=check, conditional=conditional)
+        given = None if params is None and headers is None else {"params": params, "headers": headers}
+        way = (_UNCHANGED if conditional else _WHOLE) if follow_redirects else _Way(whole, conditional, follow=False)
+        return await self._read("GET", url, given, way, check=check)
 
     async def head(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
         check: bool = True,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a HEAD request."""
-        return await self.request("HEAD", url, params=params, headers=headers, check=check)
+        way = _WHOLE if follow_redirects else _Way(whole, follow=False)
+        return await self._read("HEAD", url, {"params": params, "headers": headers}, way, check=check)
 
     async def post(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a POST request."""
-        return await self.request(
-            "POST", url, params=params, headers=headers, content=content, data=data, json=json, check=check
-        )
+        given = {"params": params, "headers": headers, "content": content, "data": data, "files": files, "json": json}
+        way = _WHOLE if follow_redirects else _Way(whole, follow=False)
+        return await self._read("POST", url, given, way, check=check)
 
     async def request(
         self,
         method: str,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
         conditional: bool = False,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a request and read its whole answer."""
-        call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
-        if not self._turnstile.pass_now():
-            await self._turnstile.wait()
-        try:
-            answer = await self._attempts(call, _CONDITIONAL if conditional else _WHOLE, check=check)
-        finally:
-            self._turnstile.leave()
-        assert isinstance(answer, httpx.Response)
-        return answer
+        given = {"params": params, "headers": headers, "content": content, "data": data, "files": files, "json": json}
+        return await self._read(method, url, given, _Way(whole, conditional, follow=follow_redirects), check=check)
 
     @asynccontextmanager
     async def stream(
         self,
         method: str,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
         cap: float | None = None,
+        follow_redirects: bool = True,
     ) -> AsyncIterator[StreamedAnswer]:
         """Make a request, and hand out its body as it comes."""
-        call = self._call(method, url, params=params, headers=headers, content=content, data=data, json=json)
+        given = {"params": params, "headers": headers, "content": content, "data": data, "files": files, "json": json}
         if cap is not None:
             number(cap, "stream(cap=…)", endless=True)
+        call = self._call(method, url, given)
         if not self._turnstile.pass_now():
             await self._turnstile.wait()
         try:
-            got = await self._attempts(call, _Way(streamed(cap), most=cap), check=check)
+            callers: CallersError | None = None
+            try:
+                got = await self._attempts(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
+            except CallersError as error:
+                callers = error
+            if callers is not None:
+                raise callers.taken()
             answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
             try:
                 yield answer
@@ -162,32 +180,37 @@ class TaskClient:
             self._turnstile.leave()
 
     @property
-    def found(self) -> Mapping[str, Validator]:
+    def found(self) -> Mapping[str, Validator | None]:
         """What conditional requests have found, by URL."""
         return self._found or {}
 
-    def _call(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-        content: bytes | str | None,
-        data: Mapping[str, Any] | None,
-        json: Any,
-    ) -> Call:
+    async def _read(self, method: str, url: str | httpx.URL, given: _Given, way: _Way, *, check: bool) -> Answer:
+        """Make a request and read its whole answer."""
+        call = self._call(method, url, given)
+        if not self._turnstile.pass_now():
+            await self._turnstile.wait()
+        try:
+            answer = await self._attempts(call, way, check=check)
+        except CallersError as error:
+            callers = error
+        else:
+            assert isinstance(answer, Answer)
+            return answer
+        finally:
+            self._turnstile.leave()
+        raise callers.taken()
+
+    def _call(self, method: str, url: str | httpx.URL, given: _Given) -> Call:
         """Make the call, from what is prepared if nothing is asked for but the URL."""
         seat = self._seat
         prepared, _ = self._means(seat.policy)
-        bare = params is None and headers is None and content is None and data is None and json is None
-        call = prepared.plain(seat.event, url) if bare and method == "GET" else None
-        if call is None:
-            given = {"params": params, "headers": headers, "content": content, "data": data, "json": json}
-            call = prepared.call(seat.platform, seat.event, method, url, **given)
-        return call
+        if given is None and isinstance(url, str):
+            call = prepared.plain(seat.event, url)
+            if call is not None:
+                return call
+        return prepared.call(seat.platform, seat.event, method, url, **(given or {}))
 
-    async def _attempts(self, call: Call, way: _Way, *, check: bool) -> httpx.Response | StreamedAnswer:
+    async def _attempts(self, call: Call, way: _Way, *, check: bool) -> Answer | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""
         attempt, next_try = 1, Again(0.0)
         earlier: RequestError | None = None
@@ -203,7 +226,7 @@ class TaskClient:
                 if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
                     if check:
                         raise
-                    return error.response
+                    return cast("Answer", error.response)
                 earlier, next_try = error, Again(max(step.after, asked))
             except RequestError as error:
                 step = self._next_step(call, attempt, error, error, malformed=malformed)
@@ -227,6 +250,9 @@ class TaskClient:
     ) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
         seat = self._seat
+        if not call.renewable:
+            error.add_note("not tried again: its body cannot be read anew")
+            return GiveUp()
         policy = seat.policy.retry
         step = next_step(
             policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw, malformed=malformed
@@ -243,61 +269,74 @@ class TaskClient:
         after = step.after
         seat = self._seat
         policy = seat.policy
-        spent, hops = 0.0, 0
+        spent = 0.0
+        history: list[httpx.Response] = []
+        follows = way.follow and policy.caps.redirects > 0
         while True:
-            dressed = call
+            dressed, known = call, False
             if policy.robots or policy.cookies or way.conditional:
-                dressed = await self._dressed(call, way, policy)
+                dressed, known = await self._dressed(call, way, policy)
             at = seat.place(call.host)
-            exchange = Exchange(seat, self._means(policy)[1], dressed, attempt, at, way.most, fresh=step.fresh)
+            wire = self._means(policy)[1]
+            exchange = Exchange(seat, wire, dressed, attempt, at, way.most, follows=follows, fresh=step.fresh)
             self._at = exchange.at
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if policy.cookies:
-                self._keeping.take_cookies(seat, call, answer.headers)
+                self._keeping.take_cookies(seat, call, answer.raw_headers)
             if isinstance(answer, StreamedAnswer):
+                answer.history = history
                 return answer
             answer.took(spent)
+            if history:
+                answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
-                onward = self._onward(call, answer, hops, exchange.where() | {"phase": "", "seconds": spent})
+                where = exchange.where() | {"phase": "", "seconds": spent}
+                onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
-                    call, after, hops = onward, 0.0, hops + 1
+                    history = [*history, answer]
+                    call, after = onward, 0.0
                     continue
+                if answer.status_code >= 400:
+                    raise StatusError(answer, **where)
             if way.conditional:
-                self._find(call, answer)
+                self._find(dressed, answer, known=known)
             return answer
 
-    async def _dressed(self, call: Call, way: _Way, policy: Platform[Any]) -> Call:
-        """Return a call as it goes out: allowed by robots.txt, with cookies and conditions."""
+    async def _dressed(self, call: Call, way: _Way, policy: Platform[Any]) -> tuple[Call, bool]:
+        """Return a call as it goes out: allowed by robots.txt, with cookies and conditions; is its URL known?"""
         seat, keeping = self._seat, self._keeping
-        prepared, wire = self._means(policy)
         if policy.robots:
-            await keeping.ask_robots(seat, wire, prepared, call)
+            await keeping.ask_robots(seat, self._means(policy)[1], call)
         if policy.cookies:
             call = keeping.dressed(seat, call)
-        return await keeping.conditional(seat, call) if way.conditional else call
+        return await keeping.conditional(seat, call) if way.conditional and _is_whole(call) else (call, False)
 
     def _onward(self, call: Call, answer: Answer, hops: int, where: dict[str, Any]) -> Call | None:
         """Return the call that a redirect leads to; None if the answer stands.
 
         Raises:
-            StatusError: it is a 4xx or 5xx.
             RedirectError: it leads to where we do not follow.
         """
-        onward = redirected(call.request, answer, where)
-        if onward is None:
-            if answer.status_code >= 400:
-                raise StatusError(answer, **where)
-            return None
-        policy = self._seat.policy
-        if hops == policy.caps.redirects:
+        onward = redirected(call, answer, where)
+        most = self._seat.policy.caps.redirects
+        if onward is not None and hops >= most:
             raise TooManyRedirects(f"more than {hops} redirects; allow more with Caps(redirects=…)", **where)
-        return self._means(policy)[0].adopt(self._seat.platform, onward)
+        return onward
 
-    def _find(self, call: Call, answer: Answer) -> None:
-        """Keep the validators of a good answer in mind until the task has ended, and for how long it is fresh."""
+    def _find(self, call: Call, answer: Answer, *, known: bool) -> None:
+        """Keep the validators of a page in mind until the task has ended, and for how long it is fresh.
+
+        A page that has none replaces what is known of the one before it: what was processed last counts.
+        """
         if answer.status_code < 300 or answer.status_code == 304:
             self.fresh_for = max(self.fresh_for, fresh_for(answer.headers))
-        found = offered(answer.headers)
-        if found is not None and answer.status_code < 300:
-            self._found = {**(self._found or {}), call.url: found}
+        if answer.status_code == 200 and _is_whole(call):
+            found = offered(answer.headers, call.headers)
+            if found is not None or known:
+                self._found = {**(self._found or {}), call.url: found}
+
+
+def _is_whole(call: Call) -> bool:
+    """Say whether a call asks for a whole page: what others get tells nothing of whether that has changed."""
+    return call.method == "GET" and call.first(b"range") is None

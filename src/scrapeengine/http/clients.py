@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scrapeengine.http.call import Prepared
 from scrapeengine.http.client import TaskClient
 from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.prepared import Prepared
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.wire import ForeignWire, Wire
 from scrapeengine.model.platform import Platform
@@ -41,7 +41,7 @@ class HttpClients:
         """Recall and remember validators there from now on."""
         self._keeping = self._keeping.using(validators)
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found, which has ended in `Success`. Checkpoint as they have it."""
         await self._keeping.remember(platform, found)
 

@@ -36,7 +36,8 @@ _MOST_HEADER = 8192
 _LONGEST_LIFE = 400 * 86400.0
 """RFC 6265bis, section 5.5."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
+"""What no cookie has. Texts have a letter for each byte: what is beyond ASCII comes back as it came."""
 _SECONDS = re.compile(r"-?[0-9]+")
 _NUMBER_AT_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 """A host that ends so is an address, in whatever form, or nothing."""
@@ -95,7 +96,7 @@ class Jar:
         return f"<Jar {self._count} cookies of {len(self._domains)} domains>"
 
     def take(self, set_cookie: Iterable[str], *, scheme: str, host: str, path: str, wall: float) -> None:
-        """Keep what an answer sets, in `set_cookie`: the values of its `Set-Cookie` headers, one by one.
+        """Keep what an answer sets, in `set_cookie`: the values of its `Set-Cookie` headers, one by one, as ISO-8859-1.
 
         What is malformed, too large or not the site's to set is passed over, and so is all after the first 50.
         """
@@ -106,7 +107,7 @@ class Jar:
                 self._put(cookie, wall)
 
     def header(self, *, scheme: str, host: str, path: str, wall: float) -> str | None:
-        """Return the `Cookie` header of a request, of at most 8 KiB; None: it has none.
+        """Return the `Cookie` header of a request, as ISO-8859-1, of at most 8 KiB; None: it has none.
 
         The longest path comes first, then the oldest cookie; what does not fit is left out.
         """
@@ -117,7 +118,7 @@ class Jar:
             if cookie.secure and scheme != "https":
                 continue
             pair = f"{cookie.name}={cookie.value}"
-            size = len(pair.encode()) + (len("; ") if sent else 0)
+            size = len(pair) + (len("; ") if sent else 0)
             if size <= left:
                 left -= size
                 sent.append(pair)
@@ -191,7 +192,7 @@ def _least(cookies: Iterable[_Cookie], wall: float) -> _Cookie:
 
 def _read(text: str, host: str, path: str, wall: float, suffixes: Callable[[str], bool]) -> _Cookie | None:
     """Read a `Set-Cookie` (RFC 6265, sections 5.2 and 5.3); None if it is refused."""
-    if len(text) > _MOST_BYTES or _CONTROL.search(text) or len(text.encode()) > _MOST_BYTES:
+    if len(text) > _MOST_BYTES or _CONTROL.search(text):
         return None
     pair, *rest = text.split(";")
     name, equals, value = (part.strip(" \t") for part in pair.partition("="))

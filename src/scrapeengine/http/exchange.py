@@ -11,20 +11,20 @@ import trio
 
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
-from scrapeengine.http.answers import Answer, Body, header
+from scrapeengine.http.answers import Answer, Body, header, location_of
 from scrapeengine.http.call import Call
 from scrapeengine.http.failures import BodyTooLarge, Expired, Stale
+from scrapeengine.http.requests import REDIRECTS
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.translate import tells_nothing, translated
 from scrapeengine.http.wire import Line, Wire
-from scrapeengine.model.event import shown
+from scrapeengine.model.urls import shown
 
-__all__ = ["Exchange", "Reader", "first", "leads_on", "whole"]
+__all__ = ["Exchange", "Reader", "first", "whole"]
 
 T = TypeVar("T")
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Reader = Callable[["Exchange", Line], Awaitable[T]]
 
@@ -41,6 +41,8 @@ class Exchange:
     """The platform that it goes to; None: the task's own."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
+    follows: bool = True
+    """Whether a redirect is followed, and its body so left unread."""
     fresh: bool = False
     """Whether a connection is made for it, whatever there is at hand."""
     phase: str = attrs.field(default="connect", init=False)
@@ -75,7 +77,7 @@ class Exchange:
                 return await self._carried(line, read)
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
-                if renewed or self.call.method not in _IDEMPOTENT:
+                if renewed or self.call.method not in _IDEMPOTENT or not self.call.renewable:
                     raise self.failed(error) from error
                 renewed = True
             finally:
@@ -92,6 +94,10 @@ class Exchange:
             "phase": self.phase,
             "seconds": self.elapsed(),
         }
+
+    def leads_on(self, line: Line) -> bool:
+        """Say whether an answer is a redirect that is followed, and whose body is not read."""
+        return self.follows and line.status in REDIRECTS and location_of(line.headers) is not None
 
     def elapsed(self) -> float:
         """Return the seconds since it was sent, those that it took to connect included."""
@@ -181,14 +187,9 @@ def _text(line: Line, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def leads_on(line: Line) -> bool:
-    """Say whether an answer is a redirect, whose body is never read."""
-    return line.status in _REDIRECTS and header(line.headers, b"location") is not None
-
-
 async def whole(exchange: Exchange, line: Line) -> Answer:
     """Read the whole answer, but of a redirect only its head."""
-    if line.status >= 300 and leads_on(line):
+    if line.status >= 300 and exchange.leads_on(line):
         return Answer.of(exchange.call, line, b"")
     cap = exchange.seat.policy.caps.body
     if line.done and line.coding is None:
@@ -205,7 +206,7 @@ def first(most: int) -> Reader[Answer]:
     """Make a reader of the first `most` bytes of a body, which leaves the rest."""
 
     async def read(exchange: Exchange, line: Line) -> Answer:
-        if leads_on(line):
+        if exchange.leads_on(line):
             return Answer.of(exchange.call, line, b"")
         exchange.body = body = Body(line, math.inf)
         parts, size = [], 0

@@ -8,18 +8,17 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import trio
 
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed
 from scrapeengine.http.answers import Answer
-from scrapeengine.http.call import Call, Prepared
+from scrapeengine.http.call import Call
 from scrapeengine.http.cookies import Jar
 from scrapeengine.http.exchange import Exchange, first
 from scrapeengine.http.requests import redirected
 from scrapeengine.http.robots import MOST_BYTES, RobotsCache
 from scrapeengine.http.seat import Seat
-from scrapeengine.http.validators import MemoryValidators, asked
+from scrapeengine.http.validators import MemoryValidators, asked, fits
 from scrapeengine.http.wire import Wire
 from scrapeengine.model.validators import Validator, Validators
 
@@ -51,10 +50,12 @@ class Keeping:
         if any(name == b"cookie" for name, _ in call.headers):
             return call
         value = self._jar(seat.platform).header(**_place(seat, call))
-        return call if value is None else call.also({"cookie": value})
+        return call if value is None else call.also({b"cookie": value.encode("latin-1")})
 
-    async def conditional(self, seat: Seat, call: Call) -> Call:
-        """Return a call that asks only for what has changed; for all if that cannot be told.
+    async def conditional(self, seat: Seat, call: Call) -> tuple[Call, bool]:
+        """Return a call that asks only for what has changed, and whether anything is known of its URL.
+
+        It asks for all if that cannot be told: nothing is known, or of a request with other headers.
 
         Checkpoint as the validators have it.
         """
@@ -62,24 +63,28 @@ class Keeping:
             known = await self.validators.recall(seat.platform, call.url)
         except Exception as error:  # validators are the program's own; without them all is asked for
             seat.log.warning("the validators of a URL could not be had", exc_info=error)
-            return call
-        return call if known is None else call.also(asked(known))
+            return call, False
+        if known is None:
+            return call, False
+        if not fits(known, call.headers):
+            return call, True
+        return call.also({name.lower().encode(): _bytes(text) for name, text in asked(known).items()}), True
 
     # -- what comes back
 
-    def take_cookies(self, seat: Seat, call: Call, headers: httpx.Headers) -> None:
-        """Keep the cookies of an answer."""
-        given = headers.get_list("set-cookie")
+    def take_cookies(self, seat: Seat, call: Call, headers: list[tuple[bytes, bytes]]) -> None:
+        """Keep the cookies of an answer: a letter of theirs is a byte of it, whatever it stands for."""
+        given = [value.decode("latin-1") for name, value in headers if name.lower() == b"set-cookie"]
         if given:
             self._jar(seat.platform).take(given, **_place(seat, call))
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found. Checkpoint as they have it."""
         await self.validators.remember(platform, found)
 
     # -- what is allowed
 
-    async def ask_robots(self, seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> None:
+    async def ask_robots(self, seat: Seat, wire: Wire, call: Call) -> None:
         """Let a call pass if robots.txt does, and take its `Crawl-delay` to heart.
 
         Raises:
@@ -92,7 +97,7 @@ class Keeping:
         agent = _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:
-            return await _fetched(seat, wire, prepared, call)
+            return await _fetched(seat, wire, call)
 
         rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(seat), seat.apart)
         delay = rules.crawl_delay(agent)
@@ -110,6 +115,14 @@ class Keeping:
         return jar
 
 
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a validator's text: a letter for each, but in those of a program's own."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
+
+
 def _place(seat: Seat, call: Call) -> dict[str, Any]:
     path = call.target.partition(b"?")[0].decode("ascii")
     return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": _wall(seat)}
@@ -125,22 +138,20 @@ def _agent(call: Call) -> str:
     return (agent.decode("latin-1").replace("/", " ").split() or ["scrapeengine"])[0]
 
 
-async def _fetched(seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> tuple[int | None, bytes]:
+async def _fetched(seat: Seat, wire: Wire, call: Call) -> tuple[int | None, bytes]:
     """Get the robots.txt of a call's origin: its status and its first bytes, or None if no answer stands."""
-    onward: httpx.Request | None = httpx.Request(
-        "GET",
-        f"{call.origin.scheme}://{call.host}/robots.txt",
-        headers=[(name, value) for name, value in call.headers if name in {b"user-agent", b"accept-encoding"}],
-    )
+    kept = [(name, value) for name, value in call.headers if name in {b"user-agent", b"accept-encoding"}]
+    headers = ((b"host", call.host.encode("ascii")), *kept)
+    onward: Call | None = Call.of("GET", call.origin, call.host, b"/robots.txt", headers)
     answer: Answer | None = None
     for _ in range(_ROBOTS_REDIRECTS + 1):
         assert onward is not None
-        hop = prepared.adopt(seat.platform, onward)
+        hop = onward
         # Its own bytes are counted, not the wire's: what is compressed away was not parsed.
         exchange = Exchange(seat, wire, hop, 1, seat.place(hop.host), math.inf)
         try:
             answer = await exchange.run(first(MOST_BYTES))
-            onward = redirected(hop.request, answer, exchange.where())
+            onward = redirected(hop, answer, exchange.where())
         except (AddressBlocked, CertificateError):
             raise  # the request itself would fail like this
         except RequestError:

@@ -1,125 +1,294 @@
-"""Which request goes out: URLs joined, headers chosen, redirects followed. Pure, but for httpx's types."""
+"""Which request goes out: its URL, its headers and its body, and what becomes of them at a redirect. Pure.
+
+Whatever a scraper's arguments are, what leaves here is `InvalidRequest`, or a `TypeError` that says what to write.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from scrapeengine.errors import InvalidRequest, RedirectError
+from scrapeengine.http.answers import Answer, location_of
+from scrapeengine.http.bodies import Body, NotEncodable, body_of, form
+from scrapeengine.http.call import Call, Headers
 from scrapeengine.http.decoding import ACCEPT_ENCODING
-from scrapeengine.model.event import Event, host_of, shown
+from scrapeengine.http.transport.connection import Origin
+from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.urls import Url, UrlError, below, host_of, joined, parse, shown
 
-__all__ = ["build", "redirected"]
+__all__ = ["LONGEST", "REDIRECTS", "build", "redirected"]
 
-_DEFAULTS = {"accept": "*/*", "accept-encoding": ACCEPT_ENCODING, "user-agent": "scrapeengine"}
+LONGEST = 65_000
+"""The characters that a URL may have; httpx, whose requests and answers show it, takes no more than 65,536."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-_TELLS_NOTHING = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+_DEFAULTS = {b"accept": b"*/*", b"accept-encoding": ACCEPT_ENCODING.encode(), b"user-agent": b"scrapeengine"}
+_TELLS_NOTHING = frozenset({b"accept", b"accept-encoding", b"accept-language", b"user-agent"})
 """The headers that may go to another origin: they say nothing that was meant for this one only."""
+_GOES_ALONG = _TELLS_NOTHING | {b"range", b"if-range"}
+"""Those that may go there by a redirect: a part is asked for wherever the whole is."""
+_OF_A_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"})
+_EXPECTS_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
-_OF_A_BODY = frozenset({"content-length", "content-type", "content-encoding", "transfer-encoding"})
+_ByName = dict[bytes, list[bytes]]
+"""Headers by their names in lower case."""
 
 
 def build(
     policy: Platform[Any],
     event: Event,
     method: str,
-    url: str,
+    url: Any,
     *,
     platform: str,
-    params: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-    **parts: Any,
-) -> httpx.Request:
+    params: Any = None,
+    headers: Any = None,
+    content: Any = None,
+    data: Any = None,
+    files: Any = None,
+    json: Any = None,
+) -> Call:
     """Build the request that a task has asked for.
+
+    Args:
+        policy: the platform's.
+        event: the task's.
+        method: the HTTP method.
+        url: absolute, or relative to the platform's `base_url` or the event's URL.
+        platform: the name of the task's platform.
+        params: what is added to the query.
+        headers: what is sent beside the platform's own.
+        content: the body, as it is.
+        data: the body, as a form.
+        files: the body, with files in it.
+        json: the body, as JSON.
 
     Raises:
         InvalidRequest: the URL or a header is malformed, or the URL is relative and there is nothing to join it to.
+        TypeError: an argument is of the wrong type.
     """
-    method = method.upper()
-    where: dict[str, Any] = {"platform": platform, "method": method, "url": shown(url), "phase": "build"}
+    text = _text_of(method, url)
+    where: dict[str, Any] = {"platform": platform, "method": method.upper(), "url": shown(text), "phase": "build"}
     try:
-        whole = _joined(url, policy.base_url, event.url)
-        if host_of(str(whole)) is None:
-            raise InvalidRequest(
-                "the URL is no http or https URL with a host; a relative one needs a base_url", **where
-            )
-        if params:
-            whole = whole.copy_merge_params(params)
-        home = policy.base_url or event.url
-        at_home = home is None or _origin(home) == _origin(str(whole))
-        sent = _DEFAULTS | {
-            name.lower(): value for name, value in policy.headers.items() if at_home or name.lower() in _TELLS_NOTHING
-        }
-        sent |= _credentials(whole) or (_credentials(httpx.URL(home)) if home is not None and at_home else {})
-        sent |= {name.lower(): value for name, value in (headers or {}).items()}
-        return httpx.Request(method, whole, headers=sent, **parts)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise InvalidRequest(f"the request could not be built: {type(error).__name__}", **where) from None
+        goes_to = _resolved(text, policy.base_url, event.url)
+        target = goes_to.target if params is None else _with_params(goes_to.target, params)
+        if len(goes_to.place) + len(target) > LONGEST:
+            where["url"] = f"{where['url'][:200]}…"
+            raise InvalidRequest("the URL is too long", **where)
+        body = body_of(content, data, files, json)
+        sent = _headers(policy, event, goes_to, _pairs_of(headers))
+        framed = _framed(method.upper(), sent, body)
+        origin = Origin(goes_to.scheme, goes_to.host, goes_to.port, policy.block_private)
+        carried = body or Body()
+        return Call.of(
+            method.upper(), origin, goes_to.place, target.encode("ascii"), framed, carried.data, carried.upload
+        )
+    except UrlError as error:
+        raise InvalidRequest(f"the URL cannot be asked for: {error}", **where) from None
+    except NotEncodable as error:
+        raise InvalidRequest(str(error), **where) from None
+    except httpx.LocalProtocolError as error:
+        raise InvalidRequest(str(error), **where) from None
 
 
-def _origin(url: str) -> tuple[str, str | None]:
-    return urlsplit(url).scheme.lower(), host_of(url)
+# -- the URL
 
 
-def _credentials(url: httpx.URL) -> dict[str, str]:
+def _text_of(method: Any, url: Any) -> str:
+    if not isinstance(method, str):
+        raise TypeError(f"the method of a request is a str, such as 'GET', and got {type(method).__name__}")
+    if isinstance(url, str):
+        return url
+    if isinstance(url, httpx.URL):
+        return str(url)
+    raise TypeError(f"the URL of a request is a str or an httpx.URL, and got {type(url).__name__}; write str(url)")
+
+
+def _resolved(text: str, base_url: str | None, event_url: str | None) -> Url:
+    """Make a URL absolute: below `base_url`, or seen from the event's own."""
+    if base_url is not None:
+        return below(base_url, text)
+    if event_url is not None and host_of(event_url) is not None:
+        return joined(event_url, text)
+    try:
+        return parse(text)
+    except UrlError as error:
+        if not error.relative:
+            raise
+        hint = "" if event_url is None else ", which that of this event is not"
+        raise UrlError(
+            "it is no http or https URL with a host; a relative one needs a base_url of its platform, or an event with "
+            f"an absolute URL{hint}"
+        ) from None
+
+
+def _with_params(target: str, params: Any) -> str:
+    """Add to a query, and change nothing in it."""
+    if isinstance(params, str | bytes):
+        raise TypeError(
+            f"params=… takes a mapping or pairs, and got {type(params).__name__}; put it into the URL instead"
+        )
+    if not isinstance(params, Mapping | Iterable):
+        raise TypeError(f"params=… takes a mapping or pairs, and got {type(params).__name__}")
+    added = form(params.multi_items() if isinstance(params, httpx.QueryParams) else params, "params")
+    if not added:
+        return target
+    path, mark, query = target.partition("?")
+    between = "&" if query and not query.endswith("&") else ""
+    return f"{path}?{query if mark else ''}{between}{added}"
+
+
+# -- the headers
+
+
+def _headers(policy: Platform[Any], event: Event, goes_to: Url, given: _ByName) -> _ByName:
+    """Choose what goes out: the defaults, the platform's own, those of user and password, and then the request's."""
+    home_url = policy.base_url or event.url
+    home = None if home_url is None or host_of(home_url) is None else parse(home_url)
+    at_home = home is None or home.origin == goes_to.origin
+    sent: _ByName = {name: [value] for name, value in _DEFAULTS.items()}
+    for name, values in _pairs_of(policy.headers).items():
+        if at_home or name in _TELLS_NOTHING:
+            sent[name] = values
+    sent |= _credentials(goes_to) or (_credentials(home) if home is not None and at_home else {})
+    sent |= given
+    if b"range" in sent and b"accept-encoding" not in given:
+        sent[b"accept-encoding"] = [b"identity"]  # of what is encoded, a part is of no use
+    host = sent.pop(b"host", [goes_to.place.encode("ascii")])
+    if len(host) > 1:
+        raise NotEncodable("the request has two Host headers")
+    return {b"host": host} | sent
+
+
+def _pairs_of(headers: Any) -> _ByName:
+    """Read headers as a caller gives them: a mapping, or pairs, of texts or bytes."""
+    if headers is None:
+        return {}
+    if isinstance(headers, httpx.Headers):
+        pairs: Iterable[Any] = headers.raw
+    elif isinstance(headers, Mapping):
+        pairs = headers.items()
+    elif isinstance(headers, Iterable) and not isinstance(headers, str | bytes):
+        pairs = headers
+    else:
+        raise TypeError(f"headers=… takes a mapping or pairs, and got {type(headers).__name__}; {_WRITE_HEADERS}")
+    once = isinstance(headers, Mapping) and not isinstance(headers, httpx.Headers)
+    found: _ByName = {}
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"headers=… takes pairs of texts, and got {type(pair).__name__} for one; {_WRITE_HEADERS}")
+        name = _in_bytes(pair[0], "a name in headers=…").lower()
+        value = _in_bytes(pair[1], f"the header {name.decode('latin-1')!r}")
+        found[name] = [value] if once else [*found.get(name, ()), value]
+    return found
+
+
+_WRITE_HEADERS = "write {'X-Name': 'value'} or [('X-Name', 'value'), …]"
+
+
+def _in_bytes(value: Any, what: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a text, and got {type(value).__name__}; write str(…)")
+    if not value.isascii():
+        raise NotEncodable(f"{what} has characters beyond ASCII: give its bytes, in the encoding that the site reads")
+    return value.encode("ascii")
+
+
+def _credentials(url: Url) -> _ByName:
     """Return the header by which user and password of a URL are sent, if it has them (RFC 7617)."""
     if not (url.username or url.password):
         return {}
-    return {"authorization": f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"}
+    return {b"authorization": [b"Basic " + b64encode(f"{url.username}:{url.password}".encode())]}
 
 
-def _joined(url: str, base_url: str | None, event_url: str | None) -> httpx.URL:
-    """Make a URL absolute: below `base_url` as `httpx.Client` has it, or seen from the event's own."""
-    whole = httpx.URL(url)
-    if not whole.is_relative_url:
-        return whole
-    if base_url is not None:
-        base = httpx.URL(base_url)
-        return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + whole.raw_path.lstrip(b"/"))
-    return whole if event_url is None else httpx.URL(event_url).join(whole)
+# -- the body
 
 
-def redirected(request: httpx.Request, response: httpx.Response, where: dict[str, Any]) -> httpx.Request | None:
-    """Return the request that a redirect leads to (RFC 9110, section 15.4); None if the answer is no redirect.
+def _framed(method: str, sent: _ByName, body: Body | None) -> Headers:
+    """Return all headers, with those that say what the body is and how long.
+
+    Raises:
+        NotEncodable: headers of the scraper's own would make the server read more or less than the body.
+    """
+    if b"transfer-encoding" in sent:
+        raise NotEncodable("Transfer-Encoding is not the request's to say: it follows from its body")
+    length = 0 if body is None else len(body.data) if body.upload is None else body.upload.length
+    said = sent.get(b"content-length")
+    if body is not None:
+        for name, value in body.headers.items():
+            sent.setdefault(name.encode(), [value.encode()])
+    if said is not None:
+        if len(said) > 1 or not said[0].isdigit() or (length is not None and said != [b"%d" % length]):
+            raise NotEncodable("the Content-Length of the request is not its body's")
+    elif length is None:
+        sent[b"transfer-encoding"] = [b"chunked"]
+    elif body is not None or method in _EXPECTS_A_BODY:
+        sent[b"content-length"] = [b"%d" % length]
+    lines = [(name, value) for name, values in sent.items() for value in values]
+    return tuple(lines)
+
+
+# -- redirects
+
+
+def redirected(call: Call, answer: Answer, where: dict[str, Any]) -> Call | None:
+    """Return the call that a redirect leads to (RFC 9110, section 15.4); None if the answer is no redirect.
 
     Args:
-        request: the one that was answered.
-        response: its answer.
+        call: the one that was answered.
+        answer: its answer.
         where: what errors say of the request.
 
     Raises:
-        RedirectError: it leads to no http or https URL, or would carry a body to another origin.
+        RedirectError: it leads to no http or https URL, would carry a body to another origin, or needs one again that
+            is gone.
     """
-    location = response.headers.get("Location")
-    if location is None or response.status_code not in {301, 302, 303, 307, 308}:
+    location = location_of(answer.raw_headers) if answer.status_code in REDIRECTS else None
+    if location is None:
         return None
     try:
-        return _onward(request, response.status_code, request.url.join(location), where)
-    except (httpx.InvalidURL, ValueError):  # UnicodeError of idna is one; httpx decodes names when it looks at them
+        goes_to = joined(call.url, location)
+    except UrlError as error:
+        if error.foreign:
+            leads_to = f"a redirect to {shown(location)!r}, which is no http or https URL"
+            raise RedirectError(leads_to, **where) from None
         raise RedirectError("a redirect to a malformed URL", **where) from None
+    if len(goes_to.text) > LONGEST:
+        raise RedirectError("a redirect to a malformed URL: it is too long", **where)
+    return _onward(call, answer.status_code, goes_to, where)
 
 
-def _onward(request: httpx.Request, status: int, url: httpx.URL, where: dict[str, Any]) -> httpx.Request:
-    if host_of(str(url)) is None:
-        raise RedirectError(f"a redirect to {shown(str(url))!r}, which is no http or https URL", **where)
-    method = request.method
+def _onward(call: Call, status: int, goes_to: Url, where: dict[str, Any]) -> Call:
+    method = call.method
     if status == 303 or (status in {301, 302} and method == "POST"):
         method = "HEAD" if method == "HEAD" else "GET"
-    body = request.content if method == request.method else b""
-    away = _origin(str(url)) != _origin(str(request.url))
-    if away and body:
-        raise RedirectError(f"a redirect that would carry a body to {shown(str(url))!r}", **where)
-    dropped = {"host"} if body else {"host", *_OF_A_BODY}
-    headers = {
-        name: value
-        for name, value in request.headers.items()
-        if name not in dropped and (not away or name in _TELLS_NOTHING)
-    }
-    if away or url.userinfo != request.url.userinfo:
-        headers |= _credentials(url)
-    return httpx.Request(method, url, headers=headers, content=body or None)
+    kept = method == call.method
+    body, upload = (call.body, call.upload) if kept else (b"", None)
+    away = goes_to.origin != (call.origin.scheme, call.host)
+    if away and (body or upload):
+        raise RedirectError(f"a redirect that would carry a body to {shown(goes_to.text)!r}", **where)
+    if upload is not None and not upload.renewable:
+        raise RedirectError(
+            "a redirect that asks for the body once more, which cannot be read anew: "
+            "give it as bytes, as a file that can seek, or as an iterable that is no iterator",
+            **where,
+        )
+    dropped = {b"host"} if body or upload else {b"host", *_OF_A_BODY}
+    headers = [
+        (name, value) for name, value in call.headers if name not in dropped and (not away or name in _GOES_ALONG)
+    ]
+    if not (body or upload) and method in _EXPECTS_A_BODY:
+        headers.append((b"content-length", b"0"))
+    for name, values in _credentials(goes_to).items():
+        headers = [(other, value) for other, value in headers if other != name] + [(name, value) for value in values]
+    origin = Origin(goes_to.scheme, goes_to.host, goes_to.port, call.origin.guarded)
+    target = goes_to.target.encode("ascii")
+    whole = ((b"host", goes_to.place.encode("ascii")), *headers)
+    return Call.of(method, origin, goes_to.place, target, whole, body, upload)

@@ -7,11 +7,10 @@ import os
 import secrets
 from contextlib import suppress
 
-import httpx
 import trio
 
 from scrapeengine.http.answers import Answer, Body
-from scrapeengine.http.exchange import Exchange, Reader, leads_on, whole
+from scrapeengine.http.exchange import Exchange, Reader, whole
 from scrapeengine.http.wire import Line
 
 __all__ = ["StreamedAnswer", "streamed"]
@@ -20,7 +19,7 @@ __all__ = ["StreamedAnswer", "streamed"]
 class StreamedAnswer:
     """An answer with its body still to come. Implements `scrapeengine.model.task.Streamed`, and is documented there."""
 
-    def __init__(self, exchange: Exchange | None, line: Line | None, answer: httpx.Response) -> None:
+    def __init__(self, exchange: Exchange | None, line: Line | None, answer: Answer) -> None:
         """Make it.
 
         Args:
@@ -36,7 +35,9 @@ class StreamedAnswer:
         self._begun = self._left = False
         self.status_code = answer.status_code
         self.headers = answer.headers
+        self.raw_headers = answer.raw_headers
         self.url = answer.url
+        self.history = answer.history
 
     def __aiter__(self) -> StreamedAnswer:
         """Return itself: the body can be read once."""
@@ -117,7 +118,7 @@ def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:
     """
 
     async def read(exchange: Exchange, line: Line) -> Answer | StreamedAnswer:
-        if leads_on(line) or line.status >= 400:
+        if exchange.leads_on(line) or line.status >= 400:
             return await whole(exchange, line)
         head = Answer.of(exchange.call, line, b"")
         exchange.body = Body(line, exchange.seat.policy.caps.body if cap is None else cap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,18 +10,21 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from scrapeengine.http.answers import header
+from scrapeengine.http.call import Headers
 from scrapeengine.model.checks import whole
 from scrapeengine.model.validators import Validator
 
-__all__ = ["MemoryValidators", "asked", "fresh_for", "offered"]
+__all__ = ["MemoryValidators", "asked", "fits", "fresh_for", "offered"]
 
-_ETAG = re.compile(r'(?:W/)?"[!#-~\xa0-\ud7ff\ue000-\U0010ffff]*"')
-"""RFC 9110, section 8.8.3. What stands for bytes above ASCII may be any character: httpx has decoded them."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE | re.ASCII)
 """RFC 9111, section 5.2.2.1."""
 _STALE = re.compile(r"(?:^|[\s,])(?:no-store|no-cache)(?=[\s,=]|$)", re.IGNORECASE | re.ASCII)
 _AGE = re.compile(r"[0-9]{1,10}", re.ASCII)
+_NAMES = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+(?:, [!#$%&'*+\-.^_`|~0-9a-z]+)*")
 _MOST_BYTES = 1024
+_MOST_NAMES = 900
 _LONGEST_URL = 4096
 
 
@@ -35,18 +39,63 @@ def asked(validator: Validator) -> dict[str, str]:
     return headers
 
 
-def offered(headers: httpx.Headers | Mapping[str, str]) -> Validator | None:
+def offered(headers: httpx.Headers | Mapping[str, str], sent: Headers = ()) -> Validator | None:
     """Return the validator that an answer offers, or None.
 
-    An `ETag` that breaks the grammar is as good as none, and so are a `Last-Modified` that is no date, and either of
-    more than 1 KiB. A weak one is fine: we compare whole pages, not ranges.
+    An `ETag` is echoed as it came, also one that breaks the grammar: without its quotes, or weak by a small letter.
+    What cannot be echoed is as good as none: one with control characters, `*`, which stands for any, and either text of
+    more than 1 KiB; so is a `Last-Modified` that is no date. A weak one is fine: we compare whole pages, not ranges.
+
+    Args:
+        headers: the answer's.
+        sent: the request's, on which the answer may hang by its `Vary`. An answer that hangs on what is in no header
+            (`Vary: *`) offers none.
     """
-    given = headers if isinstance(headers, httpx.Headers) else {name.lower(): text for name, text in headers.items()}
-    etag, modified = given.get("etag", "").strip(" \t"), given.get("last-modified", "").strip(" \t")
-    known = Validator(etag, None) if _fits(etag) and _ETAG.fullmatch(etag) else None
-    if not (_fits(modified) and _is_date(modified)):
-        return known
-    return Validator(None if known is None else known.etag, modified)
+    etag, modified, vary = _value(headers, "etag"), _value(headers, "last-modified"), _all(headers, "vary")
+    known_etag = etag if _fits(etag) and etag != "*" and not _CONTROL.search(etag) else None
+    known_modified = modified if _fits(modified) and _is_date(modified) else None
+    if known_etag is None and known_modified is None:
+        return None
+    names = ", ".join(sorted({name.strip(" \t").lower() for name in vary.split(",")} - {""}))
+    if not names:
+        return Validator(known_etag, known_modified)
+    if len(names) > _MOST_NAMES or "*" in names or not _NAMES.fullmatch(names):
+        return None
+    return Validator(known_etag, known_modified, f"{names} {_hash(names, sent)}")
+
+
+def fits(validator: Validator, sent: Headers) -> bool:
+    """Say whether a validator is one of the answer to such a request: by what its answer's `Vary` names.
+
+    Args:
+        validator: what is known of the URL.
+        sent: the request's headers.
+    """
+    if validator.vary is None:
+        return True
+    names, _, known = validator.vary.rpartition(" ")
+    return known == _hash(names, sent)
+
+
+def _hash(names: str, sent: Headers) -> str:
+    """Return what stands for the values that a request has for headers; they may be secrets."""
+    values = {name: [value for key, value in sent if key == name.encode()] for name in names.split(", ")}
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
+
+
+def _value(headers: httpx.Headers | Mapping[str, str], name: str) -> str:
+    """Return the first value of a header, a letter for each byte, without the blanks around it."""
+    if isinstance(headers, httpx.Headers):
+        value = header(headers.raw, name.encode())
+        return "" if value is None else value.decode("latin-1").strip(" \t")
+    return next((text for key, text in headers.items() if key.lower() == name), "").strip(" \t")
+
+
+def _all(headers: httpx.Headers | Mapping[str, str], name: str) -> str:
+    """Return all values of a header, as one list."""
+    if isinstance(headers, httpx.Headers):
+        return ", ".join(headers.get_list(name))
+    return ", ".join(text for key, text in headers.items() if key.lower() == name)
 
 
 def fresh_for(headers: httpx.Headers | Mapping[str, str]) -> float:
@@ -58,7 +107,8 @@ def fresh_for(headers: httpx.Headers | Mapping[str, str]) -> float:
     found = _MAX_AGE.search(control)
     if found is None or _STALE.search(control):
         return 0.0
-    age = headers.get("age", "").strip(" \t")
+    # Given twice, or as a list, by caches that stand one behind the other: the first is nearest to us.
+    age = _value(headers, "age").partition(",")[0].strip(" \t")
     return max(0.0, float(found[1]) - (float(age) if _AGE.fullmatch(age) else 0.0))
 
 
@@ -108,13 +158,14 @@ class MemoryValidators:
             self._known.move_to_end(key)
         return found
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep what was found, instead of what was known of these URLs. No checkpoint."""
         for url, validator in found.items():
             if len(url) > _LONGEST_URL:
                 continue
             key = (platform, url)
-            self._known[key] = validator
-            self._known.move_to_end(key)
+            self._known.pop(key, None)
+            if validator is not None:
+                self._known[key] = validator
         while len(self._known) > self._most:
             self._known.popitem(last=False)

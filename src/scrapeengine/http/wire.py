@@ -10,10 +10,12 @@ from typing import Protocol
 import httpx
 import trio
 
+from scrapeengine.http.bodies import Upload
 from scrapeengine.http.call import Call
 from scrapeengine.http.failures import BodyTooLarge, Expired
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
+from scrapeengine.http.transport.sending import chunked, measured
 from scrapeengine.http.watch import Alarms, Deadline
 
 __all__ = ["ForeignWire", "Line", "OwnWire", "Wire"]
@@ -196,10 +198,22 @@ class _OwnLine:
 
     async def ask(self, call: Call, most: float) -> None:
         try:
-            await self._connection.ask(call.method, call.head, most=most)
+            if call.upload is None:
+                await self._connection.ask(call.method, call.head, most=most)
+            else:
+                await self._upload(call, call.upload, most)
         except httpx.TransportError:
             self._check()
             raise
+
+    async def _upload(self, call: Call, upload: Upload, most: float) -> None:
+        """Send a request whose body is read meanwhile. What it is read from may hang, and has the same deadline."""
+        parts, said = upload.parts(), call.first(b"content-length")
+        framed = chunked(parts) if said is None else measured(parts, int(said))
+        expect = (call.first(b"expect") or b"").lower() == b"100-continue"
+        with _until(self._deadline.when):
+            await self._connection.send(call.method, call.head, framed, most=most, expect=expect)
+            await self._connection.head()
 
     def take(self) -> list[bytes]:
         return self._answer.take()
@@ -260,7 +274,7 @@ class _ForeignLine:
     async def ask(self, call: Call, most: float) -> None:
         self._most = most
         with _until(self.deadline):
-            self._response = await self._transport.handle_async_request(call.request)
+            self._response = await self._transport.handle_async_request(call.to_send())
         response = self._response
         assert response is not None
         self.status, self.headers = response.status_code, list(response.headers.raw)

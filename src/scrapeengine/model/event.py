@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import attrs
-import idna
 
 from scrapeengine.model.checks import whole
+from scrapeengine.model.urls import shown
 
-__all__ = ["Event", "host_of", "shown"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+__all__ = ["Event"]
 
 
 @attrs.frozen(init=False, repr=False)
@@ -84,42 +81,3 @@ def _names(platforms: object) -> tuple[str, ...]:
     if len(set(platforms)) != len(platforms):
         raise ValueError(f"Event(platforms=…) names a platform twice: {platforms!r}")
     return tuple(platforms)
-
-
-def host_of(url: str) -> str | None:
-    """Name the platform of a URL: its host, with the port where it is not the scheme's own.
-
-    Returns:
-        The host in lower case, international names as ASCII, without a final dot; None if the URL is no `http` or
-        `https` URL with a valid host.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-        if parts.scheme not in _DEFAULT_PORTS or not host:
-            return None
-        if not host.isascii():
-            host = idna.encode(host).decode("ascii")
-        host = host.rstrip(".")
-    except (ValueError, UnicodeError):
-        return None
-    if not host:
-        return None
-    if ":" in host:
-        host = f"[{host}]"
-    return host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"
-
-
-def shown(url: str) -> str:
-    """Return the URL as it may be shown: without user and password, fragment, and the values of its query."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # what is no number there may be a password with a slash in it
-    except ValueError:
-        return "(malformed URL)"
-    host = parts.netloc.rpartition("@")[2]
-    # Without a host, what stands before an "@" in the path may be meant as user and password.
-    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
-    pairs = (pair.partition("=") for pair in parts.query.split("&"))
-    query = "&".join(f"{key}=…" if equals else "…" for key, equals, _ in pairs) if parts.query else ""
-    return urlunsplit((parts.scheme, host, path, query, ""))

@@ -34,7 +34,7 @@ __all__ = [
 
 Content: TypeAlias = str | bytes
 """JSON as text, or bytes as they are."""
-NO_VALIDATORS: Mapping[str, Validator] = MappingProxyType({})
+NO_VALIDATORS: Mapping[str, Validator | None] = MappingProxyType({})
 
 
 class JobStatus(enum.Enum):
@@ -137,7 +137,7 @@ class Completion:
     """What went wrong, or why it was skipped."""
     follow_ups: tuple[NewJob, ...] = ()
     """Jobs that its task has found; those that are known are left as they are."""
-    validators: Mapping[str, Validator] = NO_VALIDATORS
+    validators: Mapping[str, Validator | None] = NO_VALIDATORS
     """ETags and the like, by URL."""
     again: float | None = None
     """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once."""

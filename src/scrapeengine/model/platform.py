@@ -11,9 +11,9 @@ import attrs
 import httpx
 
 from scrapeengine.model.checks import each, whole
-from scrapeengine.model.event import host_of
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
+from scrapeengine.model.urls import host_of
 
 __all__ = ["Platform"]
 
@@ -66,6 +66,11 @@ def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, ob
             raise TypeError(f"Platform(headers=…) takes texts, got {type(text).__name__} for {key!r}")
         if any(character in key + text for character in "\r\n\0"):
             raise ValueError(f"the header {key!r} of platform {platform.name!r} has a line break or a NUL in it")
+        if not (key + text).isascii():
+            raise ValueError(
+                f"the header {key!r} of platform {platform.name!r} has characters beyond ASCII, of which HTTP does not "
+                "say how they are sent; a request may give its headers in bytes"
+            )
 
 
 def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
@@ -93,7 +98,10 @@ class Platform(Generic[T_co]):
     """
 
     name: str = attrs.field(validator=_check_name)
-    """What events call it, and outcomes. For a platform that serves URLs: its host. `"*"` for the engine's default."""
+    """What events call it, and outcomes. For a platform that serves URLs: its host, however that is written.
+
+    `"*"` for the engine's default.
+    """
     scrape: Callable[[Task], Awaitable[T_co]] = attrs.field(validator=_check_scrape)
     """The scraper: `async def scrape(task)`. What it returns is the value of the outcome."""
     base_url: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=_check_base_url)

@@ -147,7 +147,7 @@ class Retry:
     errors: tuple[type[Exception], ...] = attrs.field(
         default=(TransportError,), converter=_error_types, validator=_check_errors
     )
-    """The errors after which a request is tried again; after a `ProtocolError` once, however many attempts there are."""
+    """The errors after which a request is tried again; after a `ProtocolError` once at most."""
 
 
 _MEBIBYTE = 2**20

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     import httpx
 
     from scrapeengine.model.event import Event
 
-__all__ = ["Http", "Streamed", "Task"]
+__all__ = ["Content", "Files", "Form", "Http", "Params", "RequestHeaders", "Streamed", "Task"]
 
 R = TypeVar("R")
+
+Params: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]]
+"""What is added to a query: texts, numbers, True and False; a list is one pair for each of its values."""
+RequestHeaders: TypeAlias = Mapping[str, str] | Mapping[str, bytes] | Sequence[tuple[str | bytes, str | bytes]]
+"""Headers. Those of a mapping stand once; in pairs a name may stand several times. Texts are ASCII; else give bytes."""
+Content: TypeAlias = bytes | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
+"""A body as it is: bytes, a text (as UTF-8), a file that is open in binary mode, or parts as they come."""
+Form: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]]
+"""The fields of a form."""
+Files: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]]
+"""Files of a form by their fields: bytes, a text, a file in binary mode, or (filename, one of these, content type)."""
 
 
 class Streamed(Protocol):
@@ -34,6 +46,11 @@ class Streamed(Protocol):
     @property
     def url(self) -> httpx.URL:
         """Where the answer came from, redirects followed; without user and password."""
+        ...
+
+    @property
+    def history(self) -> list[httpx.Response]:
+        """The redirects that were followed, in their order; their bodies were not read."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -67,15 +84,17 @@ class Http(Protocol):
     async def request(
         self,
         method: str,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
         conditional: bool = False,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a request and read its whole answer.
 
@@ -87,14 +106,20 @@ class Http(Protocol):
         Args:
             method: the HTTP method.
             url: absolute, or relative to the platform's `base_url` (a platform without one: to the event's URL).
-            params: what to add to the URL's query.
-            headers: what to send beside the platform's own headers.
-            content: the body, as it is.
+            params: what to add to the URL's query, of which nothing is changed.
+            headers: what to send beside the platform's own headers, instead of those of the same name.
+            content: the body, as it is. A file is read off the event loop, from where it stands, and parts as they
+                come; that is part of the attempt, and in its time. It is tried again only if it can be read anew: a
+                file that can seek, an iterable that is no iterator. Its length is sent where it is known.
             data: the body, as a form.
+            files: the body, as a form with files in it; the fields of `data` go before them.
             json: the body, as JSON.
             check: raise `StatusError` for a 4xx or 5xx.
             conditional: ask only for what has changed since a task that asked for this URL ended in `Success`. If
-                nothing has, the answer is a 304 without a body; see `Task.skip_unchanged`.
+                nothing has, the answer is a 304 without a body; see `Task.skip_unchanged`. Only GET can be, and not for
+                a part (`Range`); of others all is asked for.
+            follow_redirects: follow redirects, as many as `Caps(redirects=…)` says; else the answer is the redirect,
+                its body read. `response.history` has those that were followed.
 
         Returns:
             The answer, its body read and decoded.
@@ -103,6 +128,8 @@ class Http(Protocol):
             StatusError: the answer is a 4xx or 5xx, and `check` is true.
             PlatformClosed: the platform is closed for longer than `Retry.patience`.
             RequestError: no answer came, and no retry is left. Its subclasses say why.
+            TypeError: an argument is of the wrong type; says what to write.
+            Exception: what a generator or a file of the caller's own has raised, as it is.
 
         Checkpoint. If cancelled, the request may or may not have reached the platform; what it held is closed.
         """
@@ -110,37 +137,41 @@ class Http(Protocol):
 
     async def get(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
         check: bool = True,
         conditional: bool = False,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a GET request; otherwise as `request`."""
         ...
 
     async def head(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
         check: bool = True,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a HEAD request; otherwise as `request`."""
         ...
 
     async def post(
         self,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
+        follow_redirects: bool = True,
     ) -> httpx.Response:
         """Make a POST request; otherwise as `request`. It is retried only where `Retry.methods` has POST."""
         ...
@@ -148,15 +179,17 @@ class Http(Protocol):
     def stream(
         self,
         method: str,
-        url: str,
+        url: str | httpx.URL,
         *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | str | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        headers: RequestHeaders | None = None,
+        content: Content | None = None,
+        data: Form | None = None,
+        files: Files | None = None,
         json: Any = None,
         check: bool = True,
         cap: float | None = None,
+        follow_redirects: bool = True,
     ) -> AbstractAsyncContextManager[Streamed]:
         """Make a request, and hand out its body as it comes, for bodies that are too large to hold.
 
@@ -170,9 +203,11 @@ class Http(Protocol):
             headers: as for `request`.
             content: as for `request`.
             data: as for `request`.
+            files: as for `request`.
             json: as for `request`.
             check: as for `request`.
             cap: the bytes that the body may have, on the wire and decoded, in place of the platform's `Caps`.
+            follow_redirects: as for `request`.
 
         Returns:
             An async context manager of a `Streamed`. Leaving it closes the answer, read or not.

@@ -11,7 +11,7 @@ import attrs
 __all__ = ["Validator", "Validators"]
 
 _MOST_BYTES = 1024
-_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def _check_text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -28,7 +28,7 @@ def _check_text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.frozen
 class Validator:
-    """What a site gave with a page. Both texts are as the site sent them, of at most 1 KiB each.
+    """What a site gave with a page. Its texts are as the site sent them, a letter for each byte, of at most 1 KiB each.
 
     Raises:
         TypeError: a text is no `str`.
@@ -39,6 +39,11 @@ class Validator:
     """The `ETag`, with its quotes, and with its `W/` if it is a weak one."""
     last_modified: str | None = attrs.field(default=None, validator=_check_text)
     """The `Last-Modified`."""
+    vary: str | None = attrs.field(default=None, validator=_check_text)
+    """Which headers of a request the page hangs on, by its `Vary`, and a hash of what they were; None: on none.
+
+    It is asked for by this validator only by requests whose headers have the same hash.
+    """
 
     def __attrs_post_init__(self) -> None:
         """Refuse one that tells nothing."""
@@ -65,7 +70,7 @@ class Validators(Protocol):
         """
         ...
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep what the conditional requests of one task have found, instead of what was known of these URLs.
 
         Called only once the task has ended in `Success`, so that what was not processed is asked for again. What it
@@ -73,6 +78,7 @@ class Validators(Protocol):
 
         Args:
             platform: the name of the platform whose task asked.
-            found: the validators by URL; at least one.
+            found: the validators by URL, at least one; None: what was known is to be forgotten, for what was processed
+                now has none.
         """
         ...

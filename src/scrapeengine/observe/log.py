@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from scrapeengine.model.event import Event, shown
+from scrapeengine.model.event import Event
+from scrapeengine.model.urls import shown
 
 __all__ = ["logger", "task_logger"]
 

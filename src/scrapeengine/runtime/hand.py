@@ -37,7 +37,7 @@ class Held:
     """Whether its lease has ended."""
     follow_ups: dict[str, list[NewJob]] = attrs.field(factory=dict, init=False)
     """The jobs of the events that its task has followed, by the events' ids."""
-    validators: dict[str, Validator] = attrs.field(factory=dict, init=False)
+    validators: dict[str, Validator | None] = attrs.field(factory=dict, init=False)
     """What its task has found."""
 
     @property

@@ -30,7 +30,7 @@ class Clients(Protocol):
         """Recall and remember validators there from now on."""
         ...
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found, which has ended in `Success`."""
         ...
 

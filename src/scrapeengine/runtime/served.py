@@ -324,7 +324,7 @@ class ServedSession(Session[T], Generic[T]):
         if self._sharing is not None:
             self._sharing.refused(lane)
 
-    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator | None]) -> None:
         """Have validators stored with the end of the task; those of the program's own are its own affair."""
         if self.plan.own_validators:
             await super().remember(task, found)

@@ -17,9 +17,10 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda, Job
 from scrapeengine.decide.rate import Booking
-from scrapeengine.model.event import Event, host_of
+from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Statistics
+from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime import turns
@@ -143,7 +144,7 @@ class Session(Generic[T]):
         """Add an event to the run."""
         raise NotImplementedError
 
-    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found, which has ended in `Success`."""
         await self.clients.remember(task.platform, found)
 

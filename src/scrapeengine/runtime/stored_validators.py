@@ -21,7 +21,7 @@ class StoreValidators:
         """Return what is known of a URL, or None. Checkpoint."""
         return await self._store.recall(platform, hashed(url))
 
-    async def remember(self, platform: str, found: Mapping[str, Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Do nothing: they are stored with the end of the task."""
 
 

@@ -35,7 +35,7 @@ class TaskHttp(Http, Protocol):
     """The HTTP client of a task, as the runtime sees it."""
 
     @property
-    def found(self) -> Mapping[str, Validator]:
+    def found(self) -> Mapping[str, Validator | None]:
         """What conditional requests have found, by URL; to be remembered if the task ends in `Success`."""
         ...
 
@@ -52,7 +52,7 @@ class TaskServices(Protocol):
         """Add an event to the run."""
         ...
 
-    async def remember(self, task: LiveTask, found: Mapping[str, Validator]) -> None:
+    async def remember(self, task: LiveTask, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found, which has ended in `Success`."""
         ...
 

@@ -37,6 +37,7 @@ _MOST_SLOW = 56
 _MOST_KEPT = 1000
 _LONGEST = 254
 """What a name may have in characters, the last dot included (RFC 1035, section 2.3.4)."""
+_LONGEST_LABEL = 63
 
 
 @attrs.frozen
@@ -166,6 +167,9 @@ class Names:
                 raise httpx.ConnectError(f"there is no address {host!r} here: {_words(error)}") from None
         if not 0 < len(host) <= _LONGEST:
             raise httpx.ConnectError(f"a host name of {len(host)} characters; names have at most {_LONGEST}")
+        if not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+            what = "between its dots a name has 1 to 63 characters"
+            raise httpx.ConnectError(f"the name {host!r} could not be resolved: {what}")
         until, found = self._kept.get(host, (0.0, ()))
         if not found:
             return ()

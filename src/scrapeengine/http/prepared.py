@@ -1,0 +1,101 @@
+"""How calls come to be cheaply: what all requests of a platform share is put into bytes once.
+
+To build a request and join its URL costs more than to send it. So a plain GET, below a `base_url` or to a plain
+absolute URL, is put together from what is prepared; all else is built by `requests`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from scrapeengine.errors import InvalidRequest
+from scrapeengine.http import requests
+from scrapeengine.http.call import Call, Headers
+from scrapeengine.http.transport.connection import Origin
+from scrapeengine.model.event import Event
+from scrapeengine.model.platform import Platform
+from scrapeengine.model.urls import parse
+
+__all__ = ["Prepared"]
+
+_SAFE = r"(?:[A-Za-z0-9\-_~!$&()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
+"""What a path and a query may have that parsing leaves as it is, dot segments excluded."""
+_BELOW = re.compile(rf"/(?!/){_SAFE}")
+_WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]{{0,251}}[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
+_MOST_HOSTS = 1000
+_LONGEST = requests.LONGEST // 2
+
+
+@attrs.define(eq=False)
+class _Kind:
+    """What all plain requests to one origin share."""
+
+    origin: Origin
+    host: str
+    headers: Headers
+    tail: bytes
+    """What follows the target."""
+
+
+class Prepared:
+    """What all requests of one platform share, for as long as its policy stays."""
+
+    def __init__(self, policy: Platform[Any]) -> None:
+        self.policy = policy
+        self._base = policy.base_url
+        self._path = ""
+        self._home: _Kind | None = None
+        self._kinds: dict[str, _Kind] = {}
+        if self._base is not None:
+            self._path = parse(self._base).target.rstrip("/")
+            self._home = self._kind(self._base)
+
+    def call(self, platform: str, event: Event, method: str, url: Any, **given: Any) -> Call:
+        """Make the request that a task has asked for, as `requests.build` does."""
+        return requests.build(self.policy, event, method, url, platform=platform, **given)
+
+    def plain(self, event: Event, url: str) -> Call | None:
+        """Make a GET request with nothing of its own from what is prepared; None if that is not there.
+
+        So it is where the URL must be looked at closely, or leads to another origin than the event's.
+        """
+        if len(url) > _LONGEST:
+            return None
+        home = self._home
+        if home is not None and _BELOW.fullmatch(url):
+            return _put_together(home, f"{self._path}{url}")
+        parts = _WHOLE.fullmatch(url)
+        if parts is None:
+            return None
+        netloc = url[: parts.start(4)]
+        # Without a base_url, what a request carries hangs on whether it goes to the origin of its event.
+        if self._base is None and not (event.url is None or event.url.startswith(f"{netloc}/")):
+            return None
+        kind = self._kinds.get(netloc) or self._new_kind(netloc)
+        return None if kind is None else _put_together(kind, parts[4])
+
+    def _new_kind(self, netloc: str) -> _Kind | None:
+        """Prepare what all requests to one more origin share; None if there are none: who asks for one is told why."""
+        if len(self._kinds) >= _MOST_HOSTS:
+            self._kinds.clear()
+        kind = self._kind(f"{netloc}/")
+        if kind is not None:
+            self._kinds[netloc] = kind
+        return kind
+
+    def _kind(self, url: str) -> _Kind | None:
+        """Build one request, and take what all like it share; None if there are none: who asks for one is told why."""
+        try:
+            call = requests.build(self.policy, Event(url=url), "GET", url, platform="")
+        except InvalidRequest:
+            return None
+        tail = call.head[len(b"GET ") + len(call.target) :]
+        return _Kind(call.origin, call.host, call.headers, tail)
+
+
+def _put_together(kind: _Kind, path: str) -> Call:
+    target = path.encode("ascii")
+    return Call("GET", kind.origin, kind.host, target, kind.headers, b"", b"GET %b%b" % (target, kind.tail))

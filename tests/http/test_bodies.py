@@ -1,0 +1,731 @@
+"""What requests carry: any body that a program has at hand, sent as it is read, and errors that say what to write."""
+
+import io
+import itertools
+import math
+import re
+import tempfile
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+import h11
+import httpx
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scrapeengine as se
+from hostile.web import OK, on, outcomes_of, within
+from scrapeengine.testing import Answer, Request
+
+AT_ONCE = se.Retry(attempts=3, wait_initial=0, wait_max=0)
+PUT_AGAIN = {"retry": AT_ONCE}
+BIG = bytes(range(256)) * 1024
+"""A quarter of a megabyte: more than is read at once."""
+
+
+@attrs.define
+class Seen:
+    """What came of a run, and what the site was asked."""
+
+    outcome: object
+    asked: list
+
+    @property
+    def value(self):
+        """What the scraper returned."""
+        assert isinstance(self.outcome, se.Success), repr(self.outcome.error)
+        return self.outcome.value
+
+    @property
+    def error(self):
+        """What it raised."""
+        assert isinstance(self.outcome, se.Failure), self.outcome
+        return self.outcome.error
+
+
+@pytest.fixture
+def on_sites():
+    """Return a function that runs one scraper against a site that reads requests by h11, chunked ones too."""
+
+    def run(scrape, answers=None, **policy):
+        asked = []
+
+        async def serve(talk):
+            connection = h11.Connection(h11.SERVER)
+            while (request := await read(talk.stream, connection)) is not None:
+                asked.append(request)
+                given = (answers or {}).get(request.path, Answer())
+                answer = given if isinstance(given, Answer) else await given(request)
+                headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
+                parts = (h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body))
+                await talk.send(b"".join(connection.send(part) or b"" for part in (*parts, h11.EndOfMessage())))
+                connection.start_next_cycle()
+
+        return Seen(on(serve, scrape, **policy).outcome, asked)
+
+    return run
+
+
+async def read(stream, connection):
+    """Read a request; None if the client has hung up."""
+    request, body = None, b""
+    while True:
+        match connection.next_event():
+            case h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some(65536))
+            case h11.Request(method=method, target=target, headers=headers):
+                pairs = {name.decode(): value.decode("latin-1") for name, value in headers}
+                request = Request(method.decode(), target.decode(), pairs)
+            case h11.Data(data=part):
+                body += part
+            case h11.EndOfMessage():
+                return attrs.evolve(request, body=body)
+            case _:
+                return None
+
+
+def send(make, method="PUT", **parts):
+    """Make a scraper that sends a body, which is made when it runs."""
+
+    async def scrape(task):
+        response = await task.http.request(method, "/a", content=make(), **parts)
+        return response.status_code
+
+    return scrape
+
+
+class Again:
+    """An iterable that can be read more than once."""
+
+    def __iter__(self):
+        """Begin anew."""
+        return iter([b"ab", b"", b"c"])
+
+
+class AgainAsync:
+    """An async one."""
+
+    async def __aiter__(self):
+        """Begin anew."""
+        for part in (b"ab", b"", b"c"):
+            yield part
+
+
+def generator():
+    """Give parts once."""
+    yield b"ab"
+    yield bytearray(b"")
+    yield memoryview(b"c")
+
+
+async def async_generator():
+    """Give parts once, and wait between them."""
+    yield b"ab"
+    await trio.lowlevel.checkpoint()
+    yield b"c"
+
+
+def at_two():
+    """Make a file that stands behind its first two bytes."""
+    file = io.BytesIO(b"__abc")
+    file.seek(2)
+    return file
+
+
+class Pipe(io.RawIOBase):
+    """A file that cannot seek."""
+
+    def __init__(self):
+        self.left = [b"ab", b"c"]
+
+    def readable(self):
+        """Say so."""
+        return True
+
+    def read(self, size=-1):  # noqa: ARG002 - as files have it
+        """Give the next part."""
+        return self.left.pop(0) if self.left else b""
+
+
+KNOWN = {
+    "bytes": lambda: b"abc",
+    "bytearray": lambda: bytearray(b"abc"),
+    "memoryview": lambda: memoryview(b"abc"),
+    "text": lambda: "abc",
+    "file in memory": lambda: io.BytesIO(b"abc"),
+    "file that was read from": at_two,
+}
+UNKNOWN = {
+    "list": lambda: [b"ab", b"c"],
+    "iterable": Again,
+    "async iterable": AgainAsync,
+    "generator": generator,
+    "async generator": async_generator,
+    "pipe": Pipe,
+}
+ONCE = {"generator", "async generator", "pipe"}
+
+
+@pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_a_body_arrives(on_sites, kind, method):
+    """With its length where it is known, in chunks where it is not."""
+    seen = on_sites(send((KNOWN | UNKNOWN)[kind], method))
+    [request] = seen.asked
+    assert (seen.value, request.method, request.body) == (200, method, b"abc")
+    assert request.headers.get("content-length") == ("3" if kind in KNOWN else None)
+    assert request.headers.get("transfer-encoding") == (None if kind in KNOWN else "chunked")
+
+
+@pytest.mark.parametrize("how", ["open", "trio", "temporary"])
+def test_a_file_is_uploaded(on_sites, tmp_path, how):
+    """Opened by the program, by trio, or a temporary one: all of it, with its length."""
+    (tmp_path / "file").write_bytes(BIG)
+
+    async def scrape(task):
+        if how == "open":
+            with (tmp_path / "file").open("rb") as file:
+                return (await task.http.post("/a", content=file)).status_code
+        if how == "trio":
+            async with await trio.open_file(tmp_path / "file", "rb") as file:
+                return (await task.http.post("/a", content=file)).status_code
+        with tempfile.TemporaryFile() as file:
+            file.write(BIG)
+            file.seek(0)
+            return (await task.http.post("/a", content=file)).status_code
+
+    [request] = on_sites(scrape).asked
+    assert request.body == BIG
+    assert request.headers["content-length"] == str(len(BIG))
+
+
+def test_files_are_read_off_the_loop(on_sites):
+    """In another thread, 64 KiB at a time; the loop goes on meanwhile."""
+    threads, sizes = set(), []
+
+    class File(io.BytesIO):
+        def read(self, size=-1):
+            threads.add(threading.get_ident())
+            sizes.append(size)
+            return super().read(size)
+
+    seen = on_sites(send(lambda: File(BIG)))
+    assert seen.asked[0].body == BIG
+    assert threading.get_ident() not in threads
+    assert max(sizes) <= 64 * 1024
+
+
+def test_a_file_that_grows_is_sent_as_it_was(on_sites):
+    """What is appended meanwhile is not part of the body whose length was said."""
+
+    class Growing(io.BytesIO):
+        def read(self, size=-1):
+            found = super().read(size)
+            here = self.tell()
+            self.seek(0, 2)
+            self.write(b"more")
+            self.seek(here)
+            return found
+
+    assert on_sites(send(lambda: Growing(BIG))).asked[0].body == BIG
+
+
+def test_a_file_that_shrinks_is_an_error_of_ours(on_sites):
+    """Its length was said, and cannot be kept."""
+
+    class Shrinking(io.BytesIO):
+        def read(self, size=-1):
+            self.truncate(100)
+            return super().read(size)
+
+    error = on_sites(send(lambda: Shrinking(BIG))).error
+    assert type(error) is se.InvalidRequest
+    assert "length" in str(error)
+
+
+# -- again
+
+
+@pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
+def test_what_can_be_read_anew_is_tried_again(on_sites, kind):
+    """From where it stood at first; what cannot is sent once, and the failure stands and says why."""
+    answers = iter([Answer(503), Answer(200)])
+
+    async def answer(request):
+        return next(answers)
+
+    seen = on_sites(send((KNOWN | UNKNOWN)[kind]), {"/a": answer}, **PUT_AGAIN)
+    bodies = [request.body for request in seen.asked]
+    if kind in ONCE:
+        assert bodies == [b"abc"]
+        assert type(seen.error) is se.StatusError
+        assert any("cannot be read anew" in note for note in seen.error.__notes__)
+    else:
+        assert (seen.value, bodies) == (200, [b"abc", b"abc"])
+
+
+@pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_that_asks_for_the_body_once_more(on_sites, kind, status):
+    """A 307 or 308 gets it if it can be read anew; else it is an error that says so. What becomes a GET has none."""
+    seen = on_sites(send((KNOWN | UNKNOWN)[kind], "POST"), {"/a": Answer(status, headers={"Location": "/b"})})
+    if status in {307, 308} and kind in ONCE:
+        assert type(seen.error) is se.RedirectError
+        assert "cannot be read anew" in str(seen.error)
+        assert len(seen.asked) == 1
+    else:
+        assert seen.value == 200
+        assert seen.asked[1].body == (b"abc" if status in {307, 308} else b"")
+        assert "content-type" not in seen.asked[1].headers
+
+
+def test_what_was_not_begun_can_still_be_sent():
+    """A generator that no attempt has read from is as good as new: none of them found a connection."""
+
+    async def main():
+        with trio.socket.socket() as sock:  # bound, so that nobody else is there, and not listening
+            await sock.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            platform = se.Platform("A", send(generator), base_url=url, retry=AT_ONCE)
+            [outcome] = await outcomes_of([platform], [se.Event("e")])
+            return outcome
+
+    error = within(10, main).error
+    assert type(error) is se.ConnectFailed
+    assert error.attempt == 3
+
+
+@pytest.mark.parametrize("kind", ["list", "file in memory", "generator", "async generator"])
+def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(kind):
+    """It is sent on a fresh one; a body that is gone is not sent half."""
+
+    async def scrape(task):
+        await task.http.get("/first")
+        content = (KNOWN | UNKNOWN)[kind]()
+        return (await task.http.request("PUT", "/a", content=content)).status_code
+
+    async def serve(talk):
+        await talk.request()
+        await talk.send(OK)
+        if talk.number:
+            return
+        await talk.stream.receive_some(1)
+        talk.reset()
+
+    seen = on(serve, scrape)
+    if kind in ONCE:
+        assert type(seen.error) is se.ConnectionBroken
+    else:
+        assert seen.value == 200
+
+
+# -- what goes wrong in the caller's own code
+
+
+class Mine(Exception):
+    """An error of the caller's."""
+
+
+def raising(error, after=1):
+    """Make bodies that raise when a part was given."""
+
+    def plain():
+        yield from [b"x"] * after
+        raise error
+
+    async def in_async():
+        for part in [b"x"] * after:
+            yield part
+        raise error
+
+    class File(io.RawIOBase):
+        def __init__(self):
+            self.reads = 0
+
+        def read(self, size=-1):  # noqa: ARG002 - as files have it
+            self.reads += 1
+            if self.reads > after:
+                raise error
+            return b"x"
+
+    return [plain, in_async, File]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("which", "error"),
+    [
+        *itertools.product([0, 1, 2], [Mine("x"), OSError(5, "disk"), httpx.ReadError("x"), ValueError("x")]),
+        (2, StopAsyncIteration()),  # a generator makes a RuntimeError of it by itself
+    ],
+)
+def test_what_the_caller_s_own_code_raises_leaves_as_it_is(which, after, error):
+    """The same object, without a cause of ours; no retry, and the connection is closed."""
+    caught = []
+
+    async def scrape(task):
+        try:
+            await task.http.request("PUT", "/a", content=raising(error, after)[which]())
+        except Exception as left:  # noqa: BLE001 - whatever it is
+            caught.append((left, left.__cause__, left.__context__))
+        return (await task.http.get("/b")).content
+
+    async def serve(talk):
+        while request := await talk.request():
+            await (talk.send(OK) if b" /b " in request else talk.client_gone())
+
+    seen = on(serve, scrape, retry=AT_ONCE)
+    assert seen.value == b"ok"
+    assert [target for target in seen.web.targets if target == "/a"] in ([], ["/a"])
+    [(left, cause, context)] = caught
+    assert left is error
+    assert (cause, context) == (None, None)
+
+
+@pytest.mark.parametrize("part", ["text", 1, None, [b"x"]])
+@pytest.mark.parametrize("kind", ["plain", "async", "file"])
+def test_what_gives_something_else_than_bytes(on_sites, part, kind):
+    """Is a `TypeError` that says what to write."""
+
+    async def in_async():
+        yield part
+
+    class File:
+        def read(self, size):  # noqa: ARG002 - as files have it
+            return part
+
+    if kind == "file" and part is None:
+        part = 0.5
+    made = {"plain": lambda: iter([part]), "async": in_async, "file": File}[kind]
+    error = on_sites(send(made)).error
+    assert type(error) is TypeError
+    assert "must give bytes" in str(error)
+
+
+def test_a_body_that_hangs_is_in_the_time_of_the_attempt():
+    """A generator that waits for ever is ended, and is closed."""
+    closed = trio.Event()
+
+    async def endless():
+        try:
+            yield b"x"
+            await trio.sleep_forever()
+        finally:
+            closed.set()
+
+    async def serve(talk):
+        await talk.client_gone()
+
+    seen = on(serve, send(endless), timeout=se.Timeout(attempt=0.2))
+    assert type(seen.error) is se.AttemptTimeout
+    assert closed.is_set()
+
+
+def test_an_answer_that_comes_before_the_body_was_sent(on_sites):
+    """A server that has read enough says so; the rest of the body stays unread."""
+    given = []
+
+    async def endless():
+        for number in itertools.count():
+            given.append(number)
+            yield BIG
+
+    async def serve(talk):
+        await talk.stream.receive_some(1000)
+        await talk.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        talk.reset()
+
+    seen = on(serve, send(endless))
+    assert type(seen.error) in {se.StatusError, se.ConnectionBroken}
+    assert len(given) < 200
+
+
+# -- forms and files
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        ({"a": "b c", "d": 1}, b"a=b+c&d=1"),
+        ({"a": ["b", "c"]}, b"a=b&a=c"),
+        ([("a", "1"), ("b", "2"), ("a", "3")], b"a=1&b=2&a=3"),
+        ((("a", True), ("b", None)), b"a=true&b="),
+        ({"ä": "ö"}, b"%C3%A4=%C3%B6"),
+        ({"a": b"\xff"}, b"a=%FF"),
+        ({"a": Decimal("1.50")}, b"a=1.50"),
+        ({}, b""),
+        ([], b""),
+    ],
+)
+def test_forms(on_sites, data, body):
+    """A mapping or pairs, a list for several values."""
+
+    async def scrape(task):
+        await task.http.post("/a", data=data)
+
+    [request] = on_sites(scrape).asked
+    assert request.body == body
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        lambda: {"f": io.BytesIO(BIG)},
+        lambda: {"f": ("name.bin", io.BytesIO(BIG), "x/y")},
+        lambda: [("f", ("name.bin", BIG))],
+        lambda: {"f": BIG},
+    ],
+)
+@pytest.mark.parametrize("data", [None, {"a": "b"}, [("a", "b"), ("a", "c")]])
+def test_files_are_uploaded(on_sites, files, data):
+    """As a form with parts, its fields before; and again, if it is tried again."""
+    answers = iter([Answer(503), Answer(200)])
+
+    async def answer(request):
+        return next(answers)
+
+    async def scrape(task):
+        response = await task.http.request("PUT", "/a", files=files(), data=data)
+        return response.status_code
+
+    seen = on_sites(scrape, {"/a": answer}, **PUT_AGAIN)
+    assert seen.value == 200
+    for request in seen.asked:
+        boundary = re.fullmatch("multipart/form-data; boundary=(.+)", request.headers["content-type"])[1]
+        parts = request.body.split(b"--" + boundary.encode())
+        assert request.headers["content-length"] == str(len(request.body))
+        assert BIG in parts[-2]
+        assert len(parts) == 3 + (0 if data is None else len(data))
+
+
+def test_a_stream_takes_a_body_too(on_sites):
+    """`stream` sends what `request` does."""
+
+    async def scrape(task):
+        async with task.http.stream("POST", "/a", content=generator()) as answer:
+            return b"".join([part async for part in answer])
+
+    seen = on_sites(scrape, {"/a": Answer(200, b"read")})
+    assert (seen.value, seen.asked[0].body) == (b"read", b"abc")
+
+
+def test_a_body_goes_to_a_transport_of_httpx_s(play):
+    """It reads the upload as it sends it; the answer's request cannot be read any more, and says so."""
+    bodies = []
+
+    class Reading(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            bodies.append((await request.aread(), request.headers.get("content-length")))
+            return httpx.Response(200)
+
+    async def scrape(task):
+        for content in (io.BytesIO(b"abc"), generator(), async_generator()):
+            response = await task.http.post("/a", content=content)
+            with pytest.raises(httpx.RequestNotRead):
+                _ = response.request.content
+        return "sent"
+
+    [outcome] = se.collect([se.Platform("A", scrape, base_url="http://a.test", transport=Reading())], [se.Event("e")])
+    assert outcome.value == "sent"
+    assert bodies == [(b"abc", "3"), (b"abc", None), (b"abc", None)]
+
+
+# -- wrong arguments
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"content": {"a": 1}}, "write json="),
+        ({"content": 5}, "content=… takes bytes"),
+        ({"content": io.StringIO("x")}, "open(path, 'rb')"),
+        ({"content": Path("/etc/hosts")}, "content=… takes bytes"),
+        ({"data": "a=b"}, "content="),
+        ({"data": b"a=b"}, "content="),
+        ({"data": 5}, "data=… takes a mapping or pairs"),
+        ({"data": ["ab"]}, "pairs"),
+        ({"data": {"a": {"b": 1}}}, "json="),
+        ({"json": {1, 2}}, "json=…"),
+        ({"json": {"a": object()}}, "json=…"),
+        ({"json": {(1, 2): 3}}, "json=…"),
+        ({"files": {"f": io.StringIO("x")}}, "files=…"),
+        ({"files": "x"}, "files=…"),
+        ({"files": {"f": 5}}, "files=…"),
+        ({"files": {"f": ("a", b"", "c", {}, 5)}}, "files=…"),
+        ({"content": b"", "json": {}}, "one body"),
+        ({"content": b"x", "data": {}}, "one body"),
+        ({"json": 1, "files": {}}, "one body"),
+        ({"params": "a=1"}, "params=… takes"),
+        ({"params": 5}, "params=… takes"),
+        ({"params": ["a"]}, "pairs"),
+        ({"headers": "X: y"}, "headers=…"),
+        ({"headers": ["X: y"]}, "headers=…"),
+        ({"headers": {"X": 1}}, "write str("),
+        ({"headers": {1: "x"}}, "write str("),
+        ({"headers": {"X": None}}, "write str("),
+    ],
+)
+def test_wrong_types_say_what_to_write(on_sites, given, says):
+    """A `TypeError`, before anything is sent."""
+
+    async def scrape(task):
+        await task.http.request("POST", "/a", **given)
+
+    seen = on_sites(scrape)
+    assert type(seen.error) is TypeError
+    assert says in str(seen.error)
+    assert not seen.asked
+
+
+@pytest.mark.parametrize(
+    ("method", "url"), [(5, "/a"), (None, "/a"), (b"GET", "/a"), ("GET", 5), ("GET", b"/a"), ("GET", None)]
+)
+def test_methods_and_urls_are_texts(on_sites, method, url):
+    """The message says what is one."""
+
+    async def scrape(task):
+        await task.http.request(method, url)
+
+    assert "a str" in str(on_sites(scrape).error)
+    assert type(on_sites(scrape).error) is TypeError
+
+
+ITSELF = []
+ITSELF.append(ITSELF)
+DEEP = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"json": math.nan},
+        {"json": ITSELF},
+        {"json": DEEP},
+        {"json": "\ud800"},
+        {"content": "\ud800"},
+        {"data": {"a": "\ud800"}},
+        {"params": {"\ud800": "a"}},
+        {"headers": {"X": "é"}},
+        {"headers": {"X": "a\nb"}},
+        {"headers": {"X\r\nY": "a"}},
+        {"headers": {"": "a"}},
+        {"headers": [("Host", "a.test"), ("host", "b.test")]},
+        {"headers": {"Content-Length": "x"}, "content": b"x"},
+        {"headers": {"Content-Length": "5"}, "content": io.BytesIO(b"x")},
+        {"headers": {"Transfer-Encoding": "chunked"}, "content": [b"x"]},
+    ],
+)
+def test_what_cannot_be_sent_is_said(on_sites, given):
+    """Of the right type, and still no request: an `InvalidRequest`, before anything is sent."""
+
+    async def scrape(task):
+        await task.http.request("POST", "/a?key=s3cret", **given)
+
+    seen = on_sites(scrape)
+    assert type(seen.error) is se.InvalidRequest
+    assert seen.error.url.endswith("/a?key=…")
+    assert not seen.asked
+
+
+def test_headers_in_pairs(on_sites):
+    """A name that stands twice goes out twice, and in place of the platform's; values may be bytes."""
+
+    async def scrape(task):
+        pairs = [("X-A", "1"), ("x-a", b"\xe9"), (b"X-B", "2")]
+        await task.http.get("/a", headers=pairs)
+        await task.http.get("/b", headers=httpx.Headers(pairs[:1] * 2))
+
+    seen = on_sites(scrape, headers={"X-A": "0", "X-C": "3"})
+    assert seen.value is None
+    assert seen.asked[0].headers["x-b"] == "2"
+    assert seen.asked[0].headers["x-c"] == "3"
+
+
+def test_a_length_of_the_caller_s_own(on_sites):
+    """Of a body whose length is not known it is believed, and then it must be kept."""
+
+    async def scrape(task):
+        return (await task.http.post("/a", headers={"Content-Length": "3"}, content=generator())).status_code
+
+    assert on_sites(scrape).asked[0].headers["content-length"] == "3"
+
+    async def too_long(task):
+        await task.http.post("/a", headers={"Content-Length": "2"}, content=generator())
+
+    assert type(on_sites(too_long).error) is se.InvalidRequest
+
+
+# -- a property: no other exception leaves a call
+
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.just(object()),
+    st.builds(io.BytesIO, st.binary(max_size=5)),
+    st.builds(io.StringIO),
+    st.builds(generator),
+    st.builds(Again),
+    st.builds(AgainAsync),
+    st.builds(Pipe),
+    st.just(Path("x")),
+    st.builds(httpx.URL, st.just("/x")),
+    st.builds(httpx.Headers, st.just({"a": "b"})),
+    st.builds(httpx.QueryParams, st.just("a=b")),
+    st.just(int),
+)
+nested = st.recursive(
+    anything,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(max_size=3) | st.integers() | st.binary(max_size=2), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "G T", ""]) | anything,
+    url=st.sampled_from(["/a", "http://b.test/"]) | st.text(max_size=8) | anything,
+    event_url=st.none() | st.sampled_from(["no url", "http://a.test/", "http://[", "\ud800"]),
+    given_parts=st.dictionaries(
+        st.sampled_from(["params", "headers", "content", "data", "files", "json"]), nested, max_size=2
+    ),
+)
+def test_no_other_exception_leaves_a_call(method, url, event_url, given_parts):
+    """Whatever the arguments are: an error of ours, or a `TypeError` that says what to write."""
+    caught = []
+
+    async def scrape(task):
+        try:
+            await task.http.request(method, url, **given_parts)
+        except (se.ScrapeError, TypeError) as error:
+            caught.append(error)
+            assert str(error)
+        return "fine"
+
+    async def read(request):
+        await request.aread()
+        return httpx.Response(200)
+
+    platform = se.Platform(
+        "A", scrape, base_url=None if event_url else "http://a.test", transport=httpx.MockTransport(read), retry=AT_ONCE
+    )
+    [outcome] = se.collect([platform], [se.Event("e", url=event_url, platforms=("A",))])
+    assert isinstance(outcome, se.Success), repr(outcome.error)
+    for error in caught:
+        assert type(error).__module__ == "scrapeengine.errors" or "=…" in str(error) or "of a request" in str(error), (
+            error
+        )
