@@ -200,9 +200,7 @@ class TaskClient:
                 asked = self._asked_for(error.response)
                 step = self._next_step(call, attempt, error, error.status)
                 if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
-                    if check:
-                        raise
-                    return error.response
+                    return _standing(error, check=check)
                 earlier, after = error, max(step.after, asked)
             except RequestError as error:
                 step = self._next_step(call, attempt, error, error)
@@ -293,3 +291,15 @@ class TaskClient:
         found = offered(answer.headers)
         if found is not None and answer.status_code < 300:
             self._found = {**(self._found or {}), call.url: found}
+
+
+def _standing(error: StatusError, *, check: bool) -> httpx.Response:
+    """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
+    unreadable = getattr(error.response, "unreadable", None)
+    if unreadable is not None:
+        if not check:
+            raise unreadable from None
+        error.add_note(f"its body is not there: {unreadable.args[0]}")
+    if check:
+        raise error
+    return error.response

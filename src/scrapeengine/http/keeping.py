@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import trio
 
-from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed
+from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
 from scrapeengine.http.answers import Answer
 from scrapeengine.http.call import Call, Prepared
 from scrapeengine.http.cookies import Jar
@@ -141,7 +141,7 @@ async def _fetched(seat: Seat, wire: Wire, prepared: Prepared, call: Call) -> tu
         try:
             answer = await exchange.run(first(MOST_BYTES))
             onward = redirected(hop.request, answer, exchange.where())
-        except (AddressBlocked, CertificateError):
+        except (AddressBlocked, CertificateError, UnsupportedEncoding):
             raise  # the request itself would fail like this
         except RequestError:
             return None, b""

@@ -19,6 +19,7 @@ from scrapeengine.errors import (
     RequestError,
     TransportError,
     TruncatedBody,
+    UnsupportedEncoding,
 )
 from scrapeengine.http import failures
 from scrapeengine.http.transport.words import of_system, of_tls, small
@@ -30,6 +31,7 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (failures.Untrusted, CertificateError, None),
     (failures.HeadTooLarge, HeadersTooLarge, None),
     (failures.CutShort, TruncatedBody, None),
+    (failures.Unreadable, UnsupportedEncoding, None),
     (httpx.ConnectError, ConnectFailed, None),
     (httpx.UnsupportedProtocol, InvalidRequest, "the URL is no http or https URL"),
     (httpx.LocalProtocolError, InvalidRequest, "the request breaks HTTP: a header or the length of its body"),
@@ -53,6 +55,7 @@ _MUTE = (
     (httpx.NetworkError, "the connection broke"),
     (failures.HeadTooLarge, "the head of the answer is too large"),
     (failures.CutShort, "the body ended before it was whole"),
+    (failures.Unreadable, "the body is in a coding that cannot be read here"),
     (failures.Blocked, "the address is not public, and only those may be connected to"),
 )
 """What is said of those that have no words of their own, and no cause that has."""
