@@ -24,8 +24,14 @@ def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
 OF_PYTHON = ("_ssl", "ssl", "builtins", "socket")
 CLASSES = sorted((kind for kind in subclasses(OSError) if kind.__module__ in OF_PYTHON), key=lambda kind: kind.__name__)
 OF_TLS = [kind for kind in CLASSES if issubclass(kind, ssl.SSLError)]
-REASONS = sorted({name for (library, _), name in _ssl.err_codes_to_names.items() if library == 20})
-"""The reasons of OpenSSL's SSL library that this Python knows."""
+REASONS = sorted(
+    {
+        *(name for (library, _), name in getattr(_ssl, "err_codes_to_names", {}).items() if library == 20),
+        *("HTTP_REQUEST", "WRONG_VERSION_NUMBER", "BAD_EXTENSION", "NO_SHARED_CIPHER", "PROTOCOL_IS_SHUTDOWN"),
+        *("SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_ALERT_UNKNOWN_CA", "TLSV13_ALERT_MISSING_EXTENSION"),
+    }
+)
+"""The reasons of OpenSSL's SSL library, all that this Python knows where it tells, which it does up to 3.12."""
 
 
 def failed(kind: type[ssl.SSLError] = ssl.SSLError, *, reason: str | None = None, text: str = "") -> ssl.SSLError:
