@@ -54,7 +54,7 @@ test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group test
 	.venv-lowest/bin/python -m pytest
 
-test-all: ## the tests on every Python from 3.11 to 3.13 that is found
+test-all: ## the tests on every Python from 3.11 to 3.13 that is found, and on the system's own
 	.ci/pythons
 
 coverage: $(VENV)/.current ## the tests, and how much they cover, with the least that is taken

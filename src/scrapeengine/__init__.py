@@ -30,6 +30,7 @@ from scrapeengine.errors import (
     TransportError,
     TruncatedBody,
     UnknownPlatform,
+    UnsupportedEncoding,
 )
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.model.cadence import Cadence
@@ -102,6 +103,7 @@ __all__ = [
     "TransportError",
     "TruncatedBody",
     "UnknownPlatform",
+    "UnsupportedEncoding",
     "Validator",
     "Validators",
     "collect",

@@ -22,6 +22,7 @@
         │   └── TooManyRedirects
         ├── HeadersTooLarge   the answer's head or trailers exceed 64 KiB or 256 headers
         ├── BodyTooLarge      the answer's body exceeds the platform's `Caps`
+        ├── UnsupportedEncoding  the answer's body is in a coding that cannot be read here
         └── TransportError    no whole answer came; what is retried by default
             ├── AttemptTimeout
             ├── ConnectFailed
@@ -69,6 +70,7 @@ __all__ = [
     "TransportError",
     "TruncatedBody",
     "UnknownPlatform",
+    "UnsupportedEncoding",
 ]
 
 
@@ -237,6 +239,13 @@ class HeadersTooLarge(RequestError):
 
 class BodyTooLarge(RequestError):
     """The answer's body is larger than the platform's `Caps` allow, on the wire or decoded."""
+
+
+class UnsupportedEncoding(RequestError):
+    """The answer's body is in a content coding that cannot be read here; the text says what to install, if that helps.
+
+    Not tried again unless `Retry.errors` has it: the site would send the same.
+    """
 
 
 class TransportError(RequestError):

@@ -187,13 +187,13 @@ def test_a_broken_connection_is_made_anew():
 
 
 def test_what_the_wire_raises_is_translated_whatever_it_is(play):
-    """Of what is not known nothing but the type is named; what says nothing is called by its type."""
+    """Of what is not known nothing but the type is named; what says nothing is put into words."""
     odd = play(get, LookupError("what is this"), retry=ONCE).error
     assert type(odd) is se.TransportError
     assert odd.args == ("the wire failed with LookupError",)
     assert not causes(odd)
     mute = play(get, httpx.ReadError(""), retry=ONCE).error
-    assert mute.args == ("ReadError",)
+    assert mute.args == ("the connection broke",)
     assert [type(each) for each in causes(mute)] == [httpx.ReadError]
     assert type(play(get, httpx.UnsupportedProtocol("x"), retry=ONCE).error) is se.InvalidRequest
 

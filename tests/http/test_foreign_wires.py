@@ -1,5 +1,6 @@
 """Requests that somebody else's transport carries: what we promise holds there too."""
 
+import errno
 import gc
 import gzip
 import warnings
@@ -235,6 +236,37 @@ def test_whatever_a_transport_raises_leaves_in_our_words(fault, kind):
     assert "t0ps3cret" not in str(error)
     tried_again = isinstance(error, se.TransportError)
     assert len(carrier.asked) == (2 if tried_again else 1)
+
+
+def kinds(base):
+    """Return all classes that are derived from one."""
+    return [base, *(each for kind in base.__subclasses__() for each in kinds(kind))]
+
+
+@pytest.mark.parametrize("kind", sorted(set(kinds(httpx.TransportError)), key=lambda kind: kind.__name__))
+def test_what_says_nothing_is_put_into_words(kind):
+    """An error of httpx's without a text is not called by the name of its class; some have more to say than others."""
+    if kind is httpx.TransportError:
+        return
+    said = carried(Carrier(kind("")), retry=ONCE).error.args[0]
+    assert " " in said
+    names = {each.__name__ for each in kinds(httpx.TransportError)}
+    assert not names & set(said.replace(";", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the wire failed: no space left on device"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "the wire failed: connection reset"),
+        (httpx.PoolTimeout(""), "the transport had no free connection in its own time"),
+        (httpx.ConnectTimeout(""), "the transport's own time to connect has passed"),
+        (httpx.ProxyError("t0ps3cret"), "the proxy failed, or refused the request"),
+    ],
+)
+def test_what_another_s_transport_means(fault, words):
+    """Its own timeouts and what the system says are told apart."""
+    assert carried(Carrier(fault), retry=ONCE).error.args[0].startswith(words)
 
 
 @pytest.mark.parametrize(

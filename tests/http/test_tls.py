@@ -184,10 +184,11 @@ def answering(*parts):
 
 
 def test_a_server_that_speaks_plain_http_has_no_tls():
-    """The message says so in the words of TLS, and quotes nothing."""
+    """The message says so, and what to do; it quotes nothing."""
     error = on(answering(b"HTTP/1.1 400 Bad Request\r\n\r\nsecret"), "good.test")
     assert type(error) is httpx.ConnectError
-    assert str(error) in ("TLS failed: wrong version number", "TLS failed: record layer failure")
+    said = "TLS failed: the server does not speak TLS on this port; ask for an http URL if it is plain HTTP"
+    assert str(error) in (f"{said} (wrong version number)", f"{said} (record layer failure)")
 
 
 def test_a_server_that_hangs_up_has_no_tls():

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from scrapeengine.http import decoding
 from scrapeengine.http.decoding import ACCEPT_ENCODING, CODINGS, decoder_for
-from scrapeengine.http.failures import CutShort
+from scrapeengine.http.failures import CutShort, Unreadable
 
 MIB = 1024 * 1024
 TEXT = b"".join(b'{"id": %d, "name": "Caf\xc3\xa9 %d"}\n' % (n, n * n) for n in range(40))
@@ -65,7 +65,7 @@ BODIES = st.one_of(
     NOISE.map(lambda noise: random.Random(noise[0]).randbytes(noise[1])),
 )
 CUTS = st.lists(st.integers(0, 10**6), max_size=12)
-CHAINS = st.lists(st.sampled_from(CODINGS), min_size=1, max_size=3)
+CHAINS = st.lists(st.sampled_from(CODINGS), min_size=1, max_size=5)
 
 
 def encode(codings: list[str], data: bytes) -> bytes:
@@ -177,23 +177,82 @@ def test_zstd_with_a_large_window_is_refused() -> None:
         assert outcome("zstd", zstd_of(TEXT, window_log=log)) is httpx.DecodingError
 
 
-@pytest.mark.parametrize("name", ["GZIP", "x-gzip", "X-GZip", " gzip\t", "gzip,", ",identity , gzip"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GZIP",
+        "x-gzip",
+        "X-GZip",
+        " gzip\t",
+        "gzip,",
+        ",identity , gzip",
+        "gzip, utf-8",
+        "none,gzip",
+        "gzip, aws-chunked",
+    ],
+)
 def test_names_are_read_as_they_are_sent(name: str) -> None:
-    """Case, spaces, empty members of the list and `identity` make no difference."""
+    """Case, spaces, empty members of the list, `identity` and what is no coding make no difference."""
     assert decode(name, ENCODE["gzip"](TEXT)) == TEXT
 
 
-@pytest.mark.parametrize("name", ["", " , ", "identity", "Identity", "utf-8", "compress", "gzip, none", "gzip;q=1"])
-def test_what_is_not_known_is_left_as_it_came(name: str) -> None:
-    """There is no decoder for no coding, for an unknown one, and for a chain with an unknown one."""
+@pytest.mark.parametrize("name", ["x-deflate", "X-Deflate", "x-deflate, UTF-8"])
+def test_deflate_has_another_name(name: str) -> None:
+    """No registry has it, and servers send it; with zlib's header and without."""
+    assert decode(name, zlib.compress(TEXT)) == decode(name, bare(TEXT)) == TEXT
+
+
+NO_CODINGS = [
+    "utf-8",
+    "UTF8",
+    "none",
+    "null",
+    "*",
+    "binary",
+    "8bit",
+    "aws-chunked",
+    "text/html",
+    "gzip;q=1",
+    "chunked",
+    "\xff",
+]
+
+
+@pytest.mark.parametrize("name", ["", " , ", "identity", "Identity", *NO_CODINGS, "utf-8, none"])
+def test_what_is_no_coding_is_ignored(name: str) -> None:
+    """There is no decoder for no coding, and labels that are none say nothing of the bytes."""
     assert decoder_for(name) is None
 
 
-def test_three_codings_are_the_most() -> None:
-    """A fourth coding is refused."""
-    assert decode("gzip, gzip, identity, gzip", encode(["gzip"] * 3, TEXT)) == TEXT
-    with pytest.raises(httpx.DecodingError, match="4 content codings, more than 3"):
-        decoder_for("gzip, gzip, gzip, gzip")
+@given(labels=st.lists(st.sampled_from([*NO_CODINGS, "identity", ""]), max_size=40), codings=CHAINS, draw=st.randoms())
+def test_labels_among_codings_change_nothing(labels: list[str], codings: list[str], draw: random.Random) -> None:
+    """However many there are, and wherever they stand."""
+    mixed = list(codings)
+    for label in labels:
+        mixed.insert(draw.randint(0, len(mixed)), label)
+    assert decode(", ".join(mixed), encode(codings, TEXT)) == TEXT
+
+
+UNREAD = ["compress", "x-compress", "X-Compress", "dcb", "DCZ", "aes128gcm", "exi", "pack200-gzip"]
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_coding_that_nobody_reads_here_is_an_error(name: str) -> None:
+    """It is one, so that the bytes are no body; alone, outermost and within another, and with labels that are none."""
+    for codings in (name, f"gzip, {name}", f"utf-8, {name}, none", f"{name}, identity"):
+        with pytest.raises(Unreadable, match=f"^the body is {name.lower()}, which cannot be read here$"):
+            decode(codings, TEXT)
+    with pytest.raises(Unreadable, match=name.lower()):
+        decode(f"{name}, gzip", ENCODE["gzip"](TEXT))
+    assert decode(name) == decode(name, b"") == decode(f"{name}, gzip", ENCODE["gzip"](b"")) == b""
+
+
+def test_five_codings_are_the_most() -> None:
+    """A sixth coding is refused, at the first byte of a body; labels that are none do not count."""
+    assert decode("gzip, gzip, identity, gzip, gzip, none, gzip", encode(["gzip"] * 5, TEXT)) == TEXT
+    assert decode(", ".join(["gzip"] * 6)) == b""
+    with pytest.raises(httpx.DecodingError, match="6 content codings, more than 5"):
+        decode(", ".join(["gzip"] * 6), encode(["gzip"] * 6, TEXT))
 
 
 @pytest.mark.parametrize("coding", [*EACH, "gzip, deflate"])
@@ -396,12 +455,73 @@ def test_what_is_there_is_asked_for() -> None:
     assert all(decoder_for(coding) is not None for coding in CODINGS)
 
 
-@pytest.mark.parametrize("brotli", [None, types.SimpleNamespace(Decompressor=object)])
-def test_what_is_not_installed_is_not_asked_for(monkeypatch: pytest.MonkeyPatch, brotli: object) -> None:
-    """Without libraries, or with a brotli that knows no limit, their codings are unknown ones."""
+def alone(monkeypatch: pytest.MonkeyPatch, brotli: object = None) -> dict[str, Any]:
+    """Return the module as it is without libraries."""
     monkeypatch.setitem(sys.modules, "brotli", brotli)
     monkeypatch.setitem(sys.modules, "backports", None)
     monkeypatch.setitem(sys.modules, "compression", None)
-    alone = runpy.run_path(decoding.__file__)
-    assert alone["ACCEPT_ENCODING"] == "gzip, deflate"
-    assert alone["decoder_for"]("br") is alone["decoder_for"]("zstd") is alone["decoder_for"]("gzip, br") is None
+    return runpy.run_path(decoding.__file__)
+
+
+HINT = r"pip install --upgrade 'scrapeengine\[encodings\]'"
+OLD = types.SimpleNamespace(Decompressor=object, __version__="1.1.0")
+BROTLIS = {"": None, " with brotli 1.1.0, but with 1.2 or later": OLD}
+
+
+@pytest.mark.parametrize("found", BROTLIS)
+def test_what_is_not_installed_is_not_asked_for(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    """Without libraries, or with a brotli that knows no limit, a body in their codings is an error that says so."""
+    module = alone(monkeypatch, BROTLIS[found])
+    assert module["ACCEPT_ENCODING"] == "gzip, deflate"
+    zstd = "" if sys.version_info >= (3, 14) else HINT
+    for coding, words in ("br", f"{found}: {HINT}"), ("zstd", f": {zstd}"):
+        for names in (coding, coding.upper(), f"none, {coding}", f"gzip, {coding}", f"{coding},"):
+            decoder = module["decoder_for"](names)
+            with pytest.raises(Unreadable, match=f"^the body is {coding}, which cannot be read here{words}"):
+                list(decoder.feed(b"x"))
+        within = module["decoder_for"](f"{coding}, gzip")
+        with pytest.raises(Unreadable, match=coding):
+            list(within.feed(gzip.compress(TEXT)))
+        empty = module["decoder_for"](coding)
+        assert list(empty.feed(b"")) == []
+        empty.end()
+
+
+def test_an_old_brotli_of_no_version_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another library of that name may not say which it is."""
+    module = alone(monkeypatch, types.SimpleNamespace())
+    with pytest.raises(Unreadable, match="brotli as it is, but with 1"):
+        list(module["decoder_for"]("br").feed(b"x"))
+
+
+def bloated() -> bytes:
+    """Code one byte twice, with comments: each coding takes in sixteen times what it gives, and 17 MiB are in vain."""
+    inner = gzip.compress(b"x")
+    inner = inner[:3] + b"\x10" + inner[4:10] + b"c" * (MIB - 4096) + b"\0" + inner[10:]
+    members = []
+    for start in range(0, len(inner), 4096):
+        part = gzip.compress(inner[start : start + 4096], 0)
+        members.append(part[:3] + b"\x10" + part[4:10] + b"c" * (4096 * 15) + b"\0" + part[10:])
+    return b"".join(members)
+
+
+def test_a_chain_does_no_more_in_vain_than_one_coding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of its codings does so much that it would be given up; what passes between them is counted together."""
+    body, passed, make = bloated(), [0], decoding._zlib
+    body = gzip.compress(gzip.compress(body))
+    assert len(body) < 10_000
+
+    def counting(wbits: int) -> Callable[[bytes], Any]:
+        engine = make(wbits)
+
+        def step(data: bytes) -> Any:
+            done = engine(data)
+            passed[0] += len(done.piece)
+            return done
+
+        return step
+
+    monkeypatch.setattr(decoding, "_zlib", counting)
+    with pytest.raises(httpx.DecodingError, match=r"^next to nothing comes of the body's codings$"):
+        decode("gzip, gzip, gzip, gzip", body)
+    assert passed[0] < 1.2 * MIB

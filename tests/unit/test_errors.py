@@ -24,6 +24,7 @@ PARENTS = {
     "PlatformClosed": errors.ScrapeError,
     "RequestError": errors.ScrapeError,
     "InvalidRequest": errors.RequestError,
+    "UnsupportedEncoding": errors.RequestError,
     "RobotsDisallowed": errors.RequestError,
     "AddressBlocked": errors.RequestError,
     "CertificateError": errors.RequestError,

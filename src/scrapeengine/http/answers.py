@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 import trio
 
+from scrapeengine.errors import RequestError
 from scrapeengine.http.call import Call
 from scrapeengine.http.decoding import Decoder, decoder_for, heavy_window
 from scrapeengine.http.failures import BodyTooLarge, Expired
@@ -109,6 +110,8 @@ class Answer(httpx.Response):
     _taken = 0
     _seconds = 0.0
     _raw: list[tuple[bytes, bytes]]
+    unreadable: RequestError | None = None
+    """Why it has no body, though the site has sent one."""
 
     @classmethod
     def of(cls, call: Call, line: Line, body: bytes) -> Answer:

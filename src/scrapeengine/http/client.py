@@ -224,9 +224,7 @@ class TaskClient:
                 asked = self._asked_for(error.response)
                 step = self._next_step(call, attempt, error, error.status, malformed=malformed)
                 if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
-                    if check:
-                        raise
-                    return cast("Answer", error.response)
+                    return _standing(error, check=check)
                 earlier, next_try = error, Again(max(step.after, asked))
             except RequestError as error:
                 step = self._next_step(call, attempt, error, error, malformed=malformed)
@@ -340,3 +338,15 @@ class TaskClient:
 def _is_whole(call: Call) -> bool:
     """Say whether a call asks for a whole page: what others get tells nothing of whether that has changed."""
     return call.method == "GET" and call.first(b"range") is None
+
+
+def _standing(error: StatusError, *, check: bool) -> Answer:
+    """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
+    unreadable = getattr(error.response, "unreadable", None)
+    if unreadable is not None:
+        if not check:
+            raise unreadable from None
+        error.add_note(f"its body is not there: {unreadable.args[0]}")
+    if check:
+        raise error
+    return cast("Answer", error.response)

@@ -7,12 +7,14 @@ What holds at all times, whatever is fed:
   brotli up to 16 MiB, zstd up to 8 MiB.
 - Work is in proportion to what comes of it. Empty members, comments and frames to skip cost time and give out nothing
   that a cap could count, and within another coding they are free: a decoder that has taken in far more than it gave out
-  is given up. So is one that makes no progress.
+  is given up. So is one that makes no progress. In a chain the debts would multiply, so what passes between its codings
+  is a debt of the chain too: a chain of any length does no more in vain than one of two.
 - A body that ended too soon is never taken for a whole one, except where it was cut between two members or frames:
   there, nothing tells.
 
 The libraries `brotli` and `backports.zstd` are optional (from Python 3.14 on, zstd is in the standard library). What is
-not installed is not asked for, and a body that comes in it all the same is handed out as it came.
+not installed is not asked for; a body that comes in it all the same is an error that says what to install. So is one in
+a coding that IANA has registered and nobody reads here. A label that is no coding (`utf-8`, `none`) says nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import attrs
 import httpx
 
-from scrapeengine.http.failures import CutShort
+from scrapeengine.http.failures import CutShort, Unreadable
 
 brotli: Any
 zstd: Any
@@ -52,8 +54,10 @@ _BROTLI_OUT = 32_000
 """What brotli is asked for: it doubles its buffer until that is passed, 32,752 bytes here and 98,272 for 64 KiB."""
 _ZSTD_WINDOW_LOG = 23
 """8 MiB: what RFC 9659 allows senders of this coding to need, and browsers give. A frame may ask for 2 GiB."""
-_MOST_CODINGS = 3
+_MOST_CODINGS = 5
+"""As curl and urllib3 have it. Each one needs its window; the work does not grow with them."""
 _MOST_DEBT = 1024 * 1024
+"""The bytes taken in that nothing has come of."""
 _DEBT_OF_A_MEMBER = 256
 """What beginning a member or frame counts for, in bytes taken in: it takes some microseconds."""
 _WORTH = 16
@@ -94,19 +98,20 @@ def decoder_for(content_encoding: str) -> Decoder | None:
         content_encoding: the header's value; names in any case, several in the order in which they were applied.
 
     Returns:
-        None if there is nothing to decode, or if one of the codings is not known (or its library not installed).
-
-    Raises:
-        httpx.DecodingError: there are more than three codings.
+        None if there is nothing to decode. What cannot be read fails at its first byte and not here, with `Unreadable`
+        or, of more than five codings, `httpx.DecodingError`: a HEAD and a 304 have the header too.
     """
-    names = [name.strip(" \t").lower() for name in content_encoding.split(",")]
-    names = [name for name in names if name not in {"", "identity"}]
+    names = _codings(content_encoding)
     if len(names) > _MOST_CODINGS:
-        raise httpx.DecodingError(f"the body has {len(names)} content codings, more than {_MOST_CODINGS}")
-    if not names or not all(name in _MAKERS for name in names):
-        return None
+        return _Refusal(httpx.DecodingError(f"the body has {len(names)} content codings, more than {_MOST_CODINGS}"))
     stages = [_MAKERS[name]() for name in reversed(names)]
-    return stages[0] if len(stages) == 1 else _Chain(stages)
+    return _Chain(stages) if len(stages) > 1 else stages[0] if stages else None
+
+
+def _codings(content_encoding: str) -> list[str]:
+    """Return the codings that a header names, without what is none."""
+    names = (name.strip(" \t").lower() for name in content_encoding.split(","))
+    return [name for name in names if name in _MAKERS]
 
 
 def heavy_window(content_encoding: str, data: bytes) -> int:
@@ -122,12 +127,43 @@ def heavy_window(content_encoding: str, data: bytes) -> int:
     Returns:
         Bytes; 0 if it is not worth a thread.
     """
-    codings = [name.strip().lower() for name in content_encoding.split(",")]
-    if codings[-1] != "br":
+    codings = _codings(content_encoding)
+    if codings[-1:] != ["br"]:
         return 2**24 if "br" in codings else 0
     first = data[0] if data else 0
     bits = 17 + ((first >> 1) & 7) if first & 1 else 16
     return 2**bits if bits >= 20 else 0
+
+
+@attrs.frozen(eq=False)
+class _Refusal:
+    """The decoder of what cannot be read here; no body at all can be."""
+
+    _error: httpx.DecodingError
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if data:
+            raise self._error
+        yield from ()
+
+    def end(self) -> None:
+        pass
+
+
+@attrs.define(eq=False)
+class _Debt:
+    """What was done in vain; an honest body is soon quit of it."""
+
+    _of: str
+    _size: int = attrs.field(default=0, init=False)
+
+    def owe(self, size: int) -> None:
+        self._size += size
+        if self._size > _MOST_DEBT:
+            raise httpx.DecodingError(f"next to nothing comes of the body's {self._of}")
+
+    def repay(self, size: int) -> None:
+        self._size = max(0, self._size - _WORTH * size)
 
 
 @attrs.define(eq=False)
@@ -135,22 +171,25 @@ class _Chain:
     """Codings one within the other, the outermost first."""
 
     _stages: Sequence[Decoder]
+    _debt: _Debt = attrs.field(factory=lambda: _Debt("codings"), init=False)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        return _through(self._stages, data)
+        for piece in self._through(self._stages, data):
+            self._debt.repay(len(piece))
+            yield piece
 
     def end(self) -> None:
         for stage in self._stages:
             stage.end()
 
-
-def _through(stages: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
-    first, *rest = stages
-    for piece in first.feed(data):
-        if rest:
-            yield from _through(rest, piece)
-        else:
-            yield piece
+    def _through(self, stages: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
+        first, *rest = stages
+        for piece in first.feed(data):
+            if rest:
+                self._debt.owe(len(piece))
+                yield from self._through(rest, piece)
+            else:
+                yield piece
 
 
 class _Step(NamedTuple):
@@ -227,13 +266,12 @@ class _Stage:
     """What may be the start of another member, less than it takes to tell."""
     _over: bool = attrs.field(default=False, init=False)
     """Whether all that comes is ignored."""
-    _debt: int = attrs.field(default=0, init=False)
-    """The bytes taken in that nothing has come of."""
+    _debt: _Debt = attrs.field(default=attrs.Factory(lambda self: _Debt(self._name), takes_self=True), init=False)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _IN):
             part = data[start : start + _IN]
-            self._owe(len(part))
+            self._debt.owe(len(part))
             while part and not self._over:
                 if self._engine is None:
                     self._engine, part = self._begin(part)
@@ -251,7 +289,7 @@ class _Stage:
         data, self._unclear = self._unclear + data, b""
         match self._after(data):
             case _After.ANOTHER:
-                self._owe(_DEBT_OF_A_MEMBER)
+                self._debt.owe(_DEBT_OF_A_MEMBER)
                 return self._start(data), data
             case _After.IGNORED:
                 self._over = True
@@ -269,7 +307,7 @@ class _Stage:
             except _MALFORMED:
                 raise self._malformed() from None
             if step.piece:
-                self._debt = max(0, self._debt - _WORTH * len(step.piece))
+                self._debt.repay(len(step.piece))
                 yield step.piece
             if step.left is not None:
                 self._engine, self._ended = None, True
@@ -279,11 +317,6 @@ class _Stage:
             if not step.piece and not data:
                 raise httpx.DecodingError(f"the decoder of the body's {self._name} makes no progress")
             data = b""
-
-    def _owe(self, size: int) -> None:
-        self._debt += size
-        if self._debt > _MOST_DEBT:
-            raise httpx.DecodingError(f"next to nothing comes of the body's {self._name}")
 
     def _malformed(self) -> httpx.DecodingError:
         return httpx.DecodingError(f"the body is not {self._name} that can be decoded here")
@@ -323,6 +356,15 @@ def _zstd_frames() -> Decoder:
     return _Stage("zstd", lambda _: _zstd(), lambda _: _After.ANOTHER)
 
 
+_EXTRA = "pip install --upgrade 'scrapeengine[encodings]', or leave the header Accept-Encoding to the engine"
+_UNREAD = ("aes128gcm", "compress", "dcb", "dcz", "exi", "pack200-gzip", "x-compress")
+"""The other content codings that IANA has registered, 2026; what is not among them is no coding."""
+
+
+def _refusing(coding: str, instead: str = "") -> Callable[[], Decoder]:
+    return lambda: _Refusal(Unreadable(f"the body is {coding}, which cannot be read here{instead}"))
+
+
 _MALFORMED: tuple[type[Exception], ...] = (zlib.error,)
 _MAKERS: dict[str, Callable[[], Decoder]] = {"gzip": _gzip, "deflate": _deflate}
 # Before 1.2, brotli had no limit to what it gives out.
@@ -337,4 +379,11 @@ CODINGS = tuple(_MAKERS)
 """The codings that can be decoded here."""
 ACCEPT_ENCODING = ", ".join(CODINGS)
 """What to ask servers for."""
-_MAKERS["x-gzip"] = _gzip
+
+if "br" not in CODINGS:
+    _old = "" if brotli is None else f" with brotli {getattr(brotli, '__version__', 'as it is')}, but with 1.2 or later"
+    _MAKERS["br"] = _refusing("br", f"{_old}: {_EXTRA}")
+if "zstd" not in CODINGS:
+    _instead = "this Python was built without compression.zstd" if sys.version_info >= (3, 14) else _EXTRA
+    _MAKERS["zstd"] = _refusing("zstd", f": {_instead}")
+_MAKERS |= {"x-gzip": _gzip, "x-deflate": _deflate} | {name: _refusing(name) for name in _UNREAD}

@@ -13,7 +13,7 @@ from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.answers import Answer, Body, header, location_of
 from scrapeengine.http.call import Call
-from scrapeengine.http.failures import BodyTooLarge, Expired, Stale
+from scrapeengine.http.failures import BodyTooLarge, Expired, Stale, Unreadable
 from scrapeengine.http.requests import REDIRECTS
 from scrapeengine.http.seat import Seat
 from scrapeengine.http.translate import tells_nothing, translated
@@ -199,7 +199,19 @@ async def whole(exchange: Exchange, line: Line) -> Answer:
             return Answer.of(exchange.call, line, body)
         raise BodyTooLarge(f"the body has more than {cap:.0f} bytes")
     exchange.body = Body(line, cap)
-    return Answer.of(exchange.call, line, await exchange.body.whole())
+    try:
+        return Answer.of(exchange.call, line, await exchange.body.whole())
+    except Unreadable as error:
+        return _bodiless(exchange, line, error)
+
+
+def _bodiless(exchange: Exchange, line: Line, error: Unreadable) -> Answer:
+    """Return an answer without its body, which cannot be read, if its status says enough; else raise the error."""
+    if line.status < 400:
+        raise error
+    answer = Answer.of(exchange.call, line, b"")
+    answer.unreadable = exchange.failed(error)
+    return answer
 
 
 def first(most: int) -> Reader[Answer]:
@@ -210,9 +222,12 @@ def first(most: int) -> Reader[Answer]:
             return Answer.of(exchange.call, line, b"")
         exchange.body = body = Body(line, math.inf)
         parts, size = [], 0
-        while size < most and (part := await body.part()) is not None:
-            parts.append(part)
-            size += len(part)
+        try:
+            while size < most and (part := await body.part()) is not None:
+                parts.append(part)
+                size += len(part)
+        except Unreadable as error:
+            return _bodiless(exchange, line, error)
         return Answer.of(exchange.call, line, b"".join(parts)[:most])
 
     return read

@@ -4,6 +4,8 @@
     ├── HeadTooLarge      head or trailers
     ├── BodyTooLarge      on the wire or decoded
     └── CutShort          the body ended before it was whole
+    httpx.DecodingError
+    └── Unreadable        the body is in a coding that cannot be read here
     httpx.ConnectError
     ├── Blocked           the address is not public
     └── Untrusted         the certificate does not prove who the server is
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import httpx
 
-__all__ = ["Blocked", "BodyTooLarge", "CutShort", "Expired", "HeadTooLarge", "Stale", "Untrusted"]
+__all__ = ["Blocked", "BodyTooLarge", "CutShort", "Expired", "HeadTooLarge", "Stale", "Unreadable", "Untrusted"]
 
 
 class HeadTooLarge(httpx.RemoteProtocolError):
@@ -33,6 +35,10 @@ class BodyTooLarge(httpx.RemoteProtocolError):
 
 class CutShort(httpx.RemoteProtocolError):
     """The body of an answer ended before it was whole."""
+
+
+class Unreadable(httpx.DecodingError):
+    """The body of an answer is in a coding that cannot be read here."""
 
 
 class Blocked(httpx.ConnectError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed
+from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
 from scrapeengine.http.answers import Answer
 from scrapeengine.http.call import Call
 from scrapeengine.http.cookies import Jar
@@ -152,7 +152,7 @@ async def _fetched(seat: Seat, wire: Wire, call: Call) -> tuple[int | None, byte
         try:
             answer = await exchange.run(first(MOST_BYTES))
             onward = redirected(hop, answer, exchange.where())
-        except (AddressBlocked, CertificateError):
+        except (AddressBlocked, CertificateError, UnsupportedEncoding):
             raise  # the request itself would fail like this
         except RequestError:
             return None, b""

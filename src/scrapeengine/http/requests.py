@@ -17,6 +17,7 @@ from scrapeengine.http.bodies import Body, NotEncodable, body_of, form
 from scrapeengine.http.call import Call, Headers
 from scrapeengine.http.decoding import ACCEPT_ENCODING
 from scrapeengine.http.transport.connection import Origin
+from scrapeengine.http.transport.sending import framing
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.urls import Url, UrlError, below, host_of, joined, parse, shown
@@ -159,10 +160,7 @@ def _headers(policy: Platform[Any], event: Event, goes_to: Url, given: _ByName) 
     sent |= given
     if b"range" in sent and b"accept-encoding" not in given:
         sent[b"accept-encoding"] = [b"identity"]  # of what is encoded, a part is of no use
-    host = sent.pop(b"host", [goes_to.place.encode("ascii")])
-    if len(host) > 1:
-        raise NotEncodable("the request has two Host headers")
-    return {b"host": host} | sent
+    return {b"host": sent.pop(b"host", [goes_to.place.encode("ascii")])} | sent
 
 
 def _pairs_of(headers: Any) -> _ByName:
@@ -216,6 +214,7 @@ def _framed(method: str, sent: _ByName, body: Body | None) -> Headers:
 
     Raises:
         NotEncodable: headers of the scraper's own would make the server read more or less than the body.
+        httpx.LocalProtocolError: it has two Hosts, or one that is none.
     """
     if b"transfer-encoding" in sent:
         raise NotEncodable("Transfer-Encoding is not the request's to say: it follows from its body")
@@ -232,6 +231,7 @@ def _framed(method: str, sent: _ByName, body: Body | None) -> Headers:
     elif body is not None or method in _EXPECTS_A_BODY:
         sent[b"content-length"] = [b"%d" % length]
     lines = [(name, value) for name, values in sent.items() for value in values]
+    framing(lines, parts=body is not None and body.upload is not None)
     return tuple(lines)
 
 

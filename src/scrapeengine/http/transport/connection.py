@@ -32,6 +32,8 @@ class Origin(NamedTuple):
     port: int
     guarded: bool = False
     """Whether only public addresses are connected to; what was not checked does not serve what must be."""
+    name: str = ""
+    """Whom TLS must find there, if that is not the host."""
 
 
 class Watch(Protocol):
@@ -82,6 +84,11 @@ class Connection:
         """Whether it is as it was left: the server has neither closed it nor sent what nobody asked for."""
         return self._stream.quiet()
 
+    @property
+    def unsent(self) -> str:
+        """Why the request could not be sent whole; empty if it was."""
+        return self._unsent
+
     async def ask(self, method: str, head: bytes, *, most: float) -> None:
         """Send a request that has its body in its head's bytes, and wait for the head of its answer."""
         if self._begin(method, head, most) < len(head):
@@ -118,7 +125,14 @@ class Connection:
         """
         if self._begin(method, head, most) < len(head):
             await self._rest(head, limit)
-        if body is None or self._unsent:
+        if body is not None:
+            await self.upload(body, expect=expect, limit=limit)
+
+    async def upload(
+        self, body: AsyncGenerator[bytes, None], *, expect: bool = False, limit: float | None = None
+    ) -> None:
+        """Send the body of a request whose head was sent; arguments, errors and cancellation as for `send`."""
+        if self._unsent:
             return
         self._sent = False
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import httpx
@@ -13,6 +14,7 @@ from scrapeengine.http.transport.names import Names
 from scrapeengine.http.transport.pool import Pool
 from scrapeengine.http.transport.streams import PlainStream, Stream, TlsStream
 from scrapeengine.http.transport.tls import default_context, secure
+from scrapeengine.http.transport.tracing import Tracing
 
 __all__ = ["Connections"]
 
@@ -57,8 +59,12 @@ class Connections:
             self._in_use.add(connection)
         return connection
 
-    async def connect(self, origin: Origin) -> Connection:
+    async def connect(self, origin: Origin, tracing: Tracing | None = None) -> Connection:
         """Make a connection.
+
+        Args:
+            origin: where to.
+            tracing: whom to tell of it.
 
         Raises:
             Blocked: the origin is guarded, and its address is not public.
@@ -68,12 +74,14 @@ class Connections:
         Checkpoint. If cancelled, nothing is left open.
         """
         self._check()
-        sock = await self._dialer.dial(origin.host, origin.port, block_private=origin.guarded)
+        sock = await (self._dial(origin) if tracing is None else tracing.dial(origin, self._dial))
         stream: Stream
         if origin.scheme == "https":
             if self._context is None:
                 self._context = default_context()
-            stream = TlsStream(await secure(sock, origin.host, self._context))
+            context, name = self._context, origin.name or origin.host
+            made = secure(sock, name, context) if tracing is None else tracing.secure(sock, name, context)
+            stream = TlsStream(await made)
         else:
             stream = PlainStream(sock)
         connection = Connection(origin, stream, trio.current_time())
@@ -102,6 +110,9 @@ class Connections:
         self._pool.close()
         while self._in_use:
             self._in_use.pop().close()
+
+    async def _dial(self, origin: Origin) -> socket.socket:
+        return await self._dialer.dial(origin.host, origin.port, block_private=origin.guarded)
 
     def _check(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ import trio
 from scrapeengine.http.failures import Blocked
 from scrapeengine.http.transport.addresses import is_public
 from scrapeengine.http.transport.names import Address, Names
+from scrapeengine.http.transport.words import of_system, small
 
 __all__ = ["AllFailed", "Dialer", "interleaved", "race"]
 
@@ -178,6 +179,5 @@ async def _establish(sock: socket.socket, address: Address) -> None:
 def _words(host: str, port: int, errors: Sequence[OSError]) -> str:
     """Say why, by the failure that tells most."""
     telling = min(errors, key=lambda error: _LITTLE_SAID.get(error.errno or 0, 0))
-    said = telling.strerror or type(telling).__name__
     tried = "" if len(errors) == 1 else f" ({len(errors)} addresses were tried)"
-    return f"no connection to {host!r}, port {port}: {said[0].lower()}{said[1:]}{tried}"
+    return f"no connection to {host!r}, port {port}: {small(of_system(telling))}{tried}"

@@ -26,6 +26,7 @@ import httpx
 import trio
 
 from scrapeengine.http.transport.addresses import literal
+from scrapeengine.http.transport.words import of_system
 
 __all__ = ["Address", "Names", "Resolve"]
 
@@ -267,7 +268,7 @@ def _tried(resolve: Resolve, host: str) -> Sequence[Address] | Exception:
 
 def _words(error: Exception) -> str:
     if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
+        return of_system(error)
     if isinstance(error, ValueError):
         return "it is no valid name"
     return f"the lookup failed with {type(error).__name__}"

@@ -8,10 +8,12 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import httpx
 
-__all__ = ["chunked", "head_of", "measured"]
+__all__ = ["chunked", "framing", "head_of", "measured"]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[!-~]+")
+_HOST = re.compile(rb"(?:[A-Za-z0-9!$&'()*+;=%._~-]+|\[[A-Za-z0-9:.%_~-]+\])(?::[0-9]*)?")
+"""A host and a port (RFC 9110, section 7.2), but for the comma, by which two of them are joined."""
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 
 
@@ -31,6 +33,39 @@ def head_of(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]) 
         lines.append(b"%b: %b\r\n" % (name, value))
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def framing(headers: Iterable[tuple[bytes, bytes]], *, parts: bool) -> int | None:
+    """Return how many bytes the body of a request has; None if it goes out in chunks.
+
+    What one server could take for another request, or for more of them, than the next does is refused, whoever wrote
+    its headers (RFC 9112, sections 3.2, 6 and 11.2).
+
+    Args:
+        headers: the request's.
+        parts: whether its body comes in parts, so that it can be chunked; else it is there whole, and has a length.
+
+    Raises:
+        httpx.LocalProtocolError: it has no Host, or more than one, or none that is a host and a port; a
+            `Transfer-Encoding` that is not how its body goes out, or one beside a `Content-Length`; two of these.
+    """
+    found: dict[bytes, list[bytes]] = {b"host": [], b"content-length": [], b"transfer-encoding": []}
+    for name, value in headers:
+        values = found.get(name.lower())
+        if values is not None:
+            values.append(value)
+    hosts, lengths, codings = found.values()
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise httpx.LocalProtocolError("the request must have one Host header, which is a host, or a host and a port")
+    if codings:
+        if lengths or not parts or len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
+            raise httpx.LocalProtocolError(
+                "the Transfer-Encoding of the request is not how its body goes out; leave that header to httpx"
+            )
+        return None
+    if len(lengths) > 1 or not (lengths or [b"0"])[0].isdigit():
+        raise httpx.LocalProtocolError("the Content-Length of the request must be one number")
+    return int(lengths[0]) if lengths else 0
 
 
 async def chunked(parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:

@@ -14,6 +14,8 @@ from typing import Protocol
 import httpx
 import trio
 
+from scrapeengine.http.transport.words import of_system, of_tls
+
 __all__ = ["PlainStream", "Stream", "TlsStream"]
 
 _MOST = 64 * 1024
@@ -141,9 +143,9 @@ def _words(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or type(error).__name__}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"TLS failed: {of_tls(error)}"
+    if isinstance(error, OSError):
+        return of_system(error)
     if isinstance(error, trio.ClosedResourceError):
         return "the connection was closed"
     return "the connection broke"

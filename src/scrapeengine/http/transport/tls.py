@@ -11,6 +11,7 @@ import trio
 
 from scrapeengine.http.failures import Untrusted
 from scrapeengine.http.transport.addresses import literal
+from scrapeengine.http.transport.words import of_system, of_tls, small
 
 __all__ = ["default_context", "secure"]
 
@@ -67,18 +68,11 @@ def _named(host: str) -> str:
 
 def _in_words(error: BaseException | None) -> httpx.ConnectError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Untrusted(f"certificate verify failed: {_small(error.verify_message.rstrip('.'))}")
-    if isinstance(error, ssl.SSLEOFError):
-        said = "the server hung up in the handshake"
-    elif isinstance(error, ssl.SSLError):
-        said = (error.reason or type(error).__name__).replace("_", " ").lower()
-    elif isinstance(error, OSError) and error.strerror:
-        said = _small(error.strerror)
+        return Untrusted(of_tls(error))
+    if isinstance(error, ssl.SSLError):
+        said = of_tls(error, handshake=True)
+    elif isinstance(error, OSError):
+        said = small(of_system(error))
     else:
         said = "the connection broke in the handshake"
     return httpx.ConnectError(f"TLS failed: {said}")
-
-
-def _small(text: str) -> str:
-    """Begin with a small letter, but for abbreviations."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

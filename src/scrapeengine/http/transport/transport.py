@@ -13,7 +13,8 @@ import httpx
 from scrapeengine.http.failures import Stale
 from scrapeengine.http.transport.connection import Connection, Origin, within
 from scrapeengine.http.transport.connections import Connections
-from scrapeengine.http.transport.sending import chunked, head_of, measured
+from scrapeengine.http.transport.sending import chunked, framing, head_of, measured
+from scrapeengine.http.transport.tracing import TracedBody, Tracing
 from scrapeengine.model.checks import number, whole
 
 __all__ = ["Transport"]
@@ -32,6 +33,16 @@ class Transport(httpx.AsyncBaseTransport):
     httpx's timeouts are obeyed (connect, read, write). There is no time-out for its pool: it has no bound to wait for;
     bound the tasks instead. Like httpx's own transport it has no deadline for a request as a whole, and no cap on
     bodies; the client of a task has. Proxies and HTTP/2 are for httpx's own transport.
+
+    Of httpx's extensions it obeys, beside `timeout`:
+
+    - `sni_hostname`, a str or bytes: whom TLS asks for and the certificate must name, where the URL has an address.
+    - `target`, bytes or an ASCII str: goes out as it is in the place of the URL's path and query.
+    - `trace`, an async function of the name of an event and a dict: is told what httpcore tells, by the same names.
+      Where httpcore brings its network streams, what comes has their `get_extra_info` only.
+
+    An answer has the extensions `http_version` and `reason_phrase`. It has no `network_stream`, so that what follows a
+    CONNECT or an upgrade is for httpx's own transport.
     """
 
     def __init__(
@@ -74,26 +85,35 @@ class Transport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.UnsupportedProtocol: the URL is no http or https URL.
-            httpx.LocalProtocolError: the request would break HTTP.
+            httpx.LocalProtocolError: the request would break HTTP, or be two requests to some servers.
             httpx.TransportError: no answer came, or none that is HTTP.
+            TypeError: an extension is of the wrong type.
+            Exception: what the function of the extension `trace` has raised.
 
         Checkpoint. If cancelled, the connection is closed.
         """
-        origin = _origin(request.url, guarded=self._guarded)
-        head = head_of(request.method, request.url.raw_path, request.headers.raw)
+        origin = _origin(request, guarded=self._guarded)
+        headers = request.headers.raw
+        if "host" not in request.headers:  # httpx gives none to a request that was made with `stream`
+            headers = [(b"Host", request.url.netloc), *headers]
+        head = head_of(request.method, _target(request), headers)
+        in_parts = not isinstance(request.stream, httpx.ByteStream)
+        length = framing(headers, parts=in_parts)
         limits: Mapping[str, float | None] = request.extensions.get("timeout") or {}
-        again = request.method in _IDEMPOTENT and isinstance(request.stream, httpx.ByteStream)
+        tracing = Tracing.of(request, limits)
+        again = request.method in _IDEMPOTENT and not in_parts
         connection = self._connections.at_hand(origin)
         while True:
             try:
                 if connection is None:
-                    with within(limits.get("connect"), httpx.ConnectTimeout):
-                        connection = await self._connections.connect(origin)
-                return await self._ask(connection, request, head, limits)
+                    connection = await self._connected(origin, limits, tracing)
+                return await self._ask(connection, request, head, length, limits, tracing)
             except BaseException as error:
                 if connection is not None:
                     connection.close()
                     self._connections.leave(connection)
+                    if tracing is not None:
+                        await tracing.closed()
                 if not (again and isinstance(error, Stale)):
                     raise
             connection, again = None, False
@@ -115,23 +135,41 @@ class Transport(httpx.AsyncBaseTransport):
         """Count the connections."""
         return f"<Transport {self._connections!r}>"
 
+    async def _connected(
+        self, origin: Origin, limits: Mapping[str, float | None], tracing: Tracing | None
+    ) -> Connection:
+        if tracing is not None:  # has the limit itself: the program's own time is not the server's
+            return await self._connections.connect(origin, tracing)
+        with within(limits.get("connect"), httpx.ConnectTimeout):
+            return await self._connections.connect(origin)
+
     async def _ask(
-        self, connection: Connection, request: httpx.Request, head: bytes, limits: Mapping[str, float | None]
+        self,
+        connection: Connection,
+        request: httpx.Request,
+        head: bytes,
+        length: int | None,
+        limits: Mapping[str, float | None],
+        tracing: Tracing | None,
     ) -> httpx.Response:
-        body, more = _body(request)
         expect = "expect" in request.headers and request.headers["expect"].lower() == "100-continue"
-        limit = limits.get("write")
-        await connection.send(request.method, head + body, more, most=math.inf, expect=expect, limit=limit)
-        # httpx has this limit for each read; here the head is one, so that one that drips does not hang.
-        with within(limits.get("read"), httpx.ReadTimeout):
-            await connection.head()
+        body, more = _body(request.stream, length, at_once=not expect and tracing is None)
+        if tracing is None:
+            limit = limits.get("write")
+            await connection.send(request.method, head + body, more, most=math.inf, expect=expect, limit=limit)
+            # httpx has this limit for each read; here the head is one, so that one that drips does not hang.
+            with within(limits.get("read"), httpx.ReadTimeout):
+                await connection.head()
+        else:
+            await tracing.ask(connection, head, more, expect=expect)
         if request.headers.get("connection", "").lower() == "close":
             connection.answer.keep = False
         answer = connection.answer
+        stream = _Body(self._connections, connection, limits.get("read"))
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(self._connections, connection, limits.get("read")),
+            stream=stream if tracing is None else TracedBody(stream, tracing, request),
             extensions={"http_version": b"HTTP/" + answer.version.encode(), "reason_phrase": answer.reason},
         )
 
@@ -180,27 +218,46 @@ class _Body(httpx.AsyncByteStream):
             self._connections.leave(connection)
 
 
-def _origin(url: httpx.URL, *, guarded: bool) -> Origin:
+def _origin(request: httpx.Request, *, guarded: bool) -> Origin:
+    url = request.url
     port = _PORTS.get(url.scheme)
     host = url.raw_host.decode("ascii").strip("[]")
     if port is None or not host:
         raise httpx.UnsupportedProtocol("the URL is no http or https URL with a host")
-    return Origin(url.scheme, host, url.port or port, guarded)
+    given = request.extensions.get("sni_hostname") if url.scheme == "https" else None
+    name = _text(given, "sni_hostname").lower() if given else ""
+    return Origin(url.scheme, host, url.port or port, guarded, "" if name == host else name)
 
 
-def _body(request: httpx.Request) -> tuple[bytes, AsyncGenerator[bytes, None] | None]:
-    """Return the body in bytes if it is at hand, and what streams it if not; framed as the headers say."""
-    stream: Any = request.stream
-    headers = request.headers
-    if "transfer-encoding" in headers:
+def _target(request: httpx.Request) -> bytes:
+    target = request.extensions.get("target")
+    return request.url.raw_path if target is None else _text(target, "target").encode("ascii", "replace")
+
+
+def _text(given: object, what: str) -> str:
+    """Return an extension that may be text or bytes as text.
+
+    Raises:
+        TypeError: it is neither.
+        httpx.LocalProtocolError: it is not ASCII.
+    """
+    if not isinstance(given, str | bytes):
+        raise TypeError(f"the extension {what!r} must be a str or bytes, got {type(given).__name__}")
+    text = given if isinstance(given, str) else given.decode("latin-1")
+    if not text.isascii():
+        raise httpx.LocalProtocolError(f"the extension {what!r} of the request must be ASCII")
+    return text
+
+
+def _body(stream: Any, length: int | None, *, at_once: bool) -> tuple[bytes, AsyncGenerator[bytes, None] | None]:
+    """Return the body in bytes if it is at hand and may go out with its head, and what streams it if not."""
+    if length is None:
         return b"", chunked(stream)
-    length = headers.get("content-length", "0")
-    if not (length.isascii() and length.isdigit()):
-        raise httpx.LocalProtocolError("the Content-Length of the request is no number")
-    if isinstance(stream, httpx.ByteStream):
-        body = b"".join(stream)
-        if len(body) != int(length):
-            raise httpx.LocalProtocolError("the body of the request is not as long as its Content-Length")
-        if "expect" not in headers:
-            return body, None
-    return b"", measured(stream, int(length)) if int(length) else None
+    if not isinstance(stream, httpx.ByteStream):
+        return b"", measured(stream, length)
+    body = b"".join(stream)
+    if len(body) != length:
+        raise httpx.LocalProtocolError("the body of the request is not as long as its Content-Length")
+    if at_once:
+        return body, None
+    return b"", measured(stream, length) if length else None
