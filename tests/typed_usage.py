@@ -41,7 +41,7 @@ class Kept:
         assert platform, url
         return None
 
-    async def remember(self, platform: str, found: Mapping[str, se.Validator]) -> None:
+    async def remember(self, platform: str, found: Mapping[str, se.Validator | None]) -> None:
         """Forget it."""
         assert platform, found
 

@@ -186,11 +186,13 @@ class StoreMachine(RuleBasedStateMachine):
         keep=MAYBE_SPANS,
         follow_ups=st.lists(JOBS, max_size=2),
         url=st.sampled_from("uv"),
+        vary=st.sampled_from([None, "cookie 0123", "none at all"]),
         outcome=st.none() | st.just("o"),
     )
-    def complete(self, numbers: list[int], status, follow_ups, url: str, **values) -> None:
+    def complete(self, numbers: list[int], status, follow_ups, url: str, vary, **values) -> None:
         """Jobs are completed, some twice, some too late."""
-        given = {"follow_ups": tuple(follow_ups), "validators": {url: Validator(f'"{len(self.tickets)}"')}}
+        found = None if vary == "none at all" else Validator(f'"{len(self.tickets)}"', vary=vary)
+        given = {"follow_ups": tuple(follow_ups), "validators": {url: found}}
         self.both("complete", [done(ticket, status, **given, **values, deliver=1) for ticket in self.some(numbers)])
 
     @rule(platform=st.sampled_from(PLATFORMS), id=st.sampled_from(IDS))

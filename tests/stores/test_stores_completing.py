@@ -104,6 +104,23 @@ def test_validators_come_with_their_completion(url):
     run(url, scenario)
 
 
+def test_validators_are_forgotten_with_a_completion(url):
+    """What was processed last has none: then nothing is known of its URL, and all the rest still is."""
+
+    async def scenario(store, clock):
+        await store.enqueue([job(each) for each in "abc"])
+        a, b, c = await claimed(store)
+        one = Validator('"1"', vary="cookie 0123")
+        await store.complete([done(a, validators={"u": one, "v": one})])
+        assert await store.recall("p", "u") == one
+        await store.complete([done(b, validators={"u": None, "w": None})])
+        assert [await store.recall("p", known) for known in "uvw"] == [None, one, None]
+        await store.complete([done(c, validators={"u": one})])
+        assert await store.recall("p", "u") == one
+
+    run(url, scenario)
+
+
 def test_the_oldest_validators_go_first(url, monkeypatch):
     """Only so many URLs are kept; what was written again is not old."""
     monkeypatch.setattr("scrapeengine.stores.rules.keeping._MOST_PAGES", 3)

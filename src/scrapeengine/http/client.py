@@ -164,13 +164,7 @@ class TaskClient:
         if not self._turnstile.pass_now():
             await self._turnstile.wait()
         try:
-            callers: CallersError | None = None
-            try:
-                got = await self._attempts(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
-            except CallersError as error:
-                callers = error
-            if callers is not None:
-                raise callers.taken()
+            got = await self._begun(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
             answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
             try:
                 yield answer
@@ -198,6 +192,14 @@ class TaskClient:
             return answer
         finally:
             self._turnstile.leave()
+        raise callers.taken()
+
+    async def _begun(self, call: Call, way: _Way, *, check: bool) -> Answer | StreamedAnswer:
+        """Make a request whose answer's body is read later."""
+        try:
+            return await self._attempts(call, way, check=check)
+        except CallersError as error:
+            callers = error
         raise callers.taken()
 
     def _call(self, method: str, url: str | httpx.URL, given: _Given) -> Call:

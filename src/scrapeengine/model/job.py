@@ -138,7 +138,7 @@ class Completion:
     follow_ups: tuple[NewJob, ...] = ()
     """Jobs that its task has found; those that are known are left as they are."""
     validators: Mapping[str, Validator | None] = NO_VALIDATORS
-    """ETags and the like, by URL."""
+    """ETags and the like, by URL; None: what is known of it is to be forgotten."""
     again: float | None = None
     """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once."""
     history: str | None = None

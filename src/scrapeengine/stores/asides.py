@@ -31,6 +31,10 @@ class DictPages:
         while len(self._pages) > most:
             del self._pages[next(iter(self._pages))]
 
+    def forget(self, platform: str, url: str) -> None:
+        """See `Pages`."""
+        self._pages.pop((platform, url), None)
+
 
 @attrs.define(eq=False)
 class DictOutbox:

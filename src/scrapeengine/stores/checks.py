@@ -109,7 +109,7 @@ def _completion(completion: Completion) -> None:
     new_jobs(completion.follow_ups)
     for url, validator in completion.validators.items():
         words(**{"a URL in Completion(validators=…)": url})
-        if not isinstance(validator, Validator):
+        if not isinstance(validator, Validator | None):
             raise TypeError(f"Completion(validators=…) takes Validators by URL, got {validator!r}")
 
 

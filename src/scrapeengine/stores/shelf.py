@@ -117,6 +117,10 @@ class Pages(Protocol):
         """Keep it, as the latest, and of all of them the latest `most`."""
         ...
 
+    def forget(self, platform: str, url: str) -> None:
+        """Forget what is known of a URL, if anything is."""
+        ...
+
 
 class Outbox(Protocol):
     """Outcomes that wait to be acknowledged."""

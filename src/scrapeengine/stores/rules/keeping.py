@@ -19,9 +19,11 @@ def recall(shelf: Shelf, platform: str, url: str) -> Validator | None:
     return shelf.pages.recall(platform, url)
 
 
-def remember(shelf: Shelf, platform: str, url: str, validator: Validator) -> None:
-    """Keep what is known of a URL, if it is of a sensible length."""
-    if len(url) <= _LONGEST_URL:
+def remember(shelf: Shelf, platform: str, url: str, validator: Validator | None) -> None:
+    """Keep what is known of a URL, if it is of a sensible length; None: forget it."""
+    if validator is None:
+        shelf.pages.forget(platform, url)
+    elif len(url) <= _LONGEST_URL:
         shelf.pages.remember(platform, url, validator, _MOST_PAGES)
 
 

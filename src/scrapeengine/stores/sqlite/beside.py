@@ -27,7 +27,7 @@ class SqlPages:
 
     def recall(self, platform: str, url: str) -> Validator | None:
         """See `Pages`."""
-        query = "SELECT etag, last_modified FROM pages WHERE platform = ? AND url = ?"
+        query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
         rows = fetch(self._db, query, (platform, url))
         return Validator(*rows[0]) if rows else None
 
@@ -35,10 +35,16 @@ class SqlPages:
         """See `Pages`."""
         fresh = self.recall(platform, url) is None
         written = self._sums.add("written", 1)
-        values = (platform, url, validator.etag, validator.last_modified, written)
-        self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?)", values)
+        values = (platform, url, validator.etag, validator.last_modified, written, validator.vary)
+        self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
         if fresh and self._sums.add("pages", 1) > most:
             self._db.execute("DELETE FROM pages WHERE written = (SELECT min(written) FROM pages)")
+            self._sums.add("pages", -1)
+
+    def forget(self, platform: str, url: str) -> None:
+        """See `Pages`."""
+        if self.recall(platform, url) is not None:
+            self._db.execute("DELETE FROM pages WHERE platform = ? AND url = ?", (platform, url))
             self._sums.add("pages", -1)
 
 

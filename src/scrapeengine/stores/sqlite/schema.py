@@ -68,7 +68,9 @@ _FIRST = (
     "CREATE TABLE gates (platform TEXT PRIMARY KEY, tat REAL NOT NULL, closed_until REAL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_THIRD = ("ALTER TABLE pages ADD COLUMN vary TEXT",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _THIRD)
 """What makes version n + 1 out of version n. Only ever append."""
 
 
