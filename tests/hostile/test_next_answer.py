@@ -5,6 +5,7 @@ import random
 
 import httpx
 import pytest
+import trio.testing
 
 import scrapeengine as se
 from hostile.web import ONCE, outcomes_of, site, within
@@ -12,15 +13,25 @@ from scrapeengine.http.transport.parser import Parser
 from unit.test_mutated_answers import mutated
 
 
-def ends_by_itself(answer):
-    """Say whether an answer needs no end of the connection: to be whole, or to be refused."""
+def heard(answer):
+    """Say at which byte an answer is whole, or refused; None if the end of the connection has to say that it is."""
     parser = Parser()
     parser.begin("GET", math.inf)
-    try:
-        parser.feed(answer)
-    except httpx.RemoteProtocolError:
-        return True
-    return parser.done
+    for at in range(len(answer)):
+        try:
+            parser.feed(answer[at : at + 1])
+        except httpx.RemoteProtocolError:
+            return at + 1, "refused"
+        if parser.done:
+            return at + 1, "whole"
+    return None, "open"
+
+
+def pieces(answer, choose):
+    """Cut an answer in two: where it is not whole yet, or anywhere if it is refused. The second piece comes later."""
+    end, how = heard(answer)
+    at = choose.randrange(end if how == "whole" else len(answer) + 1)
+    return answer[:at], answer[at:], how != "open"
 
 
 async def serve(talk):
@@ -28,9 +39,12 @@ async def serve(talk):
     while request := await talk.request():
         target = request.split(b" ", 2)[1]
         if target.startswith(b"/faulty/"):
-            answer = mutated(random.Random(int(target.rpartition(b"/")[2])))
-            await talk.send(answer)
-            if not ends_by_itself(answer):
+            seed = int(target.rpartition(b"/")[2])
+            first, second, ends = pieces(mutated(random.Random(seed)), random.Random(seed))
+            await talk.send(first)
+            await trio.testing.wait_all_tasks_blocked()
+            await talk.send(second)
+            if not ends:
                 return
         else:
             await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
