@@ -17,19 +17,7 @@ HOME = CHECKOUT / ".venv-peers"
 PYTHON = HOME / "bin" / "python"
 MADE_FOR = HOME / ".current"
 OURS = ("--editable", f"{CHECKOUT}[sqlite]")
-PEERS = (
-    "aiohttp",
-    "uvloop",
-    "httpx",
-    "httpx2",
-    "scrapy",
-    "crawlee",
-    "aioscraper",
-    "aiometer",
-    "anyio",
-    "httptools",
-    "granian",
-)
+PEERS = ("aiohttp", "uvloop", "httpx", "httpx2", "scrapy", "crawlee", "aioscraper", "aiometer", "anyio", "granian")
 
 ASK_VERSIONS = """
 import importlib.metadata, json, sys

@@ -35,7 +35,7 @@ def main() -> int:
         title = running.title
     rooms: dict[str, float] = json.loads(said)
     total = sum(rooms.values())
-    print(f"## Where the time goes\n\n{heading(peers.versions('scrapeengine', 'trio', 'httpx'))}")
+    print(f"## Where the time goes\n\n{heading(peers.versions('scrapeengine', 'trio', 'httpx', 'httptools'))}")
     print(
         f"CPU time of a request by where it is spent, 1.3 kB in the clear from {title}, {TASKS} at once; "
         f"{options.requests:,} requests, with a look at each tick of the system's clock. What was done about it is in "

@@ -21,7 +21,7 @@ LAYERS = {
     "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging"}),
     "http": (
         {"errors", "model", "decide", "http"},
-        {"attrs", "httpx", "trio", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
+        {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
     "runtime": ({"errors", "model", "decide", "observe", "runtime"}, {"attrs", "httpx", "trio"}),
     "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),

@@ -49,6 +49,7 @@ class _Way:
 
 _WHOLE = _Way(whole)
 _UNCHANGED = _Way(whole, conditional=True)
+_AT_ONCE = Again(0.0)
 _Given = dict[str, Any] | None
 """What a request has beside its method and URL, as `requests.build` takes it; None: nothing."""
 
@@ -214,7 +215,7 @@ class TaskClient:
 
     async def _attempts(self, call: Call, way: _Way, *, check: bool) -> Answer | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""
-        attempt, next_try = 1, Again(0.0)
+        attempt, next_try = 1, _AT_ONCE
         earlier: RequestError | None = None
         malformed = False
         while True:

@@ -8,9 +8,8 @@ What has one reading is read, however badly it is written, as every other client
 (section 2.2), folded lines (section 5.2: a fold becomes a space), control characters in values, a length that is said
 twice, `Transfer-Encoding: identity`.
 
-Rejected: llhttp, by httptools. It has one switch for each leniency, and none for some of these; in others it lets NUL
-pass, or hands out the framing of chunks as the body. A regular expression finds all headers in
-hardly more time than its callbacks into Python take.
+Rejected: llhttp's own leniencies, by httptools. There is one switch for each, and none for some of these; in others NUL
+passes, or the framing of chunks is handed out as the body.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import re
 
 import httpx
 
-__all__ = ["BLANK_LINE", "NO_BODY", "Head", "check_beginning", "read_fields", "read_head"]
+__all__ = ["BLANK_LINE", "NO_BODY", "Head", "check_beginning", "read_fields", "read_framing", "read_head"]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -43,15 +42,15 @@ NO_BODY = frozenset({204, 304})
 """The statuses of answers that have no body, whatever their heads say of one (RFC 9112, section 6.3)."""
 
 
-Head = tuple[str, int, bytes, Fields, int | None, bool, bool, bytes | None]
-"""What the head of an answer says; a plain tuple, which is made for each answer:
+Framing = tuple[int | None, bool, bool, bytes | None]
+"""What an answer's headers say of its body; a plain tuple, for it is made for each answer:
 
-- the version, `1.0` or `1.1`; the status; the reason;
-- the headers as they came, folds undone;
 - the `Content-Length`, None if there is none; whether the body comes in chunks;
 - whether the connection may carry another request after this answer;
 - the `Content-Encoding`, several joined in their order, None if there is none.
 """
+Head = tuple[bool, int, bytes, Fields, int | None, bool, bool, bytes | None]
+"""All that a head says: whether it is of HTTP/1.1; the status; the reason; the headers, folds undone; the framing."""
 
 
 def check_beginning(data: bytes, seen: int) -> None:
@@ -91,9 +90,22 @@ def read_head(data: bytes, start: int, stop: int) -> Head:
     line = _STATUS_LINE.match(data, start, stop)
     if line is None:
         raise httpx.RemoteProtocolError("the answer is not HTTP: its first line is no status line of HTTP/1")
-    newest = line[1] == b"1"
-    status = int(line[2])
+    newest, status = line[1] == b"1", int(line[2])
     fields = read_fields(data, line.end(), stop)
+    return newest, status, line[3] or b"", fields, *read_framing(fields, status, newest=newest)
+
+
+def read_framing(fields: Fields, status: int, *, newest: bool) -> Framing:
+    """Read how long a body is, and whether the connection is kept.
+
+    Args:
+        fields: the headers.
+        status: the answer's.
+        newest: whether it is of HTTP/1.1, and not of 1.0.
+
+    Raises:
+        httpx.RemoteProtocolError: two readers could take it for two lengths.
+    """
     length: int | None = None
     chunked = close = False
     alive = newest
@@ -117,7 +129,7 @@ def read_head(data: bytes, start: int, stop: int) -> Head:
         alive = newest and alive  # HTTP/1.0 knows no chunks: to be closed after them (section 6.1)
     elif length is None and status >= 200 and status not in NO_BODY:
         alive = False  # such a body ends with its connection (section 6.3)
-    return "1.1" if newest else "1.0", status, line[3] or b"", fields, length, chunked, alive and not close, coding
+    return length, chunked, alive and not close, coding
 
 
 def read_fields(data: bytes, start: int, stop: int) -> Fields:

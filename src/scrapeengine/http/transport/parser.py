@@ -16,6 +16,10 @@ Invariants, whatever the bytes are:
 
 What is read although it is badly written says `heads`; in chunk lines it is LF for CRLF, blanks behind the size, and
 any extension.
+
+Most answers are written well, have a length, and come in one piece. Those go the straight way: llhttp (httptools), which
+is strict, finds their headers in half the time that we take. What it does not like we read from its beginning, so
+that it decides nothing: what an answer means is said in one place.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ from __future__ import annotations
 import math
 import re
 
+import httptools
 import httpx
 
 from scrapeengine.http.failures import BodyTooLarge, CutShort, HeadTooLarge
-from scrapeengine.http.transport.heads import BLANK_LINE, NO_BODY, check_beginning, read_fields, read_head
+from scrapeengine.http.transport.heads import BLANK_LINE, NO_BODY, check_beginning, read_fields, read_framing, read_head
 
 __all__ = ["MOST_BYTES", "MOST_HEADERS", "Parser"]
 
@@ -39,6 +44,7 @@ _TOO_MANY_BYTES = f"more than {MOST_BYTES} bytes of headers"
 _TOO_MANY_HEADERS = f"more than {MOST_HEADERS} headers"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Answers whose body who follows the redirect leaves unread, however long it is."""
+_REASON = re.compile(rb"(?:[ \t]+([^\0\r\n]*))?\r\n")
 _LINE_BREAKS = (b"\r", b"\n")
 _EMPTY_LINES = re.compile(rb"(?:\r?\n)*")
 _LINE_BREAK = re.compile(rb"\r?\n")
@@ -73,8 +79,10 @@ class Parser:
         "_bare",
         "_count",
         "_dry",
+        "_found",
         "_held",
         "_left",
+        "_llhttp",
         "_most",
         "_size_of_heads",
         "coding",
@@ -93,6 +101,10 @@ class Parser:
     )
 
     def __init__(self) -> None:
+        self._llhttp = httptools.HttpResponseParser(self)
+        """What expects the beginning of an answer."""
+        self._found: list[tuple[bytes, bytes]] = []
+        """The headers that it has found."""
         self.keep = True
         """Whether the connection can carry another request once the answer is done."""
         self.begin("GET", math.inf)
@@ -144,7 +156,9 @@ class Parser:
         self._dry += len(data)
         try:
             if not self.ready:
-                data = self._read_heads(self._held + data if self._held else bytes(data))
+                if not self._held and type(data) is bytes and self._read_straight(data):
+                    return
+                data = self._read_heads(self._held + data)
             if data:
                 self._read_body(data)
             if self._dry > MOST_BYTES and not self.done:
@@ -174,6 +188,65 @@ class Parser:
         parts, self.parts = self.parts, []
         return parts
 
+    # -- the straight way
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; httptools calls it."""
+        self._found.append((name, value.rstrip(b" \t")))  # llhttp leaves what stands behind a value
+
+    def _read_straight(self, data: bytes) -> bool:  # noqa: C901 - calls would cost what the way saves
+        """Read an answer whose head is there, and is written well; false if it is not, and then nothing has changed.
+
+        Interim answers, those to HEAD, bodies without a length, and what has more behind it than it says go the other
+        way too.
+        """
+        stop = data.find(b"\r\n\r\n") + 4
+        size = len(data)
+        if stop < 4 or data[:9] != b"HTTP/1.1 " or self._bare or size > MOST_BYTES:
+            return False
+        fields: list[tuple[bytes, bytes]] = []
+        self._found = fields
+        whole = False
+        try:
+            self._llhttp.feed_data(data)
+            count = len(fields)
+            # What it has found behind the head is too much.
+            if count > MOST_HEADERS or count != data.count(b"\n", 0, stop) - 2:
+                return False
+            reason = b"OK"
+            if data[12:17] != b" OK\r\n":
+                line = _REASON.match(data, 12)
+                if line is None:
+                    return False
+                reason = line[1] or b""
+            status = int(data[9:12])
+            length, chunked, keep, coding = read_framing(fields, status, newest=True)
+            size -= stop
+            if status in NO_BODY:
+                length = 0
+            if status < 200 or length is None or chunked or size > length:
+                return False
+            whole = size == length
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        finally:
+            if not whole:  # it expects something else than the beginning of an answer
+                self._llhttp = httptools.HttpResponseParser(self)
+        self.version, self.status, self.reason, self.headers, self.coding = "1.1", status, reason, fields, coding
+        self.keep = self.keep and keep
+        self._count += count
+        self._dry = 0
+        self.ready = True
+        self.done = whole
+        self._at = _LENGTH
+        self._left = length - size
+        if length > self._most and status not in _REDIRECTS:
+            raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
+        if size:
+            self.parts = [data[stop:]]
+            self.size = self.taken = size
+        return True
+
     # -- heads
 
     def _read_heads(self, data: bytes) -> bytes:
@@ -195,7 +268,8 @@ class Parser:
             if self._size_of_heads > MOST_BYTES:
                 raise HeadTooLarge(_TOO_MANY_BYTES)
             head = read_head(data, start, stop)
-            self.version, self.status, self.reason, fields, length, chunked, keep, self.coding = head
+            newest, self.status, self.reason, fields, length, chunked, keep, self.coding = head
+            self.version = "1.1" if newest else "1.0"
             self._count += len(fields)
             if self._count > MOST_HEADERS:
                 raise HeadTooLarge(_TOO_MANY_HEADERS)
