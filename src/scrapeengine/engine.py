@@ -26,7 +26,7 @@ from scrapeengine.runtime.intake import Events, check_events
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plain import PlainSession
 from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.run import Run, Stream
+from scrapeengine.runtime.run import Run, Stream, report_of
 from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.settings import Settings
 from scrapeengine.runtime.skips import Skips
@@ -116,8 +116,8 @@ class Engine(Serving[T], Generic[T]):
 
         Returns:
             An async context manager. When it exits, nothing of the run is left running. What its body raises leaves
-            as the same object, in no group; so do `KeyboardInterrupt` and `SystemExit` of a scraper, and an error of
-            a sink, which ends the run.
+            as the same object, in no group; so do `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` of a scraper,
+            and an error of a sink, which end the run.
 
         Raises:
             EngineBusy: on entry: the engine is running already.
@@ -131,13 +131,12 @@ class Engine(Serving[T], Generic[T]):
         Raises:
             EngineBusy: the engine is running already.
             Exception: what the source raised, after all that it gave before has ended; what a sink raised.
+            BaseException: what a test framework raised in a scraper (`pytest.fail`), after all has ended, and only
+                without sinks: nobody else could see it.
 
         Checkpoint. If cancelled, the run is cancelled.
         """
-        async with self.stream(events, sinks=sinks) as run:
-            async for _ in run:
-                pass
-        return run.report
+        return await report_of(self.stream(events, sinks=sinks), sinks=bool(sinks))
 
     def tune(self, platform: str | None = None, **changes: Any) -> None:
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.

@@ -6,6 +6,7 @@
     ├── UnknownPlatform       an event names no platform that the engine has
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
+    ├── ScraperCrashed        the scraper raised what is no `Exception`, which is its `__cause__`
     ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
     ├── StoreError            the store could not do what it was asked for, and has changed nothing
     │   ├── StoreBusy         others keep it locked for too long
@@ -59,6 +60,7 @@ __all__ = [
     "RetriesExhausted",
     "RobotsDisallowed",
     "ScrapeError",
+    "ScraperCrashed",
     "StatusError",
     "StoreBusy",
     "StoreClosed",
@@ -97,6 +99,13 @@ class TaskTimeout(ScrapeError):
 
 class RetriesExhausted(ScrapeError):
     """A scraper called `task.retry` on the last attempt that its platform's `Retry` allows."""
+
+
+class ScraperCrashed(ScrapeError):
+    """A scraper raised what is no `Exception`: the panic of an extension, say, or `asyncio.CancelledError`.
+
+    That is its `__cause__`; in a group of several, the group is.
+    """
 
 
 class PlatformClosed(ScrapeError):

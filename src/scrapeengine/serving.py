@@ -19,7 +19,7 @@ from scrapeengine.runtime.enqueueing import check_store, new_jobs
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.rounds import Rounds, alone
-from scrapeengine.runtime.run import Run, Stream
+from scrapeengine.runtime.run import Run, Stream, report_of
 from scrapeengine.runtime.served import ServedSession
 from scrapeengine.runtime.session import Session
 
@@ -120,6 +120,7 @@ class Serving(ABC, Generic[T]):
             EngineBusy: the engine is running, or another round on this store is, here or in another process.
             StoreError: the store could not be asked.
             Exception: what a sink raised.
+            BaseException: as for `run`.
 
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
@@ -171,7 +172,4 @@ class Serving(ABC, Generic[T]):
                 await store.hasten(wanted)
             only = Round(until=store.now(), ids=wanted, early=early)
             session = partial(ServedSession, self._plan, store, sinks, lease=lease, only=only)
-            async with self._run_of(session, sinks) as run:
-                async for _ in run:
-                    pass
-            return run.report
+            return await report_of(self._run_of(session, sinks), sinks=bool(sinks))

@@ -48,7 +48,10 @@ class Failure(_Ended):
     """The scraper raised, took too long, or could not be started."""
 
     error: Exception
-    """The exception; the local variables of its frames are cleared, so that it keeps nothing alive."""
+    """The exception, or a `ScraperCrashed` that was raised from it where it is no `Exception`.
+
+    The local variables of its frames are cleared, so that it keeps nothing alive.
+    """
 
 
 @attrs.frozen(kw_only=True, eq=False)

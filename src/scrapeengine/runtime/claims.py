@@ -65,7 +65,7 @@ class Claims:
             is_busy: says whether the run has anything in hand.
             only: the round, which ends when nothing of it is left; None: for ever.
         """
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.done = False
         self._store = store
         self._owner = owner

@@ -32,7 +32,7 @@ _LAST_CALL = 0.9
 class JobSource(Protocol):
     """Where the jobs of a run come from."""
 
-    error: Exception | None
+    error: BaseException | None
     """What it has raised."""
     done: bool
     """Whether nothing comes any more."""

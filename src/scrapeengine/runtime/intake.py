@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import trio
 
 from scrapeengine.model.event import Event
+from scrapeengine.runtime.capture import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
 
@@ -31,7 +32,7 @@ class Intake:
     """Reads the source of one run."""
 
     def __init__(self, events: Events, accept: Callable[[Event], object], has_room: Callable[[], bool]) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """What the source raised."""
         self.done = False
         """Whether nothing comes any more."""
@@ -64,8 +65,10 @@ class Intake:
                     await self._read_async(aiter(self._events))
                 else:
                     await self._read(iter(self._events))
-        except Exception as error:  # noqa: BLE001 - kept for the consumer
-            self.error = error
+        except BaseException as error:
+            if meaning(error) is None:
+                raise
+            self.error = error  # for the consumer
         finally:
             self.done = True
 

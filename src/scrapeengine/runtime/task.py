@@ -240,9 +240,9 @@ class LiveTask(Seat):
     async def run(self) -> Outcome[Any]:
         """Run the scraper to its end.
 
-        Raises what may end more than this task (`ended_by` says): a group of several kinds, `KeyboardInterrupt`,
-        `SystemExit`, and `trio.Cancelled`, from outside or by the scope that it runs in; and `PlatformClosed`, where
-        it was to run again and would have to wait for too long.
+        Raises what may end more than this task (`ended_by` says): `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`,
+        a group that holds one, and `trio.Cancelled`, from outside or by the scope that it runs in; and
+        `PlatformClosed`, where it was to run again and would have to wait for too long.
         """
         self.begin()
         try:
@@ -301,7 +301,9 @@ class LiveTask(Seat):
             return
         try:
             await self.services.remember(self, self._http.found)
-        except Exception as error:  # validators are the program's own
+        except BaseException as error:  # validators are the program's own
+            if not isinstance(meaning(error), Exception):
+                raise
             self.log.warning("the validators of a task could not be kept", exc_info=error)
 
     def _ended_by(self, ended: Exception | Signal) -> Outcome[Any]:
