@@ -174,6 +174,8 @@ MUTANTS = [
         "                pass\n",
     ),
     ("http/test_retry_budget.py", "decide/budget.py", "        if retries >= _ALWAYS and", "        if False and"),
+    ("http/test_retry_budget.py", "decide/budget.py", "        if share == 0:", "        if False:"),
+    ("http/test_retry_budget.py", "runtime/lane.py", "budget.retry(now, share)", "budget.retry(now)"),
     ("http/test_calls.py", "http/call.py", r"|\.(?!/|\.|$|\?))*", r"|\.)*"),
     ("http/test_calls.py", "http/call.py", "    return coded or (", "    return (False) and ("),
     ("http/test_deadlines.py", "runtime/alarms.py", "        self._calls.pop(ring, None)\n", ""),

@@ -201,6 +201,7 @@ class RequestError(ScrapeError):
         attempt: which attempt of the request this was, from 1.
         phase: what was being done: "build", "connect", "send", "head", "body" or "decode"; "" where it says nothing.
         seconds: how long that attempt took.
+        untried: why it was not tried again, where only the budget of a platform's retries was in the way; else "".
     """
 
     def __init__(
@@ -221,12 +222,14 @@ class RequestError(ScrapeError):
         self.attempt = attempt
         self.phase = phase
         self.seconds = seconds
+        self.untried = ""
 
     def __str__(self) -> str:
-        """Say what happened, and to which request."""
+        """Say what happened, and to which request; and why it was not tried again, if only the budget forbade it."""
         request = " ".join(filter(None, (self.method, self.url, f"on {self.platform!r}" if self.platform else "")))
         parts = (request, f"attempt {self.attempt}", self.phase and f"in {self.phase}", f"{self.seconds:.2f} s")
-        return f"{self.args[0]} ({', '.join(filter(None, parts))})"
+        text = f"{self.args[0]} ({', '.join(filter(None, parts))})"
+        return f"{text}; not tried again: {self.untried}" if self.untried else text
 
 
 class InvalidRequest(RequestError):

@@ -226,10 +226,11 @@ class TaskClient:
         policy = seat.policy.retry
         step = next_step(policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw)
         # Of the platform that was asked first, and of the one that a redirect has led to.
-        places = {seat.place(call.host), self._at}
-        if isinstance(step, Again) and not all(seat.may_retry(place) for place in places):
-            error.add_note("not tried again: the platform's retries exceed 20 % of its requests")
-            return GiveUp()
+        if isinstance(step, Again):
+            for place in {self._at: None, seat.place(call.host): None}:
+                error.untried = seat.over_budget(place)
+                if error.untried:
+                    return GiveUp()
         return step
 
     async def _follow(self, call: Call, way: _Way, attempt: int, after: float) -> Answer | StreamedAnswer:

@@ -84,8 +84,8 @@ class Seat(Protocol):
         """Take note that a platform asks not to be called."""
         ...
 
-    def may_retry(self, at: str | None) -> bool:
-        """Take a retry out of a platform's budget; false if none is left."""
+    def over_budget(self, at: str | None) -> str:
+        """Take a retry out of a platform's budget; if none is left, say so in words, and take none."""
         ...
 
     def slow_down(self, at: str | None, seconds: float) -> None:

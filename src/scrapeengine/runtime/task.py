@@ -209,12 +209,12 @@ class LiveTask(Seat):
         """Close a platform, which asks not to be called."""
         self.services.refused(self, at, sent, after)
 
-    def may_retry(self, at: str | None) -> bool:
-        """Take a retry out of a platform's budget; false if none is left."""
+    def over_budget(self, at: str | None) -> str:
+        """Take a retry out of a platform's budget; if none is left, say so in words, and take none."""
         if at is None:
-            return self.lane.gate.budget.retry(trio.current_time())
+            return self.lane.over_budget(trio.current_time())
         with self.services.visit(at) as there:
-            return there.gate.budget.retry(trio.current_time())
+            return there.over_budget(trio.current_time())
 
     def slow_down(self, at: str | None, seconds: float) -> None:
         """Take note of what a platform's robots.txt asks for."""
