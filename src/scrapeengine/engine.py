@@ -17,6 +17,7 @@ from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.clients import HttpClients
 from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.wire import OwnWire
+from scrapeengine.model.event import told
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.validators import Validators
@@ -180,13 +181,13 @@ class Engine(Serving[T], Generic[T]):
             plan.platforms[name] = attrs.evolve(plan.default, **changes)
         else:
             raise UnknownPlatform(
-                f"no platform is named {name!r}; the engine has {', '.join(map(repr, plan.declared))}"
+                f"no platform is named {told(name)}; the engine has {', '.join(map(repr, plan.declared))}"
             )
 
     def _run_of(self, make: Callable[[], Session[T]], sinks: Sequence[Sink[T]]) -> Stream[T]:
         for sink in sinks:
             if not callable(sink):
-                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {sink!r}")
+                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
 
         def begin() -> Session[T]:
             if self._session is not None:
@@ -214,7 +215,7 @@ def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> d
     found: dict[str, Platform[T]] = {}
     for platform in [*platforms, *([] if default is None else [default])]:
         if not isinstance(platform, Platform):
-            raise TypeError(f"an Engine takes Platforms, got {platform!r}; write Platform('name', scrape)")
+            raise TypeError(f"an Engine takes Platforms, got {told(platform)}; write Platform('name', scrape)")
         if platform.name in found:
             raise ValueError(f"two platforms are named {platform.name!r}; outcomes are told apart by the name")
         found[platform.name] = platform

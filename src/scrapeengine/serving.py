@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import number
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, told
 from scrapeengine.model.job import Known
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
@@ -165,7 +165,7 @@ class Serving(ABC, Generic[T]):
         check_store(store)
         number(lease, "poll(lease=…)", instead="; write seconds")
         if isinstance(ids, str | bytes):
-            raise TypeError(f"poll(ids=…) must be a list of ids, got {ids!r}; write ids=[{ids!r}]")
+            raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
         wanted = None if ids is None else frozenset(map(str, ids))
         async with alone(store, lease):
             if wanted is not None or not due_only:

@@ -35,7 +35,7 @@ _LONGEST = 65_000
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """One request."""
 
@@ -106,7 +106,7 @@ def _misframed(headers: Headers, body: bytes) -> bool:
     return coded or (lengths != [b"%d" % len(body)] if lengths or body else False)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Kind:
     """What all plain requests to one origin share."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,9 +11,14 @@ import idna
 
 from scrapeengine.model.checks import whole
 
-__all__ = ["Event", "host_of", "shown"]
+__all__ = ["Event", "host_of", "named", "shown", "told"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_URLISH = re.compile(r"//|\\\\|^\s*https?:|[?#][^=]*=|:[^/?#]*@", re.IGNORECASE)
+"""What an id has in it that is a URL, or is made of one: it may hold secrets. Better to take too much for one."""
+
+_USER_WITHIN = re.compile(r"//[^/@]+@")
+"""User and password of a URL in the path of another one, as proxies and archives have it."""
 
 
 @attrs.frozen(init=False, repr=False)
@@ -55,10 +61,10 @@ class Event:
         priority: int = 0,
     ) -> None:
         if url is not None and not isinstance(url, str):
-            raise TypeError(f"Event(url=…) must be a str, got {url!r}")
+            raise TypeError(f"Event(url=…) must be a str, got {told(url)}")
         key = id or url if isinstance(id, str | None) else id
         if isinstance(key, bool) or not isinstance(key, str | int | None):
-            raise TypeError(f"Event(id=…) must be a str or an int, got {key!r}")
+            raise TypeError(f"Event(id=…) must be a str or an int, got {told(key)}")
         if key is None or key == "":
             raise ValueError("an Event needs an id or a url: write Event('match-17') or Event(url='https://…')")
         platforms = _names(platforms)
@@ -67,12 +73,12 @@ class Event:
 
     def __repr__(self) -> str:
         """Show what was given, without the secrets that a URL may hold."""
-        url = "" if self.url is None else shown(self.url)
-        parts = [f"url={url!r}" if self.id == self.url else repr(self.id)]
+        url = "" if self.url is None else named(self.url)
+        parts = [f"url={url!r}" if self.id == self.url else told(self.id)]
         if url and self.id != self.url:
             parts.append(f"url={url!r}")
         if self.platforms:
-            parts.append(f"platforms={self.platforms!r}")
+            parts.append(f"platforms={tuple(map(named, self.platforms))!r}")
         if self.priority:
             parts.append(f"priority={self.priority}")
         return f"Event({', '.join(parts)})"
@@ -80,9 +86,11 @@ class Event:
 
 def _names(platforms: object) -> tuple[str, ...]:
     if not isinstance(platforms, tuple | list) or not all(isinstance(name, str) for name in platforms):
-        raise TypeError(f"Event(platforms=…) must be a tuple of names, got {platforms!r}; write platforms=('bet9ja',)")
+        raise TypeError(
+            f"Event(platforms=…) must be a tuple of names, got {told(platforms)}; write platforms=('bet9ja',)"
+        )
     if len(set(platforms)) != len(platforms):
-        raise ValueError(f"Event(platforms=…) names a platform twice: {platforms!r}")
+        raise ValueError(f"Event(platforms=…) names a platform twice: {told(platforms)}")
     return tuple(platforms)
 
 
@@ -118,8 +126,26 @@ def shown(url: str) -> str:
     except ValueError:
         return "(malformed URL)"
     host = parts.netloc.rpartition("@")[2]
-    # Without a host, what stands before an "@" in the path may be meant as user and password.
-    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
+    scheme, path = parts.scheme, _USER_WITHIN.sub("//", parts.path)
+    if not parts.netloc and "@" in path:
+        # What stands before it may be meant as user and password, and the user looks like a scheme.
+        scheme, path = "", path.rpartition("@")[2]
     pairs = (pair.partition("=") for pair in parts.query.split("&"))
     query = "&".join(f"{key}=…" if equals else "…" for key, equals, _ in pairs) if parts.query else ""
-    return urlunsplit((parts.scheme, host, path, query, ""))
+    return urlunsplit((scheme, host, path, query, ""))
+
+
+def named(id: str) -> str:
+    """Return an id as it may be shown: `shown` if it is a URL or made of one, else as it is."""
+    return shown(id) if _URLISH.search(id) else id
+
+
+def told(given: object) -> str:
+    """Return what a program has given as an error may quote it: as `repr` does, but without the secrets of a URL."""
+    if isinstance(given, str):
+        return repr(named(given))
+    if isinstance(given, bytes):
+        return f"b{named(given.decode('latin-1'))!r}"
+    text = repr(given)
+    # Where URLs begin and end in there, nobody knows.
+    return f"{type(given).__name__}(…)" if _URLISH.search(text) else text

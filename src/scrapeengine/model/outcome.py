@@ -6,7 +6,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, told
 
 __all__ = ["Cancelled", "Failure", "Outcome", "Skipped", "Success"]
 
@@ -18,7 +18,7 @@ T_co = TypeVar("T_co", covariant=True)
 class _Ended:
     event: Event
     """The event that was scraped."""
-    platform: str
+    platform: str = attrs.field(repr=told)
     """The name of the platform that it was scraped on."""
     attempts: int = 0
     """How often the scraper was run; 0 if it was never started."""

@@ -11,7 +11,7 @@ import attrs
 import httpx
 
 from scrapeengine.model.checks import each, whole
-from scrapeengine.model.event import host_of
+from scrapeengine.model.event import host_of, told
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
 
@@ -28,7 +28,7 @@ def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_name(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"Platform(name=…) must be a str, got {value!r}")
+        raise TypeError(f"Platform(name=…) must be a str, got {told(value)}")
     if not value:
         raise ValueError("Platform(name=…) must not be empty: outcomes are told apart by it")
 
@@ -36,7 +36,7 @@ def _check_name(_: object, __: object, value: Any) -> None:
 def _check_scrape(platform: Platform[Any], _: object, value: Any) -> None:
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):  # noqa: B004
         return
-    shown = getattr(value, "__qualname__", repr(value))
+    shown = getattr(value, "__qualname__", None) or told(value)
     raise TypeError(
         f"the scraper of platform {platform.name!r} must be an async function, got {shown}; "
         "write `async def scrape(task): …`, and call blocking code with `await task.in_thread(function, …)`"
@@ -47,7 +47,7 @@ def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise TypeError(f"Platform(base_url=…) must be a str, got {value!r}")
+        raise TypeError(f"Platform(base_url=…) must be a str, got {told(value)}")
     if host_of(value) is None or "?" in value or "#" in value:
         raise ValueError(
             f"the base_url of platform {platform.name!r} must be an http or https URL with a host and no query, "

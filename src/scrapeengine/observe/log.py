@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from scrapeengine.model.event import Event, shown
+from scrapeengine.model.event import Event, named
 
 __all__ = ["logger", "task_logger"]
 
@@ -33,4 +33,4 @@ def logger() -> Any:
 
 def task_logger(event: Event, platform: str) -> Any:
     """Return a logger bound to a task. An id that is a URL is shown without its secrets."""
-    return logger().bind(id=shown(event.id) if event.id == event.url else event.id, platform=platform)
+    return logger().bind(id=named(event.id), platform=named(platform))

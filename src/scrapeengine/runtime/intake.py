@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import trio
 
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, told
 from scrapeengine.runtime.capture import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
@@ -25,7 +25,9 @@ _SECONDS = 0.001
 def check_events(events: object) -> None:
     """Refuse what is no source of events."""
     if isinstance(events, str) or not isinstance(events, Iterable | AsyncIterable):
-        raise TypeError(f"events must be an iterable or an async iterable of Event, got {events!r}; write [Event(…)]")
+        raise TypeError(
+            f"events must be an iterable or an async iterable of Event, got {told(events)}; write [Event(…)]"
+        )
 
 
 class Intake:
@@ -100,7 +102,9 @@ class Intake:
 
     def _take(self, event: Any) -> None:
         if not isinstance(event, Event):
-            raise TypeError(f"the source gave {event!r}, which is no Event; write Event(id) or Event(url='https://…')")
+            raise TypeError(
+                f"the source gave {told(event)}, which is no Event; write Event(id) or Event(url='https://…')"
+            )
         self._accept(event)
 
     async def _wait_for_room(self) -> None:

@@ -21,7 +21,7 @@ from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.decide.records import event_of
 from scrapeengine.errors import AgendaFull, StoreError
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, told
 from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
 from scrapeengine.model.outcome import Failure
 from scrapeengine.model.store import Store
@@ -308,7 +308,7 @@ class ServedSession(Session[T], Generic[T]):
     def follow(self, task: LiveTask, event: Event) -> bool:
         """Have an event stored with the end of the task."""
         if not isinstance(event, Event):
-            raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
+            raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
         jobs = jobs_of(event, self.plan.routes)
         follow_ups, most = self._hand.of(task.job).follow_ups, self.plan.settings.max_pending
         if event.id in follow_ups:

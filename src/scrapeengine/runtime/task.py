@@ -12,7 +12,7 @@ import trio
 from scrapeengine.decide.retry import backoff
 from scrapeengine.errors import RetriesExhausted, TaskTimeout
 from scrapeengine.model.checks import number
-from scrapeengine.model.event import Event
+from scrapeengine.model.event import Event, told
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.task import Http
 from scrapeengine.observe.log import task_logger
@@ -152,7 +152,7 @@ class LiveTask(Seat):
     def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`."""
         if not isinstance(reason, str):
-            raise TypeError(f"task.skip(reason) must be a str, got {reason!r}; write task.skip('nothing there')")
+            raise TypeError(f"task.skip(reason) must be a str, got {told(reason)}; write task.skip('nothing there')")
         raise SkipTask(reason, None if again_after is None else number(again_after, "task.skip(again_after=…)"))
 
     def fresh_for(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from scrapeengine.stores.shelf import Gate, Stake
 __all__ = ["DictOutbox", "DictPages", "DictPool"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DictPages:
     """What is known of URLs, in the order in which it was written."""
 
@@ -32,7 +32,7 @@ class DictPages:
             del self._pages[next(iter(self._pages))]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DictOutbox:
     """Outcomes, in the order of the times until which each is nobody's business."""
 
