@@ -237,7 +237,7 @@ class InvalidRequest(RequestError):
 
 
 class RobotsDisallowed(RequestError):
-    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=True)`."""
+    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=…)`."""
 
 
 class AddressBlocked(RequestError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,10 @@ from scrapeengine.model.task import Task
 __all__ = ["Platform"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+_ROBOT = re.compile(r"[A-Za-z_\-]+")
+_COMPATIBLE = re.compile(r"(?<=compatible; )[A-Za-z_\-]+")
+"""The name in a `User-Agent` that begins like everybody's."""
 
 
 def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -66,6 +71,20 @@ def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, ob
             raise TypeError(f"Platform(headers=…) takes texts, got {type(text).__name__} for {key!r}")
         if any(character in key + text for character in "\r\n\0"):
             raise ValueError(f"the header {key!r} of platform {platform.name!r} has a line break or a NUL in it")
+
+
+def _check_robots(platform: Platform[Any], _: object, value: Any) -> None:
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"Platform(robots=…) must be True, False or the name of a robot, got {told(value)}")
+    if not _ROBOT.fullmatch(value):
+        named = _COMPATIBLE.search(value) or _ROBOT.match(value.lstrip())
+        raise ValueError(
+            f"the robots of platform {platform.name!r} must be a name of ASCII letters, '_' and '-' (RFC 9309, section "
+            f"2.2.1), got {told(value)}; write robots={named[0] if named else 'MyBot'!r}, or True for what the "
+            "User-Agent begins with"
+        )
 
 
 def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
@@ -124,8 +143,12 @@ class Platform(Generic[T_co]):
 
     caps: Caps = attrs.field(default=Caps(), kw_only=True, validator=attrs.validators.instance_of(Caps))
     """How much the platform may send."""
-    robots: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
-    """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that."""
+    robots: bool | str = attrs.field(default=False, kw_only=True, validator=_check_robots)
+    """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that.
+
+    True: as the one whose name the `User-Agent` begins with. A text: by that name, `"MyBot"` say, where the
+    `User-Agent` begins with `Mozilla/5.0 (compatible; …)`, as everybody's does.
+    """
     cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
     """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives."""
     block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
