@@ -22,7 +22,7 @@ MUTANTS = [
         "        self.deliver(outcome)\n",
         "        outcome.attempts and type(outcome).__name__ == 'Cancelled' or self.deliver(outcome)\n",
     ),
-    (1, "runtime/capture.py", "BaseException.with_traceback(error, error.__traceback__.tb_next)", "pass"),
+    (1, "runtime/capture.py", "BaseException.with_traceback(caught, caught.__traceback__.tb_next)", "pass"),
     (
         2,
         "runtime/capture.py",
@@ -166,7 +166,17 @@ MUTANTS = [
         "        finally:\n            if self._http is not None:\n",
         "        finally:\n            await self._remember()\n            if self._http is not None:\n",
     ),
-    ("http/test_streaming.py", "http/streaming.py", "            if not done:\n", "            if False:\n"),
+    ("http/test_streaming.py", "http/files.py", "            if not done:\n", "            if False:\n"),
+    ("http/test_saving.py", "http/files.py", 'part = f".{', 'part = f"{name}.{'),
+    ("http/test_saving.py", "http/files.py", "src_dir_fd=here, dst_dir_fd=here", "src_dir_fd=here"),
+    (
+        "hostile/test_robots_from_sites.py",
+        "http/keeping.py",
+        "known_as if isinstance(known_as, str) else _agent(call)",
+        "_agent(call)",
+    ),
+    ("unit/test_errors_travel.py", "errors.py", "if name.lower() in _TELL_NO_SECRET]", "]"),
+    ("hostile/test_ids_that_are_urls.py", "runtime/redelivery.py", "id=named(delivery.id)", "id=delivery.id"),
     (
         "http/test_streaming.py",
         "http/streaming.py",

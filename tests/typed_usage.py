@@ -57,6 +57,7 @@ async def page(task: se.Task) -> dict[str, float]:
         async for part in answer:
             assert_type(part, bytes)
         assert_type(await answer.save("large"), int)
+        assert_type(await answer.save(b"large"), int)
     return {}
 
 
