@@ -389,3 +389,34 @@ def test_what_a_redirect_leads_to_is_spared_too():
     assert len(tries) == 10 + 10
     texts = [str(outcome.error) for outcome in outcomes if isinstance(outcome, se.Failure)]
     assert {text.partition(";")[2] for text in texts if "not tried again" in text} == {REASON[1:].format(20, 0.2, "B")}
+
+
+def test_a_retry_that_one_budget_forbids_is_taken_out_of_none():
+    """A, which leads to B, has no budget: B's is whole for B's own requests afterwards, and the other way round."""
+    for forbidding in ("A", "B"):
+        site = Failing()
+
+        def handle(request, site=site):
+            if request.url.path.startswith("/led"):
+                return httpx.Response(302, headers={"location": f"http://b.test/then{request.url.path}"})
+            return site.handle(request)
+
+        platforms = [
+            se.Platform(
+                name,
+                asking(),
+                base_url=f"http://{name.lower()}.test",
+                transport=httpx.MockTransport(handle),
+                limit=1000,
+                retry=attrs.evolve(AT_ONCE, budget=0 if name == forbidding else 0.2),
+            )
+            for name in ("A", "B")
+        ]
+        events = at(0, 20, "led")
+        events += [se.Event(f"own-{n}", data=1, platforms=("A", "B")) for n in range(20)]
+        outcomes = site.run(se.Engine(platforms, event_limit=1000, buffer=1000), events)
+        led = [str(outcome.error) for outcome in outcomes if outcome.event.id.startswith("led")]
+        assert len(led) == 20
+        assert all(text.endswith(REASON.format(0, 0, forbidding)) for text in led)
+        assert not [time for time in site.retries if time < 1]
+        assert len(site.retries) == 10

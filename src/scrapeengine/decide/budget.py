@@ -65,15 +65,19 @@ class Budget:
             now: when.
             share: how many retries a request is worth; infinite: any number.
         """
+        if not self.allows(now, share):
+            return False
+        self._retries[-1] += 1
+        return True
+
+    def allows(self, now: float, share: float = _USUAL) -> bool:
+        """Say whether a retry is left, as `retry` would, and take none."""
         if now >= self._ends:
             self._advance(now)
         requests, retries = sum(self._requests[1:]), sum(self._retries)
         if share == 0:
             return False
-        if retries >= _ALWAYS and share < math.inf and retries + 1 > share * requests + _ROUNDING:
-            return False
-        self._retries[-1] += 1
-        return True
+        return retries < _ALWAYS or share == math.inf or retries + 1 <= share * requests + _ROUNDING
 
     def matters_until(self) -> float:
         """Say from when on a new budget is as strict as this one: at once where no retry was granted."""

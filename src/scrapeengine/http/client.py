@@ -227,10 +227,9 @@ class TaskClient:
         step = next_step(policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw)
         # Of the platform that was asked first, and of the one that a redirect has led to.
         if isinstance(step, Again):
-            for place in {self._at: None, seat.place(call.host): None}:
-                error.untried = seat.over_budget(place)
-                if error.untried:
-                    return GiveUp()
+            error.untried = seat.over_budget({self._at: None, seat.place(call.host): None})
+            if error.untried:
+                return GiveUp()
         return step
 
     async def _follow(self, call: Call, way: _Way, attempt: int, after: float) -> Answer | StreamedAnswer:

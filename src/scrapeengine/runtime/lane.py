@@ -155,9 +155,9 @@ class Lane:
         return self.gate.penalty.until - now <= self.policy.retry.patience
 
     def over_budget(self, now: float) -> str:
-        """Take a retry out of the platform's budget; if none is left, say so in words, and take none."""
+        """Say in words that the platform's budget has no retry left; else nothing."""
         share = self.policy.retry.budget
-        if self.gate.budget.retry(now, share):
+        if self.gate.budget.allows(now, share):
             return ""
         whose = f"Retry(budget={share:g}) of {self.name!r}"
         return f"the platform's retries exceed {share * 100:g} % of its requests ({whose})"

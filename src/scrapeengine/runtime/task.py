@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import attrs
@@ -209,12 +209,16 @@ class LiveTask(Seat):
         """Close a platform, which asks not to be called."""
         self.services.refused(self, at, sent, after)
 
-    def over_budget(self, at: str | None) -> str:
-        """Take a retry out of a platform's budget; if none is left, say so in words, and take none."""
-        if at is None:
-            return self.lane.over_budget(trio.current_time())
-        with self.services.visit(at) as there:
-            return there.over_budget(trio.current_time())
+    def over_budget(self, places: Collection[str | None]) -> str:
+        """Take a retry out of the budgets of platforms; if one has none left, say so in words, and take none."""
+        now = trio.current_time()
+        with ExitStack() as visits:
+            lanes = [self.lane if at is None else visits.enter_context(self.services.visit(at)) for at in places]
+            reasons = [reason for lane in lanes if (reason := lane.over_budget(now))]
+            if not reasons:
+                for lane in lanes:
+                    lane.gate.budget.retry(now, lane.policy.retry.budget)
+        return reasons[0] if reasons else ""
 
     def slow_down(self, at: str | None, seconds: float) -> None:
         """Take note of what a platform's robots.txt asks for."""
