@@ -11,7 +11,6 @@ import logging
 import pathlib
 import re
 import threading
-import time
 import traceback
 from collections import Counter
 
@@ -223,7 +222,11 @@ def living():
 def plain_run(url):
     """Have events end in all ways, and be logged in all ways; return what was shown."""
     texts = []
-    shielded, blocked = trio.Event(), threading.Event()
+    in_thread, shielded, given_up, blocked = trio.Event(), trio.Event(), trio.Event(), threading.Event()
+
+    def held(_):
+        trio.from_thread.run_sync(in_thread.set)
+        blocked.wait(10)
 
     async def scrape(task):
         texts.append(repr(task))
@@ -241,11 +244,11 @@ def plain_run(url):
             case "follow":
                 task.follow(se.Event(f"{task.event.id}&more=1", platforms=("nowhere",)))
             case "thread":
-                shielded.set()
-                await task.in_thread(functools.partial(blocked.wait, 10))
+                await task.in_thread(functools.partial(held, task.event.url or task.event.id))
             case "shield":
                 with trio.CancelScope(shield=True):
-                    await trio.sleep(1.2)
+                    shielded.set()
+                    await given_up.wait()
 
     kinds = ["look", "fail", "crash", "skip", "follow", "thread", "shield", "success"]
     events = [se.Event(f"{url}&n={kind}", data=kind, platforms=("A",)) for kind in kinds]
@@ -254,9 +257,10 @@ def plain_run(url):
     async def main():
         engine = se.Engine([se.Platform("A", scrape)], event_limit=20)
         async with engine.stream(events) as run:
+            await in_thread.wait()
             await shielded.wait()
-            await trio.sleep(0.05)
             await run.stop(0)
+            given_up.set()
             outcomes = [outcome async for outcome in run]
             texts.extend(map(repr, [engine, run, run.report, run.statistics(), *outcomes]))
         texts.extend(map(str, outcomes))
@@ -342,12 +346,16 @@ def test_no_run_on_a_store_tells_it(kind, caplog):
 def test_a_thread_is_named_by_its_function_alone(caplog):
     """Of a `partial`, and of an object that can be called, the arguments are nobody's business."""
 
+    def held():
+        trio.from_thread.run_sync(scopes[-1].cancel)
+        blocked.wait(10)
+
     class Parser:
         def __init__(self, url):
             self.url = url
 
         def __call__(self):
-            time.sleep(0.4)
+            held()
 
         def __repr__(self):
             return f"Parser({self.url})"
@@ -356,16 +364,19 @@ def test_a_thread_is_named_by_its_function_alone(caplog):
         async def scrape(task):
             await task.in_thread(function)
 
-        with trio.move_on_after(0.1):
+        with trio.CancelScope() as scope:
+            scopes.append(scope)
             await se.Engine([se.Platform("A", scrape)]).run([se.Event(1)])
 
     def parse(url):
-        time.sleep(0.4)
+        held()
         return url
 
+    scopes, blocked = [], threading.Event()
     for function in (functools.partial(parse, URLS["plain"]), Parser(URLS["plain"])):
         with caplog.at_level(logging.DEBUG):
             trio.run(main, function)
+    blocked.set()
     assert not found([caplog.text])
     assert "locals>.parse" in caplog.text
     assert "Parser" in caplog.text

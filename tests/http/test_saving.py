@@ -340,7 +340,7 @@ def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
         before = open_files()
         cut = CutAt(step)
         cancelled = trio.run(main, cut)
-        assert open_files() == before
+        assert open_files() <= before
         assert os.listdir(tmp_path) == [path.name]
         content = path.read_bytes()
         assert content == BODY or (cancelled and content == b"earlier")
