@@ -57,6 +57,7 @@ async def page(task: se.Task) -> dict[str, float]:
         async for part in answer:
             assert_type(part, bytes)
         assert_type(await answer.save("large"), int)
+        assert_type(await answer.save(b"large"), int)
     return {}
 
 
@@ -67,7 +68,8 @@ THROUGH_A_PROXY = se.Platform("proxied", page, transport=httpx.AsyncHTTPTranspor
 
 PLATFORMS = [
     se.Platform("betpawa", odds, base_url="https://a.example", limit=50),
-    se.Platform("bet9ja", odds, limit=15, rate=se.Rate.every(0.025), retry=se.Retry(attempts=5)),
+    se.Platform("bet9ja", odds, limit=15, rate=se.Rate.every(0.025), retry=se.Retry(attempts=5, budget=0.5)),
+    se.Platform("polite", odds, robots="MyBot", headers={"User-Agent": "Mozilla/5.0 (compatible; MyBot/1.0)"}),
 ]
 
 

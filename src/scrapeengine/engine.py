@@ -19,7 +19,7 @@ from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.wire import OwnWire
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
-from scrapeengine.model.urls import named_host
+from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.gates import Gates
@@ -27,7 +27,7 @@ from scrapeengine.runtime.intake import Events, check_events
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plain import PlainSession
 from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.run import Run, Stream
+from scrapeengine.runtime.run import Run, Stream, report_of
 from scrapeengine.runtime.session import Session
 from scrapeengine.runtime.settings import Settings
 from scrapeengine.runtime.skips import Skips
@@ -117,8 +117,8 @@ class Engine(Serving[T], Generic[T]):
 
         Returns:
             An async context manager. When it exits, nothing of the run is left running. What its body raises leaves
-            as the same object, in no group; so do `KeyboardInterrupt` and `SystemExit` of a scraper, and an error of
-            a sink, which ends the run.
+            as the same object, in no group; so do `KeyboardInterrupt`, `SystemExit` and `GeneratorExit` of a scraper,
+            and an error of a sink, which end the run.
 
         Raises:
             EngineBusy: on entry: the engine is running already.
@@ -132,13 +132,12 @@ class Engine(Serving[T], Generic[T]):
         Raises:
             EngineBusy: the engine is running already.
             Exception: what the source raised, after all that it gave before has ended; what a sink raised.
+            BaseException: what a test framework raised in a scraper (`pytest.fail`), after all has ended, and only
+                without sinks: nobody else could see it.
 
         Checkpoint. If cancelled, the run is cancelled.
         """
-        async with self.stream(events, sinks=sinks) as run:
-            async for _ in run:
-                pass
-        return run.report
+        return await report_of(self.stream(events, sinks=sinks), sinks=bool(sinks))
 
     def tune(self, platform: str | None = None, **changes: Any) -> None:
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.
@@ -186,13 +185,13 @@ class Engine(Serving[T], Generic[T]):
             plan.platforms[name] = attrs.evolve(plan.default, **changes)
         else:
             raise UnknownPlatform(
-                f"no platform is named {name!r}; the engine has {', '.join(map(repr, plan.declared))}"
+                f"no platform is named {told(name)}; the engine has {', '.join(map(repr, plan.declared))}"
             )
 
     def _run_of(self, make: Callable[[], Session[T]], sinks: Sequence[Sink[T]]) -> Stream[T]:
         for sink in sinks:
             if not callable(sink):
-                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {sink!r}")
+                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
 
         def begin() -> Session[T]:
             if self._session is not None:
@@ -220,7 +219,7 @@ def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> d
     found: dict[str, Platform[T]] = {}
     for platform in [*platforms, *([] if default is None else [default])]:
         if not isinstance(platform, Platform):
-            raise TypeError(f"an Engine takes Platforms, got {platform!r}; write Platform('name', scrape)")
+            raise TypeError(f"an Engine takes Platforms, got {told(platform)}; write Platform('name', scrape)")
         if platform.name in found:
             raise ValueError(f"two platforms are named {platform.name!r}; outcomes are told apart by the name")
         found[platform.name] = platform

@@ -6,6 +6,7 @@
     ├── UnknownPlatform       an event names no platform that the engine has
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
+    ├── ScraperCrashed        the scraper raised what is no `Exception`, which is its `__cause__`
     ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
     ├── StoreError            the store could not do what it was asked for, and has changed nothing
     │   ├── StoreBusy         others keep it locked for too long
@@ -31,15 +32,23 @@
             └── ProtocolError
 
 Wrong arguments are plain `TypeError` and `ValueError`, raised where they are made.
+
+All of them can be pickled and copied: class, `args`, attributes and notes are the same after it. Python leaves cause
+and traceback behind, as with any exception. Of the request that a `StatusError` holds goes along what tells no secret:
+method, URL, and the headers that are named here. What programs send as a credential has no one name.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from copy import copy
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from httpx import Response
+    from collections.abc import Callable
+
+    from httpx import Request, Response
 
 __all__ = [
     "AddressBlocked",
@@ -60,6 +69,7 @@ __all__ = [
     "RetriesExhausted",
     "RobotsDisallowed",
     "ScrapeError",
+    "ScraperCrashed",
     "StatusError",
     "StoreBusy",
     "StoreClosed",
@@ -75,10 +85,41 @@ __all__ = [
 
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_TELL_NO_SECRET = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "if-modified-since",
+        "if-none-match",
+        "range",
+        "user-agent",
+    }
+)
+"""The headers of a request that go along when an error is pickled or copied."""
 
 
 class ScrapeError(Exception):
     """The base of every error of the library."""
+
+    def __reduce__(self) -> tuple[Callable[..., ScrapeError], tuple[Any, ...], dict[str, Any]]:
+        """Say how it is made again: not by its `__init__`, which may want more than `args`."""
+        return _made_again, (type(self), *self.args), self._kept()
+
+    def _kept(self) -> dict[str, Any]:
+        """Return its attributes and notes, as they are when it is made again."""
+        # Notes can be added to a copy without adding them to the original.
+        return {name: list(value) if name == "__notes__" else value for name, value in vars(self).items()}
+
+
+def _made_again(kind: type[ScrapeError], *args: object) -> ScrapeError:
+    return kind.__new__(kind, *args)
 
 
 class EngineBusy(ScrapeError):
@@ -99,6 +140,13 @@ class TaskTimeout(ScrapeError):
 
 class RetriesExhausted(ScrapeError):
     """A scraper called `task.retry` on the last attempt that its platform's `Retry` allows."""
+
+
+class ScraperCrashed(ScrapeError):
+    """A scraper raised what is no `Exception`: the panic of an extension, say, or `asyncio.CancelledError`.
+
+    That is its `__cause__`; in a group of several, the group is.
+    """
 
 
 class PlatformClosed(ScrapeError):
@@ -155,6 +203,7 @@ class RequestError(ScrapeError):
         attempt: which attempt of the request this was, from 1.
         phase: what was being done: "build", "connect", "send", "head", "body" or "decode"; "" where it says nothing.
         seconds: how long that attempt took.
+        untried: why it was not tried again, where only the budget of a platform's retries was in the way; else "".
     """
 
     def __init__(
@@ -175,12 +224,14 @@ class RequestError(ScrapeError):
         self.attempt = attempt
         self.phase = phase
         self.seconds = seconds
+        self.untried = ""
 
     def __str__(self) -> str:
-        """Say what happened, and to which request."""
+        """Say what happened, and to which request; and why it was not tried again, if only the budget forbade it."""
         request = " ".join(filter(None, (self.method, self.url, f"on {self.platform!r}" if self.platform else "")))
         parts = (request, f"attempt {self.attempt}", self.phase and f"in {self.phase}", f"{self.seconds:.2f} s")
-        return f"{self.args[0]} ({', '.join(filter(None, parts))})"
+        text = f"{self.args[0]} ({', '.join(filter(None, parts))})"
+        return f"{text}; not tried again: {self.untried}" if self.untried else text
 
 
 class InvalidRequest(RequestError):
@@ -188,7 +239,7 @@ class InvalidRequest(RequestError):
 
 
 class RobotsDisallowed(RequestError):
-    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=True)`."""
+    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=…)`."""
 
 
 class AddressBlocked(RequestError):
@@ -223,6 +274,26 @@ class StatusError(RequestError):
         super().__init__(text, platform=platform, method=method, url=url, attempt=attempt, phase=phase, seconds=seconds)
         self.response = response
         self.status: int = response.status_code
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what is kept; of the response without what its request may tell."""
+        return {**super()._kept(), "response": _without_secrets(self.response)}
+
+
+def _without_secrets(response: Response) -> Response:
+    """Copy a response: all that the site has sent, and of the request what tells no secret; no body, no credentials."""
+    kept = copy(response)  # without its stream, as httpx has it
+    vars(kept).pop("_cookies", None)  # made of the headers where somebody looks at them; its lock cannot be pickled
+    kept.history = [_without_secrets(each) for each in response.history]
+    kept.next_request = None
+    with suppress(RuntimeError):  # it was made without one
+        kept.request = _telling_nothing(response.request)
+    return kept
+
+
+def _telling_nothing(request: Request) -> Request:
+    headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() in _TELL_NO_SECRET]
+    return type(request)(request.method, request.url.copy_with(userinfo=b""), headers=headers)
 
 
 class RedirectError(RequestError):

@@ -14,12 +14,13 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.job import Known
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
 from scrapeengine.runtime.claims import Round
 from scrapeengine.runtime.enqueueing import check_store, new_jobs
 from scrapeengine.runtime.outbox import Sink
 from scrapeengine.runtime.plan import Plan
 from scrapeengine.runtime.rounds import Rounds, alone
-from scrapeengine.runtime.run import Run, Stream
+from scrapeengine.runtime.run import Run, Stream, report_of
 from scrapeengine.runtime.served import ServedSession
 from scrapeengine.runtime.session import Session
 
@@ -120,6 +121,7 @@ class Serving(ABC, Generic[T]):
             EngineBusy: the engine is running, or another round on this store is, here or in another process.
             StoreError: the store could not be asked.
             Exception: what a sink raised.
+            BaseException: as for `run`.
 
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
@@ -164,14 +166,11 @@ class Serving(ABC, Generic[T]):
         check_store(store)
         number(lease, "poll(lease=…)", instead="; write seconds")
         if isinstance(ids, str | bytes):
-            raise TypeError(f"poll(ids=…) must be a list of ids, got {ids!r}; write ids=[{ids!r}]")
+            raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
         wanted = None if ids is None else frozenset(map(str, ids))
         async with alone(store, lease):
             if wanted is not None or not due_only:
                 await store.hasten(wanted)
             only = Round(until=store.now(), ids=wanted, early=early)
             session = partial(ServedSession, self._plan, store, sinks, lease=lease, only=only)
-            async with self._run_of(session, sinks) as run:
-                async for _ in run:
-                    pass
-            return run.report
+            return await report_of(self._run_of(session, sinks), sinks=bool(sinks))

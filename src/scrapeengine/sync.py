@@ -13,9 +13,10 @@ from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.runtime.capture import cancels
 from scrapeengine.runtime.intake import Events
 from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.run import Run
+from scrapeengine.runtime.run import Run, read_out
 
 __all__ = ["collect", "run"]
 
@@ -43,7 +44,7 @@ def run(
 
     Raises:
         RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
-        Exception: what `Engine.run` raises.
+        Exception, BaseException: what `Engine.run` raises.
     """
     return _run(platforms, events, sinks, options, None)
 
@@ -51,7 +52,7 @@ def run(
 def collect(platforms: Iterable[Platform[T]], events: Events, **options: Unpack[EngineOptions]) -> list[Outcome[T]]:
     """Run events on platforms to their end, in this thread, and return all outcomes: for small things.
 
-    Otherwise as `run`.
+    Otherwise as `run`; but what a test framework raised in a scraper is in its outcome only.
     """
     outcomes: list[Outcome[T]] = []
     _run(platforms, events, (), options, outcomes)
@@ -70,16 +71,20 @@ def _run(
     engine = Engine(platforms, **options)
 
     async def main() -> Report:
-        failure: Exception | None = None
+        failure: BaseException | None = None
         async with engine.stream(events, sinks=sinks) as run, trio.open_nursery() as nursery:
             if threading.current_thread() is threading.main_thread():
                 await nursery.start(_heed_signals, run)
             try:
-                async for outcome in run:
-                    if outcomes is not None:
+                if outcomes is None:
+                    failure = await read_out(run, sinks=bool(sinks))
+                else:
+                    async for outcome in run:
                         outcomes.append(outcome)
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that the nursery would make
-                failure = error
+            except BaseException as error:
+                if cancels(error):
+                    raise
+                failure = error  # raised below, outside of the group that the nursery would make
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure

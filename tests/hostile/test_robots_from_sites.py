@@ -16,17 +16,17 @@ from support.world import virtually
 ONCE = se.Retry(attempts=1)
 
 
-def played(robots, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
+def played(answer_to, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
     """Ask for some URLs in virtual time; return the outcomes, and what was asked for and when.
 
-    `robots` makes the answer to a request for a robots.txt; all else is answered with 200.
+    `answer_to` makes the answer to a request for a robots.txt; all else is answered with 200.
     """
     asked = []
 
     async def carry(request):
         asked.append((str(request.url), trio.current_time() - begun[0]))
         await trio.sleep(took)
-        return robots(request) if request.url.path == "/robots.txt" else httpx.Response(200, text="ok")
+        return answer_to(request) if request.url.path == "/robots.txt" else httpx.Response(200, text="ok")
 
     async def scrape(task):
         return (await task.http.get(task.event.url)).text
@@ -308,3 +308,64 @@ def test_no_robots_txt_holds_up_the_engine(text):
     seen = on(serving(robots), robots=True, timeout=se.Timeout(attempt=5))
     assert isinstance(seen.outcome, se.Success) or type(seen.error) is se.RobotsDisallowed
     assert seen.took < 1
+
+
+BROWSER = {"User-Agent": "Mozilla/5.0 (compatible; MyBot/1.0; +https://x.test/bot)"}
+FOR_SOME = "User-agent: mybot\nCrawl-delay: 7\nDisallow: /mine\n\nUser-agent: mozilla\nDisallow: /theirs\n"
+
+
+@pytest.mark.parametrize(
+    ("robots", "headers", "forbidden"),
+    [
+        ("MyBot", BROWSER, "/mine"),
+        ("mybot", BROWSER, "/mine"),
+        ("MyBot", {}, "/mine"),
+        (True, BROWSER, "/theirs"),
+        (True, {"User-Agent": "MyBot/1.0"}, "/mine"),
+        ("Mozilla", {"User-Agent": "MyBot/1.0"}, "/theirs"),
+        ("Another", BROWSER, None),
+        (True, {}, None),
+        (False, {"User-Agent": "MyBot/1.0"}, None),
+    ],
+)
+def test_by_which_name_it_is_asked(robots, headers, forbidden):
+    """By the one that the platform names, else by the one that the `User-Agent` begins with."""
+    urls = ["http://a.test/mine", "http://a.test/theirs"]
+    outcomes, asked = played(saying(FOR_SOME), urls=urls, robots=robots, headers=headers)
+    refused = [outcome.event.url for outcome in outcomes if isinstance(outcome, se.Failure)]
+    assert refused == ([] if forbidden is None else [f"http://a.test{forbidden}"])
+    assert robots_in(asked) == (robots is not False)
+
+
+def test_the_named_robot_s_delay_is_kept_to():
+    """A `Crawl-delay` for the name that the platform goes by is its rate, whatever its `User-Agent`."""
+    urls = [f"http://a.test/{number}" for number in range(4)]
+    _, asked = played(saying(FOR_SOME), urls=urls, robots="MyBot", headers=BROWSER)
+    times = [time for url, time in asked if not url.endswith("/robots.txt")]
+    assert all(later - earlier >= 7 - 1e-6 for earlier, later in itertools.pairwise(times[1:]))
+    assert times[-1] >= 14
+
+
+def test_the_name_is_tuned_in_the_middle_of_a_run():
+    """From the next request on it is asked by the new one, without another look at the file."""
+
+    async def carry(request):
+        asked.append(request.url.path)
+        text = FOR_SOME.replace("Crawl-delay: 7\n", "")
+        return httpx.Response(200, text=text if request.url.path == "/robots.txt" else "ok")
+
+    async def scrape(task):
+        if task.event.id == "2":
+            engine.tune("A", robots="MyBot")
+        await task.http.get("/mine")
+
+    asked = []
+    policy = {"base_url": "http://a.test", "robots": "Another", "headers": BROWSER, "limit": 1, "retry": ONCE}
+    engine = se.Engine([se.Platform("A", scrape, transport=httpx.MockTransport(carry), **policy)])
+
+    async def main():
+        async with engine.stream([se.Event(number) for number in range(4)]) as run:
+            return [type(outcome) async for outcome in run]
+
+    assert virtually(main) == [se.Success, se.Success, se.Failure, se.Failure]
+    assert asked == ["/robots.txt", "/mine", "/mine"]

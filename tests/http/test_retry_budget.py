@@ -1,5 +1,10 @@
 """The law of the retry budget, as the platform sees it: one that fails is asked little more than it is asked anyway."""
 
+import copy
+import math
+import pickle
+import traceback
+
 import attrs
 import httpx
 import pytest
@@ -11,7 +16,7 @@ import scrapeengine as se
 from support.world import virtually
 
 AT_ONCE = se.Retry(attempts=4, wait_initial=0, wait_max=0)
-NOTE = "not tried again: the platform's retries exceed 20 % of its requests"
+REASON = "; not tried again: the platform's retries exceed {} % of its requests (Retry(budget={}) of {!r})"
 
 
 @attrs.define(eq=False)
@@ -75,12 +80,15 @@ def at(seconds, count, label=""):
     return [se.Event(f"{label}{seconds}-{number}", data=seconds, platforms=("A",)) for number in range(count)]
 
 
-def held(first, retries):
+batches = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 30)), min_size=1, max_size=6)
+
+
+def held(first, retries, share=0.2):
     """Name a retry for which the law does not hold; times are those of requests tried first, and of retries."""
     for end in retries:
         granted = sum(end - 60 <= time <= end for time in retries)
         asked = sum(end - 60 <= time <= end for time in first)
-        if granted > max(10, asked / 5):
+        if granted > (max(10, share * asked + 1e-9) if share else 0):
             return f"{granted} retries to {asked} requests in the minute before {end}"
     return None
 
@@ -93,9 +101,6 @@ def test_a_site_that_always_fails_is_asked_little_more(requests, retries, answer
     engine = se.Engine([site.platform(asking())], event_limit=1000, buffer=1000)
     site.run(engine, at(1, requests))
     assert (len(site.firsts), len(site.retries)) == (requests, retries)
-
-
-batches = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 30)), min_size=1, max_size=6)
 
 
 @given(batches, st.integers(2, 5))
@@ -127,14 +132,118 @@ def test_with_a_backoff_as_many_in_all(batches, wait):
 
 
 def test_the_error_says_why_it_was_not_tried_again():
-    """A note, on the errors that had no retry for want of budget alone; not on those that had all their attempts."""
+    """In the text of those that had no retry for want of budget alone; not of those that had all their attempts."""
     site = Failing()
     engine = se.Engine([site.platform(asking(), limit=1)], event_limit=1000)
     outcomes = site.run(engine, [se.Event(n) for n in range(6)])
-    notes = [getattr(outcome.error, "__notes__", []) for outcome in outcomes]
+    reason = REASON.format(20, 0.2, "A")
+    texts = [str(outcome.error) for outcome in outcomes]
     assert [len(times) for times in site.tries.values()] == [4, 4, 4, 2, 1, 1]
-    assert notes == [[], [], [], [NOTE], [NOTE], [NOTE]]
+    assert [text.endswith(reason) for text in texts] == [False, False, False, True, True, True]
+    assert [text.count("not tried again") for text in texts] == [0, 0, 0, 1, 1, 1]
     assert [outcome.error.attempt for outcome in outcomes] == [4, 4, 4, 2, 1, 1]
+    for text, outcome in zip(texts, outcomes, strict=True):
+        assert str(pickle.loads(pickle.dumps(outcome.error))) == str(copy.copy(outcome.error)) == text
+        assert "".join(traceback.format_exception(outcome.error)).count("not tried again") == text.count("not tried")
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"), [(0, "0 % of its requests (Retry(budget=0)"), (0.125, "12.5 %"), (0.07, "7 %"), (3, "300 %")]
+)
+def test_the_error_says_how_much_was_allowed(budget, said):
+    """In per cent, as it was given; an error that only lasts is another thing, and is told from it."""
+    site = Failing(httpx.ConnectError("refused"))
+    retry = attrs.evolve(AT_ONCE, budget=budget)
+    outcomes = site.run(
+        se.Engine([site.platform(asking(), retry=retry, limit=1)], event_limit=1), [se.Event(n) for n in range(9)]
+    )
+    texts = [str(outcome.error) for outcome in outcomes]
+    assert (said in texts[-1]) == (budget != 3)
+    assert all(isinstance(outcome.error, se.ConnectFailed) for outcome in outcomes)
+
+
+SHARES = [(0, 0), (0.01, 10), (0.1, 20), (0.2, 40), (0.29, 58), (1, 200), (2.5, 500), (math.inf, 600), (3, 600)]
+
+
+@pytest.mark.parametrize(("budget", "retries"), SHARES)
+def test_the_budget_is_a_knob(budget, retries):
+    """200 requests that all fail, with three retries each if there are so many: the share of 200, and always ten."""
+    site = Failing()
+    engine = se.Engine(
+        [site.platform(asking(), retry=attrs.evolve(AT_ONCE, budget=budget))], event_limit=1000, buffer=1000
+    )
+    site.run(engine, at(1, 200))
+    assert (len(site.firsts), len(site.retries)) == (200, retries)
+
+
+@given(batches, st.one_of(st.sampled_from([0.0, 0.05, 0.2, 1.0, math.inf]), st.floats(0, 5)))
+def test_whatever_it_is_the_law_holds(batches, budget):
+    """At each retry; and it is not stingy: without the law as many as the attempts allow."""
+    site = Failing()
+    retry = attrs.evolve(AT_ONCE, budget=budget)
+    engine = se.Engine([site.platform(asking(), retry=retry)], event_limit=1000, buffer=1000)
+    events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
+    site.run(engine, events)
+    assert not held(site.firsts, site.retries, budget)
+    least = {0: 0, math.inf: 3 * len(events)}.get(budget, min(10, 3 * len(events)))
+    assert len(site.retries) >= least
+
+
+def test_it_is_tuned_in_the_middle_of_a_run():
+    """Each platform's own: what A is given more, or nothing, changes from the next retry on; B stays as it is."""
+    site = Failing()
+    engine = se.Engine([site.platform(asking()), site.platform(asking(), "B")], event_limit=5000, buffer=5000)
+    steps = [(0.2, 20), (1, 200), (0, 0), (0.5, 50)]
+
+    async def tuner():
+        begun = trio.current_time()
+        for number, (budget, _) in enumerate(steps):
+            await trio.sleep_until(begun + 70 * number + 0.5)
+            engine.tune("A", retry=attrs.evolve(AT_ONCE, budget=budget))
+
+    async def main():
+        events = [
+            se.Event(f"{number}-{n}", data=70 * number + 1, platforms=("A", "B"))
+            for number in range(len(steps))
+            for n in range(100 if number != 1 else 200)
+        ]
+        site.begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tuner)
+            async with engine.stream(events) as run:
+                assert len([outcome async for outcome in run]) == 2 * len(events)
+
+    virtually(main)
+    for host, expected in (("a.test", [retries for _, retries in steps]), ("b.test", [20, 40, 20, 20])):
+        times = [time for (at, _), each in site.tries.items() if at == host for time in each[1:]]
+        assert [sum(round(time) == 70 * number + 1 for time in times) for number in range(4)] == expected
+
+
+def test_what_was_granted_is_counted_under_any_budget():
+    """Retries that an endless budget has granted are held against a smaller one for a minute, in the next run too."""
+    site = Failing()
+    engine = se.Engine([site.platform(asking(), retry=attrs.evolve(AT_ONCE, budget=math.inf))], event_limit=1000)
+    site.run(engine, at(0, 20, "a"))
+    assert len(site.retries) == 60
+    engine.tune("A", retry=AT_ONCE)
+    site.run(engine, at(0, 20, "b"), at(70, 20, "c"))
+    assert len(site.retries) == 60 + 10
+
+
+def test_a_budget_of_nothing_leaves_task_retry():
+    """It is the scraper's own decision, and another thing than `attempts=1`."""
+    site = Failing()
+
+    async def scrape(task):
+        await task.http.get(f"/{task.attempt}", check=False)
+        if task.attempt < 3:
+            task.retry(after=0)
+
+    [outcome] = site.run(
+        se.Engine([site.platform(scrape, retry=attrs.evolve(AT_ONCE, budget=0))]), [se.Event("e", platforms=("A",))]
+    )
+    assert isinstance(outcome, se.Success)
+    assert (outcome.attempts, len(site.retries)) == (3, 0)
 
 
 def test_without_check_the_answer_stands():
@@ -275,5 +384,39 @@ def test_what_a_redirect_leads_to_is_spared_too():
         async with se.Engine(platforms, event_limit=1000, buffer=1000).stream(events) as run:
             return [outcome async for outcome in run]
 
-    assert len(virtually(main)) == 200
+    outcomes = virtually(main)
+    assert len(outcomes) == 200
     assert len(tries) == 10 + 10
+    texts = [str(outcome.error) for outcome in outcomes if isinstance(outcome, se.Failure)]
+    assert {text.partition(";")[2] for text in texts if "not tried again" in text} == {REASON[1:].format(20, 0.2, "B")}
+
+
+def test_a_retry_that_one_budget_forbids_is_taken_out_of_none():
+    """A, which leads to B, has no budget: B's is whole for B's own requests afterwards, and the other way round."""
+    for forbidding in ("A", "B"):
+        site = Failing()
+
+        def handle(request, site=site):
+            if request.url.path.startswith("/led"):
+                return httpx.Response(302, headers={"location": f"http://b.test/then{request.url.path}"})
+            return site.handle(request)
+
+        platforms = [
+            se.Platform(
+                name,
+                asking(),
+                base_url=f"http://{name.lower()}.test",
+                transport=httpx.MockTransport(handle),
+                limit=1000,
+                retry=attrs.evolve(AT_ONCE, budget=0 if name == forbidding else 0.2),
+            )
+            for name in ("A", "B")
+        ]
+        events = at(0, 20, "led")
+        events += [se.Event(f"own-{n}", data=1, platforms=("A", "B")) for n in range(20)]
+        outcomes = site.run(se.Engine(platforms, event_limit=1000, buffer=1000), events)
+        led = [str(outcome.error) for outcome in outcomes if outcome.event.id.startswith("led")]
+        assert len(led) == 20
+        assert all(text.endswith(REASON.format(0, 0, forbidding)) for text in led)
+        assert not [time for time in site.retries if time < 1]
+        assert len(site.retries) == 10

@@ -7,7 +7,7 @@ from hypothesis import given
 
 import scrapeengine as se
 from support.strategies import cases, requests, scripts, sleeps, troubles
-from support.world import outcomes_of, virtually
+from support.world import Panic, outcomes_of, virtually
 
 STEPS = scripts(sleeps, requests, troubles)
 
@@ -48,15 +48,15 @@ def test_who_raises_and_who_returns_makes_no_difference_to_the_others(case):
         assert not isinstance(outcome, se.Cancelled)
 
 
-@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("grouped", [False, True])
 def test_what_ends_the_program_ends_the_run(fatal, grouped):
-    """`KeyboardInterrupt` and `SystemExit` of a scraper leave the stream as the same object, in no group."""
+    """What ends the program leaves the stream as the same object, in no group, whatever was raised beside it."""
     error = fatal(3)
 
     async def scrape(task):
         if task.event.id == "3":
-            raise BaseExceptionGroup("with others", [ValueError(), error]) if grouped else error
+            raise BaseExceptionGroup("with others", [ValueError(), Panic(), error]) if grouped else error
         await trio.sleep(100)
 
     async def main():

@@ -25,7 +25,7 @@ answers = st.one_of(
 sleeps = st.tuples(st.just("sleep"), quarters)
 requests = st.tuples(st.just("request"), quarters, answers)
 troubles = st.one_of(
-    st.tuples(st.just("raise"), st.sampled_from(["error", "group", "mixed"])),
+    st.tuples(st.just("raise"), st.sampled_from(["error", "group", "mixed", "panic", "panics"])),
     st.tuples(st.just("retry"), quarters),
     st.just(("skip",)),
 )

@@ -5,7 +5,8 @@ A script is a list of steps, one tuple each:
     ("sleep", seconds)               the scraper works
     ("stall", seconds)               it blocks the whole loop (virtual time jumps)
     ("request", latency, answer)     it makes a request; the answer is a status, (status, Retry-After), or "redirect"
-    ("raise", kind)                  it raises: "error", "group", "mixed" (a group of groups)
+    ("raise", kind)                  it raises: "error", "group", "mixed" (a group of groups), or what is no Exception:
+                                     "panic", "panics" (a group with one in it)
     ("retry", seconds)               it calls task.retry, once; the second attempt goes on behind it
     ("skip",)                        it calls task.skip
     ("follow", id)                   it follows an event
@@ -29,6 +30,10 @@ from support.ledger import Ledger
 
 class Trouble(Exception):
     """What scrapers raise."""
+
+
+class Panic(BaseException):
+    """What an extension in Rust raises."""
 
 
 @attrs.define(eq=False)
@@ -83,6 +88,8 @@ class World:
                         "error": Trouble("as the script says"),
                         "group": ExceptionGroup("two", [Trouble(), ValueError()]),
                         "mixed": ExceptionGroup("nested", [ExceptionGroup("inner", [Trouble()]), KeyError()]),
+                        "panic": Panic("index out of bounds"),
+                        "panics": BaseExceptionGroup("two", [Trouble(), BaseExceptionGroup("inner", [Panic()])]),
                     }[kind]
                 case ("skip",):
                     task.skip("as the script says")

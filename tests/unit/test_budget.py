@@ -21,9 +21,14 @@ class Model:
     requests: list[float] = attrs.field(factory=list)
     retries: list[float] = attrs.field(factory=list)
 
+    share: float = 0.2
+
     def most(self, now: float, seconds: float) -> float:
         """Return how many retries the requests of the last `seconds` are worth."""
-        return max(10, sum(now - seconds <= at <= now for at in self.requests) / 5)
+        requests = sum(now - seconds <= at <= now for at in self.requests)
+        if self.share in {0, math.inf}:
+            return self.share
+        return max(10, self.share * requests + 1e-9)
 
     def granted(self, now: float, seconds: float) -> int:
         """Return how many retries were granted in the last `seconds`."""
@@ -36,7 +41,7 @@ def ask(budget: Budget, model: Model, now: float, *, retry: bool) -> None:
         budget.request(now)
         model.requests.append(now)
         return
-    if budget.retry(now):
+    if budget.retry(now, model.share):
         model.retries.append(now)
         assert model.granted(now, MINUTE) <= model.most(now, MINUTE)
     else:
@@ -48,12 +53,19 @@ GAPS = st.one_of(st.sampled_from([0.0, 5.0, 55.0, 60.0, 65.0, 4.999999999999999]
 STEPS = st.lists(st.tuples(GAPS, st.booleans(), st.integers(1, 120)), max_size=40)
 
 
-@given(st.floats(0, 1e6), STEPS)
-def test_the_law(begin: float, steps: list[tuple[float, bool, int]]) -> None:
-    """Each retry that is granted keeps to the law, and each that is not would have broken it but for the buckets."""
+SHARES = st.one_of(st.sampled_from([0.0, 0.2, 0.29, 1.0, math.inf]), st.floats(0, 10))
+
+
+@given(st.floats(0, 1e6), STEPS, st.lists(SHARES, min_size=1, max_size=4))
+def test_the_law(begin: float, steps: list[tuple[float, bool, int]], shares: list[float]) -> None:
+    """Each retry that is granted keeps to the law, and each that is not would have broken it but for the buckets.
+
+    So it is under the share of that instant, whatever it was before.
+    """
     budget, model, now = Budget(), Model(), begin
-    for gap, retry, times in steps:
+    for number, (gap, retry, times) in enumerate(steps):
         now += gap
+        model.share = shares[number % len(shares)]
         for _ in range(times):
             ask(budget, model, now, retry=retry)
 

@@ -15,6 +15,7 @@ PARENTS = {
     "StoreClosed": errors.StoreError,
     "StoreFull": errors.StoreError,
     "RecordedError": errors.ScrapeError,
+    "ScraperCrashed": errors.ScrapeError,
     "ScrapeError": Exception,
     "EngineBusy": errors.ScrapeError,
     "AgendaFull": errors.ScrapeError,

@@ -236,3 +236,40 @@ def test_its_repr_tells_no_secret() -> None:
     assert not any(secret in repr(platform) for secret in ("anna", "hunter2", "Authorization", "t0ps3cret"))
     assert "name='p'" in repr(platform)
     assert "limit=7" in repr(platform)
+
+
+@pytest.mark.parametrize("robots", [True, False, "MyBot", "my-bot", "My_Bot", "a", "-"])
+def test_robots_it_takes(robots: Any) -> None:
+    """Whether, or by which name; names of letters, underscores and hyphens."""
+    assert make(robots=robots).robots == robots
+
+
+@pytest.mark.parametrize(
+    ("robots", "hint"),
+    [
+        ("MyBot/1.0", "'MyBot'"),
+        ("MyBot/1.0 (+https://x.test)", "'MyBot'"),
+        (" MyBot ", "'MyBot'"),
+        ("MyBot\n", "'MyBot'"),
+        ("My Bot", "'My'"),
+        ("MyBot*", "'MyBot'"),
+        ("Mozilla/5.0 (compatible; MyBot/1.0; +https://x.test/bot)", "'MyBot'"),
+        ("Bot9ja", "'Bot'"),
+        ("*", "'MyBot'"),
+        ("", "'MyBot'"),
+        ("größe", "'gr'"),
+        ("\uff2dyBot", "'MyBot'"),
+    ],
+)
+def test_a_robot_s_name_that_is_none_is_refused(robots: str, hint: str) -> None:
+    """The message says what to write instead."""
+    with pytest.raises(ValueError, match=r"^the robots of platform 'p' must be a name") as caught:
+        make(robots=robots)
+    assert f"write robots={hint}, or True" in str(caught.value)
+
+
+@pytest.mark.parametrize("robots", [None, 1, 0, b"MyBot", ["MyBot"]])
+def test_robots_of_a_wrong_type_are_refused(robots: Any) -> None:
+    """Nothing else says whether, or by which name."""
+    with pytest.raises(TypeError, match=r"^Platform\(robots=…\) must be True, False or the name of a robot"):
+        make(robots=robots)

@@ -111,6 +111,8 @@ def test_a_retry_at_its_edges() -> None:
     retry = Retry(attempts=1, wait_initial=0, wait_max=0, patience=math.inf, statuses=(), methods=(), errors=())  # type: ignore[arg-type]
     assert (retry.statuses, retry.methods, retry.errors) == (frozenset(), frozenset(), ())
     assert Retry(patience=0).patience == 0
+    assert [Retry(budget=share).budget for share in (0, 0.5, 3, math.inf)] == [0, 0.5, 3, math.inf]
+    assert Retry().budget == 0.2
     assert Retry(statuses={400, 599}).statuses == {400, 599}  # type: ignore[arg-type]
 
 
@@ -206,3 +208,12 @@ def test_a_number_beyond_all_bounds_is_refused() -> None:
     """An int that no float can hold is a wrong value as any other."""
     with pytest.raises(ValueError, match=r"^Rate\(count=…\)"):
         Rate(10**400)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"), [(-0.1, ValueError), (math.nan, ValueError), (True, TypeError), ("20 %", TypeError)]
+)
+def test_a_retry_budget_that_is_no_share_is_refused(wrong: Any, error: type[Exception]) -> None:
+    """The message says what it is, and what stands for none and for any number."""
+    with pytest.raises(error, match=r"^Retry\(budget=…\) must be .*0 is no retry, math\.inf any number$"):
+        Retry(budget=wrong)

@@ -123,15 +123,29 @@ def test_states() -> None:
 class Unspeakable(Exception):
     """An error whose text cannot be made."""
 
+    def __init__(self, why: BaseException) -> None:
+        super().__init__()
+        self.why = why
+
     def __str__(self) -> str:
         """Fail."""
-        raise RuntimeError
+        raise self.why
 
 
 def test_errors_in_words() -> None:
     """The class and the text, without a traceback; what cannot be written down is written as it can be."""
     assert error_text(ValueError("no odds")) == "ValueError: no odds"
     assert error_text(ValueError("half \udc80")) == "ValueError: half \\udc80"
-    assert error_text(Unspeakable()) == "Unspeakable: (its text could not be made)"
-    failure = Failure(event=Event("x"), platform="A", error=Unspeakable())
-    assert "could not be made" in outcome_text(failure, "{}", None)
+
+
+@pytest.mark.parametrize("why", [RuntimeError(), BaseException("a panic")])
+def test_an_error_that_cannot_say_what_it_is(why: BaseException) -> None:
+    """It is an error all the same, whatever its text raises."""
+    assert error_text(Unspeakable(why)) == "Unspeakable: (its text could not be made)"
+
+
+@pytest.mark.parametrize("why", [KeyboardInterrupt(), SystemExit(2), GeneratorExit()])
+def test_what_ends_the_program_ends_it_there_too(why: BaseException) -> None:
+    """A signal may come at any instant, and is not the text's."""
+    with pytest.raises(type(why)):
+        error_text(Unspeakable(why))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scrapeengine.http import robots
@@ -112,7 +112,13 @@ def test_line_endings(ending: str) -> None:
         ("User-agent: a\nDisallow: /\nUser-agent: ExampleBot\n", "ExampleBot", False),
         ("User-agent: a\nDisallow:\nUser-agent: ExampleBot\nDisallow: /", "a", False),
         ("User-agent: a\nSitemap: /s\nFoo: bar\nUser-agent: ExampleBot\nDisallow: /", "a", True),
-        ("User-agent: a\nCrawl-delay: 5\nUser-agent: ExampleBot\nDisallow: /", "a", False),
+        ("User-agent: a\nCrawl-delay: 5\nUser-agent: ExampleBot\nDisallow: /", "a", True),
+        ("User-agent: a\nCrawl-delay: 5\n\n\nUser-agent: ExampleBot\nDisallow: /", "a", True),
+        ("User-agent: a\nRequest-rate: 1/5\nUser-agent: ExampleBot\nDisallow: /", "a", True),
+        ("User-agent: a\nCrawl-delay: soon\nUser-agent: ExampleBot\nDisallow: /", "a", True),
+        ("User-agent: a\nnonsense\nHost: x.test\nUser-agent: *\nDisallow: /", "a", True),
+        ("User-agent: a\nDisallow:\nCrawl-delay: 5\nUser-agent: ExampleBot\nDisallow: /", "a", False),
+        ("User-agent: a\nAllow: /\nUser-agent: ExampleBot\nDisallow: /", "a", False),
         (
             "User-agent: ExampleBot\nAllow: /b\n\nUser-agent: a\n\nUser-agent: examplebot\nDisallow: /",
             "ExampleBot",
@@ -190,6 +196,72 @@ def test_crawl_delay(records: str, seconds: float | None) -> None:
     """The slower of both counts, up to five minutes; what is no plain number is passed over."""
     found = rules(f"User-agent: *\n{records}\n\nUser-agent: other\nCrawl-delay: 77")
     assert found.crawl_delay("ExampleBot") == seconds
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("text", "delays"),
+    [
+        ("User-agent: a\nCrawl-delay: 5\nUser-agent: b\nDisallow: /", {"a": 5, "b": 5, "c": None}),
+        ("User-agent: a\nUser-agent: b\nCrawl-delay: 5", {"a": 5, "b": 5, "c": None}),
+        ("User-agent: a\n\nUser-agent: b\nCrawl-delay: 5", {"a": 5, "b": 5, "c": None}),
+        ("User-agent: a\nCrawl-delay: 5\n\nUser-agent: *\nDisallow: /x", {"a": 5, "b": None}),
+        ("User-agent: a\nCrawl-delay: 5\n# and\n \t\nUser-agent: *\nDisallow: /x", {"a": 5, "b": None}),
+        ("User-agent: a\nCrawl-delay: 5 # s\n# and\nUser-agent: *\nDisallow: /x", {"a": 5, "b": 5}),
+        ("User-agent: a\nCrawl-delay: 5\nSitemap: /s\n\nUser-agent: *\nDisallow: /x", {"a": 5, "b": None}),
+        ("User-agent: a\nCrawl-delay: 5\n\nUser-agent: b\nCrawl-delay: 9\n\nUser-agent: *\nAllow: /", {"a": 5, "b": 9}),
+        ("User-agent: a\nCrawl-delay: 5\nUser-agent: b\nCrawl-delay: 9\nUser-agent: *\nAllow: /", {"a": 9, "c": 9}),
+        ("User-agent: a\nCrawl-delay: 9\nCrawl-delay: 5\nRequest-rate: 1/7", {"a": 9}),
+        ("User-agent: a\nCrawl-delay: 5\n\nUser-agent: a\nCrawl-delay: 2\n\nUser-agent: a\nAllow: /", {"a": 5}),
+        ("User-agent: a\nDisallow: /x\nCrawl-delay: 5\n\nUser-agent: b\nDisallow: /", {"a": 5, "b": None}),
+        ("User-agent: a\nCrawl-delay: soon\n\nUser-agent: b\nCrawl-delay: 5", {"a": None, "b": 5}),
+        ("User-agent: a\nCrawl-delay: 5\nUser-agent: b\n\nUser-agent: c\nDisallow: /", {"a": 5, "b": 5, "c": None}),
+        ("Crawl-delay: 5\nUser-agent: a\nDisallow: /", {"a": None}),
+    ],
+)
+def test_whom_a_delay_is_for(text: str, delays: dict[str, float | None], ending: str) -> None:
+    """For the names of its part of the group: a blank line between it and the next name begins another part."""
+    found = rules(text.replace("\n", ending))
+    assert {agent: found.crawl_delay(agent) for agent in delays} == delays
+
+
+OTHERS = st.lists(
+    st.sampled_from(["Crawl-delay: 5", "Crawl-delay: x", "Request-rate: 1/5", "Sitemap: /s", "Host: x", "?", ""]),
+    max_size=2,
+)
+NAMES = st.sampled_from(["a", "b", "*"]).map("User-agent: {}".format)
+RULES = st.sampled_from(["Allow: /1", "Disallow: /1", "Disallow: /2", "Disallow:", "Allow:"])
+LINES = st.tuples(st.one_of(NAMES, RULES), OTHERS).map(lambda each: [each[0], *each[1]])
+"""What the standard knows, with what it does not know below it."""
+
+
+def as_standard_has_it(lines: list[str], agent: str) -> set[str]:
+    """Return the places that are forbidden: by RFC 9309, read line by line as Google's parser does."""
+    named: dict[str, dict[str, bool]] = {}
+    names: set[str] = set()
+    closed = False
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "User-agent":
+            names = {value} if closed else names | {value}
+            closed = False
+            named.setdefault(value, {})
+        elif field.rstrip(":") in {"Allow", "Disallow"}:
+            closed = True
+            for name in names if value else ():
+                named[name][value] = named[name].get(value, False) or field == "Allow"
+    held = named.get(agent, named.get("*", {}))
+    return {place for place, allowed in held.items() if not allowed}
+
+
+@settings(max_examples=300)
+@given(st.lists(LINES, min_size=3, max_size=8), st.sampled_from(["a", "b", "c"]))
+def test_only_rules_end_the_names_of_a_group(parts: list[list[str]], agent: str) -> None:
+    """Whatever else stands between names, and between names and rules (section 2.2.4)."""
+    lines = [line for part in parts for line in part]
+    found = rules("\n".join(lines))
+    forbidden = {place for place in ("/1", "/2") if not found.allows(HERE + place, agent)}
+    assert forbidden == as_standard_has_it(lines, agent)
 
 
 BROKEN_URLS = [
@@ -294,8 +366,25 @@ def test_a_url_that_takes_too_much_work_is_forbidden() -> None:
         "user agent:" * 40_000,
         "\r\n" * 250_000,
         "%" * 500_000,
+        "User-agent: *\nCrawl-delay: 1\n" * 16_000,
+        "User-agent: *\nCrawl-delay: 1\n\n" * 16_000,
+        "Crawl-delay: 1\nUser-agent: *\nCrawl-delay: 1" + "\nUser-agent: a" * 35_000,
+        "User-agent: *\nCrawl-delay: 1" + "\n " * 240_000 + "\nUser-agent: a",
     ],
-    ids=["parts", "stars", "many", "spaces", "indents", "names", "breaks", "escapes"],
+    ids=[
+        "parts",
+        "stars",
+        "many",
+        "spaces",
+        "indents",
+        "names",
+        "breaks",
+        "escapes",
+        "delays",
+        "parts of a group",
+        "names below a delay",
+        "blanks",
+    ],
 )
 def test_no_file_takes_long(text: str) -> None:
     """Half a megabyte of anything is read, and a URL judged, in a time that a machine of any age can keep."""

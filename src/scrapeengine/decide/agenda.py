@@ -51,7 +51,7 @@ class Entry:
     """When it was accepted."""
     followed: bool
     """Whether it came by `task.follow`."""
-    key: Hashable
+    key: Hashable = attrs.field(repr=False)
     """What it is live as: the event's id, or that and a platform."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
@@ -161,7 +161,7 @@ class Queue:
         return sorted(self._fresh.jobs() + self._held.jobs(), key=lambda job: (job.urgency, job.number))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Agenda:
     """All that a run has accepted and not ended.
 

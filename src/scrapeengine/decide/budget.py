@@ -1,12 +1,16 @@
 """How many retries a platform is worth: a part of what it is asked anyway, and always a few.
 
 A platform that fails every request would else be asked as often again as the policy has attempts, just when it can bear
-it least. The law, for each retry that is granted, at t:
+it least. The law, for each retry that is granted, at t, under the share of that instant (`Retry.budget`):
 
-    retries granted in [t - 60, t], itself included  <=  max(10, requests in [t - 60, t] / 5)
+    retries granted in [t - 60, t], itself included  <=  max(10, share * requests in [t - 60, t])
 
 and so no window of a minute holds more retries than its last one was allowed. It is not stingy either: a retry is
-granted if that holds with the retries of [t - 65, t] and the requests of [t - 55, t].
+granted if that holds with the retries of [t - 65, t] and the requests of [t - 55, t]. With a share of 0 none is
+granted, nor are the ten: who wants no retry wants none of them. With an infinite one all are.
+
+The share comes with each call and is nothing of the budget's own, so that it can be tuned at any time: all retries are
+counted, whatever the share was when they were granted.
 
 Times are counted in buckets of five seconds. At any time the last 12 of them, the running one included, lie within the
 minute, and the last 13 cover it: those 12 are what counts of the requests, and those 13 of the retries.
@@ -26,7 +30,9 @@ _WIDTH = 5.0
 _WITHIN = 12
 _COVER = _WITHIN + 1
 _ALWAYS = 10
-_REQUESTS_FOR_ONE = 5
+_USUAL = 0.2
+_ROUNDING = 1e-9
+"""A share is a decimal fraction, and 0.29 * 100 is a bit less than 29."""
 
 
 @attrs.define(eq=False)
@@ -52,15 +58,26 @@ class Budget:
             self._advance(now)
         self._requests[-1] += 1
 
-    def retry(self, now: float) -> bool:
-        """Take a retry; false if none is left, and then nothing is counted."""
-        if now >= self._ends:
-            self._advance(now)
-        requests, retries = sum(self._requests[1:]), sum(self._retries)
-        if retries >= _ALWAYS and (retries + 1) * _REQUESTS_FOR_ONE > requests:
+    def retry(self, now: float, share: float = _USUAL) -> bool:
+        """Take a retry; false if none is left, and then nothing is counted.
+
+        Args:
+            now: when.
+            share: how many retries a request is worth; infinite: any number.
+        """
+        if not self.allows(now, share):
             return False
         self._retries[-1] += 1
         return True
+
+    def allows(self, now: float, share: float = _USUAL) -> bool:
+        """Say whether a retry is left, as `retry` would, and take none."""
+        if now >= self._ends:
+            self._advance(now)
+        requests, retries = sum(self._requests[1:]), sum(self._retries)
+        if share == 0:
+            return False
+        return retries < _ALWAYS or share == math.inf or retries + 1 <= share * requests + _ROUNDING
 
     def matters_until(self) -> float:
         """Say from when on a new budget is as strict as this one: at once where no retry was granted."""

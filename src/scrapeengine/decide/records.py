@@ -21,6 +21,7 @@ __all__ = [
     "outcome_text",
     "payload_of",
     "status_of",
+    "text_of",
     "written",
 ]
 
@@ -75,7 +76,17 @@ def digest_of(content: Content) -> str:
 
 def error_text(error: Exception) -> str:
     """Return what a store keeps of an error: the class's name and its text."""
-    return f"{type(error).__name__}: {_text_of(error)}"
+    return f"{type(error).__name__}: {text_of(error)}"
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error as it can be written down. It is made by the program's own code, and may fail."""
+    try:
+        return written(str(error))
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException:  # noqa: BLE001 - as above; what a scraper's error does must not end the run
+        return "(its text could not be made)"
 
 
 def written(text: str) -> str:
@@ -114,7 +125,7 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
         case Success():
             kept["result"] = result
         case Failure(error=error):
-            kept["error"] = [type(error).__name__, _text_of(error)]
+            kept["error"] = [type(error).__name__, text_of(error)]
         case Skipped(reason=reason) | Cancelled(reason=reason):
             kept["reason"] = written(reason)
         case _:
@@ -157,13 +168,6 @@ def _kept(value: object, what: str) -> dict[str, Any]:
 
 def _given_back(kept: dict[str, Any]) -> Any:
     return base64.b64decode(kept[_BYTES]) if _BYTES in kept else kept.get("data")
-
-
-def _text_of(error: Exception) -> str:
-    try:
-        return written(str(error))
-    except Exception:  # noqa: BLE001 - an error's text is the program's own code, and may fail
-        return "(its text could not be made)"
 
 
 def _json(value: object, what: str) -> str:

@@ -10,12 +10,12 @@ import attrs
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
-from scrapeengine.model.urls import host_of, named_host, shown
+from scrapeengine.model.urls import host_of, named_host, told
 
 __all__ = ["Route", "Routes"]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Route:
     """Where an event goes."""
 
@@ -74,7 +74,7 @@ class Routes:
     def _by_url(self, url: str) -> Route:
         host = host_of(url)
         if host is None:
-            return _nowhere(f"{shown(url)!r} is no http or https URL, so it has no host; name the event's platforms")
+            return _nowhere(f"{told(url)} is no http or https URL, so it has no host; name the event's platforms")
         name = self.host(host)
         if name is None:
             hint = "give the engine a default=Platform('*', …) to serve hosts that have no platform of their own"
@@ -83,7 +83,7 @@ class Routes:
 
     def _no_such(self, name: str) -> UnknownPlatform:
         known = ", ".join(map(repr, self._names[:10])) or "none"
-        return UnknownPlatform(f"no platform is named {name!r}; the engine has {known}")
+        return UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
 
 
 def _nowhere(message: str) -> Route:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import trio
@@ -174,6 +175,13 @@ class Answer(httpx.Response):
     def __repr__(self) -> str:
         """Show the status, and not the site's own phrase for it, which may quote the request."""
         return f"<Response [{self.status_code}]>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: what httpx keeps of a response, its request included."""
+        if self._call is not None:
+            _ = self.request
+        # The cookies are made anew of the headers: what httpx has made holds a lock, which cannot be pickled.
+        return {name: value for name, value in super().__getstate__().items() if name != "_cookies"}
 
     def raise_for_status(self) -> httpx.Response:
         """Raise `httpx.HTTPStatusError` for a status that is no success, redirects and 304 included, as httpx does."""

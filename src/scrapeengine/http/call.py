@@ -17,7 +17,7 @@ __all__ = ["Call", "Headers"]
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """One request."""
 

@@ -259,10 +259,10 @@ class TaskClient:
             policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw, malformed=malformed
         )
         # Of the platform that was asked first, and of the one that a redirect has led to.
-        places = {seat.place(call.host), self._at}
-        if isinstance(step, Again) and not all(seat.may_retry(place) for place in places):
-            error.add_note("not tried again: the platform's retries exceed 20 % of its requests")
-            return GiveUp()
+        if isinstance(step, Again):
+            error.untried = seat.over_budget({self._at: None, seat.place(call.host): None})
+            if error.untried:
+                return GiveUp()
         return step
 
     async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Answer | StreamedAnswer:

@@ -94,7 +94,8 @@ class Keeping:
         Checkpoint where it has to be fetched: by one task, and the others are parked meanwhile, for it may be parked
         itself and need a slot of theirs. If cancelled, another one that waits for it fetches it.
         """
-        agent = _agent(call)
+        known_as = seat.policy.robots
+        agent = known_as if isinstance(known_as, str) else _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:
             return await _fetched(seat, wire, call)
@@ -133,7 +134,7 @@ def _wall(seat: Seat) -> float:
 
 
 def _agent(call: Call) -> str:
-    """Return the product token by which robots.txt knows us (RFC 9309, section 2.2.1)."""
+    """Return the product token that a `User-Agent` begins with (RFC 9309, section 2.2.1)."""
     agent = next((value for name, value in call.headers if name == b"user-agent"), b"scrapeengine")
     return (agent.decode("latin-1").replace("/", " ").split() or ["scrapeengine"])[0]
 

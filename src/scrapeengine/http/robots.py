@@ -9,8 +9,14 @@ an agent, and one to the work for a URL.
 What cannot be told is forbidden: because there are too many rules, because the URL takes too much work, or because
 `protego` raises. A file that a site has made so by mistake may well forbid it, and one that is made so on purpose does.
 
-Between agents and rules, records that RFC 9309 does not know change nothing, as it asks for; but for `Crawl-delay` and
-`Request-rate`, which end the names of a group like rules do, since that is how they are written.
+Only `Allow` and `Disallow` end the names of a group. Records that RFC 9309 does not know do not (section 2.2.4), and
+neither do `Crawl-delay` and `Request-rate`, which are two of them; Google's parser (github.com/google/robotstxt) has it
+so too. So rules hold for all names above them, whatever stands in between.
+
+For whom a `Crawl-delay` is meant, no standard says. It is of the time in which a blank line ended a record, and written
+so: one for each of several crawlers, each with a blank line below it, and the rules for all in the end. Meant for the
+whole group it would slow down everybody by what was asked of a few. So it is for the names of its own part of the
+group: a blank line between a `Crawl-delay` and the next name begins another part.
 """
 
 from __future__ import annotations
@@ -58,14 +64,16 @@ _RECORD = re.compile(
     rf"^[ \t]*({'|'.join(_FIELDS)})[ \t]*(?::|[ \t]|$)([^#\n]*)", re.ASCII | re.IGNORECASE | re.MULTILINE
 )
 _NUMBERS = {
-    _DELAY: re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}"),
-    _RATE: re.compile(r"[0-9]{1,9}/[0-9]{1,9}[smhd]?(?:[ \t].*)?", re.IGNORECASE),
+    _DELAY: re.compile(r"(?P<seconds>[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"),
+    _RATE: re.compile(r"(?P<count>[0-9]{1,9})/(?P<seconds>[0-9]{1,9})(?P<unit>[smhd]?)(?:[ \t].*)?", re.IGNORECASE),
 }
 """What a number is, strictly: Python has wider notions of it."""
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_BREAKS = {
     ord(each): "".join(f"%{byte:02X}" for byte in each.encode()) for each in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 }
 """Characters that are line breaks to `protego`, and none to RFC 9309."""
+_BLANK = re.compile(r"\n[ \t]*\n")
 _TOKEN = re.compile(r"[a-z0-9_.\-]*", re.ASCII)
 _ANYONE = "*"
 _FORBIDS = Protego.parse("User-agent: *\nDisallow: /")
@@ -76,8 +84,16 @@ _ALLOWS = Protego.parse("")
 class _Group:
     """The records below some `User-agent` lines."""
 
-    agents: set[str] = attrs.field(factory=set)
-    records: list[str] = attrs.field(factory=list)
+    agents: dict[str, set[int]] = attrs.field(factory=dict)
+    """The parts of the group that name each agent."""
+    rules: list[str] = attrs.field(factory=list)
+    delays: list[tuple[int, float]] = attrs.field(factory=list)
+    """The seconds between two requests that are asked for, each with its part."""
+
+    def slowest(self, token: str) -> float:
+        """Return the seconds between two requests that are asked of an agent that it names; 0: none are."""
+        parts = self.agents[token]
+        return max((seconds for part, seconds in self.delays if part in parts), default=0.0)
 
 
 @attrs.frozen
@@ -130,7 +146,7 @@ class Rules:
     def crawl_delay(self, agent: str) -> float | None:
         """Return the seconds between two requests that are asked of an agent, at most 300; None: nothing is.
 
-        Of `Crawl-delay` and `Request-rate` the slower one counts, the latter at all times of day. RFC 9309 has neither.
+        Of all `Crawl-delay` and `Request-rate` the slowest counts, at all times of day. RFC 9309 has neither.
         """
         return self._part(agent).delay
 
@@ -147,14 +163,15 @@ class Rules:
         groups = [group for group in self._groups if token in group.agents]
         if not groups:
             return _Part(self._otherwise) if token == _ANYONE else self._part(_ANYONE)
-        records = list(dict.fromkeys(record for group in groups for record in group.records))
+        records = list(dict.fromkeys(rule for group in groups for rule in group.rules))
         if len(records) > _MOST_RULES:
             return _Part(_FORBIDS)
         try:
             rules = Protego.parse("\n".join([f"{_AGENT}: {_ANYONE}", *records]))
         except Exception:  # noqa: BLE001 - whatever a file does to it, nothing is allowed
             return _Part(_FORBIDS)
-        return _Part(rules, sum(len(record) for record in records if "*" in record), _delay(rules))
+        delay = min(max(group.slowest(token) for group in groups), _LONGEST_DELAY)
+        return _Part(rules, sum(len(record) for record in records if "*" in record), delay or None)
 
 
 def read(status: int | None, body: bytes, *, now: float) -> Rules:
@@ -180,25 +197,43 @@ def _text(body: bytes) -> str:
     """Decode what is read of a file. A line that was cut would say something else."""
     if len(body) >= MOST_BYTES:
         body = body[: max(body.rfind(b"\n", 0, MOST_BYTES), body.rfind(b"\r", 0, MOST_BYTES)) + 1]
-    return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace("\r", "\n")
+    return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _groups(text: str) -> list[_Group]:
     """Split a file into its groups."""
     groups: list[_Group] = []
-    naming = False
+    naming, part = False, 0
+    slowed: int | None = None  # up to where no blank line follows a delay of this part; None: it has no delay
     for found in _RECORD.finditer(text):
         field, value = _FIELDS[found[1].lower()], found[2].strip()
         if field == _AGENT:
             if not naming:
                 groups.append(_Group())
-            groups[-1].agents.add(_token(value))
-            naming = True
-            continue
-        naming = False
-        if groups and (field not in _NUMBERS or _NUMBERS[field].fullmatch(value)):
-            groups[-1].records.append(f"{field}: {value.translate(_NO_BREAKS)}")
+                naming, part, slowed = True, 0, None
+            elif slowed is not None and _BLANK.search(text, slowed, found.start()):
+                part, slowed = part + 1, None
+            elif slowed is not None:
+                slowed = found.end()
+            groups[-1].agents.setdefault(_token(value), set()).add(part)
+        elif groups and field in _NUMBERS:
+            slowed = found.end()
+            groups[-1].delays.append((part, _seconds(field, value)))
+        elif groups:
+            naming = False
+            groups[-1].rules.append(f"{field}: {value.translate(_NO_BREAKS)}")
     return groups
+
+
+def _seconds(field: str, value: str) -> float:
+    """Return the seconds between two requests that a record asks for; 0 if that cannot be told."""
+    found = _NUMBERS[field].fullmatch(value)
+    if found is None:
+        return 0.0
+    if field == _DELAY:
+        return float(found["seconds"])
+    count = int(found["count"])
+    return int(found["seconds"]) * _UNITS[found["unit"].lower()] / count if count else 0.0
 
 
 def _token(agent: str) -> str:
@@ -208,12 +243,6 @@ def _token(agent: str) -> str:
         return _ANYONE
     found = _TOKEN.match(bare)
     return "" if found is None else found[0]
-
-
-def _delay(rules: Protego) -> float | None:
-    delay, rate = rules.crawl_delay(_ANYONE), rules.request_rate(_ANYONE)
-    seconds = max(delay or 0.0, 0.0 if rate is None else rate.seconds / rate.requests)
-    return min(seconds, _LONGEST_DELAY) or None
 
 
 class RobotsCache:

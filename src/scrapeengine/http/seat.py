@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import trio
@@ -84,8 +85,8 @@ class Seat(Protocol):
         """Take note that a platform asks not to be called."""
         ...
 
-    def may_retry(self, at: str | None) -> bool:
-        """Take a retry out of a platform's budget; false if none is left."""
+    def over_budget(self, places: Collection[str | None]) -> str:
+        """Take a retry out of the budgets of platforms; if one has none left, say so in words, and take none."""
         ...
 
     def slow_down(self, at: str | None, seconds: float) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import secrets
-from contextlib import suppress
 
 import trio
 
 from scrapeengine.http.answers import Answer, Body
 from scrapeengine.http.exchange import Exchange, Reader, whole
+from scrapeengine.http.files import FilePath, replacing
 from scrapeengine.http.wire import Line
 
 __all__ = ["StreamedAnswer", "streamed"]
@@ -67,26 +65,16 @@ class StreamedAnswer:
             raise StopAsyncIteration
         return part
 
-    async def save(self, path: str | os.PathLike[str]) -> int:
+    async def save(self, path: FilePath) -> int:
         """Write the body to a file, which is there whole or not at all."""
         if self._begun or self._left:
             raise RuntimeError(
                 "the body can be saved once, inside `async with task.http.stream(…)`, and not after a part"
             )
-        size, done = 0, False
-        part = f"{os.fspath(path)}.{secrets.token_hex(4)}.part"
-        try:
-            async with await trio.open_file(part, "xb", opener=_private) as file:
-                async for piece in self:
-                    size += await file.write(piece)
-                await file.flush()
-                await trio.to_thread.run_sync(os.fsync, file.fileno())
-            await trio.to_thread.run_sync(os.replace, part, path)
-            done = True
-        finally:
-            if not done:
-                with suppress(FileNotFoundError):
-                    os.unlink(part)  # noqa: PTH108 - paths are what the program gave
+        size = 0
+        async with replacing(path) as write:
+            async for piece in self:
+                size += await write(piece)
         return size
 
     async def aclose(self) -> None:
@@ -102,10 +90,6 @@ class StreamedAnswer:
     def __repr__(self) -> str:
         """Show the status."""
         return f"<Streamed [{self.status_code}]>"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:

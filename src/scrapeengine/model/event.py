@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from scrapeengine.model.checks import whole
-from scrapeengine.model.urls import shown
+from scrapeengine.model.urls import named, told
 
 __all__ = ["Event"]
 
@@ -52,10 +52,10 @@ class Event:
         priority: int = 0,
     ) -> None:
         if url is not None and not isinstance(url, str):
-            raise TypeError(f"Event(url=…) must be a str, got {url!r}")
+            raise TypeError(f"Event(url=…) must be a str, got {told(url)}")
         key = id or url if isinstance(id, str | None) else id
         if isinstance(key, bool) or not isinstance(key, str | int | None):
-            raise TypeError(f"Event(id=…) must be a str or an int, got {key!r}")
+            raise TypeError(f"Event(id=…) must be a str or an int, got {told(key)}")
         if key is None or key == "":
             raise ValueError("an Event needs an id or a url: write Event('match-17') or Event(url='https://…')")
         platforms = _names(platforms)
@@ -64,12 +64,12 @@ class Event:
 
     def __repr__(self) -> str:
         """Show what was given, without the secrets that a URL may hold."""
-        url = "" if self.url is None else shown(self.url)
-        parts = [f"url={url!r}" if self.id == self.url else repr(self.id)]
+        url = "" if self.url is None else named(self.url)
+        parts = [f"url={url!r}" if self.id == self.url else told(self.id)]
         if url and self.id != self.url:
             parts.append(f"url={url!r}")
         if self.platforms:
-            parts.append(f"platforms={self.platforms!r}")
+            parts.append(f"platforms={tuple(map(named, self.platforms))!r}")
         if self.priority:
             parts.append(f"priority={self.priority}")
         return f"Event({', '.join(parts)})"
@@ -77,7 +77,9 @@ class Event:
 
 def _names(platforms: object) -> tuple[str, ...]:
     if not isinstance(platforms, tuple | list) or not all(isinstance(name, str) for name in platforms):
-        raise TypeError(f"Event(platforms=…) must be a tuple of names, got {platforms!r}; write platforms=('bet9ja',)")
+        raise TypeError(
+            f"Event(platforms=…) must be a tuple of names, got {told(platforms)}; write platforms=('bet9ja',)"
+        )
     if len(set(platforms)) != len(platforms):
-        raise ValueError(f"Event(platforms=…) names a platform twice: {platforms!r}")
+        raise ValueError(f"Event(platforms=…) names a platform twice: {told(platforms)}")
     return tuple(platforms)

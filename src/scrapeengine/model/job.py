@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 import attrs
 
 from scrapeengine.model.policy import Rate
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
 __all__ = [
@@ -88,9 +89,9 @@ class NewJob:
     """A job to enqueue."""
 
     platform: str
-    id: str
+    id: str = attrs.field(repr=told)
     """The event's; with the platform it tells this job from all others."""
-    payload: str
+    payload: str = attrs.field(repr=False)
     """The event, as JSON."""
     priority: int = 0
     """Larger is claimed sooner; at equal priority what became ready first."""
@@ -107,13 +108,17 @@ class Ticket(NamedTuple):
     id: str
     token: int
 
+    def __repr__(self) -> str:
+        """Show it without the secrets that an id may hold."""
+        return f"Ticket(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
+
 
 @attrs.frozen
 class Claimed:
     """A job in hand."""
 
     ticket: Ticket
-    payload: str
+    payload: str = attrs.field(repr=False)
     priority: int
     attempts: int
     """How often it has been claimed, this time included, and was not given back by `release`."""
@@ -137,7 +142,7 @@ class Completion:
     """What went wrong, or why it was skipped."""
     follow_ups: tuple[NewJob, ...] = ()
     """Jobs that its task has found; those that are known are left as they are."""
-    validators: Mapping[str, Validator | None] = NO_VALIDATORS
+    validators: Mapping[str, Validator | None] = attrs.field(default=NO_VALIDATORS, repr=False)
     """ETags and the like, by URL; None: what is known of it is to be forgotten."""
     again: float | None = None
     """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once."""
@@ -145,7 +150,7 @@ class Completion:
     """What to hand out with its next claim."""
     keep: float = 0.0
     """Seconds for which it stays known at least, whatever the store's time to live: nobody need ask again before."""
-    outcome: str | None = None
+    outcome: str | None = attrs.field(default=None, repr=False)
     """Its outcome, as JSON, to be kept until it is acknowledged; None: nobody needs it."""
     deliver: float = 0.0
     """Seconds after which an outcome that was not acknowledged is handed out by `undelivered`."""
@@ -156,9 +161,9 @@ class StoredJob:
     """A job as it is now."""
 
     platform: str
-    id: str
+    id: str = attrs.field(repr=told)
     status: JobStatus
-    payload: str
+    payload: str = attrs.field(repr=False)
     priority: int
     attempts: int
     enqueued: float
@@ -189,13 +194,17 @@ class Delivery(NamedTuple):
     id: str
     token: int
 
+    def __repr__(self) -> str:
+        """Show it without the secrets that an id may hold."""
+        return f"Delivery(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
+
 
 @attrs.frozen
 class Kept:
     """An outcome that nobody has acknowledged."""
 
     delivery: Delivery
-    outcome: str
+    outcome: str = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)

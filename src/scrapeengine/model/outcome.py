@@ -7,6 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 import attrs
 
 from scrapeengine.model.event import Event
+from scrapeengine.model.urls import told
 
 __all__ = ["Cancelled", "Failure", "Outcome", "Skipped", "Success"]
 
@@ -18,7 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 class _Ended:
     event: Event
     """The event that was scraped."""
-    platform: str
+    platform: str = attrs.field(repr=told)
     """The name of the platform that it was scraped on."""
     attempts: int = 0
     """How often the scraper was run; 0 if it was never started."""
@@ -48,7 +49,10 @@ class Failure(_Ended):
     """The scraper raised, took too long, or could not be started."""
 
     error: Exception
-    """The exception; the local variables of its frames are cleared, so that it keeps nothing alive."""
+    """The exception, or a `ScraperCrashed` that was raised from it where it is no `Exception`.
+
+    The local variables of its frames are cleared, so that it keeps nothing alive.
+    """
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -13,11 +14,15 @@ import httpx
 from scrapeengine.model.checks import each, whole
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
-from scrapeengine.model.urls import host_of
+from scrapeengine.model.urls import host_of, told
 
 __all__ = ["Platform"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+_ROBOT = re.compile(r"[A-Za-z_\-]+")
+_COMPATIBLE = re.compile(r"(?<=compatible; )[A-Za-z_\-]+")
+"""The name in a `User-Agent` that begins like everybody's."""
 
 
 def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -28,7 +33,7 @@ def _frozen_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_name(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"Platform(name=…) must be a str, got {value!r}")
+        raise TypeError(f"Platform(name=…) must be a str, got {told(value)}")
     if not value:
         raise ValueError("Platform(name=…) must not be empty: outcomes are told apart by it")
 
@@ -36,7 +41,7 @@ def _check_name(_: object, __: object, value: Any) -> None:
 def _check_scrape(platform: Platform[Any], _: object, value: Any) -> None:
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):  # noqa: B004
         return
-    shown = getattr(value, "__qualname__", repr(value))
+    shown = getattr(value, "__qualname__", None) or told(value)
     raise TypeError(
         f"the scraper of platform {platform.name!r} must be an async function, got {shown}; "
         "write `async def scrape(task): …`, and call blocking code with `await task.in_thread(function, …)`"
@@ -47,7 +52,7 @@ def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise TypeError(f"Platform(base_url=…) must be a str, got {value!r}")
+        raise TypeError(f"Platform(base_url=…) must be a str, got {told(value)}")
     if host_of(value) is None or "?" in value or "#" in value:
         raise ValueError(
             f"the base_url of platform {platform.name!r} must be an http or https URL with a host and no query, "
@@ -71,6 +76,20 @@ def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, ob
                 f"the header {key!r} of platform {platform.name!r} has characters beyond ASCII, of which HTTP does not "
                 "say how they are sent; a request may give its headers in bytes"
             )
+
+
+def _check_robots(platform: Platform[Any], _: object, value: Any) -> None:
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"Platform(robots=…) must be True, False or the name of a robot, got {told(value)}")
+    if not _ROBOT.fullmatch(value):
+        named = _COMPATIBLE.search(value) or _ROBOT.match(value.lstrip())
+        raise ValueError(
+            f"the robots of platform {platform.name!r} must be a name of ASCII letters, '_' and '-' (RFC 9309, section "
+            f"2.2.1), got {told(value)}; write robots={named[0] if named else 'MyBot'!r}, or True for what the "
+            "User-Agent begins with"
+        )
 
 
 def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
@@ -132,8 +151,12 @@ class Platform(Generic[T_co]):
 
     caps: Caps = attrs.field(default=Caps(), kw_only=True, validator=attrs.validators.instance_of(Caps))
     """How much the platform may send."""
-    robots: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
-    """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that."""
+    robots: bool | str = attrs.field(default=False, kw_only=True, validator=_check_robots)
+    """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that.
+
+    True: as the one whose name the `User-Agent` begins with. A text: by that name, `"MyBot"` say, where the
+    `User-Agent` begins with `Mozilla/5.0 (compatible; …)`, as everybody's does.
+    """
     cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
     """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives."""
     block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))

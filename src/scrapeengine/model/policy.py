@@ -121,7 +121,7 @@ class Retry:
     attempts: int = attrs.field(default=3, validator=each(whole, least=1, instead="; 1 is to try once, with no retry"))
     """How often a request is tried in all; also how often a scraper that calls `task.retry` is run in all.
 
-    Fewer where many fail: a platform's retries are at most 20 % of its requests in the last minute, and always ten.
+    Fewer where many fail: see `budget`.
     """
     wait_initial: float = attrs.field(default=0.5, validator=each(number, zero=True))
     """The longest wait before the second attempt, in seconds."""
@@ -148,6 +148,21 @@ class Retry:
         default=(TransportError,), converter=_error_types, validator=_check_errors
     )
     """The errors after which a request is tried again; after a `ProtocolError` once at most."""
+    budget: float = attrs.field(
+        default=0.2,
+        validator=each(
+            number,
+            zero=True,
+            endless=True,
+            instead="; it is a share of the requests: 0 is no retry, math.inf any number",
+        ),
+    )
+    """How many retries a platform is worth: this share of its requests in the last minute, and always ten.
+
+    So an outage is not answered with a storm. 0 is for no retry of a request at all, not even the ten; `math.inf` for
+    as many as `attempts` allows. `task.retry` is not counted. What was not tried again for its sake says so in the
+    text of its error.
+    """
 
 
 _MEBIBYTE = 2**20

@@ -62,14 +62,16 @@ class Streamed(Protocol):
         """
         ...
 
-    async def save(self, path: str | os.PathLike[str]) -> int:
+    async def save(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> int:
         """Write the body to a file, which is there whole or not at all; others cannot read it (mode 0600).
+
+        The name may be any that the file system takes. A symbolic link of that name is replaced, and not followed.
 
         Returns:
             How many bytes were written.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written. What can be seen of that before the body is read is raised before.
             RuntimeError: a part was read already, or the stream was left; the file is as it was.
             RequestError: as for the iterator.
 

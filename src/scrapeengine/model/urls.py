@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import can_ada
 
-__all__ = ["PORTS", "Url", "UrlError", "below", "host_of", "joined", "named_host", "parse", "shown"]
+__all__ = ["PORTS", "Url", "UrlError", "below", "host_of", "joined", "named", "named_host", "parse", "shown", "told"]
 
 PORTS = {"http": 80, "https": 443}
 """The ports of the schemes that are spoken."""
@@ -28,6 +28,12 @@ _BLANK = "".join(map(chr, range(0x21)))
 _INSIDE = re.compile(r"[\t\n\r]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _TWO_SLASHES = re.compile(r"[/\\]{2}")
+
+_URLISH = re.compile(r"//|\\\\|^\s*https?:|[?#][^=]*=|:[^/?#]*@", re.IGNORECASE)
+"""What an id has in it that is a URL, or is made of one: it may hold secrets. Better to take too much for one."""
+
+_USER_WITHIN = re.compile(r"//[^/@]+@")
+"""User and password of a URL in the path of another one, as proxies and archives have it."""
 
 
 class UrlError(ValueError):
@@ -141,11 +147,29 @@ def shown(url: str) -> str:
     except ValueError:
         return "(malformed URL)"
     host = parts.netloc.rpartition("@")[2]
-    # Without a host, what stands before an "@" in the path may be meant as user and password.
-    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
+    scheme, path = parts.scheme, _USER_WITHIN.sub("//", parts.path)
+    if not parts.netloc and "@" in path:
+        # What stands before it may be meant as user and password, and the user looks like a scheme.
+        scheme, path = "", path.rpartition("@")[2]
     pairs = (pair.partition("=") for pair in parts.query.split("&"))
     query = "&".join(f"{key}=…" if equals else "…" for key, equals, _ in pairs) if parts.query else ""
-    return urlunsplit((parts.scheme, host, path, query, ""))
+    return urlunsplit((scheme, host, path, query, ""))
+
+
+def named(id: str) -> str:
+    """Return an id as it may be shown: `shown` if it is a URL or made of one, else as it is."""
+    return shown(id) if _URLISH.search(id) else id
+
+
+def told(given: object) -> str:
+    """Return what a program has given as an error may quote it: as `repr` does, but without the secrets of a URL."""
+    if isinstance(given, str):
+        return repr(named(given))
+    if isinstance(given, bytes):
+        return f"b{named(given.decode('latin-1'))!r}"
+    text = repr(given)
+    # Where URLs begin and end in there, nobody knows.
+    return f"{type(given).__name__}(…)" if _URLISH.search(text) else text
 
 
 def _place(url: can_ada.URL) -> tuple[str, str, str, int]:

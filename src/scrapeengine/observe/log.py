@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from scrapeengine.model.event import Event
-from scrapeengine.model.urls import shown
+from scrapeengine.model.urls import named
 
 __all__ = ["logger", "task_logger"]
 
@@ -34,4 +34,4 @@ def logger() -> Any:
 
 def task_logger(event: Event, platform: str) -> Any:
     """Return a logger bound to a task. An id that is a URL is shown without its secrets."""
-    return logger().bind(id=shown(event.id) if event.id == event.url else event.id, platform=platform)
+    return logger().bind(id=named(event.id), platform=named(platform))

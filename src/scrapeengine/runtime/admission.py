@@ -11,6 +11,7 @@ from scrapeengine.decide.routing import Route
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Failure, Skipped
+from scrapeengine.model.urls import told
 from scrapeengine.runtime.floor import Floor
 from scrapeengine.runtime.lanes import Lanes
 from scrapeengine.runtime.outbox import Outbox
@@ -56,7 +57,7 @@ class Admission:
             AgendaFull: `max_pending` events wait already.
         """
         if not isinstance(event, Event):
-            raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
+            raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
         if self._is_known(event):
             return False
         route = self._plan.routes.of(event)

@@ -22,6 +22,7 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Completion, Delivery, Reply, Ticket
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 
 __all__ = ["Books", "Ended"]
@@ -175,7 +176,7 @@ class Books:
             raise
         except Exception as error:  # noqa: BLE001 - one job's data must not end the run
             self._ended.popleft()
-            logger().error("the end of a job cannot be stored", id=ended.completion.ticket.id, exc_info=error)
+            logger().error("the end of a job cannot be stored", id=named(ended.completion.ticket.id), exc_info=error)
             self._refused(ended)
 
     async def _store_the_returned(self) -> None:

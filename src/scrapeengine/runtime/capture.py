@@ -1,4 +1,14 @@
-"""What an exception that leaves a scraper means."""
+"""What an exception that leaves a scraper means.
+
+    Exception                                                        a failure
+    task.skip, task.retry                                            a signal
+    KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled     the end of more than the task
+    anything else                                                    a failure: `ScraperCrashed`, raised from it
+
+Nothing else can be meant for the engine: a panic of an extension or another framework's cancellation, which came out of
+a thread, are as much the task's own as a `ValueError` is. What a test framework raises is meant for the test around it.
+It is the task's outcome all the same, and whoever takes outcomes finds it there; where nobody does, `verdict` finds it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +20,18 @@ from contextlib import suppress
 from types import FrameType
 
 import attrs
+import trio
 
-__all__ = ["RetryTask", "Signal", "SkipTask", "cleared", "fatal_part", "meaning"]
+from scrapeengine.decide.records import text_of
+from scrapeengine.errors import ScraperCrashed
+
+__all__ = ["RetryTask", "Signal", "SkipTask", "cancels", "cleared", "fatal_part", "meaning", "verdict"]
 
 
+_FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
+"""What ends more than a task."""
+_TESTS = "_pytest"
+"""The package whose exceptions tell how a test ended. They are known by it, so that it need not be there."""
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
@@ -39,33 +57,61 @@ class RetryTask(Signal):
 def meaning(error: BaseException) -> Exception | Signal | None:
     """Say what an exception means for its task: a failure, a signal, or (None) the end of more than the task.
 
-    In a group what ends more than the task counts most (cancellation, `KeyboardInterrupt`, `SystemExit`), then
-    failures, then signals.
+    In a group what ends more than the task counts most, then failures, then signals.
     """
     if isinstance(error, Exception | Signal):
         return error
     if not isinstance(error, BaseExceptionGroup):
+        return None if isinstance(error, _FATAL) else _crash(error)
+    if error.subgroup(_FATAL) is not None:
         return None
     signals, others = error.split(Signal)
     if others is None:
-        return next(_leaves(signals)) if signals is not None else None
-    return others if isinstance(others, ExceptionGroup) else None
+        return next(leaf for leaf in _leaves(error) if isinstance(leaf, Signal))
+    others = error if signals is None else others
+    return others if isinstance(others, ExceptionGroup) else _crash(others)
+
+
+def cancels(error: BaseException) -> bool:
+    """Say whether an exception is trio's cancellation, or holds it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def fatal_part(error: BaseException) -> BaseException:
-    """Return what must go on of an exception that means more than its task: all but the task's own failures."""
+    """Return what must go on of an exception that means more than its task: all but what is the task's own."""
     if isinstance(error, BaseExceptionGroup):
-        _, fatal = error.split((Exception, Signal))
-        return error if fatal is None else fatal
+        return error.subgroup(_FATAL) or error
     return error
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[Signal]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        elif isinstance(error, Signal):
-            yield error
+def verdict(error: Exception) -> BaseException | None:
+    """Return what a test framework raised in a scraper (`pytest.fail`, `pytest.skip`), if that is how it failed."""
+    raised = error.__cause__ if isinstance(error, ScraperCrashed) else error
+    return next((leaf for leaf in _leaves(raised) if _ends_a_test(leaf)), None)
+
+
+def _ends_a_test(error: BaseException) -> bool:
+    return any(kind.__module__.partition(".")[0] == _TESTS for kind in type(error).__mro__)
+
+
+def _crash(error: BaseException) -> ScraperCrashed:
+    """Make a failure of what is no `Exception`, or of a group that holds such."""
+    leaf = next((leaf for leaf in _leaves(error) if not isinstance(leaf, Exception)), error)
+    text = text_of(leaf)
+    crash = ScraperCrashed(f"the scraper raised {type(leaf).__name__}, which is no Exception{text and f': {text}'}")
+    crash.__cause__ = error
+    return crash
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    """Walk through what a group of groups holds; an error that is no group is all that it holds."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    elif error is not None:
+        yield error
 
 
 def _is_finished(frame: FrameType) -> bool:
@@ -86,9 +132,11 @@ def cleared(error: Exception) -> Exception:
     A failure that waits in a buffer would keep alive whatever its scraper had in hand: whole pages, parsed trees. The
     frame that caught it still runs, cannot be cleared, and is left out of the traceback.
     """
-    if error.__traceback__ is not None:
+    # Of a crash, what was caught is its cause.
+    caught = error.__cause__ if isinstance(error, ScraperCrashed) else error
+    if caught is not None and caught.__traceback__ is not None:
         # Not by assignment: an exception may be a frozen dataclass.
-        BaseException.with_traceback(error, error.__traceback__.tb_next)
+        BaseException.with_traceback(caught, caught.__traceback__.tb_next)
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:

@@ -18,6 +18,7 @@ import trio
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Claimed
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 
 __all__ = ["Claims", "Round"]
@@ -26,7 +27,7 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Round:
     """What one round works on, and no more."""
 
@@ -65,7 +66,7 @@ class Claims:
             is_busy: says whether the run has anything in hand.
             only: the round, which ends when nothing of it is left; None: for ever.
         """
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.done = False
         self._store = store
         self._owner = owner
@@ -182,7 +183,7 @@ class Claims:
         try:
             found = await self._store.claim(platform, n, self._owner, self._lease, ids=ids)
         except StoreError as error:
-            logger().warning("jobs could not be claimed", name=platform, exc_info=error)
+            logger().warning("jobs could not be claimed", name=named(platform), exc_info=error)
             await trio.sleep(_FIRST_PAUSE)
             self._roomy.setdefault(platform)
             self._work.set()

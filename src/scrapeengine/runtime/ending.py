@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, JobState
+from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime.alarms import Alarms
 from scrapeengine.runtime.floor import Floor
@@ -32,7 +33,7 @@ _LAST_CALL = 0.9
 class JobSource(Protocol):
     """Where the jobs of a run come from."""
 
-    error: Exception | None
+    error: BaseException | None
     """What it has raised."""
     done: bool
     """Whether nothing comes any more."""
@@ -130,7 +131,9 @@ class Ending:
     def _give_up(self) -> None:
         for task in self._tasks():
             logger().warning(
-                "a scraper shields itself from cancellation and runs on", id=task.event.id, platform=task.platform
+                "a scraper shields itself from cancellation and runs on",
+                id=named(task.event.id),
+                platform=named(task.platform),
             )
         self._be_quiet()
 

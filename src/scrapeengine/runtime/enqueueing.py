@@ -10,6 +10,7 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import NewJob
+from scrapeengine.model.urls import told
 
 __all__ = ["check_store", "jobs_of", "new_jobs"]
 
@@ -20,7 +21,7 @@ def check_store(store: object) -> None:
     """Refuse what is no store."""
     if not all(callable(getattr(store, name, None)) for name in ("claim", "complete", "enqueue")):
         raise TypeError(
-            f"a store is what `async with scrapeengine.open_store('sqlite:jobs.db') as store` gives, got {store!r}"
+            f"a store is what `async with scrapeengine.open_store('sqlite:jobs.db') as store` gives, got {told(store)}"
         )
 
 
@@ -36,7 +37,7 @@ def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, d
     jobs: list[NewJob] = []
     for event in [events] if isinstance(events, Event) else events:
         if not isinstance(event, Event):
-            raise TypeError(f"enqueue takes Events, got {event!r}; write Event(id) or Event(url='https://…')")
+            raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
         jobs += jobs_of(event, routes, how, delay)
     return jobs
 

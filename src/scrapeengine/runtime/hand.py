@@ -23,7 +23,7 @@ from scrapeengine.runtime.task import LiveTask
 __all__ = ["Hand", "Held"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Held:
     """One job in hand."""
 

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import trio
 
 from scrapeengine.model.event import Event
+from scrapeengine.model.urls import told
+from scrapeengine.runtime.capture import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
 
@@ -24,14 +26,16 @@ _SECONDS = 0.001
 def check_events(events: object) -> None:
     """Refuse what is no source of events."""
     if isinstance(events, str) or not isinstance(events, Iterable | AsyncIterable):
-        raise TypeError(f"events must be an iterable or an async iterable of Event, got {events!r}; write [Event(…)]")
+        raise TypeError(
+            f"events must be an iterable or an async iterable of Event, got {told(events)}; write [Event(…)]"
+        )
 
 
 class Intake:
     """Reads the source of one run."""
 
     def __init__(self, events: Events, accept: Callable[[Event], object], has_room: Callable[[], bool]) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         """What the source raised."""
         self.done = False
         """Whether nothing comes any more."""
@@ -64,8 +68,10 @@ class Intake:
                     await self._read_async(aiter(self._events))
                 else:
                     await self._read(iter(self._events))
-        except Exception as error:  # noqa: BLE001 - kept for the consumer
-            self.error = error
+        except BaseException as error:
+            if meaning(error) is None:
+                raise
+            self.error = error  # for the consumer
         finally:
             self.done = True
 
@@ -97,7 +103,9 @@ class Intake:
 
     def _take(self, event: Any) -> None:
         if not isinstance(event, Event):
-            raise TypeError(f"the source gave {event!r}, which is no Event; write Event(id) or Event(url='https://…')")
+            raise TypeError(
+                f"the source gave {told(event)}, which is no Event; write Event(id) or Event(url='https://…')"
+            )
         self._accept(event)
 
     async def _wait_for_room(self) -> None:

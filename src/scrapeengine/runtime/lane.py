@@ -154,6 +154,14 @@ class Lane:
         """Say whether the platform opens again within the patience of its policy."""
         return self.gate.penalty.until - now <= self.policy.retry.patience
 
+    def over_budget(self, now: float) -> str:
+        """Say in words that the platform's budget has no retry left; else nothing."""
+        share = self.policy.retry.budget
+        if self.gate.budget.allows(now, share):
+            return ""
+        whose = f"Retry(budget={share:g}) of {self.name!r}"
+        return f"the platform's retries exceed {share * 100:g} % of its requests ({whose})"
+
     def statistics(self, now: float) -> PlatformStatistics:
         """Say what this platform is doing."""
         return PlatformStatistics(

@@ -12,6 +12,7 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Kept
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime.books import Books
 from scrapeengine.runtime.outbox import Outbox
@@ -93,7 +94,9 @@ class Redelivery:
         try:
             outcome: Outcome[Any] = outcome_of(delivery.platform, delivery.id, kept.outcome)
         except Exception as error:  # noqa: BLE001 - whoever has written it, it must not end the run
-            logger().error("an outcome in the store cannot be read, and is dropped", id=delivery.id, exc_info=error)
+            logger().error(
+                "an outcome in the store cannot be read, and is dropped", id=named(delivery.id), exc_info=error
+            )
             self._books.forget(delivery)
             return
         self._books.expect(outcome, delivery)

@@ -13,6 +13,7 @@ from scrapeengine.errors import EngineBusy, StoreError
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
+from scrapeengine.runtime.capture import cancels
 
 __all__ = ["Rounds", "alone"]
 
@@ -37,8 +38,10 @@ async def alone(store: Store, lease: float) -> AsyncIterator[None]:
             nursery.start_soon(_keep, store, owner, lease)
             try:
                 yield
-            except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - raised below, in no group
-                failure = error
+            except BaseException as error:
+                if cancels(error):
+                    raise
+                failure = error  # raised below, in no group
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True), suppress(StoreError):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
 from scrapeengine.model.checks import number
-from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
+from scrapeengine.runtime.capture import cancels, verdict
 from scrapeengine.runtime.session import Session
 
-__all__ = ["Run", "Stream"]
+__all__ = ["Run", "Stream", "read_out", "report_of"]
 
 T = TypeVar("T")
 
@@ -114,8 +115,8 @@ class Stream(Generic[T]):
     ) -> bool:
         """End the run: wait for the sinks if all its work is done, else cancel everything.
 
-        What the body raised leaves as the same object, `KeyboardInterrupt` and `SystemExit` of a task before it; an
-        error of a sink leaves where the body raised none.
+        What the body raised leaves as the same object; what ends the program (`KeyboardInterrupt`, `SystemExit`) of a
+        task before it; an error of a sink where the body raised none.
         """
         session, nursery = self._session, self._nursery
         assert session is not None
@@ -125,7 +126,7 @@ class Stream(Generic[T]):
             session.ending.abort("the run was left")
             nursery.cancel_scope.cancel()
         # Only a cancellation is the nursery's business. Anything else it would put into a group, and take groups apart.
-        own = error is not None and not _cancels(error)
+        own = error is not None and not cancels(error)
         first: BaseException | None = None
         swallowed = False
         try:
@@ -142,17 +143,46 @@ class Stream(Generic[T]):
         return swallowed and not own
 
 
-def _cancels(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(trio.Cancelled) is not None
-    return isinstance(error, trio.Cancelled)
+async def read_out(run: Run[Any], *, sinks: bool) -> BaseException | None:
+    """Read a run to its end, for who wants no outcomes.
+
+    Returns:
+        What a test framework raised in a scraper (`pytest.fail`), to be raised once the run is over: where no sink had
+        the outcome, nobody else could see it, and the test would pass.
+
+    Raises:
+        Exception: what the source of events raised.
+
+    Checkpoint. If cancelled, no outcome is lost.
+    """
+    unheard: BaseException | None = None
+    async for outcome in run:
+        if unheard is None and not sinks and isinstance(outcome, Failure):
+            unheard = verdict(outcome.error)
+    return unheard
+
+
+async def report_of(stream: AbstractAsyncContextManager[Run[T]], *, sinks: bool) -> Report:
+    """Make a run to its end for who wants its report only.
+
+    Raises:
+        BaseException: what `read_out` has found.
+        Exception: what the run raises.
+
+    Checkpoint. If cancelled, the run is cancelled.
+    """
+    async with stream as run:
+        unheard = await read_out(run, sinks=sinks)
+    if unheard is not None:
+        raise unheard
+    return run.report
 
 
 def _first(raised: BaseException, *, own: bool) -> BaseException | None:
     """Choose what leaves, of what was raised beside the body; None: what the body raised of its own."""
     ends = _ends(raised)
     for end in ends:
-        if isinstance(end, KeyboardInterrupt | SystemExit):
+        if isinstance(end, KeyboardInterrupt | SystemExit | GeneratorExit):
             return end
     if not own:
         if isinstance(raised, BaseExceptionGroup) and len(raised.exceptions) == 1:

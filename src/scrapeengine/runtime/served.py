@@ -25,6 +25,7 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
 from scrapeengine.model.outcome import Failure
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.runtime.books import Books, Ended
@@ -308,7 +309,7 @@ class ServedSession(Session[T], Generic[T]):
     def follow(self, task: LiveTask, event: Event) -> bool:
         """Have an event stored with the end of the task."""
         if not isinstance(event, Event):
-            raise TypeError(f"task.follow takes an Event, got {event!r}; write task.follow(Event(url='https://…'))")
+            raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
         jobs = jobs_of(event, self.plan.routes)
         follow_ups, most = self._hand.of(task.job).follow_ups, self.plan.settings.max_pending
         if event.id in follow_ups:

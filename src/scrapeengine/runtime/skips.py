@@ -13,7 +13,7 @@ __all__ = ["Skips"]
 _MOST = 100_000
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Skips:
     """By event and platform, until when. Bounded: what was said first is forgotten first.
 

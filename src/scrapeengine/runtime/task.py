@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import attrs
@@ -15,6 +15,7 @@ from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.task import Http
+from scrapeengine.model.urls import told
 from scrapeengine.observe.log import task_logger
 from scrapeengine.runtime import turns
 from scrapeengine.runtime.capture import RetryTask, Signal, SkipTask, cleared, meaning
@@ -152,7 +153,7 @@ class LiveTask(Seat):
     def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`."""
         if not isinstance(reason, str):
-            raise TypeError(f"task.skip(reason) must be a str, got {reason!r}; write task.skip('nothing there')")
+            raise TypeError(f"task.skip(reason) must be a str, got {told(reason)}; write task.skip('nothing there')")
         raise SkipTask(reason, None if again_after is None else number(again_after, "task.skip(again_after=…)"))
 
     def fresh_for(self, seconds: float) -> None:
@@ -209,12 +210,16 @@ class LiveTask(Seat):
         """Close a platform, which asks not to be called."""
         self.services.refused(self, at, sent, after)
 
-    def may_retry(self, at: str | None) -> bool:
-        """Take a retry out of a platform's budget; false if none is left."""
-        if at is None:
-            return self.lane.gate.budget.retry(trio.current_time())
-        with self.services.visit(at) as there:
-            return there.gate.budget.retry(trio.current_time())
+    def over_budget(self, places: Collection[str | None]) -> str:
+        """Take a retry out of the budgets of platforms; if one has none left, say so in words, and take none."""
+        now = trio.current_time()
+        with ExitStack() as visits:
+            lanes = [self.lane if at is None else visits.enter_context(self.services.visit(at)) for at in places]
+            reasons = [reason for lane in lanes if (reason := lane.over_budget(now))]
+            if not reasons:
+                for lane in lanes:
+                    lane.gate.budget.retry(now, lane.policy.retry.budget)
+        return reasons[0] if reasons else ""
 
     def slow_down(self, at: str | None, seconds: float) -> None:
         """Take note of what a platform's robots.txt asks for."""
@@ -240,9 +245,9 @@ class LiveTask(Seat):
     async def run(self) -> Outcome[Any]:
         """Run the scraper to its end.
 
-        Raises what may end more than this task (`ended_by` says): a group of several kinds, `KeyboardInterrupt`,
-        `SystemExit`, and `trio.Cancelled`, from outside or by the scope that it runs in; and `PlatformClosed`, where
-        it was to run again and would have to wait for too long.
+        Raises what may end more than this task (`ended_by` says): `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`,
+        a group that holds one, and `trio.Cancelled`, from outside or by the scope that it runs in; and
+        `PlatformClosed`, where it was to run again and would have to wait for too long.
         """
         self.begin()
         try:
@@ -301,7 +306,9 @@ class LiveTask(Seat):
             return
         try:
             await self.services.remember(self, self._http.found)
-        except Exception as error:  # validators are the program's own
+        except BaseException as error:  # validators are the program's own
+            if not isinstance(meaning(error), Exception):
+                raise
             self.log.warning("the validators of a task could not be kept", exc_info=error)
 
     def _ended_by(self, ended: Exception | Signal) -> Outcome[Any]:

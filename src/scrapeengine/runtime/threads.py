@@ -24,7 +24,8 @@ class Threads:
 
     async def run(self, function: Callable[..., R], *args: Any) -> R:
         """Call a function in a worker thread. Checkpoint. If cancelled, the thread goes on alone."""
-        name = getattr(function, "__qualname__", repr(function))
+        # Not its `repr`: that of a `partial` shows the arguments, whole pages and URLs.
+        name = getattr(getattr(function, "func", function), "__qualname__", type(function).__qualname__)
         return await trio.to_thread.run_sync(
             partial(self._call, name, function, *args), abandon_on_cancel=True, limiter=self._limiter
         )

@@ -14,7 +14,7 @@ from scrapeengine.stores.shelf import Gate, Stake
 __all__ = ["DictOutbox", "DictPages", "DictPool"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DictPages:
     """What is known of URLs, in the order in which it was written."""
 
@@ -36,7 +36,7 @@ class DictPages:
         self._pages.pop((platform, url), None)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DictOutbox:
     """Outcomes, in the order of the times until which each is nobody's business."""
 

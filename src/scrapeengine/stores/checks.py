@@ -7,6 +7,7 @@ from typing import Any
 
 from scrapeengine.model.checks import number, whole
 from scrapeengine.model.job import Completion, Delivery, JobStatus, NewJob, Ticket, Wish
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
 __all__ = ["completions", "deliveries", "ids_or_all", "many", "new_jobs", "tickets", "wanted", "words"]
@@ -32,7 +33,7 @@ def many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
     found = tuple(values)
     for value in found:
         if not isinstance(value, kind):
-            raise TypeError(f"each of {what} must be a {kind.__name__}, got {value!r}")
+            raise TypeError(f"each of {what} must be a {kind.__name__}, got {told(value)}")
     return found
 
 
@@ -85,7 +86,7 @@ def wanted(wishes: Mapping[str, Wish]) -> dict[str, Wish]:
 
 def _completion(completion: Completion) -> None:
     if not isinstance(completion.ticket, Ticket):
-        raise TypeError(f"Completion(ticket=…) must be the Ticket of a claim, got {completion.ticket!r}")
+        raise TypeError(f"Completion(ticket=…) must be the Ticket of a claim, got {told(completion.ticket)}")
     if completion.status not in _ENDS:
         raise ValueError(f"Completion(status=…) must be DONE, SKIPPED or FAILED, got {completion.status!r}")
     if isinstance(completion.result, str):

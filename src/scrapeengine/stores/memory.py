@@ -26,7 +26,7 @@ __all__ = ["MemoryStore", "in_memory"]
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class DictShelf:
     """All that a store in memory keeps."""
 

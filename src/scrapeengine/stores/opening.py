@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
 from scrapeengine.stores.memory import in_memory
 from scrapeengine.stores.settings import Durability, Full, Settings
 from scrapeengine.stores.sqlite.store import in_file
@@ -43,7 +44,7 @@ def open_store(
         StoreError: on entry, the file cannot be opened, or is no store; says what to do.
     """
     if not isinstance(url, str):
-        raise TypeError(f"open_store takes the URL of a store as a str, got {url!r}; {_KNOWN}")
+        raise TypeError(f"open_store takes the URL of a store as a str, got {told(url)}; {_KNOWN}")
     settings = Settings(
         keep=keep,
         most_kept=most_kept,
@@ -59,4 +60,4 @@ def open_store(
         case "sqlite", ":", path if path and "\0" not in path:
             return in_file(path, settings)
         case _:
-            raise ValueError(f"{url!r} is not the URL of a store; {_KNOWN}")
+            raise ValueError(f"{told(url)} is not the URL of a store; {_KNOWN}")

@@ -21,7 +21,7 @@ _Place: TypeAlias = tuple[tuple[int, int], str]
 _Age: TypeAlias = tuple[float, int]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Orders:
     """Each job stands where its status gives it a place. What it stands by must not change meanwhile."""
 

@@ -11,7 +11,7 @@ from scrapeengine.model.job import Content, JobStatus, NewJob, StoredJob
 __all__ = ["Marks", "Row", "Texts", "new_row", "place", "stored"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Row:
     """A job, but for its texts. Times are Unix times."""
 
@@ -49,7 +49,7 @@ class Row:
         return self.status is JobStatus.LEASED and self.token == token and self.due is not None and self.due > now
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Texts:
     """What is stored with a job and never looked into."""
 

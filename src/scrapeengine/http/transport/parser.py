@@ -17,9 +17,9 @@ Invariants, whatever the bytes are:
 What is read although it is badly written says `heads`; in chunk lines it is LF for CRLF, blanks behind the size, and
 any extension.
 
-Most answers are written well, have a length, and come in one piece. Those go the straight way: llhttp (httptools), which
-is strict, finds their headers in half the time that we take. What it does not like we read from its beginning, so
-that it decides nothing: what an answer means is said in one place.
+Most answers are written well, have a length, and come in one piece. Those go the straight way: llhttp (httptools) is
+strict, and finds their headers in half the time that we take. What it does not like we read from its beginning, so that
+it decides nothing: what an answer means is said in one place.
 """
 
 from __future__ import annotations
