@@ -125,6 +125,14 @@ def test_a_clock_that_was_wrong_and_is_right_again_is_forgotten(happens, more):
     assert moment.now - begun == pytest.approx(truth.passed - passed, abs=0.5 * (len(steady) + 1) + SAME)
 
 
+@pytest.mark.parametrize("apart", [0.3, -0.3])
+def test_what_an_interruption_between_two_readings_makes_is_no_step(apart):
+    """What is shown stays as it is, to the last digit, and no time is taken for slept."""
+    before = Moment(1, 5.0, 2.0, 9.0, 1.7e9)
+    after = later(before, Reading(1, 1.7e9, 2.0 + apart, 1.7e9 + 16.0 + apart))
+    assert after == Moment(1, 5.0, 2.0, 9.0, 1.7e9 + 5.0)
+
+
 @pytest.mark.parametrize("behind", [1.0, 3600.0, 1.6e9])
 def test_a_clock_that_is_behind_after_a_reboot_lets_time_stand_still_but_not_go_back(behind):
     """It goes on from the last moment that was written down; what is shown is the clock's."""
