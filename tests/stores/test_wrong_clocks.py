@@ -3,6 +3,7 @@
 The clock is set under a store that is open, between two openings, and between two that are open at once.
 """
 
+import time
 from functools import partial
 
 import pytest
@@ -257,6 +258,42 @@ def test_what_was_opened_with_a_wrong_clock_starts_at_once_when_it_is_right(path
             assert (await store.enqueue([job("d")]))[0].new
 
     play(scenario)
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_what_a_program_opened_with_a_wrong_clock_starts_at_once_too(path, ahead, monkeypatch):
+    """By the clocks of this machine, as `open_store` finds them."""
+    right = time.time
+
+    async def opened_at(wrong, scenario):
+        monkeypatch.setattr(time, "time", lambda: right() + wrong)
+        async with open_store(f"sqlite:{path}") as store:
+            await scenario(store)
+
+    async def before(store):
+        assert store.now() == pytest.approx(right() + ahead, abs=5)
+        await store.enqueue([job("a"), job("b", delay=0.3), job("c")])
+        await claimed(store, 1, lease=0.3)
+        assert await store.lock("round", "me", 0.3)
+
+    async def after(store):
+        begun = store.now()
+        assert begun == pytest.approx(right(), abs=5)
+        await store.enqueue([job("d")])
+        assert {"c", "d"} <= {*await order(store)}
+        while not await store.lock("round", "you", 5):
+            await trio.sleep(0.01)
+        while len(await order(store)) < 4:
+            await store.wait(1)
+            await store.due()
+        assert store.now() - begun < 5
+
+    async def main():
+        with trio.fail_after(20):
+            await opened_at(ahead, before)
+            await opened_at(0, after)
+
+    trio.run(main)
 
 
 # -- between two stores that are open
