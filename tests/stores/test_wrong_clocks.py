@@ -482,6 +482,27 @@ def test_after_a_reboot_with_a_wrong_clock_nothing_waits_for_longer_than_its_len
     play(scenario)
 
 
+def test_a_reboot_is_the_same_rule_in_memory():
+    """No process lives through one; the rules are the shelf's, whatever it keeps its things on."""
+
+    async def scenario(machine, jump):
+        async with machine.open("memory:") as store:
+            await store.enqueue([job("a"), job("b")])
+            a, _ = await claimed(store, lease=1e6)
+            await store.complete([done(a, outcome="o", deliver=1e6)])
+            assert await store.lock("l", "me", 1e6)
+            await store.share("me", {"p": wish(closed_until=store.now() + 70)}, 1e6)
+            machine.reboot(off=20)
+            store._times.clock = machine.clock
+            assert await store.undelivered(9, 5) == [Kept(a, "o")]
+            assert await order(store) == ["b"]
+            assert await store.lock("l", "you", 5)
+            share = (await store.share("you", {"p": wish()}, 5))["p"]
+            assert (share.slots, share.closed_until - store.now()) == (4, pytest.approx(50))
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("lower", [True, False])
 def test_without_a_number_of_the_boot_a_clock_that_has_gone_back_is_another_boot(path, lower):
     """Where it has not, what is left of a lease passes once more, and no more than that."""

@@ -60,13 +60,9 @@ class Moment(NamedTuple):
         """Return when by `now` it is an instant by `awake`, if the machine does not sleep before."""
         return at + self.asleep
 
-    def by_awake(self, at: float) -> float:
-        """Return when by `awake` it is an instant by `now`, if the machine does not sleep before."""
-        return at - self.asleep
-
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Moment:
-        """Read what `attrs` of it were written down; what is missing is as in the beginning."""
+        """Read what was written down of it; what is missing is as in the beginning."""
         clock, *rest = (numbers.get(name, value) for name, value in zip(cls._fields, BEGINNING, strict=True))
         return cls(int(clock), *map(float, rest))
 
