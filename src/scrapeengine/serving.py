@@ -171,6 +171,6 @@ class Serving(ABC, Generic[T]):
         async with alone(store, lease):
             if wanted is not None or not due_only:
                 await store.hasten(wanted)
-            only = Round(until=store.now(), ids=wanted, early=early)
+            only = Round.from_now(store, wanted, early)
             session = partial(ServedSession, self._plan, store, sinks, lease=lease, only=only)
             return await report_of(self._run_of(session, sinks), sinks=bool(sinks))

@@ -4,6 +4,7 @@ The connection is SQLite's own, without its thread: how calls join in transactio
 """
 
 from collections import Counter
+from functools import partial
 
 import apsw
 import pytest
@@ -90,6 +91,25 @@ def test_a_batch_is_one_transaction_and_costs_two_or_three_statements_a_job(stat
         name: {"statements": each * n + beside, "calls": 1, "writes": 1, "reads": 0}
         for name, (each, beside) in BATCHES.items()
     }
+
+
+def test_a_moment_costs_one_statement_and_only_where_something_is_written(statements, tmp_path):
+    """Time stands still in the other tests; where it has passed, the transaction writes down that it has, once."""
+
+    async def main():
+        async with se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
+            found = []
+            for seconds in (0, 1):
+                await store.enqueue([job(f"warm-{seconds}")])
+                for call in (partial(store.lock, "l", "me", 5), store.due):
+                    trio.lowlevel.current_clock().jump(seconds)
+                    taken(statements)
+                    await call()
+                    found.append(taken(statements)["statements"])
+            return found
+
+    lock, due, later_lock, later_due = run(main, clock=MockClock())
+    assert (later_lock - lock, later_due - due) == (1, 0)
 
 
 @pytest.mark.parametrize("limit", SERVED)

@@ -5,6 +5,11 @@
     share    STORE LOG LEASE URL RATE LIMIT
                                    serve platform "A", whose scraper asks URL; log the times that were booked
 
+    ahead    STORE LOG LEASE SECONDS
+                                   serve with a wall clock that is so much ahead, and make a round of it; the same log
+    hold     STORE LOG LEASE SECONDS
+                                   claim all that is ready, and the rounds, by such a clock, and do nothing more
+
 It answers each line with the process's id. What is logged is on the disk before anything else happens.
 """
 
@@ -13,10 +18,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
+import attrs
 import trio
 
 import scrapeengine as se
+from scrapeengine.runtime.rounds import alone
+from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.settings import Settings
+from scrapeengine.stores.sqlite.store import in_file
 
 BATCH = 20
 
@@ -73,6 +84,34 @@ async def share(store_url, file, lease, url, rate, limit):
                 log(file, "accepted", outcome.event.id, type(outcome).__name__)
 
 
+def with_clock(store_url, ahead):
+    """Open a store on a machine whose wall clock is ahead: from here on all others are right, or it is."""
+    clock = attrs.evolve(Clock.of_this_run(), wall=lambda: time.time() + float(ahead))
+    return in_file(store_url.removeprefix("sqlite:"), Settings(), clock)
+
+
+async def ahead(store_url, file, lease, seconds):
+    """Serve by a wrong wall clock, and log when each task runs, by the clock that all processes share."""
+
+    async def work(task):
+        begun = time.monotonic()
+        await trio.sleep(0.02)
+        log(file, "ran", task.event.id, begun, time.monotonic())
+
+    engine = se.Engine([se.Platform("A", work, limit=3)], event_limit=100)
+    async with with_clock(store_url, seconds) as store, engine.serve(store, lease=float(lease)) as run:
+        async for outcome in run:
+            log(file, "accepted", outcome.event.id, type(outcome).__name__)
+
+
+async def hold(store_url, file, lease, seconds):
+    """Hold what can be held, until killed."""
+    async with with_clock(store_url, seconds) as store, alone(store, float(lease)):
+        claimed = await store.claim("A", 1000, "me", float(lease))
+        log(file, "held", time.monotonic(), *(each.ticket.id for each in claimed))
+        await trio.sleep_forever()
+
+
 def main():
     """Fork a process for each line."""
     for line in sys.stdin:
@@ -80,7 +119,12 @@ def main():
         pid = os.fork()
         if not pid:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            trio.run({"serve": serve, "enqueue": enqueue, "share": share}[name], store_url, file, *arguments)
+            trio.run(
+                {"serve": serve, "enqueue": enqueue, "share": share, "ahead": ahead, "hold": hold}[name],
+                store_url,
+                file,
+                *arguments,
+            )
             os._exit(0)
         print(pid, flush=True)
 

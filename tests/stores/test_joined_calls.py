@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import Ticket
+from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rules import arriving, completing, leasing
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.sqlite.schema import set_up
@@ -16,6 +17,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 from scrapeengine.stores.sqlite.transaction import Call, transact
 from stores.harness import done, job
 
+CLOCK = Clock(1, lambda: 5.0, float, lambda: 5.0, 0.0)
 IDS = st.sampled_from("abcdef")
 JOBS = st.builds(job, IDS, priority=st.sampled_from([0, 0, 0, 1, -(2**60)]), delay=st.sampled_from([0.0, 0.0, 1.0]))
 RULES = st.one_of(
@@ -59,10 +61,10 @@ def test_joined_calls_see_one_another_in_their_order(rules, most_pending):
     settings = Settings(most_pending=most_pending)
     together, apart = fresh(), fresh()
     joined = [Call(rule, reads=False) for rule in rules]
-    transact(together, joined, settings, 5.0)
+    transact(together, joined, settings, CLOCK)
     alone = [Call(rule, reads=False) for rule in rules]
     for call in alone:
-        transact(apart, [call], settings, 5.0)
+        transact(apart, [call], settings, CLOCK)
     assert [said(call) for call in joined] == [said(call) for call in alone]
     assert all(call.error is None or isinstance(call.error, StoreFull) for call in joined)
     for table in ("jobs", "texts", "counts", "ranks"):

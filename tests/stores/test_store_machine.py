@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import apsw
+import pytest
 import trio
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -22,10 +23,9 @@ from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import Ticket, Wish
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.clock import Clock
-from scrapeengine.stores.opening import open_store
 from scrapeengine.stores.ranks import BUCKET, path
 from stores.harness import DONE, FAILED, done, job
+from stores.machines import Machine
 
 IDS, PLATFORMS, OWNERS = "abcdef", "pq", "xyz"
 SPANS = st.sampled_from([0.5, 1.0, 2.5, 7.0])
@@ -39,6 +39,8 @@ JOBS = st.builds(
     cadence=st.none() | st.just("c"),
     payload=st.sampled_from(["1", "2"]),
 )
+STEPS = st.sampled_from([1.0, -1.0, 30.0, -30.0, 3600.0, -3600.0])
+"""Of the wall clock. What is less than half a second may be seen by one store sooner than by the other."""
 ANY = st.lists(st.integers(0, 99), max_size=4)
 """Which of the tickets that there have been, counted round."""
 
@@ -74,16 +76,16 @@ class Opened:
     def __init__(self) -> None:
         self._opened, self._left, self._gone = trio.Event(), trio.Event(), trio.Event()
 
-    async def _stay(self, url: str, options: dict) -> None:
+    async def _stay(self, machine: Machine, url: str, options: dict) -> None:
         async with AsyncExitStack() as stack:
-            self.store = await stack.enter_async_context(open_store(url, **options))
+            self.store = await stack.enter_async_context(machine.open(url, **options))
             self._opened.set()
             await self._left.wait()
         self._gone.set()
 
-    async def open(self, url: str, options: dict) -> None:
+    async def open(self, machine: Machine, url: str, options: dict) -> None:
         """Open it."""
-        trio.lowlevel.spawn_system_task(self._stay, url, options)
+        trio.lowlevel.spawn_system_task(self._stay, machine, url, options)
         await self._opened.wait()
 
     async def leave(self) -> None:
@@ -102,12 +104,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.files = 0
         self.clock = MockClock()
-        self.anchored, Clock.anchored = Clock.anchored, lambda: Clock(1.7e9)
+        self.machine = Machine(self.clock)
         self.loop = Loop(self.clock)
         self.memory, self.file = Opened(), Opened()
         self.tickets: list[Ticket] = []
-        self.loop.run(self.memory.open, "memory:", options)
-        self.loop.run(self.file.open, f"sqlite:{self.path}", options)
+        self.loop.run(self.memory.open, self.machine, "memory:", options)
+        self.loop.run(self.file.open, self.machine, f"sqlite:{self.path}", options)
 
     @property
     def path(self) -> Path:
@@ -125,6 +127,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert answers[0] == answers[1], name
         return answers[0]
 
+    def now(self) -> float:
+        """Ask what time it is, which both stores say."""
+        memory, file = (self.loop.run(now_of, opened.store) for opened in (self.memory, self.file))
+        assert memory == file
+        return memory
+
     def some(self, numbers: list[int]) -> list[Ticket]:
         """Pick tickets, old ones too."""
         return [self.tickets[-1 - number % len(self.tickets)] for number in numbers] if self.tickets else []
@@ -137,6 +145,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run(trio.lowlevel.checkpoint)
         self.clock.jump(seconds)
 
+    @rule(seconds=STEPS)
+    def the_clock_is_set(self, seconds: float) -> None:
+        """The wall clock is set."""
+        self.machine.set_clock(seconds)
+
+    @rule(seconds=STEPS.map(abs))
+    def the_machine_sleeps(self, seconds: float) -> None:
+        """All processes stand still."""
+        self.machine.sleep(seconds)
+
+    @rule(off=MAYBE_SPANS, wrong=st.just(0.0) | STEPS)
+    def reboot(self, off: float, wrong: float) -> None:
+        """The machine is off for a while, and its clock may be wrong then. The store in memory is told."""
+        # The file knows of no moment but those at which something was written down.
+        self.both("lock", "last", "me", 1)
+        self.machine.reboot(off + wrong)
+        self.memory.store._times.clock = self.machine.clock
+        self.crash()
+        self.both("stats")
+
     @rule()
     def crash(self) -> None:
         """The file is dropped as it is, its log unmerged, and opened again."""
@@ -146,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
             shutil.copyfile(f"{before}{end}", f"{self.path}{end}")
         self.loop.run(self.file.leave)
         self.file = Opened()
-        self.loop.run(self.file.open, f"sqlite:{self.path}", self.options)
+        self.loop.run(self.file.open, self.machine, f"sqlite:{self.path}", self.options)
 
     @rule(jobs=st.lists(JOBS, max_size=5))
     def enqueue(self, jobs) -> None:
@@ -166,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(until=st.none() | st.integers(0, 20))
     def due(self, until: int | None) -> None:
         """What is due becomes ready."""
-        self.both("due", until and 1.7e9 + until)
+        self.both("due", until and self.now() - 10 + until)
 
     @rule(numbers=ANY, lease=SPANS)
     def renew(self, numbers: list[int], lease: float) -> None:
@@ -229,11 +257,12 @@ class StoreMachine(RuleBasedStateMachine):
         held=st.integers(0, 3),
         rate=st.none() | st.just(Rate(3)),
         requests=st.integers(0, 3),
-        closed_until=st.none() | st.integers(0, 20).map(lambda seconds: 1.7e9 + seconds),
+        closed=st.none() | st.integers(0, 20),
     )
-    def share(self, owner: str, platforms: set[str], lease: float, **values) -> None:
+    def share(self, owner: str, platforms: set[str], lease: float, closed: int | None, **values) -> None:
         """An engine asks for its share."""
-        self.both("share", owner, {platform: Wish(**values) for platform in platforms}, lease)
+        until = None if closed is None else self.now() + closed
+        self.both("share", owner, {name: Wish(**values, closed_until=until) for name in platforms}, lease)
 
     @rule()
     def stats(self) -> None:
@@ -244,8 +273,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def both_have_the_same_jobs(self) -> None:
-        """Each job, its position and what is known of its pages are the same in both."""
+        """Each job, its position and what is known of its pages are the same in both, and so is the time."""
         assert self.loop.run(all_of, self.memory.store) == self.loop.run(all_of, self.file.store)
+        assert self.now() == pytest.approx(self.machine.wall + self.clock.current_time(), abs=1e-5)
 
     def teardown(self) -> None:
         """All sums in the file are what its rows say, and nothing is left behind."""
@@ -255,7 +285,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run(self.memory.leave)
         self.loop.run(self.file.leave)
         self.loop.end()
-        Clock.anchored = self.anchored
         count_again(self.path)
         shutil.rmtree(self.folder)
 
@@ -275,6 +304,12 @@ async def all_of(store) -> dict:
             for url in "uv":
                 nursery.start_soon(ask, store.recall, platform, url)
     return found
+
+
+async def now_of(store) -> float:
+    """Ask what time it is, once the store has looked."""
+    await store.position("p", "a")
+    return store.now()
 
 
 def count_again(file: Path) -> None:

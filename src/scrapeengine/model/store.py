@@ -8,7 +8,8 @@ A store is a queue for each platform, with leases. Its promises:
   is `LOST`, whether or not somebody else has the job by then. Each result is accepted once.
 - No call holds a lock, a transaction or a connection when it has returned.
 
-All calls are checkpoints. Times that go in are spans from now; those that come out are Unix times, by one clock.
+All calls are checkpoints. Times that go in are spans from now; those that come out are Unix times as `now` has them.
+What was given for a span lasts for that, by a clock that nobody can set, whatever becomes of Unix time meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Store(Protocol):
         ...
 
     def now(self) -> float:
-        """Return the Unix time by the store's clock."""
+        """Return the Unix time by the store's clock. Where somebody sets the machine's, it follows at the next call."""
         ...
 
     # -- what programs ask for
@@ -82,7 +83,8 @@ class Store(Protocol):
         """Make ready what is due, and what a lease has ended of; return the platforms that have ready jobs.
 
         Args:
-            until: what is delayed beyond this Unix time stays so, even if it is due by now. None: all that is due.
+            until: what is delayed beyond this Unix time, as `now` has it, stays so, even if it is due by now. None: all
+                that is due.
         """
         ...
 

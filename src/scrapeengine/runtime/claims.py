@@ -25,6 +25,8 @@ __all__ = ["Claims", "Round"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_SAME = 0.01
+"""Seconds by which two readings of two clocks may differ, though nobody has set one."""
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -32,11 +34,23 @@ class Round:
     """What one round works on, and no more."""
 
     until: float
-    """What is delayed beyond this Unix time is the next round's."""
+    """What is delayed beyond this Unix time, by the store's clock as it stood then, is the next round's."""
+    begun: float
+    """The same instant by trio's clock."""
     ids: Collection[str] | None = None
     """The ids of the jobs; None: all."""
     early: float = 0.0
     """By how many seconds events may be due again sooner than their cadence says, so as to be in the next round."""
+
+    @classmethod
+    def from_now(cls, store: Store, ids: Collection[str] | None = None, early: float = 0.0) -> Round:
+        """Begin one."""
+        return cls(until=store.now(), begun=trio.current_time(), ids=ids, early=early)
+
+    def until_by(self, store: Store) -> float:
+        """Return `until` by the clock of a store as it stands now: somebody may have set it since."""
+        until = store.now() - (trio.current_time() - self.begun)
+        return self.until if abs(until - self.until) <= _SAME else until
 
 
 class Claims:
@@ -133,7 +147,7 @@ class Claims:
         pause = _FIRST_PAUSE
         while True:
             try:
-                names = await self._store.due(None if self._only is None else self._only.until)
+                names = await self._store.due(None if self._only is None else self._only.until_by(self._store))
                 break
             except StoreError as error:
                 logger().warning("the store could not be asked what is due", exc_info=error)

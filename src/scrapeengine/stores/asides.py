@@ -53,6 +53,11 @@ class DictOutbox:
         """See `Outbox`."""
         return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
 
+    def release(self, until: float) -> None:
+        """See `Outbox`."""
+        for delivery in list(self._kept):
+            self.postpone(delivery, until)
+
     def postpone(self, delivery: Delivery, until: float) -> None:
         """See `Outbox`."""
         self.put(Kept(delivery, self._kept[delivery][1]), until)
@@ -107,3 +112,14 @@ class DictPool:
     def set_gate(self, platform: str, gate: Gate) -> None:
         """See `Pool`."""
         self._gates[platform] = gate
+
+    def restart(self, seconds: float) -> None:
+        """See `Pool`."""
+        self._locks.clear()
+        self._stakes.clear()
+        self._gates = {platform: _moved(gate, seconds) for platform, gate in self._gates.items()}
+
+
+def _moved(gate: Gate, seconds: float) -> Gate:
+    closed = gate.closed_until
+    return Gate(gate.tat + seconds, None if closed is None else closed + seconds)

@@ -23,7 +23,7 @@ class Bell:
     count: int = attrs.field(default=0, init=False)
     """How many calls so far have made something ready."""
     alarm: float = attrs.field(default=math.inf, init=False)
-    """The Unix time at which those who wait look again."""
+    """When, by the store's `awake`, those who wait look again."""
     rung: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Is set at the next change."""
 

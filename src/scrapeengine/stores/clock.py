@@ -1,32 +1,123 @@
-"""Unix time by trio's clock, anchored once: what a store writes down, and in a simulated run exact."""
+"""What a store reads the time from: the machine's clocks, or a simulated one in place of all of them.
+
+Three things are asked, and no one clock of a machine knows them all:
+
+- what holds for the processes that run now (leases, locks, slots, start times, penalties) goes by a clock that stands
+  still while the machine sleeps, as their own does: trio's is CLOCK_MONOTONIC, which all processes of a boot share.
+  By one that runs on, a lease would end for the store while its holder still counts on it;
+- what is due at a time of day goes by one that runs on in sleep (CLOCK_BOOTTIME). Nobody can set either;
+- what outlives the boot, and what is shown, needs wall time, which anybody can set.
+
+A simulated clock is all three: it never sleeps, and wall time goes on with it from what the machine's clock showed when
+it was seen first.
+"""
 
 from __future__ import annotations
 
+import random
 import time
+import uuid
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 import trio
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "Reading"]
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_TRIES = 20
+
+
+class Reading(NamedTuple):
+    """What the clocks show at one instant. All of it is seconds, but for the first."""
+
+    clock: int
+    """Whose seconds they are. The boot's; 0 if the system does not tell its boots apart; less than -1: simulated."""
+    awake: float
+    """From an instant that only this clock knows, as trio's clock goes."""
+    slept: float
+    """By how much the clock that runs on in sleep is ahead of that."""
+    wall: float
+    """Unix time."""
 
 
 @attrs.frozen
 class Clock:
-    """Unix time. Whatever happens to the machine's own clock meanwhile, it goes on as trio's does."""
+    """Clocks to read, from any thread."""
 
-    offset: float
-    """The Unix time at which trio's clock showed 0."""
+    id: int
+    awake: Callable[[], float]
+    slept: Callable[[], float]
+    wall: Callable[[], float]
+    trio: float
+    """What trio's clock showed when `awake` showed 0."""
 
     @classmethod
-    def anchored(cls) -> Clock:
-        """Make a clock that shows the machine's time now."""
-        return cls(time.time() - trio.current_time())
+    def of_this_run(cls) -> Clock:
+        """Take the clocks that the current trio run goes by."""
+        clock = trio.lowlevel.current_clock()
+        if _is_the_systems(clock):
+            return cls(_boot(), time.perf_counter, _slept, _wall, _trio_when_awake_was_0())
+        number, ahead = _simulated(clock)
+        return cls(number, clock.current_time, float, lambda: clock.current_time() + ahead, 0.0)
 
-    def now(self) -> float:
-        """Return the Unix time."""
-        return self.offset + trio.current_time()
+    def read(self) -> Reading:
+        """Return what they show now."""
+        return Reading(self.id, self.awake(), self.slept(), self.wall())
 
-    def deadline(self, at: float) -> float:
-        """Return when, by trio's clock, `now` reaches a Unix time."""
-        # Exact, since one is less than twice the other (Sterbenz): who sleeps until then does not wake too soon.
-        return at - self.offset
+
+def _is_the_systems(clock: trio.abc.Clock) -> bool:
+    """Say whether a clock is trio's own, whose class has no public name."""
+    kind = type(clock)
+    return kind.__module__.partition(".")[0] == "trio" and kind.__name__ != "MockClock"
+
+
+def _trio_when_awake_was_0() -> float:
+    """Compare trio's clock with the one behind it, as exactly as can be: this thread may be held up at any point."""
+    widths = []
+    for _ in range(_TRIES):
+        before, shown, after = time.perf_counter(), trio.current_time(), time.perf_counter()
+        widths.append((after - before, shown - (before + after) / 2))
+    return min(widths)[1]
+
+
+def _wall() -> float:
+    return time.time()
+
+
+def _slept() -> float:
+    """Return how long this boot has slept; never more than it has, whatever holds this thread up in between."""
+    # On macOS CLOCK_MONOTONIC is the one that runs on (clock_gettime(3)); where no clock does, or each, it is nothing.
+    runs_on = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+    return 0.0 if runs_on is None else time.clock_gettime(runs_on) - time.perf_counter()
+
+
+def _boot() -> int:
+    """Return a number of this boot, which no other has; 0 where the system has none."""
+    try:
+        return 1 + (uuid.UUID(_BOOT.read_text().strip()).int >> 68)
+    except (OSError, ValueError):
+        return 0
+
+
+_SIMULATED: dict[int, tuple[int, float]] = {}
+"""What was said of simulated clocks, by their identities: a program's own may equal others, or have no hash."""
+
+_KEPT: list[trio.abc.Clock] = []
+"""Those whose end nobody can be told of: their identities must not become others'."""
+
+
+def _simulated(clock: trio.abc.Clock) -> tuple[int, float]:
+    """Return the number of a simulated clock, and how far Unix time is ahead of it: the same for all who ask."""
+    found = _SIMULATED.get(id(clock))
+    if found is None:
+        number = -2 - random.SystemRandom().getrandbits(60)
+        found = _SIMULATED[id(clock)] = number, _wall() - clock.current_time()
+        try:
+            weakref.finalize(clock, _SIMULATED.pop, id(clock)).atexit = False
+        except TypeError:
+            _KEPT.append(clock)
+    return found

@@ -115,10 +115,11 @@ class DictJobs:
         ages = self._orders.ages.get(platform)
         return None if ages is None else ages.first(1)[0][0]
 
-    def next_time(self) -> float | None:
+    def next_time(self, asleep: float) -> float | None:
         """See `Jobs`."""
-        firsts = (*self._orders.delayed.first(1), *self._orders.leased.first(1))
-        return min((at for at, _, _ in firsts), default=None)
+        dues = [at - asleep for at, _, _ in self._orders.delayed.first(1)]
+        ends = [at for at, _, _ in self._orders.leased.first(1)]
+        return min((*dues, *ends), default=None)
 
     def next_seq(self) -> int:
         """See `Jobs`."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
+import attrs
 import trio
 
 from scrapeengine.errors import StoreFull
@@ -29,9 +30,11 @@ from scrapeengine.model.validators import Validator
 from scrapeengine.stores import checks, sharing
 from scrapeengine.stores.bell import Bell
 from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules import arriving, completing, keeping, leasing
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.times import Times
 
 __all__ = ["Facade"]
 
@@ -44,10 +47,10 @@ class Facade(ABC):
     _LOOK_AGAIN = math.inf
     """Seconds after which to look whether others have changed something; infinite if there are no others."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, moment: Moment) -> None:
         self._settings = settings
-        self._clock = clock
         self._bell = Bell()
+        self._times = Times(clock, moment, self._bell)
 
     @property
     def shared(self) -> bool:
@@ -55,8 +58,8 @@ class Facade(ABC):
         return math.inf > self._LOOK_AGAIN
 
     def now(self) -> float:
-        """Return the Unix time by the store's clock."""
-        return self._clock.now()
+        """See `Store`."""
+        return self._times.now()
 
     @abstractmethod
     async def _run(self, rule: Callable[[Shelf], T], *, reads: bool = False) -> T:
@@ -111,7 +114,8 @@ class Facade(ABC):
         """See `Store`."""
         if until is not None:
             number(until, "until", zero=True, endless=True)
-        return await self._run(lambda shelf: leasing.due(shelf, until))
+            until -= self._times.unix
+        return await self._run(lambda shelf: leasing.due(shelf, self._by_now(shelf.moment, until)))
 
     async def claim(
         self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
@@ -176,8 +180,12 @@ class Facade(ABC):
         """See `Store`."""
         checks.words(owner=owner)
         number(lease, "lease", instead="; it is seconds")
-        wanted = checks.wanted(wishes)
-        return await self._run(lambda shelf: sharing.share(shelf, owner, wanted, lease))
+        wanted = {platform: _moved(wish, -self._times.unix) for platform, wish in checks.wanted(wishes).items()}
+        shares = await self._run(
+            lambda shelf: sharing.share(shelf, owner, wanted, lease, self._times.ahead(shelf.moment))
+        )
+        # Who was answered looks at `now` before anybody can move it: what is said here is worth the same there.
+        return {platform: _shown(given, self._times.unix) for platform, given in shares.items()}
 
     async def wait(self, at_most: float) -> None:
         """See `Store`. It returns at once if something has become ready since `due`, or `claim`, looked for it."""
@@ -188,7 +196,7 @@ class Facade(ABC):
             alarm = await self._next_alarm()
             # What comes later than that is seen then: it need not wake anybody.
             now = trio.current_time()
-            self._bell.alarm = min(self._bell.alarm, self._clock.offset + until)
+            self._bell.alarm = min(self._bell.alarm, self._times.awake + until)
             stirred = self._bell.fresh or self._bell.count != count
             if stirred or alarm is None or now >= min(until, alarm):
                 return
@@ -202,10 +210,25 @@ class Facade(ABC):
         if seen not in {None, version}:
             self._bell.stir()
             return None
-        return self._clock.deadline(self._bell.alarm)
+        return self._times.deadline(self._bell.alarm)
+
+    def _by_now(self, moment: Moment, at: float | None) -> float | None:
+        """Return when by `now` it is a time of trio's clock."""
+        return None if at is None else moment.by_now(at + self._times.ahead(moment))
+
+
+def _moved(wish: Wish, seconds: float) -> Wish:
+    if wish.closed_until is None:
+        return wish
+    return attrs.evolve(wish, closed_until=wish.closed_until + seconds)
+
+
+def _shown(share: Share, seconds: float) -> Share:
+    closed = None if share.closed_until is None else share.closed_until + seconds
+    return attrs.evolve(share, times=tuple(at + seconds for at in share.times), closed_until=closed)
 
 
 def _look(shelf: Shelf) -> int:
-    at = shelf.jobs.next_time()
+    at = shelf.jobs.next_time(shelf.moment.asleep)
     shelf.marks.alarm = math.inf if at is None else at
     return shelf.version

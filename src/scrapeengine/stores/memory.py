@@ -14,10 +14,12 @@ import trio
 
 from scrapeengine.errors import StoreClosed
 from scrapeengine.stores.asides import DictOutbox, DictPages, DictPool
-from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.clock import Clock, Reading
 from scrapeengine.stores.dicts import DictJobs
 from scrapeengine.stores.facade import Facade
+from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
 from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.rules.restarting import restart
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.shelf import Shelf
 
@@ -31,7 +33,7 @@ class DictShelf:
     """All that a store in memory keeps."""
 
     settings: Settings
-    now: float = attrs.field(default=0.0, init=False)
+    moment: Moment = attrs.field(default=BEGINNING, init=False)
     version: int = attrs.field(default=0, init=False)
     marks: Marks = attrs.field(factory=Marks, init=False)
     jobs: DictJobs = attrs.field(factory=DictJobs, init=False)
@@ -39,19 +41,34 @@ class DictShelf:
     outbox: DictOutbox = attrs.field(factory=DictOutbox, init=False)
     pool: DictPool = attrs.field(factory=DictPool, init=False)
 
-    def begin(self, now: float) -> Marks:
+    @property
+    def awake(self) -> float:
+        """See `Shelf`."""
+        return self.moment.awake
+
+    @property
+    def now(self) -> float:
+        """See `Shelf`."""
+        return self.moment.now
+
+    def begin(self, reading: Reading) -> Marks:
         """Begin a call: what it changes goes into new marks."""
-        self.now = now
-        self.marks = self.jobs.marks = Marks()
+        before = self.moment
+        known = is_of(before, reading)
+        self.moment = later(before, reading) if known else restarted(before, reading)
+        self.marks = self.jobs.marks = Marks(self.moment.asleep)
+        if not known:
+            restart(self, before)
         return self.marks
 
 
 class MemoryStore(Facade):
     """A store in memory. Only its own task tree can use it, and what it has is lost when it is left."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, Clock.anchored())
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._shelf = DictShelf(settings)
+        self._shelf.begin(clock.read())
+        super().__init__(settings, clock, self._shelf.moment)
         self._closed = False
 
     def close(self) -> None:
@@ -63,7 +80,8 @@ class MemoryStore(Facade):
         self._check_open()
         await trio.lowlevel.checkpoint()
         self._check_open()
-        marks = self._shelf.begin(self._clock.now())
+        marks = self._shelf.begin(self._times.clock.read())
+        self._times.adopt(self._shelf.moment)
         answer = rule(self._shelf)
         self._bell.take(marks)
         return answer
@@ -74,10 +92,10 @@ class MemoryStore(Facade):
 
 
 @asynccontextmanager
-async def in_memory(settings: Settings) -> AsyncIterator[MemoryStore]:
-    """Open a store in memory."""
+async def in_memory(settings: Settings, clock: Clock | None = None) -> AsyncIterator[MemoryStore]:
+    """Open a store in memory; without a clock by those of the trio run."""
     await trio.lowlevel.checkpoint()
-    store = MemoryStore(settings)
+    store = MemoryStore(settings, clock or Clock.of_this_run())
     try:
         yield store
     finally:

@@ -7,13 +7,14 @@ import math
 import attrs
 
 from scrapeengine.model.job import Content, JobStatus, NewJob, StoredJob
+from scrapeengine.stores.moment import Moment
 
 __all__ = ["Marks", "Row", "Texts", "new_row", "place", "stored"]
 
 
 @attrs.define(eq=False, repr=False)
 class Row:
-    """A job, but for its texts. Times are Unix times."""
+    """A job, but for its texts. Times are by the store's `now`, but for the ends of leases, which are by `awake`."""
 
     platform: str
     id: str
@@ -44,9 +45,9 @@ class Row:
         """Say whether it has ended for so long that nobody knows it any more."""
         return self.expires is not None and self.expires <= now
 
-    def held_by(self, token: int, now: float) -> bool:
+    def held_by(self, token: int, awake: float) -> bool:
         """Say whether the lease with this token is good."""
-        return self.status is JobStatus.LEASED and self.token == token and self.due is not None and self.due > now
+        return self.status is JobStatus.LEASED and self.token == token and self.due is not None and self.due > awake
 
 
 @attrs.frozen(repr=False)
@@ -63,16 +64,18 @@ class Texts:
 class Marks:
     """What one call has changed, for those who wait."""
 
+    _asleep: float = 0.0
+    """How far `now` is ahead of `awake`."""
     ready: set[str] = attrs.field(factory=set, init=False)
     """The platforms that have got a ready job."""
     soonest: float = attrs.field(default=math.inf, init=False)
-    """The first of the times at which something will be ready by what the call has changed."""
+    """The first of the times, by `awake`, at which something will be ready by what the call has changed."""
     freed: bool = attrs.field(default=False, init=False)
     """Whether there is more room."""
     seen: set[str] | None = attrs.field(factory=set, init=False)
     """The platforms whose ready jobs the caller has looked at; None: all."""
     alarm: float | None = attrs.field(default=None, init=False)
-    """The next time at which something becomes ready, or infinity, if the caller has looked for it."""
+    """The next time, by `awake`, at which something becomes ready, or infinity, if the caller has looked for it."""
     version: int | None = attrs.field(default=None, init=False)
     """What the caller has seen of others' changes; None: it did not look."""
 
@@ -81,7 +84,8 @@ class Marks:
         if row.status is JobStatus.READY and before is not JobStatus.READY:
             self.ready.add(row.platform)
         elif row.due is not None:
-            self.soonest = min(self.soonest, row.due)
+            leased = row.status is JobStatus.LEASED
+            self.soonest = min(self.soonest, row.due if leased else row.due - self._asleep)
         elif before is not None and before.pending and not row.status.pending:
             self.freed = True
 
@@ -106,8 +110,11 @@ def place(row: Row) -> tuple[int, int]:
     return -row.priority, row.seq
 
 
-def stored(row: Row, texts: Texts) -> StoredJob:
+def stored(row: Row, texts: Texts, moment: Moment) -> StoredJob:
     """Show it as it is now."""
+    due = row.due
+    if due is not None:
+        due = moment.shown(moment.by_now(due) if row.status is JobStatus.LEASED else due)
     return StoredJob(
         platform=row.platform,
         id=row.id,
@@ -115,9 +122,9 @@ def stored(row: Row, texts: Texts) -> StoredJob:
         payload=texts.payload,
         priority=row.priority,
         attempts=row.attempts,
-        enqueued=row.enqueued,
-        due=row.due,
-        finished=row.finished,
+        enqueued=moment.shown(row.enqueued),
+        due=due,
+        finished=None if row.finished is None else moment.shown(row.finished),
         result=texts.result,
         error=texts.error,
         recurs=row.cadence is not None,

@@ -2,6 +2,8 @@
 
 A shelf counts and sorts; it decides nothing. What a rule does to it happens whole or not at all: on a file because the
 rule runs in a savepoint, in memory because a rule raises before it has changed anything.
+
+Times are the store's own (`moment`): by `now` those of jobs but for the ends of leases, by `awake` all others.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
 from scrapeengine.model.validators import Validator
+from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rows import Marks, Row, Texts
 from scrapeengine.stores.settings import Settings
 
@@ -93,8 +96,12 @@ class Jobs(Protocol):
         """Return when the ready job of a platform that was enqueued first was enqueued."""
         ...
 
-    def next_time(self) -> float | None:
-        """Return when the next delayed job is due or the next lease ends, whichever comes first."""
+    def next_time(self, asleep: float) -> float | None:
+        """Return when, by `awake`, the next delayed job is due or the next lease ends, whichever comes first.
+
+        Args:
+            asleep: how far `now`, by which jobs are due, is ahead of that.
+        """
         ...
 
     def next_seq(self) -> int:
@@ -131,6 +138,10 @@ class Outbox(Protocol):
 
     def late(self, now: float, n: int) -> list[Kept]:
         """List up to `n` outcomes whose time has come, in the order of their times."""
+        ...
+
+    def release(self, until: float) -> None:
+        """Let all of them be nobody's business until then, whatever was said before."""
         ...
 
     def postpone(self, delivery: Delivery, until: float) -> None:
@@ -202,6 +213,10 @@ class Pool(Protocol):
         """Write down what is known of a platform."""
         ...
 
+    def restart(self, seconds: float) -> None:
+        """Take away all locks, and all that engines have; move the times of all gates by some seconds."""
+        ...
+
 
 class Shelf(Protocol):
     """All that a store keeps, as one call sees it."""
@@ -212,8 +227,18 @@ class Shelf(Protocol):
         ...
 
     @property
-    def now(self) -> float:
+    def moment(self) -> Moment:
         """The time of the call."""
+        ...
+
+    @property
+    def awake(self) -> float:
+        """The time of the call, for what the processes that run now have: it stands still while the machine sleeps."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """The time of the call, for what is due at a time of day, or was done at one."""
         ...
 
     @property

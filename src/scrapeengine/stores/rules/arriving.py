@@ -44,7 +44,7 @@ def admit(shelf: Shelf, job: NewJob) -> Row | None:
 def get(shelf: Shelf, platform: str, id: str) -> StoredJob | None:
     """Return a job as it is."""
     row = known(shelf, platform, id)
-    return None if row is None else stored(row, shelf.jobs.texts(row))
+    return None if row is None else stored(row, shelf.jobs.texts(row), shelf.moment)
 
 
 def cancel(shelf: Shelf, platform: str, id: str) -> bool:
@@ -83,9 +83,9 @@ def stats(shelf: Shelf) -> dict[str, QueueStatistics]:
 def _offer(shelf: Shelf, job: NewJob) -> Known:
     row = admit(shelf, job)
     if row is not None:
-        return Known(new=True, job=stored(row, Texts(job.payload)))
+        return Known(new=True, job=stored(row, Texts(job.payload), shelf.moment))
     row = shelf.jobs.find(job.platform, job.id)
     assert row is not None
     if job.cadence is not None and row.status.pending:
         shelf.jobs.change(row, cadence=job.cadence)
-    return Known(new=False, job=stored(row, shelf.jobs.texts(row)))
+    return Known(new=False, job=stored(row, shelf.jobs.texts(row), shelf.moment))

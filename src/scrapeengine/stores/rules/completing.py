@@ -32,7 +32,7 @@ def _complete(shelf: Shelf, completion: Completion) -> Reply:
         return Reply.LOST
     if token and row.accepted == token:
         return Reply.ALREADY
-    if not row.held_by(token, shelf.now):
+    if not row.held_by(token, shelf.awake):
         return Reply.LOST
     shelf.jobs.write(row, completion.result, completion.error, completion.history)
     if row.cadence is not None:
@@ -46,7 +46,7 @@ def _complete(shelf: Shelf, completion: Completion) -> Reply:
         remember(shelf, platform, url, validator)
     if completion.outcome is not None:
         kept = Kept(Delivery(*ticket), completion.outcome)
-        shelf.outbox.put(kept, shelf.now + completion.deliver)
+        shelf.outbox.put(kept, shelf.awake + completion.deliver)
     return Reply.OK
 
 

@@ -29,9 +29,9 @@ def remember(shelf: Shelf, platform: str, url: str, validator: Validator | None)
 
 def undelivered(shelf: Shelf, n: int, lease: float) -> list[Kept]:
     """Hand out what should have been acknowledged by now."""
-    found = shelf.outbox.late(shelf.now, n)
+    found = shelf.outbox.late(shelf.awake, n)
     for kept in found:
-        shelf.outbox.postpone(kept.delivery, shelf.now + lease)
+        shelf.outbox.postpone(kept.delivery, shelf.awake + lease)
     return found
 
 
@@ -44,10 +44,10 @@ def acknowledge(shelf: Shelf, deliveries: Sequence[Delivery]) -> None:
 def lock(shelf: Shelf, name: str, owner: str, lease: float) -> bool:
     """Take a lock that is free, void, or one's own."""
     holder = shelf.pool.holder(name)
-    if holder is not None and holder[0] != owner and holder[1] > shelf.now:
+    if holder is not None and holder[0] != owner and holder[1] > shelf.awake:
         return False
-    shelf.pool.void(shelf.now)
-    shelf.pool.lock(name, owner, shelf.now + lease)
+    shelf.pool.void(shelf.awake)
+    shelf.pool.lock(name, owner, shelf.awake + lease)
     return True
 
 

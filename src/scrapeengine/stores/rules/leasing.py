@@ -9,7 +9,7 @@ from scrapeengine.stores.rows import Row, place
 from scrapeengine.stores.rules.forgetting import forget
 from scrapeengine.stores.shelf import Shelf
 
-__all__ = ["claim", "due", "hasten", "promote", "release", "renew"]
+__all__ = ["claim", "due", "hasten", "lapse", "promote", "release", "renew"]
 
 _AT_ONCE = 1000
 """How many jobs are in memory at once while they become ready."""
@@ -17,13 +17,18 @@ _AT_ONCE = 1000
 
 def promote(shelf: Shelf, until: float | None = None) -> None:
     """Make ready what is due, and what a lease has ended of."""
-    while rows := shelf.jobs.lapsed(shelf.now, _AT_ONCE):
-        for row in rows:
-            shelf.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
+    lapse(shelf, shelf.awake)
     at = shelf.now if until is None else min(until, shelf.now)
     while rows := shelf.jobs.due(at, _AT_ONCE):
         for row in rows:
             _arrive(shelf, row)
+
+
+def lapse(shelf: Shelf, at: float) -> None:
+    """Make ready what a lease has ended of by a time."""
+    while rows := shelf.jobs.lapsed(at, _AT_ONCE):
+        for row in rows:
+            shelf.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
 
 
 def due(shelf: Shelf, until: float | None) -> list[str]:
@@ -47,12 +52,12 @@ def claim(shelf: Shelf, platform: str, n: int, owner: str, lease: float, ids: Co
     if shelf.marks.seen is not None:
         shelf.marks.seen.add(platform)
     rows = shelf.jobs.ready(platform, n) if ids is None else _ready_of(shelf, platform, ids)[:n]
-    return [_lease(shelf, row, owner, shelf.now + lease) for row in rows]
+    return [_lease(shelf, row, owner, shelf.awake + lease) for row in rows]
 
 
 def renew(shelf: Shelf, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
     """Let leases end later, or sooner."""
-    return [_renew(shelf, ticket, shelf.now + lease) for ticket in tickets]
+    return [_renew(shelf, ticket, shelf.awake + lease) for ticket in tickets]
 
 
 def release(shelf: Shelf, tickets: Sequence[Ticket], delay: float) -> list[Reply]:
@@ -78,7 +83,7 @@ def _lease(shelf: Shelf, row: Row, owner: str, until: float) -> Claimed:
         payload=texts.payload,
         priority=row.priority,
         attempts=row.attempts,
-        enqueued=row.enqueued,
+        enqueued=shelf.moment.shown(row.enqueued),
         cadence=row.cadence,
         history=texts.history,
     )
@@ -86,7 +91,7 @@ def _lease(shelf: Shelf, row: Row, owner: str, until: float) -> Claimed:
 
 def _renew(shelf: Shelf, ticket: Ticket, until: float) -> Reply:
     row = shelf.jobs.find(ticket.platform, ticket.id)
-    if row is None or not row.held_by(ticket.token, shelf.now):
+    if row is None or not row.held_by(ticket.token, shelf.awake):
         return Reply.LOST
     shelf.jobs.change(row, due=until)
     return Reply.OK
@@ -94,7 +99,7 @@ def _renew(shelf: Shelf, ticket: Ticket, until: float) -> Reply:
 
 def _release(shelf: Shelf, ticket: Ticket, delay: float) -> Reply:
     row = shelf.jobs.find(ticket.platform, ticket.id)
-    if row is None or not row.held_by(ticket.token, shelf.now):
+    if row is None or not row.held_by(ticket.token, shelf.awake):
         return Reply.LOST
     shelf.jobs.change(
         row,

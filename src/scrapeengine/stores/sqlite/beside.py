@@ -63,6 +63,10 @@ class SqlOutbox:
         query = "SELECT platform, id, token, outcome FROM outbox WHERE until <= ? ORDER BY until, token LIMIT ?"
         return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, n))]
 
+    def release(self, until: float) -> None:
+        """See `Outbox`."""
+        self._db.execute("UPDATE outbox SET until = ?", (until,))
+
     def postpone(self, delivery: Delivery, until: float) -> None:
         """See `Outbox`."""
         query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ?"
@@ -117,3 +121,9 @@ class SqlPool:
     def set_gate(self, platform: str, gate: Gate) -> None:
         """See `Pool`."""
         self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))
+
+    def restart(self, seconds: float) -> None:
+        """See `Pool`."""
+        self._db.execute("DELETE FROM locks")
+        self._db.execute("DELETE FROM stakes")
+        self._db.execute("UPDATE gates SET tat = tat + ?, closed_until = closed_until + ?", (seconds, seconds))

@@ -21,12 +21,12 @@ import trio
 
 from scrapeengine.errors import StoreClosed
 from scrapeengine.stores.bell import Bell
-from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rows import Marks
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.shelf import Shelf
 from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
 from scrapeengine.stores.sqlite.transaction import Call, transact
+from scrapeengine.stores.times import Times
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -56,11 +56,11 @@ class Waiting(Call):
 class Committer:
     """Takes calls, and runs them in transactions until it is closed."""
 
-    def __init__(self, db: AsyncConnection, path: str, settings: Settings, clock: Clock, bell: Bell) -> None:
+    def __init__(self, db: AsyncConnection, path: str, settings: Settings, times: Times, bell: Bell) -> None:
         self._db = db
         self._path = path
         self._settings = settings
-        self._clock = clock
+        self._times = times
         self._bell = bell
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
@@ -133,13 +133,16 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            await self._db.async_run(transact, self._db, calls, self._settings, self._clock.now())
+            clock = self._times.clock
+            moment = await self._db.async_run(transact, self._db, calls, self._settings, clock)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
                 return False
             for call in calls:
                 call.error, call.marks = error, Marks()
+        else:
+            self._times.adopt(moment)
         for call in calls:
             self._bell.take(call.marks)
             self._answer(call)

@@ -24,7 +24,7 @@ _ROWS = f"SELECT {_COLUMNS} FROM jobs "  # noqa: S608 - a fixed set
 _STATUS = _FIELDS.index("status")
 _INSERT = f"INSERT INTO jobs ({', '.join(_FIELDS[:-1])}) VALUES ({', '.join('?' * len(_FIELDS[:-1]))})"  # noqa: S608
 _NEXT = """SELECT min(due) FROM (
-    SELECT * FROM (SELECT due FROM jobs WHERE status = 1 ORDER BY due LIMIT 1)
+    SELECT * FROM (SELECT due - ? AS due FROM jobs WHERE status = 1 ORDER BY jobs.due LIMIT 1)
     UNION ALL SELECT * FROM (SELECT due FROM jobs WHERE status = 2 ORDER BY due LIMIT 1))"""
 _READY = CODES[JobStatus.READY]
 _ENDED = "ended"
@@ -139,9 +139,9 @@ class SqlJobs:
         rows = fetch(self._db, query, (platform,))
         return rows[0][0] if rows else None
 
-    def next_time(self) -> float | None:
+    def next_time(self, asleep: float) -> float | None:
         """See `Jobs`."""
-        at: float | None = fetch(self._db, _NEXT)[0][0]
+        at: float | None = fetch(self._db, _NEXT, (asleep,))[0][0]
         return at
 
     def next_seq(self) -> int:

@@ -68,9 +68,16 @@ _FIRST = (
     "CREATE TABLE gates (platform TEXT PRIMARY KEY, tat REAL NOT NULL, closed_until REAL) WITHOUT ROWID",
 )
 
-_THIRD = ("ALTER TABLE pages ADD COLUMN vary TEXT",)
+_SECOND = (
+    # Times were Unix times by a clock that nobody had looked after: these it has shown for certain.
+    """INSERT INTO numbers SELECT 'awake', ifnull(max(at), 0) FROM (
+        SELECT max(enqueued) AS at FROM jobs UNION ALL SELECT max(finished) FROM jobs
+        UNION ALL SELECT max(served) FROM stakes)""",
+    "ALTER TABLE pages ADD COLUMN vary TEXT",
+)
+"""From now on times are by the store's own clock, whose moments stand in `numbers` (`stores.moment`)."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _THIRD)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """What makes version n + 1 out of version n. Only ever append."""
 
 

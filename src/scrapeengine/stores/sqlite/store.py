@@ -12,11 +12,13 @@ import trio
 
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.facade import Facade
+from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.shelf import Shelf
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.schema import set_up
+from scrapeengine.stores.sqlite.transaction import transact
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -33,9 +35,9 @@ class SqliteStore(Facade):
 
     _LOOK_AGAIN = 0.25
 
-    def __init__(self, db: AsyncConnection, path: str, settings: Settings) -> None:
-        super().__init__(settings, Clock.anchored())
-        self._committer = Committer(db, path, settings, self._clock, self._bell)
+    def __init__(self, db: AsyncConnection, path: str, settings: Settings, clock: Clock, moment: Moment) -> None:
+        super().__init__(settings, clock, moment)
+        self._committer = Committer(db, path, settings, self._times, self._bell)
 
     async def serve(self) -> None:
         """Run all calls until `close`. No error leaves; a cancellation does not reach it."""
@@ -53,9 +55,10 @@ class SqliteStore(Facade):
 class Opening(AbstractAsyncContextManager[SqliteStore]):
     """A store in a file, open within its `async with`, and served by a task of that."""
 
-    def __init__(self, path: str, settings: Settings) -> None:
+    def __init__(self, path: str, settings: Settings, clock: Clock | None) -> None:
         self._path = path
         self._settings = settings
+        self._clock = clock
         self._db: AsyncConnection | None = None
         self._store: SqliteStore | None = None
         self._nursery: trio.Nursery | None = None
@@ -69,8 +72,9 @@ class Opening(AbstractAsyncContextManager[SqliteStore]):
             with trio.CancelScope(shield=True):
                 self._db = await connect(self._path)
             assert self._db is not None
-            await self._set_up(self._db)
-            store = SqliteStore(self._db, self._path, self._settings)
+            clock = self._clock or Clock.of_this_run()
+            moment = await self._set_up(self._db, clock)
+            store = SqliteStore(self._db, self._path, self._settings, clock, moment)
         except BaseException as error:
             await self._close()
             if is_foreign(error):
@@ -95,17 +99,17 @@ class Opening(AbstractAsyncContextManager[SqliteStore]):
         finally:
             await self._close()
 
-    async def _set_up(self, db: AsyncConnection) -> None:
+    async def _set_up(self, db: AsyncConnection, clock: Clock) -> Moment:
         until = trio.current_time() + self._settings.patience
         while True:
             try:
                 with trio.CancelScope(shield=True):
                     await db.async_run(set_up, db, self._path, self._settings.durability)
+                    moment: Moment = await db.async_run(transact, db, (), self._settings, clock)
+                    return moment
             except Exception as error:
                 if not is_busy(error) or trio.current_time() >= until:
                     raise
-            else:
-                return
             await trio.sleep(_PAUSE)
 
     async def _close(self) -> None:
@@ -121,11 +125,11 @@ class Opening(AbstractAsyncContextManager[SqliteStore]):
                 await self._db.aclose(force=True)
 
 
-def in_file(path: str, settings: Settings) -> Opening:
-    """Open a store in a file, which is where the path leads now.
+def in_file(path: str, settings: Settings, clock: Clock | None = None) -> Opening:
+    """Open a store in a file, which is where the path leads now; without a clock by those of the trio run.
 
     Raises:
         ImportError: apsw is not installed.
     """
     require()
-    return Opening(os.path.abspath(path), settings)  # noqa: PTH100 - a Path would follow links only when it is opened
+    return Opening(os.path.abspath(path), settings, clock)  # noqa: PTH100 - a Path would follow links only when it is opened

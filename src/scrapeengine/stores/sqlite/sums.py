@@ -7,7 +7,7 @@ commit: a job that comes and goes in one transaction costs nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
@@ -58,10 +58,12 @@ class Sums:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
-        self._numbers = dict(fetch(db, "SELECT name, value FROM numbers"))
+        self.numbers: Mapping[str, float] = dict(fetch(db, "SELECT name, value FROM numbers"))
+        """All running numbers as they were when the transaction began, those of others too."""
         self._settled = Changes()
         self._open = Changes()
         self._early = False
+        self._others: Mapping[str, float] = {}
 
     def begin(self) -> None:
         """Begin a call: what the last one has changed and not settled is forgotten."""
@@ -93,7 +95,7 @@ class Sums:
 
     def number(self, name: str) -> int:
         """Return a number."""
-        value: int = self._numbers.get(name, 0)
+        value = int(self.numbers.get(name, 0))
         return value + self._settled.numbers[name] + self._open.numbers[name]
 
     def counts(self) -> dict[str, Counter[int]]:
@@ -126,16 +128,19 @@ class Sums:
                     total += n
         return total + _one(self._db, _BUCKET, (platform, priority, bucket * BUCKET, seq))
 
+    def put(self, numbers: Mapping[str, float]) -> None:
+        """Have numbers written that are no sums, as they are."""
+        self._others = numbers
+
     def write(self) -> None:
         """Write all that stands. Once, at the end of the transaction."""
         changes = self._settled
         counts = [(*key, n) for key, n in changes.counts.items() if n]
-        numbers = [(name, n) for name, n in changes.numbers.items() if n]
         self._upsert("counts", "platform, status", counts)
         self._write_ranks(changes.ranks)
-        self._db.executemany(
-            "INSERT INTO numbers VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value", numbers
-        )
+        # Nobody else writes meanwhile: what was read, and what was added to it since, is what there is.
+        numbers = {name: self.number(name) for name, n in changes.numbers.items() if n} | dict(self._others)
+        self._db.executemany("REPLACE INTO numbers VALUES (?, ?)", numbers.items())
         self._settled = Changes()
 
     def _write_ranks(self, ranks: Counter[Leaf]) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.rules.restarting import restart
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.shelf import Shelf
 from scrapeengine.stores.sqlite.beside import SqlOutbox, SqlPages, SqlPool
@@ -38,16 +41,31 @@ class Call:
 class SqlShelf:
     """All that a file keeps, within one transaction."""
 
-    def __init__(self, db: Connection, settings: Settings, now: float) -> None:
+    def __init__(self, db: Connection, settings: Settings, clock: Clock) -> None:
         self.settings = settings
-        self.now = now
         self.marks = Marks()
         self.sums = Sums(db)
+        # Only now: what others have written down before this transaction was written no later than this.
+        reading = clock.read()
+        self.before = Moment.of(self.sums.numbers)
+        self.known = is_of(self.before, reading)
+        """Whether the file was used by this clock last."""
+        self.moment = later(self.before, reading) if self.known else restarted(self.before, reading)
         self.jobs = SqlJobs(db, self.sums)
         self.pages = SqlPages(db, self.sums)
         self.outbox = SqlOutbox(db)
         self.pool = SqlPool(db)
         self._db = db
+
+    @property
+    def awake(self) -> float:
+        """See `Shelf`."""
+        return self.moment.awake
+
+    @property
+    def now(self) -> float:
+        """See `Shelf`."""
+        return self.moment.now
 
     @property
     def version(self) -> int:
@@ -57,22 +75,46 @@ class SqlShelf:
     def begin(self) -> Marks:
         """Begin a call: what it changes goes into new marks."""
         self.sums.begin()
-        self.marks = self.jobs.marks = Marks()
+        self.marks = self.jobs.marks = Marks(self.moment.asleep)
         return self.marks
 
+    def write(self) -> None:
+        """Write what is to be written once: sums, and the moment at which all that was changed was changed."""
+        names, before = Moment._fields, self.before if self.known else (None,) * len(Moment._fields)
+        fresh = {name: now for name, now, then in zip(names, self.moment, before, strict=True) if now != then}
+        self.sums.put(fresh)
+        self.sums.write()
 
-def transact(db: Connection, calls: Sequence[Call], settings: Settings, now: float) -> None:
-    """Run calls in one transaction.
+
+def transact(db: Connection, calls: Sequence[Call], settings: Settings, clock: Clock) -> Moment:
+    """Run calls in one transaction, and return its moment.
 
     Raises:
         apsw.Error: nothing was changed by any of them.
     """
-    # What only reads needs nobody's leave (https://www.sqlite.org/wal.html).
-    with Transaction(db, "BEGIN" if all(call.reads for call in calls) else "BEGIN IMMEDIATE"):
-        shelf = SqlShelf(db, settings, now)
-        for call in calls:
-            _attempt(db, shelf, call)
-        shelf.sums.write()
+    # What only reads needs nobody's leave (https://www.sqlite.org/wal.html), but where another clock was used before.
+    if all(call.reads for call in calls):
+        with Transaction(db, "BEGIN"):
+            shelf = SqlShelf(db, settings, clock)
+            if shelf.known:
+                _attempt_all(db, shelf, calls)
+                return shelf.moment
+    with Transaction(db, "BEGIN IMMEDIATE"):
+        changes = db.total_changes()
+        shelf = SqlShelf(db, settings, clock)
+        if not shelf.known:
+            shelf.begin()
+            restart(shelf, shelf.before)
+            shelf.sums.settle()
+        _attempt_all(db, shelf, calls)
+        if not shelf.known or db.total_changes() != changes:
+            shelf.write()
+        return shelf.moment
+
+
+def _attempt_all(db: Connection, shelf: SqlShelf, calls: Sequence[Call]) -> None:
+    for call in calls:
+        _attempt(db, shelf, call)
 
 
 def _attempt(db: Connection, shelf: SqlShelf, call: Call) -> None:
