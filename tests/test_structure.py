@@ -23,15 +23,24 @@ LAYERS = {
         {"errors", "model", "decide", "http"},
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
-    "runtime": ({"errors", "model", "decide", "observe", "runtime"}, {"attrs", "httpx", "trio"}),
+    "schedule": ({"errors", "model", "decide", "schedule"}, {"attrs", "trio"}),
+    "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
+    "deliver": ({"model", "schedule", "deliver"}, {"attrs", "trio"}),
+    "run": ({"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"}, {"attrs", "trio"}),
+    "served": (
+        {"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run", "served"},
+        {"attrs", "trio"},
+    ),
     "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
     "testing": ({"testing"}, {"attrs", "trio"}),
-    "serving": ({"errors", "model", "decide", "runtime"}, {"trio"}),
-    "engine": ({"errors", "model", "decide", "http", "runtime", "serving"}, {"attrs", "trio"}),
-    "sync": ({"engine", "model", "runtime"}, {"trio"}),
-    "__init__": ({"engine", "errors", "http", "model", "runtime", "stores", "sync"}, set()),
+    "engine": (
+        {"errors", "model", "decide", "http", "schedule", "deliver", "run", "served"},
+        {"attrs", "trio"},
+    ),
+    "sync": ({"engine", "model", "tasks", "deliver", "run"}, {"trio"}),
+    "__init__": ({"engine", "errors", "http", "model", "run", "stores", "sync"}, set()),
 }
-"""`httpx` is imported by `errors`, `model` and `runtime` for its types only."""
+"""`httpx` is imported by `errors`, `model` and `tasks` for its types only."""
 
 IMPURE = {"trio", "httpx", "structlog", "sqlite3", "time", "random", "os", "socket", "threading", "asyncio"}
 

@@ -44,7 +44,7 @@ from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statis
 from scrapeengine.model.store import Store
 from scrapeengine.model.task import Http, Streamed, Task
 from scrapeengine.model.validators import Validator, Validators
-from scrapeengine.runtime.run import Run
+from scrapeengine.run.run import Run
 from scrapeengine.stores.opening import open_store
 from scrapeengine.sync import collect, run
 

@@ -13,6 +13,7 @@ import trio
 
 from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.routing import Routes
+from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.clients import HttpClients
 from scrapeengine.http.keeping import Keeping
@@ -21,17 +22,16 @@ from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
-from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.gates import Gates
-from scrapeengine.runtime.intake import Events, check_events
-from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.plain import PlainSession
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.run import Run, Stream, report_of
-from scrapeengine.runtime.session import Session
-from scrapeengine.runtime.settings import Settings
-from scrapeengine.runtime.skips import Skips
-from scrapeengine.serving import Serving
+from scrapeengine.run.intake import Events, check_events
+from scrapeengine.run.plain import PlainSession
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.run import Run, Stream, report_of
+from scrapeengine.run.session import Session
+from scrapeengine.run.settings import Settings
+from scrapeengine.run.skips import Skips
+from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.served.serving import Serving
 
 __all__ = ["Engine", "EngineOptions"]
 

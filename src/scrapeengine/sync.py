@@ -9,14 +9,14 @@ from typing import Any, TypeVar, Unpack
 
 import trio
 
+from scrapeengine.deliver.outbox import Sink
 from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
-from scrapeengine.runtime.capture import cancels
-from scrapeengine.runtime.intake import Events
-from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.run import Run, read_out
+from scrapeengine.run.intake import Events
+from scrapeengine.run.run import Run, read_out
+from scrapeengine.tasks.signals import cancels
 
 __all__ = ["collect", "run"]
 

@@ -442,7 +442,7 @@ def test_every_log_call_shows_ids_without_secrets():
             if keyword.arg == "exc_info":
                 continue
             assert keyword.arg is not None, f"{name}: {ast.unparse(call)}"
-            if ast.unparse(keyword.value) == "name" and name == "runtime/session.py":
+            if ast.unparse(keyword.value) == "name" and name == "run/session.py":
                 continue  # a function's, see above
             assert not tells(keyword.value), f"{name}: {ast.unparse(call)}"
     assert calls["warning"] >= 14
@@ -486,7 +486,7 @@ def test_every_text_that_is_put_together_shows_ids_without_secrets():
             if isinstance(node, ast.FormattedValue):
                 looked += 1
                 shown = [each for each in tells(node.value) if not NAMES.fullmatch(each)]
-                if shown == ["event"] and name in {"decide/records.py", "runtime/enqueueing.py"}:
+                if shown == ["event"] and name in {"decide/records.py", "served/enqueueing.py"}:
                     continue  # it is an `Event` there
                 assert not shown, f"{name}:{node.lineno}: {ast.unparse(node.value)}"
     assert looked > 200

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import scrapeengine as se
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.watch import Deadline
-from scrapeengine.runtime.alarms import Alarms
+from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 

@@ -29,7 +29,7 @@ def test_no_module_but_the_clocks_reads_another_clock():
                 reading.add(path.relative_to(SOURCE).as_posix())
             if isinstance(node, ast.Attribute) and ast.unparse(node) in READINGS:
                 reading.add(path.relative_to(SOURCE).as_posix())
-    assert reading == {"runtime/clock.py", "stores/clock.py"}
+    assert reading == {"schedule/clock.py", "stores/clock.py"}
 
 
 @given(cases(steps=scripts(sleeps, requests, troubles)))

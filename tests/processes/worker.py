@@ -24,7 +24,7 @@ import attrs
 import trio
 
 import scrapeengine as se
-from scrapeengine.runtime.rounds import alone
+from scrapeengine.served.rounds import alone
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.sqlite.store import in_file

@@ -8,8 +8,8 @@ from hypothesis import given
 
 import scrapeengine as se
 from scrapeengine.decide.gate import Gate
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.line import Line
+from scrapeengine.schedule.event_line import Line
+from scrapeengine.schedule.lane import Lane
 from support.world import virtually
 
 

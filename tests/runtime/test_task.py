@@ -6,8 +6,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.runtime.clock import Anchor
-from scrapeengine.runtime.gates import Gates
+from scrapeengine.schedule.clock import Anchor
+from scrapeengine.schedule.gates import Gates
 from support.world import World, outcomes_of, virtually
 
 

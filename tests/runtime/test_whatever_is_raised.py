@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.runtime.capture import verdict
+from scrapeengine.tasks.signals import verdict
 from support.serving import serve_all
 from support.world import Panic, Trouble, outcomes_of, virtually
 

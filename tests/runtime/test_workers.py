@@ -7,7 +7,7 @@ import structlog
 import trio
 
 import scrapeengine as se
-from scrapeengine.runtime.workers import Workers
+from scrapeengine.tasks.workers import Workers
 from support.world import virtually
 
 MARK = contextvars.ContextVar("mark", default="none")

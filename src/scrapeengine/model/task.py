@@ -1,4 +1,4 @@
-"""What a scraper is handed. These are the shapes; the runtime and the HTTP client fill them."""
+"""What a scraper is handed. These are the shapes; `tasks` and the HTTP client fill them."""
 
 from __future__ import annotations
 

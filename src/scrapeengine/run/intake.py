@@ -10,7 +10,7 @@ import trio
 
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import told
-from scrapeengine.runtime.capture import meaning
+from scrapeengine.tasks.signals import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
 

@@ -17,7 +17,7 @@ from itertools import count
 
 import attrs
 
-from scrapeengine.runtime.lane import Lane
+from scrapeengine.schedule.lane import Lane
 
 __all__ = ["Line"]
 

@@ -25,8 +25,8 @@ from typing import Any
 import trio
 
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.runtime.capture import fatal_part
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.tasks.running import LiveTask
+from scrapeengine.tasks.signals import fatal_part
 
 __all__ = ["Workers"]
 

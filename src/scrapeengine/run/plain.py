@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from scrapeengine.deliver.outbox import Sink
 from scrapeengine.model.event import Event
-from scrapeengine.runtime.admission import Admission
-from scrapeengine.runtime.intake import Events, Intake
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.results import Results
-from scrapeengine.runtime.session import Session
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.run.admission import Admission
+from scrapeengine.run.intake import Events, Intake
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.results import Results
+from scrapeengine.run.session import Session
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["PlainSession"]
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import attrs
 
-from scrapeengine.runtime.clock import Anchor
+from scrapeengine.schedule.clock import Anchor
 
 __all__ = ["Skips"]
 

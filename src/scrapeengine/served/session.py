@@ -20,6 +20,7 @@ import trio
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.decide.records import event_of
+from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus
@@ -28,19 +29,18 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.books import Books, Ended
-from scrapeengine.runtime.claims import Claims, Round
-from scrapeengine.runtime.enqueueing import jobs_of
-from scrapeengine.runtime.hand import Hand, Held
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.redelivery import Redelivery
-from scrapeengine.runtime.session import Session
-from scrapeengine.runtime.sharing import Sharing
-from scrapeengine.runtime.stored_results import UNREADABLE_AGAIN, StoredResults
-from scrapeengine.runtime.stored_validators import StoreValidators, hashed
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.session import Session
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.served.claims import Claims, Round
+from scrapeengine.served.enqueueing import jobs_of
+from scrapeengine.served.leases import Hand, Held
+from scrapeengine.served.redelivery import Redelivery
+from scrapeengine.served.results import UNREADABLE_AGAIN, StoredResults
+from scrapeengine.served.sharing import Sharing
+from scrapeengine.served.validators import StoreValidators, hashed
+from scrapeengine.served.writer import Books, Ended
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["ServedSession"]
 

@@ -11,17 +11,17 @@ import trio
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
 from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, status_of, written
+from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.model.job import Completion, Content, JobStatus
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
-from scrapeengine.runtime.books import Books, Ended
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.hand import Hand, Held
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.lanes import Lanes
-from scrapeengine.runtime.outbox import Outbox
-from scrapeengine.runtime.results import Results
-from scrapeengine.runtime.tally import Tally
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.run.lanes import Lanes
+from scrapeengine.run.results import Results
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.served.leases import Hand, Held
+from scrapeengine.served.writer import Books, Ended
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["UNREADABLE_AGAIN", "StoredResults"]
 

@@ -13,7 +13,7 @@ from scrapeengine.errors import EngineBusy, StoreError
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.capture import cancels
+from scrapeengine.tasks.signals import cancels
 
 __all__ = ["Rounds", "alone"]
 

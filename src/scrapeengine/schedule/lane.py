@@ -14,7 +14,7 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
-from scrapeengine.runtime.slots import Slots
+from scrapeengine.schedule.slots import Slots
 
 __all__ = ["Lane", "Seat", "Visitor"]
 

@@ -6,8 +6,8 @@ import trio
 
 from scrapeengine.decide.rate import Booking
 from scrapeengine.errors import PlatformClosed
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.lane import Lane, Seat, Visitor
+from scrapeengine.schedule.lane import Lane, Seat, Visitor
+from scrapeengine.schedule.scheduler import Floor
 
 __all__ = ["apart", "go", "go_abroad", "impatience", "rest", "turn", "turn_abroad"]
 

@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 
 from scrapeengine.decide.gate import Gate
 from scrapeengine.model.policy import Rate
-from scrapeengine.runtime.clock import Anchor
+from scrapeengine.schedule.clock import Anchor
 
 __all__ = ["Gates"]
 

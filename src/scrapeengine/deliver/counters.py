@@ -11,7 +11,7 @@ import attrs
 
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.report import Counts, Report
-from scrapeengine.runtime.clock import Anchor
+from scrapeengine.schedule.clock import Anchor
 
 __all__ = ["Tally"]
 

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Generic, TypeVar
 
+from scrapeengine.deliver.outbox import Sink
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
@@ -15,14 +16,13 @@ from scrapeengine.model.job import Known
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
-from scrapeengine.runtime.claims import Round
-from scrapeengine.runtime.enqueueing import check_store, new_jobs
-from scrapeengine.runtime.outbox import Sink
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.rounds import Rounds, alone
-from scrapeengine.runtime.run import Run, Stream, report_of
-from scrapeengine.runtime.served import ServedSession
-from scrapeengine.runtime.session import Session
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.run import Run, Stream, report_of
+from scrapeengine.run.session import Session
+from scrapeengine.served.claims import Round
+from scrapeengine.served.enqueueing import check_store, new_jobs
+from scrapeengine.served.rounds import Rounds, alone
+from scrapeengine.served.session import ServedSession
 
 __all__ = ["Serving"]
 

@@ -8,16 +8,16 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda
 from scrapeengine.decide.routing import Route
+from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import told
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.lanes import Lanes
-from scrapeengine.runtime.outbox import Outbox
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.results import Results
-from scrapeengine.runtime.tally import Tally
+from scrapeengine.run.lanes import Lanes
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.results import Results
+from scrapeengine.schedule.scheduler import Floor
 
 __all__ = ["Admission"]
 

@@ -29,10 +29,10 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.rate import Booking
-from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.lane import Lane, Seat, Visitor
-from scrapeengine.runtime.line import Line
-from scrapeengine.runtime.slots import Slots
+from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.event_line import Line
+from scrapeengine.schedule.lane import Lane, Seat, Visitor
+from scrapeengine.schedule.slots import Slots
 
 __all__ = ["Floor", "Launch"]
 

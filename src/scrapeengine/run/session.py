@@ -17,27 +17,27 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda, Job
 from scrapeengine.decide.rate import Booking
+from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.outbox import Outbox, Sink
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Statistics
 from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime import turns
-from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.clock import Anchor
-from scrapeengine.runtime.ending import Ending, JobSource
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.gates import Gates
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.lanes import Lanes
-from scrapeengine.runtime.outbox import Outbox, Sink
-from scrapeengine.runtime.plan import Plan
-from scrapeengine.runtime.results import Results
-from scrapeengine.runtime.tally import Tally
-from scrapeengine.runtime.task import LiveTask, TaskHttp
-from scrapeengine.runtime.threads import Threads
-from scrapeengine.runtime.workers import Workers
+from scrapeengine.run.lanes import Lanes
+from scrapeengine.run.plan import Plan
+from scrapeengine.run.results import Results
+from scrapeengine.run.shutdown import Ending, JobSource
+from scrapeengine.schedule import waiting as turns
+from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.clock import Anchor
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.tasks.running import LiveTask, TaskHttp
+from scrapeengine.tasks.threads import Threads
+from scrapeengine.tasks.workers import Workers
 
 __all__ = ["Session"]
 

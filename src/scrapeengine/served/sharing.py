@@ -18,8 +18,8 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Share, Wish
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.lane import Lane
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Floor
 
 __all__ = ["Sharing"]
 

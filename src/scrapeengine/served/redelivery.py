@@ -8,15 +8,15 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.records import outcome_of
+from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Kept
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.books import Books
-from scrapeengine.runtime.outbox import Outbox
-from scrapeengine.runtime.tally import Tally
+from scrapeengine.served.writer import Books
 
 __all__ = ["Redelivery"]
 

@@ -10,11 +10,11 @@ import attrs
 from scrapeengine.decide.routing import Routes
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.validators import Validator, Validators
-from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.gates import Gates
-from scrapeengine.runtime.settings import Settings
-from scrapeengine.runtime.skips import Skips
-from scrapeengine.runtime.task import LiveTask, TaskHttp
+from scrapeengine.run.settings import Settings
+from scrapeengine.run.skips import Skips
+from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.tasks.running import LiveTask, TaskHttp
 
 __all__ = ["Clients", "Plan"]
 

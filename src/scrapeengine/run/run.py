@@ -13,8 +13,8 @@ from scrapeengine.model.checks import number
 from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.capture import cancels, verdict
-from scrapeengine.runtime.session import Session
+from scrapeengine.run.session import Session
+from scrapeengine.tasks.signals import cancels, verdict
 
 __all__ = ["Run", "Stream", "read_out", "report_of"]
 

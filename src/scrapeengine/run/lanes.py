@@ -7,10 +7,10 @@ import math
 import trio
 
 from scrapeengine.model.report import PlatformStatistics
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.gates import Gates
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.plan import Plan
+from scrapeengine.run.plan import Plan
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Floor
 
 __all__ = ["Lanes"]
 

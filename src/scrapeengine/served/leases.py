@@ -18,7 +18,7 @@ from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["Hand", "Held"]
 

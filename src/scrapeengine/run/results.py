@@ -7,15 +7,15 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.agenda import Job
+from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.lane import Lane
-from scrapeengine.runtime.lanes import Lanes
-from scrapeengine.runtime.outbox import Outbox
-from scrapeengine.runtime.skips import Skips
-from scrapeengine.runtime.tally import Tally
-from scrapeengine.runtime.task import LiveTask
-from scrapeengine.runtime.turns import impatience
+from scrapeengine.run.lanes import Lanes
+from scrapeengine.run.skips import Skips
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.schedule.waiting import impatience
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["Results"]
 

@@ -16,13 +16,13 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, JobState
+from scrapeengine.deliver.counters import Tally
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
-from scrapeengine.runtime.alarms import Alarms
-from scrapeengine.runtime.floor import Floor
-from scrapeengine.runtime.results import Results
-from scrapeengine.runtime.tally import Tally
-from scrapeengine.runtime.task import LiveTask
+from scrapeengine.run.results import Results
+from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["Ending", "JobSource"]
 

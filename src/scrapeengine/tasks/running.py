@@ -17,9 +17,9 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.task import Http
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import task_logger
-from scrapeengine.runtime import turns
-from scrapeengine.runtime.capture import RetryTask, Signal, SkipTask, cleared, meaning
-from scrapeengine.runtime.lane import Lane, Seat
+from scrapeengine.schedule import waiting as turns
+from scrapeengine.schedule.lane import Lane, Seat
+from scrapeengine.tasks.signals import RetryTask, Signal, SkipTask, cleared, meaning
 
 if TYPE_CHECKING:
     import httpx
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 class TaskHttp(Http, Protocol):
-    """The HTTP client of a task, as the runtime sees it."""
+    """The HTTP client of a task, as its task sees it."""
 
     @property
     def found(self) -> Mapping[str, Validator | None]:

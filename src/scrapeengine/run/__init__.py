@@ -1,0 +1,1 @@
+"""One run put together: where events come from, what becomes of their outcomes, how it ends."""

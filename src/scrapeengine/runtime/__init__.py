@@ -1,1 +1,0 @@
-"""The engine's moving parts, on trio."""

@@ -1,0 +1,1 @@
+"""Who runs now: the scheduler, its lanes, limits, gates and event slots, and what wakes them."""

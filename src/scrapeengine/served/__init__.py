@@ -1,0 +1,1 @@
+"""A run over a store: claims, leases, what is written back, rounds, and what engines share."""
