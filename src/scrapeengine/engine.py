@@ -16,8 +16,8 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.connector import OwnConnector
 from scrapeengine.http.keeping import Keeping
-from scrapeengine.http.wire import OwnWire
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.urls import named_host, told
@@ -25,9 +25,9 @@ from scrapeengine.model.validators import Validators
 from scrapeengine.run.intake import Events, check_events
 from scrapeengine.run.plain import PlainSession
 from scrapeengine.run.plan import Plan
+from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
-from scrapeengine.run.settings import Settings
 from scrapeengine.run.skips import Skips
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
@@ -88,7 +88,7 @@ class Engine(Serving[T], Generic[T]):
             TypeError: an argument is of the wrong type.
             ValueError: two platforms have one name, or an argument is out of its range.
         """
-        settings = Settings(
+        settings = EnginePolicy(
             event_limit=event_limit, lookahead=lookahead, buffer=buffer, max_pending=max_pending, dedupe=dedupe
         )
         declared = _by_name(platforms, default)
@@ -212,7 +212,7 @@ class Engine(Serving[T], Generic[T]):
 
 
 def _clients(keeping: Keeping, alarms: Alarms) -> HttpClients:
-    return HttpClients(keeping, OwnWire(alarms))
+    return HttpClients(keeping, OwnConnector(alarms))
 
 
 def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> dict[str, Platform[T]]:

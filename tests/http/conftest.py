@@ -10,8 +10,8 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.connector import ForeignConnector
 from scrapeengine.http.keeping import Keeping
-from scrapeengine.http.wire import ForeignWire
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 
@@ -139,7 +139,7 @@ def play():
         async def main():
             played.begun = trio.current_time()
             engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
-            engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignWire(Wire()))
+            engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire()))
             engine._plan.draw = lambda: draw
             async with engine.stream([_event(each, engine) for each in events]) as run:
                 async for outcome in run:

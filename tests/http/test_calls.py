@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from scrapeengine.http import requests
-from scrapeengine.http.answers import Answer as OurAnswer
+from scrapeengine.http.answers import Response as OurAnswer
 from scrapeengine.http.prepared import Prepared
 from scrapeengine.testing import Answer
 

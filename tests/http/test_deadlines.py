@@ -29,12 +29,12 @@ def rung(main, *, until=1000.0):
     async def run():
         alarms, rings = Alarms(), []
 
-        def bell(name):
+        def notifier(name):
             return lambda: rings.append((name, trio.current_time()))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(alarms.run)
-            await main(alarms, bell)
+            await main(alarms, notifier)
             await trio.sleep_until(until)
             assert len(alarms) == 0
             alarms.end()
@@ -53,7 +53,7 @@ def test_what_is_dropped_never_rings_and_the_rest_does_in_order(script):
     The script is of (when it is set, for when, when it is dropped).
     """
 
-    async def main(alarms, bell):
+    async def main(alarms, notifier):
         rings, steps = {}, []
         for number, (at, when, dropped) in enumerate(script):
             heappush(steps, (at, 0, number, when))
@@ -62,7 +62,7 @@ def test_what_is_dropped_never_rings_and_the_rest_does_in_order(script):
         for at, kind, number, when in sorted(steps):
             await trio.sleep_until(at)
             if kind == 0:
-                rings[number] = alarms.at(when, bell(number))
+                rings[number] = alarms.at(when, notifier(number))
             else:
                 alarms.drop(rings[number])
                 alarms.drop(rings[number])
@@ -84,10 +84,10 @@ def test_what_is_dropped_never_rings_and_the_rest_does_in_order(script):
 def test_at_one_instant_they_ring_in_the_order_in_which_they_were_set():
     """Equal times make no difference of their own."""
 
-    async def main(alarms, bell):
+    async def main(alarms, notifier):
         for name in "cab":
-            alarms.at(5, bell(name))
-        alarms.at(4, bell("first"))
+            alarms.at(5, notifier(name))
+        alarms.at(4, notifier("first"))
 
     assert rung(main) == [("first", 4), ("c", 5), ("a", 5), ("b", 5)]
 
@@ -95,16 +95,16 @@ def test_at_one_instant_they_ring_in_the_order_in_which_they_were_set():
 def test_a_ring_may_set_and_drop_others():
     """What is dropped by one that rings at the same instant does not ring any more."""
 
-    async def main(alarms, bell):
+    async def main(alarms, notifier):
         later = []
 
         def first():
             alarms.drop(later[0])
-            alarms.at(trio.current_time(), bell("at once"))
-            alarms.at(20, bell("later"))
+            alarms.at(trio.current_time(), notifier("at once"))
+            alarms.at(20, notifier("later"))
 
         alarms.at(10, first)
-        later.append(alarms.at(10, bell("never")))
+        later.append(alarms.at(10, notifier("never")))
 
     assert rung(main) == [("at once", 10), ("later", 20)]
 
@@ -112,11 +112,11 @@ def test_a_ring_may_set_and_drop_others():
 def test_an_earlier_one_wakes_the_sleeper():
     """It sleeps until the first of all, whichever was set last."""
 
-    async def main(alarms, bell):
-        alarms.at(100, bell("late"))
+    async def main(alarms, notifier):
+        alarms.at(100, notifier("late"))
         await trio.sleep(1)
-        alarms.at(10, bell("early"))
-        alarms.at(5, bell("dropped"))
+        alarms.at(10, notifier("early"))
+        alarms.at(5, notifier("dropped"))
         await trio.sleep(1)
 
     assert [each for each in rung(main) if each[0] != "dropped"] == [("early", 10), ("late", 100)]
@@ -125,10 +125,10 @@ def test_an_earlier_one_wakes_the_sleeper():
 def test_to_drop_costs_no_memory():
     """Of a hundred thousand that were set and dropped, nothing stays but a few."""
 
-    async def main(alarms, bell):
-        kept = [alarms.at(500 + number, bell(number)) for number in range(5)]
+    async def main(alarms, notifier):
+        kept = [alarms.at(500 + number, notifier(number)) for number in range(5)]
         for number in range(100_000):
-            alarms.drop(alarms.at(900 + number % 7, bell("never")))
+            alarms.drop(alarms.at(900 + number % 7, notifier("never")))
         assert len(alarms) == len(kept) == 5
         assert len(alarms._heap) <= 70
 
@@ -138,8 +138,8 @@ def test_to_drop_costs_no_memory():
 def test_to_drop_twice_or_too_late_is_nothing():
     """Neither another alarm nor the count is touched by it."""
 
-    async def main(alarms, bell):
-        first, _ = alarms.at(1, bell("first")), alarms.at(50, bell("second"))
+    async def main(alarms, notifier):
+        first, _ = alarms.at(1, notifier("first")), alarms.at(50, notifier("second"))
         await trio.sleep(10)
         alarms.drop(first)
         alarms.drop(first)

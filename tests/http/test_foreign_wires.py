@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.http.failures import BodyTooLarge, CutShort, HeadTooLarge
+from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 
@@ -209,7 +209,7 @@ FAULTS = [
     (httpx.DecodingError("bad"), se.ProtocolError),
     (httpx.InvalidURL("bad"), se.TransportError),
     (httpx.StreamConsumed(), se.TransportError),
-    (BodyTooLarge("large"), se.BodyTooLarge),
+    (BodyOverCap("large"), se.BodyTooLarge),
     (HeadTooLarge("large"), se.HeadersTooLarge),
     (CutShort("cut"), se.TruncatedBody),
     (OSError("no space"), se.TransportError),

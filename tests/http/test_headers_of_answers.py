@@ -6,7 +6,7 @@ import pytest
 
 import scrapeengine as se
 from hostile.web import answering, on, site, within
-from scrapeengine.http.answers import AnswerHeaders, location_of
+from scrapeengine.http.answers import ResponseHeaders, location_of
 
 
 def answer(*headers, status=b"200 OK", body=b"ok"):
@@ -80,7 +80,7 @@ SINGLE = ["Location", "ETag", "Last-Modified", "Content-Type", "Age", "Content-R
 @pytest.mark.parametrize("name", SINGLE)
 def test_of_a_header_with_one_value_the_first_counts(name):
     """Given twice, it is never a joined text; `raw` and `get_list` have both."""
-    headers = AnswerHeaders([(name.encode(), b"one"), (b"X", b"1"), (name.upper().encode(), b"two"), (b"x", b"2")])
+    headers = ResponseHeaders([(name.encode(), b"one"), (b"X", b"1"), (name.upper().encode(), b"two"), (b"x", b"2")])
     assert headers[name] == headers.get(name.lower()) == "one"
     assert headers["x"] == "1, 2"
     assert dict(headers) == dict(headers.items()) == {name.lower(): "one", "x": "1, 2"}
@@ -97,7 +97,7 @@ def test_of_a_header_with_one_value_the_first_counts(name):
 
 def test_each_header_is_read_by_itself():
     """As UTF-8, or as ISO-8859-1 if it is none; the one does not spoil the other."""
-    headers = AnswerHeaders([(b"A", "é".encode()), (b"B", b"\xe9"), (b"C", b"\xff")])
+    headers = ResponseHeaders([(b"A", "é".encode()), (b"B", b"\xe9"), (b"C", b"\xff")])
     assert dict(headers) == {"a": "é", "b": "é", "c": "ÿ"}
 
 

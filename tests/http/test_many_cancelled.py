@@ -169,7 +169,7 @@ def test_requests_of_tasks_cancelled_at_random(rng):
             engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
             async with engine.stream([se.Event(str(number)) for number in range(1000)]) as run:
                 outcomes = [outcome async for outcome in run]
-                connections = made[0]._wire._connections
+                connections = made[0]._connector._connections
                 resting = len(connections._pool)
                 assert repr(connections) == f"<Connections 0 in use, {resting} at rest>"
             await settled(lambda: (open_files(), tasks()) == (files, running))

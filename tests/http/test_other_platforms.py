@@ -235,9 +235,9 @@ def test_a_stream_of_visitors_does_not_starve_the_platform_s_own_tasks(limit):
     """With B's rate asked for by hundreds of visitors, B's own ten tasks are among the first hundred requests."""
     net = Net()
     platforms = [net.platform("A", obey, limit=limit), net.platform("B", obey, limit=2, rate=se.Rate.every(1))]
-    visitors = [on("A", f"v{n}", "http://b.test/visitor") for n in range(300)]
+    foreign_requests = [on("A", f"v{n}", "http://b.test/visitor") for n in range(300)]
     own = [on("B", f"b{n}", "/own") for n in range(10)]
-    assert everyone(net.run(platforms, [*visitors, *own]))
+    assert everyone(net.run(platforms, [*foreign_requests, *own]))
     assert len(net.times["b.test"]) == 310
     assert max(at for at, path in enumerate(net.paths["b.test"]) if path == "/own") < 100
 
@@ -247,9 +247,9 @@ def test_a_platform_s_own_tasks_do_not_starve_a_visitor(limit):
     """With hundreds of B's own tasks in line, a few visitors are among the first hundred requests."""
     net = Net()
     platforms = [net.platform("A", obey, limit=8), net.platform("B", obey, limit=limit, rate=se.Rate.every(1))]
-    visitors = [on("A", f"v{n}", "http://b.test/visitor") for n in range(5)]
+    foreign_requests = [on("A", f"v{n}", "http://b.test/visitor") for n in range(5)]
     own = [on("B", f"b{n}", "/own") for n in range(300)]
-    assert everyone(net.run(platforms, [*own, *visitors]))
+    assert everyone(net.run(platforms, [*own, *foreign_requests]))
     assert max(at for at, path in enumerate(net.paths["b.test"]) if path == "/visitor") < 100
 
 
@@ -258,7 +258,11 @@ def test_a_visitor_whose_own_platform_is_busy_gets_to_its_turn():
     net = Net()
     platforms = [net.platform("A", obey, limit=1), net.platform("B", obey, rate=se.Rate.every(1))]
     visitor = on("A", "visitor", "http://b.test/visitor")
-    events = [visitor, *(on("A", f"a{n}", 5.0) for n in range(60)), *(on("B", f"b{n}", "/own") for n in range(300))]
+    events = [
+        foreign_request,
+        *(on("A", f"a{n}", 5.0) for n in range(60)),
+        *(on("B", f"b{n}", "/own") for n in range(300)),
+    ]
     assert everyone(net.run(platforms, events))
     assert net.times["b.test"][net.paths["b.test"].index("/visitor")] < 60
 
@@ -342,9 +346,9 @@ def test_a_visitor_in_line_when_the_run_is_stopped(grace):
 
     async def stop(engine, run):
         await trio.sleep(5)
-        lines.append(len(run._session.floor.lanes["B"].visitors))
+        lines.append(len(run._session.scheduler.lanes["B"].foreign_requests))
         await run.stop(grace)
-        lines.append(len(run._session.floor.lanes["B"].visitors))
+        lines.append(len(run._session.scheduler.lanes["B"].foreign_requests))
         lines.append(trio.current_time() - net.begun)
 
     events = [on("B", "b", 8.0), on("A", "visitor", 1.0, to_b())]
@@ -436,8 +440,8 @@ def test_hosts_that_were_only_visited_are_forgotten(rate):
     net, most = Net(), []
 
     async def watch(engine, run):
-        while not run._session.ending.ended.is_set():
-            most.append(len(run._session.floor.lanes))
+        while not run._session.shutdown.ended.is_set():
+            most.append(len(run._session.scheduler.lanes))
             await trio.sleep(1)
 
     default = net.platform("*", obey, rate=rate, base_url=None)
@@ -447,7 +451,7 @@ def test_hosts_that_were_only_visited_are_forgotten(rate):
 
     async def both(engine, run):
         await watch(engine, run)
-        lanes.extend(run._session.floor.lanes)
+        lanes.extend(run._session.scheduler.lanes)
 
     assert everyone(net.run([net.platform("A", obey)], events, default=default, body=both))
     assert len(net.times) == 501

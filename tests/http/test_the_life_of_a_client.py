@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http import wire
+from scrapeengine.http import connector
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.testing import Answer, Site
 
@@ -38,7 +38,7 @@ def made(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a client of httpx is made")
 
-    monkeypatch.setattr(wire, "Connections", Counted)
+    monkeypatch.setattr(connector, "Connections", Counted)
     monkeypatch.setattr(httpx.AsyncClient, "__init__", refuse)
     return pools
 

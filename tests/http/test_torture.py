@@ -420,7 +420,7 @@ def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
             async def left():
                 for _ in range(2):
                     assert (await task.http.get("/last")).content == b"xxxx"
-                return await remains(server, lambda: repr(made[0]._wire._connections))
+                return await remains(server, lambda: repr(made[0]._connector._connections))
 
             return await tortured(lambda: scenario(task.http), while_it, left), await left()
 

@@ -154,17 +154,17 @@ def test_gates_are_forgotten_when_they_matter_no_more():
         gates.attach(Anchor.drop())
         for name in ("a", "b"):
             gate = gates.take(name, rate, 0)
-            gate.meter.use(gate.meter.book(), 0)
+            gate.rate_limiter.use(gate.rate_limiter.book(), 0)
             gates.keep(name, gate, 0)
         assert len(gates) == 2
         again = gates.take("a", rate, 5)
         gates.keep("a", gates.take("c", None, 11), 11)  # "b" has run out, "a" is out on loan, "c" is as good as new
         assert len(gates) == 0
-        again.meter.use(again.meter.book(), 12)
+        again.rate_limiter.use(again.rate_limiter.book(), 12)
         gates.keep("a", again, 12)
         assert gates.take("a", se.Rate.every(1), 12).opens_at(12) == 13
         busy = gates.take("d", rate, 20)
-        busy.meter.use(busy.meter.book(), 20)
+        busy.rate_limiter.use(busy.rate_limiter.book(), 20)
         gates.keep("d", busy, 20)
         taken = gates.take("d", rate, 25)
         taken.penalty.refused(sent=25, now=25, after=100)

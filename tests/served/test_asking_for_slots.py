@@ -3,7 +3,7 @@
 import trio
 
 import scrapeengine as se
-from scrapeengine.model.job import Share
+from scrapeengine.model.job import ShareGrant
 from support.serving import serve_all
 from support.world import virtually
 
@@ -22,16 +22,16 @@ class Shared:
         """Pass all else on."""
         return getattr(self.store, name)
 
-    async def share(self, owner, wishes, lease):  # noqa: ARG002 - as a store has it
+    async def share(self, owner, share_requests, lease):  # noqa: ARG002 - as a store has it
         """Grant three slots, and take note of the most tasks that ran meanwhile, beside what was said."""
-        said = {name: wish.held for name, wish in wishes.items()}
+        said = {name: share_request.held for name, share_request in share_requests.items()}
         most = 0
         for _ in range(10):
             await trio.sleep(0.01)
             most = max(most, len(self.running))
-        if not any(wish.keep for wish in wishes.values()):
+        if not any(share_request.keep for share_request in share_requests.values()):
             self.asked.append((said.get("A", 0), most))
-        return {name: Share(slots=3, times=(), closed_until=None, contended=True) for name in wishes}
+        return {name: ShareGrant(slots=3, times=(), closed_until=None, contended=True) for name in share_requests}
 
 
 def test_nothing_starts_beyond_what_was_said():
@@ -70,13 +70,15 @@ class Alone:
         """Pass all else on."""
         return getattr(self.store, name)
 
-    async def share(self, owner, wishes, lease):  # noqa: ARG002 - as a store has it
+    async def share(self, owner, share_requests, lease):  # noqa: ARG002 - as a store has it
         """Grant all that is wished for."""
         await trio.lowlevel.checkpoint()
-        self.given_back += sum(wish.wanted == wish.held == 0 for wish in wishes.values())
+        self.given_back += sum(
+            share_request.wanted == share_request.held == 0 for share_request in share_requests.values()
+        )
         return {
-            name: Share(slots=wish.wanted, times=(), closed_until=None, contended=False)
-            for name, wish in wishes.items()
+            name: ShareGrant(slots=share_request.wanted, times=(), closed_until=None, contended=False)
+            for name, share_request in share_requests.items()
         }
 
 

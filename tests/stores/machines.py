@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.memory import in_memory
-from scrapeengine.stores.settings import Settings
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.sqlite.store import in_file
 
 __all__ = ["Machine"]
@@ -60,7 +60,7 @@ class Machine:
     def open(self, url: str, boot: int | None = None, **options):
         """Open a store here; to be used as `open_store` is."""
         clock = self.clock if boot is None else self.clock_of(boot)
-        settings = Settings(**options)
+        settings = StorePolicy(**options)
         if url == "memory:":
             return in_memory(settings, clock)
         return in_file(url.removeprefix("sqlite:"), settings, clock)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from scrapeengine.stores import clock as clocks
-from scrapeengine.stores.bell import Bell
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import BEGINNING, Moment, restarted
+from scrapeengine.stores.notifier import Notifier
 from scrapeengine.stores.times import Times
 
 TIMES = st.floats(0, 1e9)
@@ -39,7 +39,7 @@ def test_who_sleeps_until_a_time_wakes_when_it_has_come(wall, now, span):
     """Not a rounding error before it, nor long after."""
     clock = Clock(-9, lambda: now, float, lambda: wall, 0.0)
     moment = restarted(BEGINNING, clock.read())
-    times = Times(clock, moment, Bell())
+    times = Times(clock, moment, Notifier())
     at = moment.awake + span
     deadline = times.deadline(at)
     assert deadline + moment.offset >= at
@@ -163,10 +163,10 @@ def test_a_clock_of_the_programs_own_is_a_simulated_one():
 
 def test_a_store_that_sees_another_clocks_moment_wakes_who_waits():
     """What they wait for was counted by a clock that is gone."""
-    bell = Bell()
-    times = Times(Clock(5, float, float, float, 0.0), Moment(5, 1.0, 0.0, 0.0, 1.0), bell)
-    bell.alarm = 7.0
+    notifier = Notifier()
+    times = Times(Clock(5, float, float, float, 0.0), Moment(5, 1.0, 0.0, 0.0, 1.0), notifier)
+    notifier.alarm = 7.0
     times.adopt(Moment(5, 1.0, 0.0, 9.0, 2.0))
-    assert (bell.count, bell.alarm) == (0, 7.0)
+    assert (notifier.count, notifier.alarm) == (0, 7.0)
     times.adopt(Moment(5, 3.0, 0.0, 9.0, 5.0))
-    assert (bell.count, bell.alarm) == (1, math.inf)
+    assert (notifier.count, notifier.alarm) == (1, math.inf)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import Ticket
 from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules import arriving, completing, leasing
-from scrapeengine.stores.settings import Settings
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.sums import Sums
-from scrapeengine.stores.sqlite.transaction import Call, transact
+from scrapeengine.stores.sqlite.transaction import StoreCall, transact
 from stores.harness import done, job
 
 CLOCK = Clock(1, lambda: 5.0, float, lambda: 5.0, 0.0)
@@ -58,11 +58,11 @@ def said(call):
 @given(st.lists(RULES, max_size=12), st.integers(2, 8))
 def test_joined_calls_see_one_another_in_their_order(rules, most_pending):
     """Each says what it would have said alone after those before it, one that fails included; so do the tables."""
-    settings = Settings(most_pending=most_pending)
+    settings = StorePolicy(most_pending=most_pending)
     together, apart = fresh(), fresh()
-    joined = [Call(rule, reads=False) for rule in rules]
+    joined = [StoreCall(rule, reads=False) for rule in rules]
     transact(together, joined, settings, CLOCK)
-    alone = [Call(rule, reads=False) for rule in rules]
+    alone = [StoreCall(rule, reads=False) for rule in rules]
     for call in alone:
         transact(apart, [call], settings, CLOCK)
     assert [said(call) for call in joined] == [said(call) for call in alone]

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from scrapeengine.errors import StoreFull
-from scrapeengine.model.job import Delivery, Ticket, Wish
+from scrapeengine.model.job import Delivery, ShareRequest, Ticket
 from scrapeengine.stores.opening import open_store
 from stores.harness import claimed, done, job
 
@@ -30,7 +30,9 @@ CALLS = {
     "hasten": lambda store: store.hasten,
     "lock": lambda store: partial(store.lock, "l", "me", 5),
     "unlock": lambda store: partial(store.unlock, "l", "me"),
-    "share": lambda store: partial(store.share, "me", {"p": Wish(limit=1, wanted=1, held=0, rate=None, requests=0)}, 5),
+    "share": lambda store: partial(
+        store.share, "me", {"p": ShareRequest(limit=1, wanted=1, held=0, rate=None, requests=0)}, 5
+    ),
     "wait": lambda store: partial(store.wait, 0.01),
 }
 

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
-from scrapeengine.model.job import Ticket, Wish
+from scrapeengine.model.job import ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.ranks import BUCKET, path
@@ -262,7 +262,7 @@ class StoreMachine(RuleBasedStateMachine):
     def share(self, owner: str, platforms: set[str], lease: float, closed: int | None, **values) -> None:
         """An engine asks for its share."""
         until = None if closed is None else self.now() + closed
-        self.both("share", owner, {name: Wish(**values, closed_until=until) for name in platforms}, lease)
+        self.both("share", owner, {name: ShareRequest(**values, closed_until=until) for name in platforms}, lease)
 
     @rule()
     def stats(self) -> None:

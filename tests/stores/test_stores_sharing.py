@@ -2,7 +2,7 @@
 
 import pytest
 
-from scrapeengine.model.job import Reply, Wish
+from scrapeengine.model.job import Reply, ShareRequest
 from scrapeengine.model.policy import Rate
 from stores.harness import run
 
@@ -29,9 +29,9 @@ def test_a_lock_has_one_owner_at_a_time(url):
     run(url, scenario)
 
 
-def wish(wanted, held=0, limit=4, **values):
+def share_request(wanted, held=0, limit=4, **values):
     """Make a wish."""
-    return Wish(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
+    return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
 
 
 def test_slots_are_shared(url):
@@ -39,7 +39,7 @@ def test_slots_are_shared(url):
 
     async def scenario(store, clock):
         async def slots(owner, *args):
-            share = (await store.share(owner, {"p": wish(*args)}, 5))["p"]
+            share = (await store.share(owner, {"p": share_request(*args)}, 5))["p"]
             return share.slots, share.contended
 
         assert await slots("a", 9) == (4, False)
@@ -61,7 +61,7 @@ def test_start_times_are_shared(url):
 
     async def scenario(store, clock):
         async def times(owner, rate, requests):
-            found = (await store.share(owner, {"p": wish(5, rate=rate, requests=requests)}, 5))["p"].times
+            found = (await store.share(owner, {"p": share_request(5, rate=rate, requests=requests)}, 5))["p"].times
             return pytest.approx([at - store.now() for at in found], abs=1e-5)
 
         assert await times("a", Rate(10), 99) == [0, 0.1, 0.2, 0.3, 0.4]
@@ -80,7 +80,7 @@ def test_all_learn_that_a_platform_is_closed(url):
 
     async def scenario(store, clock):
         async def closed(owner, until):
-            return (await store.share(owner, {"p": wish(1, closed_until=until)}, 5))["p"].closed_until
+            return (await store.share(owner, {"p": share_request(1, closed_until=until)}, 5))["p"].closed_until
 
         start = store.now()
         assert await closed("a", None) is None

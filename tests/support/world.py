@@ -23,8 +23,8 @@ from trio.testing import MockClock
 
 import scrapeengine as se
 from scrapeengine.http.clients import HttpClients
+from scrapeengine.http.connector import ForeignConnector
 from scrapeengine.http.keeping import Keeping
-from scrapeengine.http.wire import ForeignWire
 from support.ledger import Ledger
 
 
@@ -55,7 +55,7 @@ class World:
         """Make an engine whose requests end here."""
         self.ledger.event_limit = options.get("event_limit", 10)
         engine = se.Engine(platforms, **options)
-        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignWire(Wire(self.ledger)))
+        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire(self.ledger)))
         return engine
 
     async def scrape(self, task):

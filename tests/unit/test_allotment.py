@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapeengine.decide.allotment import Allotment
-from scrapeengine.decide.rate import Booking, Meter
+from scrapeengine.decide.rate import Booking, RateLimiter
 from scrapeengine.decide.share import reserve
 from scrapeengine.model.policy import Rate
 
@@ -328,11 +328,11 @@ def test_a_change_drops_all() -> None:
 
 def test_without_a_rate_everything_starts_at_once() -> None:
     """As in a meter; nothing need be reserved, and what was is not kept."""
-    allotment, meter = Allotment(None), Meter(None)
+    allotment, rate_limiter = Allotment(None), RateLimiter(None)
     allotment.take_in([7.0], 0.0)
     assert (allotment.opens_at(0.0), allotment.left(0.0)) == (-math.inf, 0)
     booking = allotment.book()
-    assert booking is meter.book()
+    assert booking is rate_limiter.book()
     allotment.begin(booking, 0.0)
     allotment.excuse(booking)
     assert allotment.use(booking, 0.0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.failures import BodyTooLarge, CutShort, HeadTooLarge
+from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.http.transport.parser import MOST_BYTES, MOST_HEADERS, Parser
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -416,7 +416,7 @@ def test_content_makes_room_for_framing() -> None:
 def test_a_length_that_is_too_large_is_refused_at_the_head() -> None:
     """A `Content-Length` above the cap needs no body to be refused; at the cap it is taken. HEAD and 304 have none."""
     large = OK + b"Content-Length: 11\r\n\r\n"
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(BodyOverCap):
         hear(large, most=10)
     assert hear(large, method="HEAD", most=10).done
     assert hear(large.replace(b"200 OK", b"304 NM"), most=10).done
@@ -427,7 +427,7 @@ def test_a_length_that_is_too_large_is_refused_at_the_head() -> None:
 def test_a_body_without_end(start: bytes) -> None:
     """What has no length ends at the cap, by the bytes on the wire."""
     part = b"1\r\nx\r\n" if start == CHUNKED else b"x"
-    assert len(start) + 1000 < fails_after([start, *[part] * 2000], BodyTooLarge, most=1000) <= len(start) + 1006
+    assert len(start) + 1000 < fails_after([start, *[part] * 2000], BodyOverCap, most=1000) <= len(start) + 1006
 
 
 # -- laws
@@ -583,7 +583,7 @@ def test_the_cap_holds_in_any_pieces(parts: list[bytes], most: int, cuts: list[i
     }[framing]
     try:
         heard = hear(*cut(head + rest, cuts), most=most, end=framing == "e")
-    except BodyTooLarge:
+    except BodyOverCap:
         assert len(rest) > most
     else:
         assert heard.body == body

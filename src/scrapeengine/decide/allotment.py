@@ -2,16 +2,16 @@
 
 All engines together reserve times that keep to the rate (`decide.share`). A reserved time t may be used once, in
 [t, t + late), where late is an interval, or 20 ms if that is more: no loop hits every millisecond. After that it has
-lapsed. What an engine uses late it may not use on top of what is on time: its own uses pass a `Meter` too. So the uses
-of one engine conform to the rate, whatever stalls its loop:
+lapsed. What an engine uses late it may not use on top of what is on time: its own uses pass a `RateLimiter` too. So
+the uses of one engine conform to the rate, whatever stalls its loop:
 
     in any window of w seconds at most  burst + w * count / per  of one engine,
                                         burst + (w + late) * count / per  of all engines together,
 
 the latter because what is used in [a, b] was reserved for (a - late, b]. Up to 50 a second that is one more.
 
-A booking takes a time out of those that are left, and lapses with it, or earlier if its task has begun: as in a meter,
-one interval after that.
+A booking takes a time out of those that are left, and lapses with it, or earlier if its task has begun: as in a rate
+limiter, one interval after that.
 
 Rejected: to use all that has not lapsed at once. After a stall of just less than an interval two requests would start
 together at a rate that has no burst.
@@ -25,7 +25,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from scrapeengine.decide.rate import Booking, Meter
+from scrapeengine.decide.rate import Booking, RateLimiter
 from scrapeengine.model.policy import Rate
 
 __all__ = ["Allotment"]
@@ -39,14 +39,16 @@ _MOST = 64
 
 @attrs.define(eq=False)
 class Allotment:
-    """The part of one engine in a shared rate; to be used as a `Meter` is. All times are seconds of one clock.
+    """The part of one engine in a shared rate; to be used as a `RateLimiter` is. All times are seconds of one clock.
 
     It keeps what it was given until that lapses, and no more than `burst` bookings whose times have not.
     """
 
     rate: Rate | None
     """What all engines keep to; None: everything may start at once, and nothing has to be reserved."""
-    _meter: Meter = attrs.field(init=False, default=attrs.Factory(lambda self: Meter(self.rate), takes_self=True))
+    _rate_limiter: RateLimiter = attrs.field(
+        init=False, default=attrs.Factory(lambda self: RateLimiter(self.rate), takes_self=True)
+    )
     _times: list[float] = attrs.field(factory=list, init=False)
     """What was reserved and is neither booked nor, as far as was looked, lapsed; in order."""
     _booked: dict[Booking, float] = attrs.field(factory=dict, init=False)
@@ -71,7 +73,7 @@ class Allotment:
 
         `math.inf` if no reserved time is left: look again once more are taken in.
         """
-        opens_at = self._meter.opens_at(now)
+        opens_at = self._rate_limiter.opens_at(now)
         if self.rate is None:
             return opens_at
         self._lapse(now, self._late)
@@ -82,18 +84,18 @@ class Allotment:
 
     def book(self) -> Booking:
         """Book a request that is about to start, at the earliest time left. Only when `opens_at` has come."""
-        booking = self._meter.book()
+        booking = self._rate_limiter.book()
         if self.rate is not None:
             self._booked[booking] = self._times.pop(0)
         return booking
 
     def begin(self, booking: Booking, now: float) -> None:
         """Take note that the task of a booking runs now: it lapses one interval later, if its time has not before."""
-        self._meter.begin(booking, now)
+        self._rate_limiter.begin(booking, now)
 
     def excuse(self, booking: Booking) -> None:
         """Take note that the request of a booking takes its time, for a connection has to be made: it lapses unused."""
-        self._meter.excuse(booking)
+        self._rate_limiter.excuse(booking)
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start the request that was booked; false if the booking or its time has lapsed, and nothing may start.
@@ -104,22 +106,22 @@ class Allotment:
             return True
         time = self._booked.pop(booking, -math.inf)
         if not time <= now < time + self._late:
-            self._meter.give_back(booking)
+            self._rate_limiter.give_back(booking)
             return False
-        if not self._meter.use(booking, now):
+        if not self._rate_limiter.use(booking, now):
             insort(self._times, time)
             return False
         return True
 
     def give_back(self, booking: Booking) -> None:
         """Undo a booking that is not going to be used; until its time lapses it may be booked again."""
-        self._meter.give_back(booking)
+        self._rate_limiter.give_back(booking)
         if booking in self._booked:
             insort(self._times, self._booked.pop(booking))
 
     def change(self, rate: Rate | None, now: float) -> None:
         """Keep to another rate from now on. What was reserved is dropped; what is booked and not used has lapsed."""
-        self._meter.change(rate, now)
+        self._rate_limiter.change(rate, now)
         self._times.clear()
         self._booked.clear()
         self.rate = rate
@@ -127,12 +129,12 @@ class Allotment:
     def matters_until(self) -> float:
         """Say from when on this is as good as a new one; what is booked and not used matters no more."""
         if self.rate is None or not self._times:
-            return self._meter.matters_until()
-        return max(self._meter.matters_until(), self._times[-1] + self._late)
+            return self._rate_limiter.matters_until()
+        return max(self._rate_limiter.matters_until(), self._times[-1] + self._late)
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more. What is booked and not used has lapsed."""
-        self._meter.shift(seconds)
+        self._rate_limiter.shift(seconds)
         self._times = [time + seconds for time in self._times]
         self._booked.clear()
 

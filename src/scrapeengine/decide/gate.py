@@ -7,7 +7,7 @@ import attrs
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.decide.budget import Budget
 from scrapeengine.decide.penalty import Penalty
-from scrapeengine.decide.rate import Booking, Meter
+from scrapeengine.decide.rate import Booking, RateLimiter
 from scrapeengine.model.policy import Rate
 
 __all__ = ["Gate"]
@@ -17,7 +17,7 @@ __all__ = ["Gate"]
 class Gate:
     """What a platform's requests pass, one by one. It outlives lanes and runs. All times are seconds of one clock."""
 
-    meter: Meter | Allotment
+    rate_limiter: RateLimiter | Allotment
     penalty: Penalty = attrs.field(factory=Penalty, init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     delay: float = attrs.field(default=0.0, init=False)
@@ -26,7 +26,7 @@ class Gate:
     @classmethod
     def of(cls, rate: Rate | None) -> Gate:
         """Make the gate of a platform that was never asked."""
-        return cls(Meter(rate))
+        return cls(RateLimiter(rate))
 
     @classmethod
     def sharing(cls, rate: Rate | None) -> Gate:
@@ -37,8 +37,8 @@ class Gate:
         """Keep to a policy's rate from now on, or to what robots.txt asks for if that is slower."""
         if self.delay and (rate is None or rate.interval < self.delay or rate.burst > 1):
             rate = Rate.every(max(self.delay, 0.0 if rate is None else rate.interval))
-        if rate != self.meter.rate:
-            self.meter.change(rate, now)
+        if rate != self.rate_limiter.rate:
+            self.rate_limiter.change(rate, now)
 
     def slow_down(self, seconds: float, rate: Rate | None, now: float) -> None:
         """Take note of what a robots.txt asks for; `rate` is the policy's. Of several the slowest holds."""
@@ -52,14 +52,14 @@ class Gate:
 
     def opens_at(self, now: float) -> float:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
-        return max(self.meter.opens_at(now), self.penalty.until)
+        return max(self.rate_limiter.opens_at(now), self.penalty.until)
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""
         if self.closed(now):
-            self.meter.give_back(booking)
+            self.rate_limiter.give_back(booking)
             return False
-        return self.meter.use(booking, now)
+        return self.rate_limiter.use(booking, now)
 
     def matters(self, now: float) -> bool:
         """Say whether this gate differs from a new one."""
@@ -67,10 +67,10 @@ class Gate:
 
     def matters_until(self) -> float:
         """Say from when on this gate is as good as a new one."""
-        return max(self.meter.matters_until(), self.penalty.forgotten_at(), self.budget.matters_until())
+        return max(self.rate_limiter.matters_until(), self.penalty.forgotten_at(), self.budget.matters_until())
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
-        self.meter.shift(seconds)
+        self.rate_limiter.shift(seconds)
         self.penalty.shift(seconds)
         self.budget.shift(seconds)

@@ -31,7 +31,7 @@ import attrs
 
 from scrapeengine.model.policy import Rate
 
-__all__ = ["Booking", "Meter"]
+__all__ = ["Booking", "RateLimiter"]
 
 
 @attrs.define(eq=False)
@@ -48,7 +48,7 @@ _FREE = Booking()
 
 
 @attrs.define(eq=False)
-class Meter:
+class RateLimiter:
     """The rate of one platform. All times are seconds of one clock, and never go back."""
 
     rate: Rate | None
@@ -115,7 +115,7 @@ class Meter:
         self.rate = rate
 
     def matters_until(self) -> float:
-        """Say from when on this meter is as good as a new one; what is booked and not used matters no more."""
+        """Say from when on this rate limiter is as good as a new one; what is booked and not used matters no more."""
         return self._tat
 
     def shift(self, seconds: float) -> None:

@@ -13,11 +13,11 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.report import Counts, Report
 from scrapeengine.schedule.clock import Anchor
 
-__all__ = ["Tally"]
+__all__ = ["Counters"]
 
 
 @attrs.define(eq=False)
-class Tally:
+class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only."""
 
     anchor: Anchor

@@ -13,11 +13,11 @@ import trio
 
 from scrapeengine.errors import RequestError
 from scrapeengine.http.call import Call
+from scrapeengine.http.connector import Channel
 from scrapeengine.http.decoding import Decoder, decoder_for, heavy_window
-from scrapeengine.http.failures import BodyTooLarge, Expired
-from scrapeengine.http.wire import Line
+from scrapeengine.http.failures import BodyOverCap, Expired
 
-__all__ = ["Answer", "AnswerHeaders", "Body", "header", "location_of"]
+__all__ = ["BodyReader", "Response", "ResponseHeaders", "header", "location_of"]
 
 _STEP = 64 * 1024
 """How many bytes are decoded between two checkpoints."""
@@ -26,7 +26,7 @@ _LEAST = 1024
 _NOTHING = httpx.ByteStream(b"")
 _NONE = httpx.Headers()
 _SET_REQUEST = vars(httpx.Response)["request"].__set__
-"""What sets the request of a response, of which `Answer` overrides the getter."""
+"""What sets the request of a response, of which `Response` overrides the getter."""
 
 
 _HEAVY: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("scrapeengine heavy decoding")
@@ -56,7 +56,7 @@ _SINGLE = frozenset(
 """The headers of answers that have one value, which is no list (RFC 9110, section 5.6.1)."""
 
 
-class AnswerHeaders(httpx.Headers):
+class ResponseHeaders(httpx.Headers):
     """The headers of an answer. Of those that have one value and were given twice, the first is the value.
 
     Each value is read by itself, as UTF-8, or as ISO-8859-1 if it is none; `raw` has the bytes.
@@ -91,9 +91,9 @@ class AnswerHeaders(httpx.Headers):
         """Return the names and their values."""
         return {key: self[key] for key in self.keys()}.items()
 
-    def copy(self) -> AnswerHeaders:
+    def copy(self) -> ResponseHeaders:
         """Return another one that is the same."""
-        return AnswerHeaders(self.raw)
+        return ResponseHeaders(self.raw)
 
 
 def _text(value: bytes) -> str:
@@ -103,7 +103,7 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-class Answer(httpx.Response):
+class Response(httpx.Response):
     """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them."""
 
     _call: Call | None = None
@@ -115,11 +115,11 @@ class Answer(httpx.Response):
     """Why it has no body, though the site has sent one."""
 
     @classmethod
-    def of(cls, call: Call, line: Line, body: bytes) -> Answer:
+    def of(cls, call: Call, channel: Channel, body: bytes) -> Response:
         """Make an answer whose body has been read and decoded."""
-        answer = cls(line.status, headers=_NONE, stream=_NOTHING, extensions=line.extensions)
-        answer._raw, answer._headers = line.headers, None
-        answer._taken = line.taken
+        answer = cls(channel.status, headers=_NONE, stream=_NOTHING, extensions=channel.extensions)
+        answer._raw, answer._headers = channel.headers, None
+        answer._taken = channel.taken
         # Given the body, httpx would decode it once more, all at once and without a bound; and reading it by parts
         # costs more than all else here. So it is put where httpx keeps what was read.
         answer._content = body
@@ -131,7 +131,7 @@ class Answer(httpx.Response):
     def headers(self) -> httpx.Headers:
         """The headers, as they came."""
         if self._headers is None:
-            self._headers = AnswerHeaders(self._raw)
+            self._headers = ResponseHeaders(self._raw)
         return self._headers
 
     @headers.setter
@@ -216,15 +216,15 @@ _BLANKS = bytes(range(0x21))
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 
 
-class Body:
+class BodyReader:
     """The decoded body of an answer, part by part, under a cap."""
 
-    def __init__(self, line: Line, cap: float) -> None:
+    def __init__(self, channel: Channel, cap: float) -> None:
         # A part of what is encoded cannot be decoded: a 206 is handed over as it is.
-        coding = None if line.status == 206 else line.coding
+        coding = None if channel.status == 206 else channel.coding
         self.phase = "body"
         """What is being done: "body" or "decode"."""
-        self._line = line
+        self._channel = channel
         self._cap = cap
         self._size = 0
         self._since = 0
@@ -263,20 +263,20 @@ class Body:
                     await self._count(piece)
                     return bytes(piece)
             self.phase = "body"
-            came = self._line.take()
+            came = self._channel.take()
             if came:
                 self._pieces = iter(came) if self._decoder is None else self._decoded(self._decoder, b"".join(came))
-            elif self._line.done:
+            elif self._channel.done:
                 if self._decoder is not None:
                     self._decoder.end()
                 return None
             else:
-                await self._line.more()
+                await self._channel.more()
 
     def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
         """Return what becomes of it, to be decoded piece by piece."""
         if self._window is None:
-            self._window = 0 if _jumps() else heavy_window((self._line.coding or b"").decode("latin-1"), data)
+            self._window = 0 if _jumps() else heavy_window((self._channel.coding or b"").decode("latin-1"), data)
         return decoder.feed(data)
 
     async def _next(self) -> bytes | None:
@@ -289,10 +289,10 @@ class Body:
     async def _count(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > self._cap:
-            raise BodyTooLarge(f"the body has more than {self._cap:.0f} bytes once decoded")
+            raise BodyOverCap(f"the body has more than {self._cap:.0f} bytes once decoded")
         self._since += max(len(piece), _LEAST)
         if self._since >= _STEP:
             self._since = 0
             await trio.lowlevel.checkpoint()
-            if trio.current_time() >= self._line.deadline:
+            if trio.current_time() >= self._channel.deadline:
                 raise Expired("the deadline has passed")

@@ -7,7 +7,7 @@
     files= ─────────────────────────────────> bytes, or read off the loop where files are among them
 
 Wrong types are a `TypeError` that says what to write. What a caller's own generator or file raises leaves as it is: it
-is wrapped in `CallersError` on its way through the layers, each of which translates what it takes for the wire's.
+is wrapped in `CallersError` on its way through the layers, each of which translates what it takes for the connector's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import attrs
 import httpx
 import trio
 
-__all__ = ["Body", "CallersError", "NotEncodable", "Upload", "body_of", "form"]
+__all__ = ["CallersError", "NotEncodable", "RequestBody", "Upload", "body_of", "form"]
 
 _PIECE = 64 * 1024
 """The bytes that are read of a file at once."""
@@ -83,7 +83,7 @@ class Upload:
 
 
 @attrs.frozen
-class Body:
+class RequestBody:
     """What a request carries."""
 
     data: bytes = b""
@@ -97,7 +97,7 @@ class Body:
         return self.upload is None and not self.data
 
 
-def body_of(content: Any, data: Any, files: Any, json: Any) -> Body | None:
+def body_of(content: Any, data: Any, files: Any, json: Any) -> RequestBody | None:
     """Make the body of a request; None if nothing is given.
 
     Raises:
@@ -120,25 +120,25 @@ def body_of(content: Any, data: Any, files: Any, json: Any) -> Body | None:
 # -- content
 
 
-def _raw(content: Any) -> Body:
+def _raw(content: Any) -> RequestBody:
     if isinstance(content, bytes):
-        return Body(content)
+        return RequestBody(content)
     if isinstance(content, str):
         with _encoding("content=…"):
-            return Body(content.encode())
+            return RequestBody(content.encode())
     if isinstance(content, bytearray | memoryview):
-        return Body(bytes(content))
+        return RequestBody(bytes(content))
     file = getattr(content, "wrapped", content)  # trio's files have the plain one below them
     if callable(getattr(file, "read", None)):
-        return Body(upload=_of_file(file))
+        return RequestBody(upload=_of_file(file))
     if isinstance(content, Mapping):
         raise TypeError("content=… takes bytes, and got a mapping; write json=… or data=…")
     if isinstance(content, AsyncIterable):
         once = isinstance(content, AsyncIterator)
-        return Body(upload=Upload(None, lambda: _from_async(content), not once))
+        return RequestBody(upload=Upload(None, lambda: _from_async(content), not once))
     if isinstance(content, Iterable):
         once = iter(content) is content
-        return Body(upload=Upload(None, lambda: _from_iterable(content), not once))
+        return RequestBody(upload=Upload(None, lambda: _from_iterable(content), not once))
     raise TypeError(
         f"content=… takes bytes, a text, a file that is open in binary mode, or an (async) iterable of bytes, "
         f"and got {type(content).__name__}"
@@ -263,28 +263,28 @@ def _word(value: Any, name: str) -> str | bytes:
             return str(value)
 
 
-def _as_form(data: Any) -> Body:
+def _as_form(data: Any) -> RequestBody:
     if isinstance(data, str | bytes | bytearray | memoryview):
         raise TypeError(f"data=… is a form, and got {type(data).__name__}; what is sent as it is goes as content=…")
     if not isinstance(data, Mapping | Iterable):
         raise TypeError(f"data=… takes a mapping or pairs, and got {type(data).__name__}; {_PAIRS}")
     text = form(data, "data")
-    return Body(text.encode(), headers={"content-type": "application/x-www-form-urlencoded"})
+    return RequestBody(text.encode(), headers={"content-type": "application/x-www-form-urlencoded"})
 
 
-def _as_json(json: Any) -> Body:
+def _as_json(json: Any) -> RequestBody:
     with _encoding("json=…"):
         try:
             request = httpx.Request("POST", _NOWHERE, json=json)
         except TypeError as error:
             raise TypeError(f"json=… cannot be written as JSON: {error}") from None
-    return Body(request.content, headers={"content-type": "application/json"})
+    return RequestBody(request.content, headers={"content-type": "application/json"})
 
 
 # -- files
 
 
-def _multipart(data: Any, files: Any) -> Body:
+def _multipart(data: Any, files: Any) -> RequestBody:
     pairs = _list_of(files)
     sources = [source for source in (_source(given) for _, given in pairs) if source is not None]
     with _encoding("files=…"):
@@ -298,10 +298,10 @@ def _multipart(data: Any, files: Any) -> Body:
             raise TypeError(_FILES) from None
     headers = {"content-type": request.headers["content-type"]}
     if whole is not None:
-        return Body(whole, headers=headers)
+        return RequestBody(whole, headers=headers)
     length = request.headers.get("content-length")
     again = all(_can_seek(source) for source in sources)
-    return Body(
+    return RequestBody(
         upload=Upload(None if length is None else int(length), lambda: _from_multipart(stream), again), headers=headers
     )
 

@@ -70,7 +70,7 @@ class Call:
 
     def to_send(self) -> httpx.Request:
         """Return the request for a transport of httpx's, which is to send it."""
-        return self._in_httpx_terms(None if self.upload is None else _Parts(self.upload))
+        return self._in_httpx_terms(None if self.upload is None else _UploadStream(self.upload))
 
     def first(self, name: bytes) -> bytes | None:
         """Return the first value of a header; None if it is not there."""
@@ -96,7 +96,7 @@ class Call:
         return request
 
 
-class _Url(httpx.URL):
+class _ShownUrl(httpx.URL):
     """A URL of httpx's whose host can be looked at, also where `idna` knows no letters for it (`xn--n3h.net`)."""
 
     @property
@@ -111,10 +111,10 @@ class _Url(httpx.URL):
 @functools.lru_cache(maxsize=4096)
 def _parsed(url: str) -> httpx.URL:
     """Return a URL in httpx's terms; those of feeds come again and again."""
-    return _Url(url)
+    return _ShownUrl(url)
 
 
-class _Parts(httpx.AsyncByteStream):
+class _UploadStream(httpx.AsyncByteStream):
     """An upload, as transports of httpx's read it."""
 
     def __init__(self, upload: Upload) -> None:

@@ -13,18 +13,18 @@ import trio
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import PlatformClosed, ProtocolError, RequestError, StatusError, TooManyRedirects
-from scrapeengine.http.answers import Answer
+from scrapeengine.http.answers import Response
 from scrapeengine.http.bodies import CallersError
 from scrapeengine.http.call import Call
+from scrapeengine.http.client_task import ClientTask
+from scrapeengine.http.connector import Connector
 from scrapeengine.http.exchange import Exchange, Reader, whole
 from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.prepared import Prepared
 from scrapeengine.http.requests import redirected
-from scrapeengine.http.seat import Seat
 from scrapeengine.http.streaming import StreamedAnswer, streamed
 from scrapeengine.http.turnstile import Turnstile
 from scrapeengine.http.validators import fresh_for, offered
-from scrapeengine.http.wire import Wire
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders
@@ -37,7 +37,7 @@ __all__ = ["TaskClient"]
 class _Way:
     """How a request is made, beside what it asks for."""
 
-    read: Reader[Answer] | Reader[Answer | StreamedAnswer]
+    read: Reader[Response] | Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""
     conditional: bool = False
     """Whether to ask only for what has changed."""
@@ -57,15 +57,17 @@ _Given = dict[str, Any] | None
 class TaskClient:
     """The HTTP client of one task. Implements `scrapeengine.model.task.Http`, and is documented there."""
 
-    def __init__(self, seat: Seat, means: Callable[[Platform[Any]], tuple[Prepared, Wire]], keeping: Keeping) -> None:
+    def __init__(
+        self, task: ClientTask, means: Callable[[Platform[Any]], tuple[Prepared, Connector]], keeping: Keeping
+    ) -> None:
         """Make it.
 
         Args:
-            seat: the task.
+            task: the task.
             means: returns what makes and what carries the requests of a policy.
             keeping: what the engine keeps between runs.
         """
-        self._seat = seat
+        self._task = task
         self._means = means
         self._keeping = keeping
         self._turnstile = Turnstile()
@@ -179,7 +181,7 @@ class TaskClient:
         """What conditional requests have found, by URL."""
         return self._found or {}
 
-    async def _read(self, method: str, url: str | httpx.URL, given: _Given, way: _Way, *, check: bool) -> Answer:
+    async def _read(self, method: str, url: str | httpx.URL, given: _Given, way: _Way, *, check: bool) -> Response:
         """Make a request and read its whole answer."""
         call = self._call(method, url, given)
         if not self._turnstile.pass_now():
@@ -189,13 +191,13 @@ class TaskClient:
         except CallersError as error:
             callers = error
         else:
-            assert isinstance(answer, Answer)
+            assert isinstance(answer, Response)
             return answer
         finally:
             self._turnstile.leave()
         raise callers.taken()
 
-    async def _begun(self, call: Call, way: _Way, *, check: bool) -> Answer | StreamedAnswer:
+    async def _begun(self, call: Call, way: _Way, *, check: bool) -> Response | StreamedAnswer:
         """Make a request whose answer's body is read later."""
         try:
             return await self._attempts(call, way, check=check)
@@ -205,15 +207,15 @@ class TaskClient:
 
     def _call(self, method: str, url: str | httpx.URL, given: _Given) -> Call:
         """Make the call, from what is prepared if nothing is asked for but the URL."""
-        seat = self._seat
-        prepared, _ = self._means(seat.policy)
+        task = self._task
+        prepared, _ = self._means(task.policy)
         if given is None and isinstance(url, str):
-            call = prepared.plain(seat.event, url)
+            call = prepared.plain(task.event, url)
             if call is not None:
                 return call
-        return prepared.call(seat.platform, seat.event, method, url, **(given or {}))
+        return prepared.call(task.platform, task.event, method, url, **(given or {}))
 
-    async def _attempts(self, call: Call, way: _Way, *, check: bool) -> Answer | StreamedAnswer:
+    async def _attempts(self, call: Call, way: _Way, *, check: bool) -> Response | StreamedAnswer:
         """Try until an answer stands: a good one, or a failure that is not tried again."""
         attempt, next_try = 1, _AT_ONCE
         earlier: RequestError | None = None
@@ -226,7 +228,7 @@ class TaskClient:
             except StatusError as error:
                 asked = self._asked_for(error.response)
                 step = self._next_step(call, attempt, error, error.status, malformed=malformed)
-                if isinstance(step, GiveUp) or asked > self._seat.policy.retry.patience:
+                if isinstance(step, GiveUp) or asked > self._task.policy.retry.patience:
                     return _standing(error, check=check)
                 earlier, next_try = error, Again(max(step.after, asked))
             except RequestError as error:
@@ -241,8 +243,8 @@ class TaskClient:
         """Return the seconds that a failed answer asks to wait. A 429 or 503 has closed the platform for as long."""
         if response.status_code in {429, 503}:
             return 0.0
-        seat = self._seat
-        wall, date = seat.wall(trio.current_time()), response.headers.get("date")
+        task = self._task
+        wall, date = task.wall(trio.current_time()), response.headers.get("date")
         waits = (seconds_of(value, date, wall) for value in response.headers.get_list("retry-after"))
         return max((wait for wait in waits if wait is not None), default=0.0)
 
@@ -250,26 +252,26 @@ class TaskClient:
         self, call: Call, attempt: int, error: RequestError, failed: int | Exception, *, malformed: bool
     ) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
-        seat = self._seat
+        task = self._task
         if not call.renewable:
             error.add_note("not tried again: its body cannot be read anew")
             return GiveUp()
-        policy = seat.policy.retry
+        policy = task.policy.retry
         step = next_step(
-            policy, attempt=attempt, method=call.method, failed=failed, draw=seat.draw, malformed=malformed
+            policy, attempt=attempt, method=call.method, failed=failed, draw=task.draw, malformed=malformed
         )
         # Of the platform that was asked first, and of the one that a redirect has led to.
         if isinstance(step, Again):
-            error.untried = seat.over_budget({self._at: None, seat.place(call.host): None})
+            error.untried = task.over_budget({self._at: None, task.place(call.host): None})
             if error.untried:
                 return GiveUp()
         return step
 
-    async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Answer | StreamedAnswer:
+    async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Response | StreamedAnswer:
         """Make one attempt, redirects included. Each hop takes its turn on the platform that it goes to."""
         after = step.after
-        seat = self._seat
-        policy = seat.policy
+        task = self._task
+        policy = task.policy
         spent = 0.0
         history: list[httpx.Response] = []
         follows = way.follow and policy.caps.redirects > 0
@@ -277,14 +279,14 @@ class TaskClient:
             dressed, known = call, False
             if policy.robots or policy.cookies or way.conditional:
                 dressed, known = await self._dressed(call, way, policy)
-            at = seat.place(call.host)
-            wire = self._means(policy)[1]
-            exchange = Exchange(seat, wire, dressed, attempt, at, way.most, follows=follows, fresh=step.fresh)
+            at = task.place(call.host)
+            connector = self._means(policy)[1]
+            exchange = Exchange(task, connector, dressed, attempt, at, way.most, follows=follows, fresh=step.fresh)
             self._at = exchange.at
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if policy.cookies:
-                self._keeping.take_cookies(seat, call, answer.raw_headers)
+                self._keeping.take_cookies(task, call, answer.raw_headers)
             if isinstance(answer, StreamedAnswer):
                 answer.history = history
                 return answer
@@ -306,26 +308,26 @@ class TaskClient:
 
     async def _dressed(self, call: Call, way: _Way, policy: Platform[Any]) -> tuple[Call, bool]:
         """Return a call as it goes out: allowed by robots.txt, with cookies and conditions; is its URL known?"""
-        seat, keeping = self._seat, self._keeping
+        task, keeping = self._task, self._keeping
         if policy.robots:
-            await keeping.ask_robots(seat, self._means(policy)[1], call)
+            await keeping.ask_robots(task, self._means(policy)[1], call)
         if policy.cookies:
-            call = keeping.dressed(seat, call)
-        return await keeping.conditional(seat, call) if way.conditional and _is_whole(call) else (call, False)
+            call = keeping.dressed(task, call)
+        return await keeping.conditional(task, call) if way.conditional and _is_whole(call) else (call, False)
 
-    def _onward(self, call: Call, answer: Answer, hops: int, where: dict[str, Any]) -> Call | None:
+    def _onward(self, call: Call, answer: Response, hops: int, where: dict[str, Any]) -> Call | None:
         """Return the call that a redirect leads to; None if the answer stands.
 
         Raises:
             RedirectError: it leads to where we do not follow.
         """
         onward = redirected(call, answer, where)
-        most = self._seat.policy.caps.redirects
+        most = self._task.policy.caps.redirects
         if onward is not None and hops >= most:
             raise TooManyRedirects(f"more than {hops} redirects; allow more with Caps(redirects=…)", **where)
         return onward
 
-    def _find(self, call: Call, answer: Answer, *, known: bool) -> None:
+    def _find(self, call: Call, answer: Response, *, known: bool) -> None:
         """Keep the validators of a page in mind until the task has ended, and for how long it is fresh.
 
         A page that has none replaces what is known of the one before it: what was processed last counts.
@@ -343,7 +345,7 @@ def _is_whole(call: Call) -> bool:
     return call.method == "GET" and call.first(b"range") is None
 
 
-def _standing(error: StatusError, *, check: bool) -> Answer:
+def _standing(error: StatusError, *, check: bool) -> Response:
     """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
     unreadable = getattr(error.response, "unreadable", None)
     if unreadable is not None:
@@ -352,4 +354,4 @@ def _standing(error: StatusError, *, check: bool) -> Answer:
         error.add_note(f"its body is not there: {unreadable.args[0]}")
     if check:
         raise error
-    return cast("Answer", error.response)
+    return cast("Response", error.response)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from scrapeengine.http.client import TaskClient
+from scrapeengine.http.client_task import ClientTask
+from scrapeengine.http.connector import Connector, ForeignConnector
 from scrapeengine.http.keeping import Keeping
 from scrapeengine.http.prepared import Prepared
-from scrapeengine.http.seat import Seat
-from scrapeengine.http.wire import ForeignWire, Wire
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.validators import Validator, Validators
 
@@ -21,19 +21,19 @@ _MOST_PREPARED = 1000
 class HttpClients:
     """Makes the clients of tasks."""
 
-    def __init__(self, keeping: Keeping, wire: Wire) -> None:
+    def __init__(self, keeping: Keeping, connector: Connector) -> None:
         """Make it.
 
         Args:
             keeping: what the engine keeps between runs.
-            wire: what carries the requests of platforms that have no transport of their own.
+            connector: what carries the requests of platforms that have no transport of their own.
         """
         self._keeping = keeping
-        self._wire = wire
-        self._ready: dict[int, tuple[Prepared, Wire]] = {}
+        self._connector = connector
+        self._ready: dict[int, tuple[Prepared, Connector]] = {}
         """By the identity of the policy, which is kept in what is prepared."""
 
-    def client(self, task: Seat) -> TaskClient:
+    def client(self, task: ClientTask) -> TaskClient:
         """Make the client of a task."""
         return TaskClient(task, self._means, self._keeping)
 
@@ -47,14 +47,14 @@ class HttpClients:
 
     async def aclose(self) -> None:
         """Close all connections. Checkpoint."""
-        await self._wire.aclose()
+        await self._connector.aclose()
 
-    def _means(self, policy: Platform[Any]) -> tuple[Prepared, Wire]:
+    def _means(self, policy: Platform[Any]) -> tuple[Prepared, Connector]:
         """Return what makes and what carries the requests of a platform, as its policy is now."""
         means = self._ready.get(id(policy))
         if means is None:
             if len(self._ready) >= _MOST_PREPARED:
                 self._ready.clear()
-            wire = self._wire if policy.transport is None else ForeignWire(policy.transport)
-            means = self._ready[id(policy)] = (Prepared(policy), wire)
+            connector = self._connector if policy.transport is None else ForeignConnector(policy.transport)
+            means = self._ready[id(policy)] = (Prepared(policy), connector)
         return means

@@ -11,13 +11,13 @@ import trio
 
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
-from scrapeengine.http.answers import Answer, Body, header, location_of
+from scrapeengine.http.answers import BodyReader, Response, header, location_of
 from scrapeengine.http.call import Call
-from scrapeengine.http.failures import BodyTooLarge, Expired, Stale, Unreadable
+from scrapeengine.http.client_task import ClientTask
+from scrapeengine.http.connector import Channel, Connector
+from scrapeengine.http.failures import BodyOverCap, Expired, Stale, Unreadable
 from scrapeengine.http.requests import REDIRECTS
-from scrapeengine.http.seat import Seat
 from scrapeengine.http.translate import tells_nothing, translated
-from scrapeengine.http.wire import Line, Wire
 from scrapeengine.model.urls import shown
 
 __all__ = ["Exchange", "Reader", "first", "whole"]
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
-Reader = Callable[["Exchange", Line], Awaitable[T]]
+Reader = Callable[["Exchange", Channel], Awaitable[T]]
 
 
 @attrs.define(eq=False)
 class Exchange:
     """One request on its way. It is made for each attempt, and for each hop of a redirect."""
 
-    seat: Seat
-    wire: Wire
+    task: ClientTask
+    connector: Connector
     call: Call
     attempt: int
     at: str | None
@@ -46,7 +46,7 @@ class Exchange:
     fresh: bool = False
     """Whether a connection is made for it, whatever there is at hand."""
     phase: str = attrs.field(default="connect", init=False)
-    body: Body | None = attrs.field(default=None, init=False)
+    body: BodyReader | None = attrs.field(default=None, init=False)
     """The body that is being read."""
     kept: bool = attrs.field(default=False, init=False)
     """Whether the line is somebody else's to leave."""
@@ -67,14 +67,14 @@ class Exchange:
         Checkpoint. If cancelled, what carried it is closed.
         """
         if after > 0:
-            await self.seat.turn(self.at, after)
+            await self.task.turn(self.at, after)
         renewed = False
         while True:
-            line = None if renewed or self.fresh else self.wire.at_hand(self.call.origin)
-            if line is None or not self.seat.go(self.at, first=self.attempt == 1):
-                line = await self._started(line)
+            channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
+            if channel is None or not self.task.go(self.at, first=self.attempt == 1):
+                channel = await self._started(channel)
             try:
-                return await self._carried(line, read)
+                return await self._carried(channel, read)
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
                 if renewed or self.call.method not in _IDEMPOTENT or not self.call.renewable:
@@ -82,12 +82,12 @@ class Exchange:
                 renewed = True
             finally:
                 if not self.kept:
-                    await line.leave()
+                    await channel.leave()
 
     def where(self) -> dict[str, Any]:
         """Say what errors say of a request."""
         return {
-            "platform": self.seat.platform,
+            "platform": self.task.platform,
             "method": self.call.method,
             "url": shown(self.call.url),
             "attempt": self.attempt,
@@ -95,139 +95,139 @@ class Exchange:
             "seconds": self.elapsed(),
         }
 
-    def leads_on(self, line: Line) -> bool:
+    def leads_on(self, channel: Channel) -> bool:
         """Say whether an answer is a redirect that is followed, and whose body is not read."""
-        return self.follows and line.status in REDIRECTS and location_of(line.headers) is not None
+        return self.follows and channel.status in REDIRECTS and location_of(channel.headers) is not None
 
     def elapsed(self) -> float:
         """Return the seconds since it was sent, those that it took to connect included."""
         return self._spent + (0.0 if self._sent is None else trio.current_time() - self._sent)
 
-    async def _started(self, line: Line | None) -> Line:
+    async def _started(self, channel: Channel | None) -> Channel:
         """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
 
         A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
-        seat, at = self.seat, self.at
+        task, at = self.task, self.at
         waited = False
         while True:
-            if line is None:
-                if not seat.open(at):
-                    await seat.turn(at)
-                line = await self._connected()
-                if seat.go(at, first=self.attempt == 1):
-                    return line
-            await line.leave()
-            await seat.turn(at, ahead=waited)
+            if channel is None:
+                if not task.open(at):
+                    await task.turn(at)
+                channel = await self._connected()
+                if task.go(at, first=self.attempt == 1):
+                    return channel
+            await channel.leave()
+            await task.turn(at, ahead=waited)
             waited = True
-            line = self.wire.at_hand(self.call.origin)
-            if line is not None and seat.go(at, first=self.attempt == 1):
-                return line
+            channel = self.connector.at_hand(self.call.origin)
+            if channel is not None and task.go(at, first=self.attempt == 1):
+                return channel
 
-    async def _connected(self) -> Line:
+    async def _connected(self) -> Channel:
         """Make a connection, in the time that an attempt has."""
         self.phase = "connect"
-        self.seat.connecting()
+        self.task.connecting()
         self._sent = trio.current_time()
-        limit = self.seat.policy.timeout.attempt
+        limit = self.task.policy.timeout.attempt
         with trio.move_on_after(max(0.0, limit - self._spent)):
             try:
-                line = await self.wire.connect(self.call.origin)
+                channel = await self.connector.connect(self.call.origin)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
                 raise self.failed(error) from (error if tells_nothing(error) else None)
             self._spent, self._sent = self.elapsed(), None
-            return line
+            return channel
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where())
 
-    async def _carried(self, line: Line, read: Reader[T]) -> T:
+    async def _carried(self, channel: Channel, read: Reader[T]) -> T:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
         self._sent = trio.current_time()
         self.phase = "send"
-        policy = self.seat.policy
-        line.deadline = self._sent + policy.timeout.attempt - self._spent
+        policy = self.task.policy
+        channel.deadline = self._sent + policy.timeout.attempt - self._spent
         try:
-            await line.ask(self.call, policy.caps.wire if self.most is None else self.most)
+            await channel.ask(self.call, policy.caps.wire if self.most is None else self.most)
         except Stale:
             self._spent, self._sent = self.elapsed(), None
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            self.phase = line.phase
-            if line.status in {429, 503}:  # the head was whole, though what came with it is not to be had
-                self._heed(line)
+            self.phase = channel.phase
+            if channel.status in {429, 503}:  # the head was whole, though what came with it is not to be had
+                self._heed(channel)
             raise self.failed(error) from (error if tells_nothing(error) else None)
         self.phase = "body"
-        if line.status in {429, 503}:
-            self._heed(line)
+        if channel.status in {429, 503}:
+            self._heed(channel)
         try:
-            return await read(self, line)
+            return await read(self, channel)
         except Exception as error:  # noqa: BLE001 - as above
             raise self.failed(error) from (error if tells_nothing(error) else None)
 
-    def _heed(self, line: Line) -> None:
+    def _heed(self, channel: Channel) -> None:
         """Close the platform if it says that it is asked too much."""
-        wall, date = self.seat.wall(trio.current_time()), _text(line, b"date")
-        values = [value.decode("latin-1") for name, value in line.headers if name.lower() == b"retry-after"]
-        if line.status == 429 or values:
+        wall, date = self.task.wall(trio.current_time()), _text(channel, b"date")
+        values = [value.decode("latin-1") for name, value in channel.headers if name.lower() == b"retry-after"]
+        if channel.status == 429 or values:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
-            self.seat.refused(self.at, self._sent or 0.0, max(waits, default=None))
+            self.task.refused(self.at, self._sent or 0.0, max(waits, default=None))
 
     def failed(self, error: Exception) -> RequestError:
         """Return what the wire raised, in our own words."""
         if self.body is not None:
             self.phase = self.body.phase
         if isinstance(error, Expired):
-            limit = self.seat.policy.timeout.attempt
+            limit = self.task.policy.timeout.attempt
             return AttemptTimeout(f"no whole answer in {limit:g} s", **self.where())
         return translated(error, **self.where())
 
 
-def _text(line: Line, name: bytes) -> str | None:
-    value = header(line.headers, name)
+def _text(channel: Channel, name: bytes) -> str | None:
+    value = header(channel.headers, name)
     return None if value is None else value.decode("latin-1")
 
 
-async def whole(exchange: Exchange, line: Line) -> Answer:
+async def whole(exchange: Exchange, channel: Channel) -> Response:
     """Read the whole answer, but of a redirect only its head."""
-    if line.status >= 300 and exchange.leads_on(line):
-        return Answer.of(exchange.call, line, b"")
-    cap = exchange.seat.policy.caps.body
-    if line.done and line.coding is None:
+    if channel.status >= 300 and exchange.leads_on(channel):
+        return Response.of(exchange.call, channel, b"")
+    cap = exchange.task.policy.caps.body
+    if channel.done and channel.coding is None:
         # All has come with the head, as most answers do.
-        body = b"".join(line.take())
+        body = b"".join(channel.take())
         if len(body) <= cap:
-            return Answer.of(exchange.call, line, body)
-        raise BodyTooLarge(f"the body has more than {cap:.0f} bytes")
-    exchange.body = Body(line, cap)
+            return Response.of(exchange.call, channel, body)
+        raise BodyOverCap(f"the body has more than {cap:.0f} bytes")
+    exchange.body = BodyReader(channel, cap)
     try:
-        return Answer.of(exchange.call, line, await exchange.body.whole())
+        return Response.of(exchange.call, channel, await exchange.body.whole())
     except Unreadable as error:
-        return _bodiless(exchange, line, error)
+        return _bodiless(exchange, channel, error)
 
 
-def _bodiless(exchange: Exchange, line: Line, error: Unreadable) -> Answer:
+def _bodiless(exchange: Exchange, channel: Channel, error: Unreadable) -> Response:
     """Return an answer without its body, which cannot be read, if its status says enough; else raise the error."""
-    if line.status < 400:
+    if channel.status < 400:
         raise error
-    answer = Answer.of(exchange.call, line, b"")
+    answer = Response.of(exchange.call, channel, b"")
     answer.unreadable = exchange.failed(error)
     return answer
 
 
-def first(most: int) -> Reader[Answer]:
+def first(most: int) -> Reader[Response]:
     """Make a reader of the first `most` bytes of a body, which leaves the rest."""
 
-    async def read(exchange: Exchange, line: Line) -> Answer:
-        if exchange.leads_on(line):
-            return Answer.of(exchange.call, line, b"")
-        exchange.body = body = Body(line, math.inf)
+    async def read(exchange: Exchange, channel: Channel) -> Response:
+        if exchange.leads_on(channel):
+            return Response.of(exchange.call, channel, b"")
+        exchange.body = body = BodyReader(channel, math.inf)
         parts, size = [], 0
         try:
             while size < most and (part := await body.part()) is not None:
                 parts.append(part)
                 size += len(part)
         except Unreadable as error:
-            return _bodiless(exchange, line, error)
-        return Answer.of(exchange.call, line, b"".join(parts)[:most])
+            return _bodiless(exchange, channel, error)
+        return Response.of(exchange.call, channel, b"".join(parts)[:most])
 
     return read

@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import httpx
 
-__all__ = ["Blocked", "BodyTooLarge", "CutShort", "Expired", "HeadTooLarge", "Stale", "Unreadable", "Untrusted"]
+__all__ = ["Blocked", "BodyOverCap", "CutShort", "Expired", "HeadTooLarge", "Stale", "Unreadable", "Untrusted"]
 
 
 class HeadTooLarge(httpx.RemoteProtocolError):
     """The head or the trailers of an answer are too large."""
 
 
-class BodyTooLarge(httpx.RemoteProtocolError):
+class BodyOverCap(httpx.RemoteProtocolError):
     """The body of an answer is too large."""
 
 

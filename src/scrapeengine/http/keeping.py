@@ -11,15 +11,15 @@ from typing import Any
 import trio
 
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
-from scrapeengine.http.answers import Answer
+from scrapeengine.http.answers import Response
 from scrapeengine.http.call import Call
+from scrapeengine.http.client_task import ClientTask
+from scrapeengine.http.connector import Connector
 from scrapeengine.http.cookies import Jar
 from scrapeengine.http.exchange import Exchange, first
 from scrapeengine.http.requests import redirected
 from scrapeengine.http.robots import MOST_BYTES, RobotsCache
-from scrapeengine.http.seat import Seat
 from scrapeengine.http.validators import MemoryValidators, asked, fits
-from scrapeengine.http.wire import Wire
 from scrapeengine.model.validators import Validator, Validators
 
 __all__ = ["Keeping"]
@@ -45,14 +45,14 @@ class Keeping:
 
     # -- what goes out
 
-    def dressed(self, seat: Seat, call: Call) -> Call:
+    def dressed(self, task: ClientTask, call: Call) -> Call:
         """Return a call with the platform's cookies, if it has none of its own."""
         if any(name == b"cookie" for name, _ in call.headers):
             return call
-        value = self._jar(seat.platform).header(**_place(seat, call))
+        value = self._jar(task.platform).header(**_place(task, call))
         return call if value is None else call.also({b"cookie": value.encode("latin-1")})
 
-    async def conditional(self, seat: Seat, call: Call) -> tuple[Call, bool]:
+    async def conditional(self, task: ClientTask, call: Call) -> tuple[Call, bool]:
         """Return a call that asks only for what has changed, and whether anything is known of its URL.
 
         It asks for all if that cannot be told: nothing is known, or of a request with other headers.
@@ -60,9 +60,9 @@ class Keeping:
         Checkpoint as the validators have it.
         """
         try:
-            known = await self.validators.recall(seat.platform, call.url)
+            known = await self.validators.recall(task.platform, call.url)
         except Exception as error:  # validators are the program's own; without them all is asked for
-            seat.log.warning("the validators of a URL could not be had", exc_info=error)
+            task.log.warning("the validators of a URL could not be had", exc_info=error)
             return call, False
         if known is None:
             return call, False
@@ -72,11 +72,11 @@ class Keeping:
 
     # -- what comes back
 
-    def take_cookies(self, seat: Seat, call: Call, headers: list[tuple[bytes, bytes]]) -> None:
+    def take_cookies(self, task: ClientTask, call: Call, headers: list[tuple[bytes, bytes]]) -> None:
         """Keep the cookies of an answer: a letter of theirs is a byte of it, whatever it stands for."""
         given = [value.decode("latin-1") for name, value in headers if name.lower() == b"set-cookie"]
         if given:
-            self._jar(seat.platform).take(given, **_place(seat, call))
+            self._jar(task.platform).take(given, **_place(task, call))
 
     async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found. Checkpoint as they have it."""
@@ -84,7 +84,7 @@ class Keeping:
 
     # -- what is allowed
 
-    async def ask_robots(self, seat: Seat, wire: Wire, call: Call) -> None:
+    async def ask_robots(self, task: ClientTask, connector: Connector, call: Call) -> None:
         """Let a call pass if robots.txt does, and take its `Crawl-delay` to heart.
 
         Raises:
@@ -94,18 +94,18 @@ class Keeping:
         Checkpoint where it has to be fetched: by one task, and the others are parked meanwhile, for it may be parked
         itself and need a slot of theirs. If cancelled, another one that waits for it fetches it.
         """
-        known_as = seat.policy.robots
+        known_as = task.policy.robots
         agent = known_as if isinstance(known_as, str) else _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:
-            return await _fetched(seat, wire, call)
+            return await _fetched(task, connector, call)
 
-        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(seat), seat.apart)
+        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(task), task.apart)
         delay = rules.crawl_delay(agent)
         if delay is not None:
-            seat.slow_down(seat.place(call.host), delay)
+            task.slow_down(task.place(call.host), delay)
         if not rules.allows(call.url, agent):
-            where: dict[str, Any] = Exchange(seat, wire, call, 1, None).where() | {"phase": "build"}
+            where: dict[str, Any] = Exchange(task, connector, call, 1, None).where() | {"phase": "build"}
             raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
 
     def _jar(self, platform: str) -> Jar:
@@ -124,13 +124,13 @@ def _bytes(text: str) -> bytes:
         return text.encode()
 
 
-def _place(seat: Seat, call: Call) -> dict[str, Any]:
+def _place(task: ClientTask, call: Call) -> dict[str, Any]:
     path = call.target.partition(b"?")[0].decode("ascii")
-    return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": _wall(seat)}
+    return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": _wall(task)}
 
 
-def _wall(seat: Seat) -> float:
-    return seat.wall(trio.current_time())
+def _wall(task: ClientTask) -> float:
+    return task.wall(trio.current_time())
 
 
 def _agent(call: Call) -> str:
@@ -139,17 +139,17 @@ def _agent(call: Call) -> str:
     return (agent.decode("latin-1").replace("/", " ").split() or ["scrapeengine"])[0]
 
 
-async def _fetched(seat: Seat, wire: Wire, call: Call) -> tuple[int | None, bytes]:
+async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[int | None, bytes]:
     """Get the robots.txt of a call's origin: its status and its first bytes, or None if no answer stands."""
     kept = [(name, value) for name, value in call.headers if name in {b"user-agent", b"accept-encoding"}]
     headers = ((b"host", call.host.encode("ascii")), *kept)
     onward: Call | None = Call.of("GET", call.origin, call.host, b"/robots.txt", headers)
-    answer: Answer | None = None
+    answer: Response | None = None
     for _ in range(_ROBOTS_REDIRECTS + 1):
         assert onward is not None
         hop = onward
-        # Its own bytes are counted, not the wire's: what is compressed away was not parsed.
-        exchange = Exchange(seat, wire, hop, 1, seat.place(hop.host), math.inf)
+        # Its own bytes are counted, not the connector's: what is compressed away was not parsed.
+        exchange = Exchange(task, connector, hop, 1, task.place(hop.host), math.inf)
         try:
             answer = await exchange.run(first(MOST_BYTES))
             onward = redirected(hop, answer, exchange.where())

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 from scrapeengine.errors import InvalidRequest, RedirectError
-from scrapeengine.http.answers import Answer, location_of
-from scrapeengine.http.bodies import Body, NotEncodable, body_of, form
+from scrapeengine.http.answers import Response, location_of
+from scrapeengine.http.bodies import NotEncodable, RequestBody, body_of, form
 from scrapeengine.http.call import Call, Headers
 from scrapeengine.http.decoding import ACCEPT_ENCODING
 from scrapeengine.http.transport.connection import Origin
@@ -85,7 +85,7 @@ def build(
         sent = _headers(policy, event, goes_to, _pairs_of(headers))
         framed = _framed(method.upper(), sent, body)
         origin = Origin(goes_to.scheme, goes_to.host, goes_to.port, policy.block_private)
-        carried = body or Body()
+        carried = body or RequestBody()
         return Call.of(
             method.upper(), origin, goes_to.place, target.encode("ascii"), framed, carried.data, carried.upload
         )
@@ -209,7 +209,7 @@ def _credentials(url: Url) -> _ByName:
 # -- the body
 
 
-def _framed(method: str, sent: _ByName, body: Body | None) -> Headers:
+def _framed(method: str, sent: _ByName, body: RequestBody | None) -> Headers:
     """Return all headers, with those that say what the body is and how long.
 
     Raises:
@@ -238,7 +238,7 @@ def _framed(method: str, sent: _ByName, body: Body | None) -> Headers:
 # -- redirects
 
 
-def redirected(call: Call, answer: Answer, where: dict[str, Any]) -> Call | None:
+def redirected(call: Call, answer: Response, where: dict[str, Any]) -> Call | None:
     """Return the call that a redirect leads to (RFC 9110, section 15.4); None if the answer is no redirect.
 
     Args:

@@ -6,10 +6,10 @@ import math
 
 import trio
 
-from scrapeengine.http.answers import Answer, Body
+from scrapeengine.http.answers import BodyReader, Response
+from scrapeengine.http.connector import Channel
 from scrapeengine.http.exchange import Exchange, Reader, whole
 from scrapeengine.http.files import FilePath, replacing
-from scrapeengine.http.wire import Line
 
 __all__ = ["StreamedAnswer", "streamed"]
 
@@ -17,19 +17,19 @@ __all__ = ["StreamedAnswer", "streamed"]
 class StreamedAnswer:
     """An answer with its body still to come. Implements `scrapeengine.model.task.Streamed`, and is documented there."""
 
-    def __init__(self, exchange: Exchange | None, line: Line | None, answer: Answer) -> None:
+    def __init__(self, exchange: Exchange | None, channel: Channel | None, answer: Response) -> None:
         """Make it.
 
         Args:
             exchange: what brought it; None if `answer` has its body already.
-            line: what brings the body.
+            channel: what brings the body.
             answer: the head.
         """
         self._exchange = exchange
-        self._line = line
-        self._rest = [answer.content] if line is None and answer.content else []
-        if line is not None:
-            line.deadline = math.inf  # from here on each part has its own, while it is waited for
+        self._channel = channel
+        self._rest = [answer.content] if channel is None and answer.content else []
+        if channel is not None:
+            channel.deadline = math.inf  # from here on each part has its own, while it is waited for
         self._begun = self._left = False
         self.status_code = answer.status_code
         self.headers = answer.headers
@@ -49,17 +49,17 @@ class StreamedAnswer:
         if self._rest:
             return self._rest.pop()
         exchange = self._exchange
-        if self._line is None or exchange is None or exchange.body is None:
+        if self._channel is None or exchange is None or exchange.body is None:
             raise StopAsyncIteration
-        limit = exchange.seat.policy.timeout.attempt
-        self._line.deadline = trio.current_time() + limit
+        limit = exchange.task.policy.timeout.attempt
+        self._channel.deadline = trio.current_time() + limit
         try:
             part = await exchange.body.part()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
             raise exchange.failed(error) from None
         finally:
-            if self._line is not None:
-                self._line.deadline = math.inf
+            if self._channel is not None:
+                self._channel.deadline = math.inf
         if part is None:
             await self._leave()
             raise StopAsyncIteration
@@ -83,16 +83,16 @@ class StreamedAnswer:
         await self._leave()
 
     async def _leave(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            await line.leave()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.leave()
 
     def __repr__(self) -> str:
         """Show the status."""
         return f"<Streamed [{self.status_code}]>"
 
 
-def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:
+def streamed(cap: float | None) -> Reader[Response | StreamedAnswer]:
     """Make a reader that leaves the body of a good answer for later.
 
     An answer of 400 and more is read at once: it is an error, or may be tried again.
@@ -101,12 +101,12 @@ def streamed(cap: float | None) -> Reader[Answer | StreamedAnswer]:
         cap: the bytes that the body may have, on the wire and decoded; None: what the platform's `Caps` say.
     """
 
-    async def read(exchange: Exchange, line: Line) -> Answer | StreamedAnswer:
-        if exchange.leads_on(line) or line.status >= 400:
-            return await whole(exchange, line)
-        head = Answer.of(exchange.call, line, b"")
-        exchange.body = Body(line, exchange.seat.policy.caps.body if cap is None else cap)
-        answer = StreamedAnswer(exchange, line, head)
+    async def read(exchange: Exchange, channel: Channel) -> Response | StreamedAnswer:
+        if exchange.leads_on(channel) or channel.status >= 400:
+            return await whole(exchange, channel)
+        head = Response.of(exchange.call, channel, b"")
+        exchange.body = BodyReader(channel, exchange.task.policy.caps.body if cap is None else cap)
+        answer = StreamedAnswer(exchange, channel, head)
         exchange.kept = True
         return answer
 

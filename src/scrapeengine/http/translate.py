@@ -66,12 +66,12 @@ _LOST = ("Server disconnected", "peer closed connection")
 
 
 def tells_nothing(error: Exception) -> bool:
-    """Say whether the wire's own words may be seen: they quote neither the request nor the answer."""
+    """Say whether the connector's own words may be seen: they quote neither the request nor the answer."""
     return isinstance(error, httpx.ConnectError | httpx.NetworkError) or _is_lost(error)
 
 
 def translated(error: Exception, **where: Any) -> RequestError:
-    """Return our error for one of the wire's. What is not known is a `TransportError` that names it.
+    """Return our error for one of the connector's. What is not known is a `TransportError` that names it.
 
     Args:
         error: what the wire raised.
@@ -86,7 +86,7 @@ def _named(error: Exception) -> tuple[type[RequestError], str]:
     cause = _cause(error)
     if _is_lost(error):
         named: tuple[type[RequestError], str] = ConnectionBroken, str(error)
-    elif isinstance(error, failures.BodyTooLarge):
+    elif isinstance(error, failures.BodyOverCap):
         named = BodyTooLarge, f"{error}; allow more with Caps(…), or with stream(cap=…)"
     elif isinstance(error, httpx.ConnectError) and isinstance(cause, ssl.SSLCertVerificationError):
         named = CertificateError, of_tls(cause)  # httpx's transport has no class for it

@@ -14,10 +14,10 @@ import trio
 
 from scrapeengine.http.transport.connection import Connection
 
-__all__ = ["Alarms", "Deadline"]
+__all__ = ["Deadline", "Timer"]
 
 
-class Alarms(Protocol):
+class Timer(Protocol):
     """What calls back at times of trio's clock."""
 
     def at(self, when: float, call: Callable[[], None]) -> Any:
@@ -34,7 +34,7 @@ class Deadline:
 
     __slots__ = ("_alarms", "_connection", "_ring", "_rings_at", "passed", "when")
 
-    def __init__(self, connection: Connection, alarms: Alarms) -> None:
+    def __init__(self, connection: Connection, alarms: Timer) -> None:
         self._connection = connection
         self._alarms = alarms
         self._ring: Any = None

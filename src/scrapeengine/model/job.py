@@ -27,10 +27,10 @@ __all__ = [
     "NewJob",
     "QueueStatistics",
     "Reply",
-    "Share",
+    "ShareGrant",
+    "ShareRequest",
     "StoredJob",
     "Ticket",
-    "Wish",
 ]
 
 Content: TypeAlias = str | bytes
@@ -223,7 +223,7 @@ class QueueStatistics:
 
 
 @attrs.frozen(kw_only=True)
-class Wish:
+class ShareRequest:
     """What an engine wants of a platform that it shares with others."""
 
     limit: int
@@ -245,7 +245,7 @@ class Wish:
 
 
 @attrs.frozen(kw_only=True)
-class Share:
+class ShareGrant:
     """What an engine gets of it."""
 
     slots: int

@@ -26,10 +26,10 @@ from scrapeengine.model.job import (
     NewJob,
     QueueStatistics,
     Reply,
-    Share,
+    ShareGrant,
+    ShareRequest,
     StoredJob,
     Ticket,
-    Wish,
 )
 from scrapeengine.model.validators import Validator
 
@@ -135,11 +135,13 @@ class Store(Protocol):
         """Give a lock back; if it is another's, nothing happens."""
         ...
 
-    async def share(self, owner: str, wishes: Mapping[str, Wish], lease: float) -> dict[str, Share]:
+    async def share(
+        self, owner: str, share_requests: Mapping[str, ShareRequest], lease: float
+    ) -> dict[str, ShareGrant]:
         """Say what an engine may do on platforms that it shares with the other engines on this store.
 
-        What it was given of slots before and does not wish for any more is free for others, but for what it holds. A
-        wish with nothing wanted and nothing held gives all back.
+        What it was given of slots before and does not request for any more is free for others, but for what it holds. A
+        request with nothing wanted and nothing held gives all back.
         """
         ...
 

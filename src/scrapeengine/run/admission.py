@@ -8,7 +8,7 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda
 from scrapeengine.decide.routing import Route
-from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
@@ -17,7 +17,7 @@ from scrapeengine.model.urls import told
 from scrapeengine.run.lanes import Lanes
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.results import Results
-from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.schedule.scheduler import Scheduler
 
 __all__ = ["Admission"]
 
@@ -29,18 +29,18 @@ class Admission:
         self,
         plan: Plan,
         agenda: Agenda,
-        floor: Floor,
+        scheduler: Scheduler,
         lanes: Lanes,
         results: Results,
-        tally: Tally,
+        counters: Counters,
         outbox: Outbox[Any],
     ) -> None:
         self._plan = plan
         self._agenda = agenda
-        self._floor = floor
+        self._scheduler = scheduler
         self._lanes = lanes
         self._results = results
-        self._tally = tally
+        self._counters = counters
         self._outbox = outbox
 
     def accept(self, event: Event) -> None:
@@ -98,7 +98,7 @@ class Admission:
 
     def _is_known(self, event: Event) -> bool:
         known = self._agenda.knows(event.id)
-        self._tally.duplicates += known
+        self._counters.duplicates += known
         return known
 
     def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
@@ -106,16 +106,16 @@ class Admission:
         names = self._not_skipped(event, route.known, now) if self._plan.skips else route.known
         lanes = [self._lanes.get(name, now) for name in names]
         entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
-        self._tally.events += 1
-        self._tally.tasks += len(route.known) + len(route.unknown)
+        self._counters.events += 1
+        self._counters.tasks += len(route.known) + len(route.unknown)
         for name, error in route.unknown:
             self._results.deliver(Failure(event=event, platform=name, error=error))
         for job, lane in zip(entry.jobs, lanes, strict=True):
-            if self._tally.stopped is not None:
-                self._results.cancel(job, self._tally.stopped)
+            if self._counters.stopped is not None:
+                self._results.cancel(job, self._counters.stopped)
             elif lane.patient(now):
                 if not (lane.full and lane.queue.open):
-                    self._floor.kick(lane)
+                    self._scheduler.kick(lane)
             else:
                 self._results.turn_away(job, lane)
-        self._floor.settle()
+        self._scheduler.settle()

@@ -30,9 +30,9 @@ class PlainSession(Session[T], Generic[T]):
 
     def __init__(self, plan: Plan, events: Events, sinks: Sequence[Sink[T]]) -> None:
         super().__init__(plan, sinks, plan.gates)
-        plan.skips.attach(self.tally.anchor)
-        results = Results(self.floor, self.lanes, self.tally, self.outbox, plan.skips)
-        self.admission = Admission(plan, self.agenda, self.floor, self.lanes, results, self.tally, self.outbox)
+        plan.skips.attach(self.counters.anchor)
+        results = Results(self.scheduler, self.lanes, self.counters, self.outbox, plan.skips)
+        self.admission = Admission(plan, self.agenda, self.scheduler, self.lanes, results, self.counters, self.outbox)
         self.furnish(results, Intake(events, self.admission.accept, self.admission.has_room))
 
     def launched(self, lane: Lane) -> None:

@@ -10,7 +10,7 @@ import attrs
 from scrapeengine.decide.routing import Routes
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.validators import Validator, Validators
-from scrapeengine.run.settings import Settings
+from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.skips import Skips
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
@@ -43,7 +43,7 @@ class Clients(Protocol):
 class Plan:
     """The knobs as they are now, and what is remembered of platforms."""
 
-    settings: Settings
+    settings: EnginePolicy
     platforms: dict[str, Platform[Any]]
     """The declared platforms, and the hosts that have been tuned, by name."""
     default: Platform[Any] | None

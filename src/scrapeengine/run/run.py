@@ -51,7 +51,7 @@ class Run(Generic[T]):
     @property
     def report(self) -> Report:
         """What the run has done so far; also readable after it has ended."""
-        return self._session.tally.report()
+        return self._session.counters.report()
 
     def statistics(self) -> Statistics:
         """Say what the run is doing at this instant."""
@@ -69,19 +69,19 @@ class Run(Generic[T]):
 
         Checkpoint. If cancelled, the run stops all the same.
         """
-        self._session.ending.stop(number(grace, "stop(grace=…)", zero=True, endless=True), "the run was stopped")
-        await self._session.ending.quiet.wait()
+        self._session.shutdown.stop(number(grace, "stop(grace=…)", zero=True, endless=True), "the run was stopped")
+        await self._session.shutdown.quiet.wait()
 
     def stop_soon(self, grace: float = 10.0, *, reason: str = "the run was stopped") -> None:
         """Begin to stop as `stop` does, without waiting. From any thread; if it has ended, nothing happens."""
         number(grace, "stop_soon(grace=…)", zero=True, endless=True)
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._session.ending.stop, grace, reason)
+            self._token.run_sync_soon(self._session.shutdown.stop, grace, reason)
 
     def __repr__(self) -> str:
         """Count what has been done, and what is being done."""
-        tally = self._session.tally
-        return f"<Run {tally.report().outcomes.total}/{tally.tasks} tasks ended>"
+        counters = self._session.counters
+        return f"<Run {counters.report().outcomes.total}/{counters.tasks} tasks ended>"
 
 
 class Stream(Generic[T]):
@@ -121,9 +121,9 @@ class Stream(Generic[T]):
         session, nursery = self._session, self._nursery
         assert session is not None
         assert nursery is not None
-        session.tally.unread += session.outbox.leave()
-        if error is not None or not session.ending.ended.is_set():
-            session.ending.abort("the run was left")
+        session.counters.unread += session.outbox.leave()
+        if error is not None or not session.shutdown.ended.is_set():
+            session.shutdown.abort("the run was left")
             nursery.cancel_scope.cancel()
         # Only a cancellation is the nursery's business. Anything else it would put into a group, and take groups apart.
         own = error is not None and not cancels(error)

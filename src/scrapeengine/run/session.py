@@ -17,7 +17,7 @@ import trio
 
 from scrapeengine.decide.agenda import Agenda, Job
 from scrapeengine.decide.rate import Booking
-from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox, Sink
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Cancelled, Outcome
@@ -28,13 +28,13 @@ from scrapeengine.observe.log import logger
 from scrapeengine.run.lanes import Lanes
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.results import Results
-from scrapeengine.run.shutdown import Ending, JobSource
+from scrapeengine.run.shutdown import JobSource, Shutdown
 from scrapeengine.schedule import waiting as turns
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.schedule.scheduler import Scheduler
 from scrapeengine.tasks.running import LiveTask, TaskHttp
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
@@ -57,32 +57,32 @@ class Session(Generic[T]):
         self.alarms = Alarms()
         self.clients = plan.clients(self.alarms)
         self.agenda = Agenda(plan.settings.dedupe)
-        self.tally = Tally(anchor, plan.declared, plan.default.name if plan.default else "")
+        self.counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
         self.outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, self._taken)
-        self.floor = Floor(self.agenda, plan.settings.event_limit, self.alarms, self.has_room)
-        self.lanes = Lanes(plan, self.floor, gates)
+        self.scheduler = Scheduler(self.agenda, plan.settings.event_limit, self.alarms, self.has_room)
+        self.lanes = Lanes(plan, self.scheduler, gates)
 
     def furnish(self, results: Results, intake: JobSource) -> None:
         """Put in what takes jobs in, and what takes their outcomes."""
         self.results = results
         self.intake = intake
-        self.ending = Ending(self.agenda, self.floor, self.alarms, intake, results, self.tally)
-        self.ending.on_end = self.outbox.end
+        self.shutdown = Shutdown(self.agenda, self.scheduler, self.alarms, intake, results, self.counters)
+        self.shutdown.on_end = self.outbox.end
 
     # -- its life
 
     def open(self, nursery: trio.Nursery) -> None:
         """Begin, in a nursery that was opened for the run."""
         self.workers = Workers(nursery, ended=self._ended, broken=self._broken)
-        self.floor.launch = self._launch
+        self.scheduler.launch = self._launch
         nursery.start_soon(self.alarms.run, name="scrapeengine alarms")
         nursery.start_soon(self._read, name="scrapeengine intake")
         nursery.start_soon(self.outbox.collect, name="scrapeengine collector")
 
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
-        self.ending.abort("the run was left")
-        self.ending.close()
+        self.shutdown.abort("the run was left")
+        self.shutdown.close()
         self.lanes.close(trio.current_time())
         self.gates.detach(Anchor.drop())
         for name in self.threads.at_work():
@@ -95,7 +95,7 @@ class Session(Generic[T]):
 
     async def _read(self) -> None:
         await self.intake.run()
-        self.ending.check()
+        self.shutdown.check()
 
     def has_room(self) -> bool:
         """Say whether a task may start, for all outcomes that wait."""
@@ -107,7 +107,7 @@ class Session(Generic[T]):
     def _taken(self) -> None:
         """Outcomes have left the outbox: there may be room for more."""
         if self.has_room():
-            self.floor.room()
+            self.scheduler.room()
             self.intake.wake()
 
     # -- the life of a task
@@ -120,10 +120,10 @@ class Session(Generic[T]):
 
     def _ended(self, task: LiveTask, outcome: Outcome[T]) -> None:
         self.results.finish(task, outcome)
-        self.ending.check()
+        self.shutdown.check()
 
     def _broken(self, task: LiveTask) -> None:
-        self.ending.abort("the run was cancelled")
+        self.shutdown.abort("the run was cancelled")
         self.results.finish(task, Cancelled(reason="the run was cancelled", **task.times()))
 
     # -- what tasks ask for
@@ -138,7 +138,7 @@ class Session(Generic[T]):
 
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""
-        return self.tally.anchor.wall(now)
+        return self.counters.anchor.wall(now)
 
     def follow(self, task: LiveTask, event: Event) -> bool:
         """Add an event to the run."""
@@ -164,19 +164,19 @@ class Session(Generic[T]):
         """Wait for the turn of a request; not when the run is stopping and the platform is closed or paused."""
         if at is None:
             self._stop_short(task, task.lane)
-            await turns.turn(self.floor, task, after, ahead=ahead)
+            await turns.turn(self.scheduler, task, after, ahead=ahead)
             return
         with self.visit(at) as there:
             self._stop_short(task, there)
-            await turns.turn_abroad(self.floor, task, there, after, ahead=ahead)
+            await turns.turn_abroad(self.scheduler, task, there, after, ahead=ahead)
 
     async def apart(self, task: LiveTask, until: trio.Event) -> None:
         """Park a task until an event is set."""
-        await turns.apart(self.floor, task, until)
+        await turns.apart(self.scheduler, task, until)
 
     def _stop_short(self, task: LiveTask, lane: Lane) -> None:
-        if self.tally.stopped is not None and not lane.may_open(trio.current_time()):
-            task.cancel(self.tally.stopped)
+        if self.counters.stopped is not None and not lane.may_open(trio.current_time()):
+            task.cancel(self.counters.stopped)
 
     @contextmanager
     def visit(self, at: str) -> Iterator[Lane]:
@@ -191,17 +191,17 @@ class Session(Generic[T]):
 
     async def rest(self, task: LiveTask, seconds: float) -> None:
         """Park a task before its scraper runs again; not when the run is stopping, which starts nothing any more."""
-        if self.tally.stopped is not None:
-            task.cancel(self.tally.stopped)
-        await turns.rest(self.floor, task, seconds)
+        if self.counters.stopped is not None:
+            task.cancel(self.counters.stopped)
+        await turns.rest(self.scheduler, task, seconds)
 
     def refused(self, task: LiveTask, at: str | None, sent: float, after: float | None) -> None:
         """Close a platform that asks not to be called."""
         with nullcontext(task.lane) if at is None else self.visit(at) as lane:
             lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
-            self.floor.refresh(lane)
+            self.scheduler.refresh(lane)
             self.closed(lane)
-            self.floor.settle()
+            self.scheduler.settle()
 
     def closed(self, lane: Lane) -> None:
         """Take note that a platform has closed, or closed for longer: nobody waits there for too long."""
@@ -216,8 +216,8 @@ class Session(Generic[T]):
     def _turn_away(self, lane: Lane) -> None:
         """Let what would wait for too long fail at once."""
         if not lane.patient(trio.current_time()):
-            self.floor.send_away(lane.returning)
-            self.floor.send_away(lane.visitors)
+            self.scheduler.send_away(lane.returning)
+            self.scheduler.send_away(lane.foreign_requests)
             for job in lane.queue.waiting_jobs():
                 self.results.turn_away(job, lane)
 
@@ -227,17 +227,17 @@ class Session(Generic[T]):
         """Let the run be as the plan has it now."""
         self.outbox.buffer = self.plan.settings.buffer
         self.lanes.retune(trio.current_time())
-        for lane in list(self.floor.lanes.values()):
+        for lane in list(self.scheduler.lanes.values()):
             self._turn_away(lane)
         self._taken()
-        self.floor.settle()
+        self.scheduler.settle()
 
     def statistics(self) -> Statistics:
         """Say what the run is doing."""
         platforms = self.lanes.statistics(trio.current_time())
         return Statistics(
             event_limit=self.plan.settings.event_limit,
-            in_progress=self.floor.events.taken,
+            in_progress=self.scheduler.events.taken,
             live=self.agenda.live,
             running=sum(each.running for each in platforms.values()),
             parked=sum(each.parked for each in platforms.values()),

@@ -16,15 +16,15 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, JobState
-from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.results import Results
 from scrapeengine.schedule.alarms import Alarms
-from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.schedule.scheduler import Scheduler
 from scrapeengine.tasks.running import LiveTask
 
-__all__ = ["Ending", "JobSource"]
+__all__ = ["JobSource", "Shutdown"]
 
 _LAST_CALL = 0.9
 """Seconds for cancelled tasks to end, before `stop` returns without them."""
@@ -51,11 +51,17 @@ class JobSource(Protocol):
         ...
 
 
-class Ending:
+class Shutdown:
     """Ends one run, once."""
 
     def __init__(
-        self, agenda: Agenda, floor: Floor, alarms: Alarms, intake: JobSource, results: Results, tally: Tally
+        self,
+        agenda: Agenda,
+        scheduler: Scheduler,
+        alarms: Alarms,
+        intake: JobSource,
+        results: Results,
+        counters: Counters,
     ) -> None:
         self.ended = trio.Event()
         """Set when nothing is left to do."""
@@ -68,26 +74,26 @@ class Ending:
         self.settled: Callable[[], bool] = lambda: True
         """Says whether what has ended is where it belongs."""
         self._agenda = agenda
-        self._floor = floor
+        self._scheduler = scheduler
         self._alarms = alarms
         self._intake = intake
         self._results = results
-        self._tally = tally
+        self._counters = counters
         self._cut_at = math.inf
 
     def check(self) -> None:
         """Look whether this was the last of it."""
-        if self._tally.stopped is not None and next(self._tasks(), None) is None:
+        if self._counters.stopped is not None and next(self._tasks(), None) is None:
             self._be_quiet()
         if self._intake.done and not self._agenda.live and self.settled() and not self.ended.is_set():
-            self._tally.ended = trio.current_time()
+            self._counters.ended = trio.current_time()
             self.ended.set()
             self._alarms.end()
             self.on_end()
 
     def stop(self, grace: float, reason: str) -> None:
         """Start nothing more, cancel what waits and what is parked, and after `grace` seconds the rest."""
-        if self._tally.stopped is None and not self.ended.is_set():
+        if self._counters.stopped is None and not self.ended.is_set():
             self._halt(reason)
             for task in self._tasks():
                 if task.parked_since is not None:
@@ -103,20 +109,20 @@ class Ending:
     def abort(self, reason: str) -> None:
         """Start nothing more; whatever runs is being cancelled from outside."""
         if not self.ended.is_set():
-            self._floor.abort()
+            self._scheduler.abort()
             self._halt(reason)
 
     def close(self) -> None:
         """Take note that the run is over, whether or not all of it was done."""
-        if self._tally.ended is None:
-            self._tally.ended = trio.current_time()
+        if self._counters.ended is None:
+            self._counters.ended = trio.current_time()
         self.ended.set()
         self.quiet.set()
 
     def _halt(self, reason: str) -> None:
-        if self._tally.stopped is not None:
+        if self._counters.stopped is not None:
             return
-        self._tally.stopped = reason
+        self._counters.stopped = reason
         self._intake.stop()
         waiting = [job for entry in self._agenda.entries() for job in entry.jobs if job.state is JobState.WAITING]
         for job in waiting:
@@ -125,7 +131,7 @@ class Ending:
     def _cut(self) -> None:
         """Cancel what still runs, and give those that shield themselves a last call."""
         for task in self._tasks():
-            task.cancel(self._tally.stopped or "")
+            task.cancel(self._counters.stopped or "")
         self._alarms.at(trio.current_time() + _LAST_CALL, self._give_up)
 
     def _give_up(self) -> None:
@@ -144,5 +150,5 @@ class Ending:
 
     def _tasks(self) -> Iterator[LiveTask]:
         """Walk through the tasks that were started and have not ended."""
-        seats = (seat for lane in self._floor.lanes.values() for seat in list(lane.seats))
-        return (seat for seat in seats if isinstance(seat, LiveTask))
+        records = (record for lane in self._scheduler.lanes.values() for record in list(lane.records))
+        return (record for record in records if isinstance(record, LiveTask))

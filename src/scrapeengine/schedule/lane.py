@@ -16,11 +16,11 @@ from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.slots import Slots
 
-__all__ = ["Lane", "Seat", "Visitor"]
+__all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
 
 @attrs.define(eq=False, repr=False)
-class Seat:
+class TaskRecord:
     """A task that was started and has not ended: it holds a slot of its lane, or is parked."""
 
     job: Job
@@ -36,15 +36,15 @@ class Seat:
     """When it was parked; None while it holds a slot."""
     wake: trio.Event | None = attrs.field(default=None, init=False)
     """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
-    visa: tuple[Lane, Booking] | None = attrs.field(default=None, init=False)
+    right: tuple[Lane, Booking] | None = attrs.field(default=None, init=False)
     """A request that was booked for it on another platform, and that it has not used."""
     _left: float = attrs.field(default=math.inf, init=False)
 
     def begin(self) -> None:
         """Take note that the scraper is called now, for which a request was booked."""
-        meter = self.lane.gate.meter
-        if self.booked is not None and meter.rate is not None:
-            meter.begin(self.booked, trio.current_time())
+        rate_limiter = self.lane.gate.rate_limiter
+        if self.booked is not None and rate_limiter.rate is not None:
+            rate_limiter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
         """Stop the clock of its deadline: it gives its slot back."""
@@ -61,7 +61,7 @@ class Seat:
 
 
 @attrs.define(eq=False)
-class Visitor:
+class ForeignRequest:
     """A request that a task of another platform wants to make here: a redirect has led to this one."""
 
     seated: bool = False
@@ -82,16 +82,16 @@ class Lane:
     """A slot for each running task; its total is the platform's limit, live."""
     home: str | None
     """The host of its `base_url`."""
-    seats: dict[Seat, None] = attrs.field(factory=dict, init=False)
+    records: dict[TaskRecord, None] = attrs.field(factory=dict, init=False)
     """The tasks that have been started and have not ended."""
-    returning: deque[Seat] = attrs.field(factory=deque, init=False)
+    returning: deque[TaskRecord] = attrs.field(factory=deque, init=False)
     """Parked tasks whose next request waits for its turn, in their order."""
-    landing: deque[Seat] = attrs.field(factory=deque, init=False)
+    landing: deque[TaskRecord] = attrs.field(factory=deque, init=False)
     """Parked tasks that gave up waiting, and need a slot to go on without a request."""
-    visitors: deque[Visitor] = attrs.field(factory=deque, init=False)
+    foreign_requests: deque[ForeignRequest] = attrs.field(factory=deque, init=False)
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
     own_next: bool = attrs.field(default=False, init=False)
-    """Whether it is the turn of this platform's own tasks, where visitors wait too."""
+    """Whether it is the turn of this platform's own tasks, where foreign requests wait too."""
     guests: int = attrs.field(default=0, init=False)
     """How many tasks of other platforms have to do with this one now; it stays for them."""
     cap: float = attrs.field(default=math.inf, init=False)
@@ -99,7 +99,7 @@ class Lane:
     turned: int = attrs.field(default=0, init=False)
     """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
-    """When the floor looks here next, whatever happens until then."""
+    """When the scheduler looks here next, whatever happens until then."""
 
     @classmethod
     def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
@@ -114,7 +114,7 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Whether nothing waits, runs or is parked here."""
-        return not (self.queue.waiting or self.seats or self.guests)
+        return not (self.queue.waiting or self.records or self.guests)
 
     def resize(self) -> None:
         """Have as many slots as the policy and other engines leave."""
@@ -128,7 +128,7 @@ class Lane:
     @property
     def at_bound(self) -> bool:
         """Whether one task more would make running and parked ones exceed twice the limit."""
-        return len(self.seats) >= 2 * self.policy.limit
+        return len(self.records) >= 2 * self.policy.limit
 
     @property
     def stuck(self) -> bool:
@@ -140,11 +140,11 @@ class Lane:
         return self.at_bound and not self.slots.taken
 
     def dismiss_the_seated(self) -> None:
-        """Send the visitors away that hold slots of their own: the platform has closed."""
-        seated = [visitor for visitor in self.visitors if visitor.seated]
-        for visitor in seated:
-            self.visitors.remove(visitor)
-            visitor.wake.set()
+        """Send the foreign requests away that hold slots of their own: the platform has closed."""
+        seated = [foreign_request for foreign_request in self.foreign_requests if foreign_request.seated]
+        for foreign_request in seated:
+            self.foreign_requests.remove(foreign_request)
+            foreign_request.wake.set()
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
@@ -167,7 +167,7 @@ class Lane:
         return PlatformStatistics(
             limit=self.policy.limit,
             running=self.slots.taken,
-            parked=len(self.seats) - self.slots.taken,
+            parked=len(self.records) - self.slots.taken,
             waiting=self.queue.waiting,
             opens_in=max(0.0, self.gate.opens_at(now) - now),
         )
@@ -176,6 +176,6 @@ class Lane:
         """Count what this platform is doing."""
         taken = self.slots.taken
         return (
-            f"<Lane {self.name!r} {taken}/{self.policy.limit} running, {len(self.seats) - taken} parked, "
+            f"<Lane {self.name!r} {taken}/{self.policy.limit} running, {len(self.records) - taken} parked, "
             f"{self.queue.waiting} waiting>"
         )

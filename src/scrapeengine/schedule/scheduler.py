@@ -8,7 +8,7 @@ take the slots, book the request, launch the task.
 Lanes that lack something shared stand in a line for it:
 
     line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn,
-                and whose last one is longest ago is first (`Line`)
+                and whose last one is longest ago is first (`EventSlotQueue`)
     ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
     blocked     a job of an event in progress could start but for room in the buffer
 
@@ -30,22 +30,22 @@ import trio
 from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.schedule.alarms import Alarms
-from scrapeengine.schedule.event_line import Line
-from scrapeengine.schedule.lane import Lane, Seat, Visitor
+from scrapeengine.schedule.event_slots import EventSlotQueue
+from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
 from scrapeengine.schedule.slots import Slots
 
-__all__ = ["Floor", "Launch"]
+__all__ = ["Launch", "Scheduler"]
 
 
 class Launch(Protocol):
     """Starts the task of a job in a nursery."""
 
-    def __call__(self, lane: Lane, job: Job, booked: Booking, now: float) -> Seat:
+    def __call__(self, lane: Lane, job: Job, booked: Booking, now: float) -> TaskRecord:
         """Start it; its slots are taken and its first request is booked."""
         ...
 
 
-class Floor:
+class Scheduler:
     """The state of one run that decides who runs now."""
 
     def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, has_room: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ class Floor:
         self._has_room = has_room
         self._kicked: OrderedDict[Lane, None] = OrderedDict()
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
-        self._line = Line()
+        self._line = EventSlotQueue()
         self._blocked: OrderedDict[Lane, None] = OrderedDict()
         self._settling = False
 
@@ -100,38 +100,38 @@ class Floor:
 
     # -- what a task does
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, record: TaskRecord) -> None:
         """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
-        seat.leave(trio.current_time())
-        seat.lane.slots.give(seat.job)
-        if self.agenda.park(seat.job):
-            self.events.give(seat.job.entry)
-        self.kick(seat.lane)
+        record.leave(trio.current_time())
+        record.lane.slots.give(record.job)
+        if self.agenda.park(record.job):
+            self.events.give(record.job.entry)
+        self.kick(record.lane)
 
-    def end(self, seat: Seat) -> None:
-        """Take a task off the floor; it has ended."""
-        lane = seat.lane
-        if seat.parked_since is None:
-            lane.slots.give(seat.job)
-        del lane.seats[seat]
+    def end(self, record: TaskRecord) -> None:
+        """Take a task off the scheduler; it has ended."""
+        lane = record.lane
+        if record.parked_since is None:
+            lane.slots.give(record.job)
+        del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
         for line in (lane.returning, lane.landing):
-            if seat in line:
-                line.remove(seat)
-                if seat.wake is not None:
-                    seat.wake.set()
-        if self.agenda.end(seat.job):
-            self.events.give(seat.job.entry)
+            if record in line:
+                line.remove(record)
+                if record.wake is not None:
+                    record.wake.set()
+        if self.agenda.end(record.job):
+            self.events.give(record.job.entry)
         self.kick(lane)
 
-    def queue_up(self, seat: Seat, line: deque[Seat], *, first: bool = False) -> trio.Event:
+    def queue_up(self, record: TaskRecord, line: deque[TaskRecord], *, first: bool = False) -> trio.Event:
         """Stand in one of the lane's lines. The event is set when the task has its slots again, or is sent away."""
-        seat.wake = trio.Event()
-        (line.appendleft if first else line.append)(seat)
-        self.kick(seat.lane)
-        return seat.wake
+        record.wake = trio.Event()
+        (line.appendleft if first else line.append)(record)
+        self.kick(record.lane)
+        return record.wake
 
-    def send_away(self, line: deque[Seat] | deque[Visitor]) -> None:
+    def send_away(self, line: deque[TaskRecord] | deque[ForeignRequest]) -> None:
         """Wake all who stand in a line, without a slot."""
         while line:
             waiting = line.popleft()
@@ -139,7 +139,7 @@ class Floor:
                 waiting.wake.set()
 
     def abandon(self, job: Job) -> None:
-        """Take a job off the floor that was never started."""
+        """Take a job off the scheduler that was never started."""
         if self.agenda.end(job):
             self.events.give(job.entry)
 
@@ -179,18 +179,18 @@ class Floor:
             if not self._bring_back(lane, lane.landing, now, book=False):
                 break
         self._start_own(lane, now, turn=turn)
-        while lane.visitors and self._admit(lane, now):
+        while lane.foreign_requests and self._admit(lane, now):
             pass
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
-        """Let a platform's own tasks go on or start, in turns with its visitors where there are any."""
+        """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
         begun = False
         while (lane.returning or lane.queue.waiting) and not lane.full:
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
                 self._wake_at(lane, opens_at)
                 return
-            if lane.visitors and not lane.own_next:
+            if lane.foreign_requests and not lane.own_next:
                 self._admit(lane, now)
                 continue
             if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
@@ -218,11 +218,11 @@ class Floor:
         if opens_at > now:
             self._wake_at(lane, opens_at)
             return False
-        visitor = lane.visitors.popleft()
-        visitor.booked = lane.gate.meter.book()
-        lane.gate.meter.begin(visitor.booked, now)
-        lane.gate.meter.excuse(visitor.booked)
-        visitor.wake.set()
+        foreign_request = lane.foreign_requests.popleft()
+        foreign_request.booked = lane.gate.rate_limiter.book()
+        lane.gate.rate_limiter.begin(foreign_request.booked, now)
+        lane.gate.rate_limiter.excuse(foreign_request.booked)
+        foreign_request.wake.set()
         lane.own_next = True
         return True
 
@@ -250,26 +250,26 @@ class Floor:
         assert self.launch is not None
         lane.slots.take(job)
         self.agenda.start(job)
-        lane.seats[self.launch(lane, job, lane.gate.meter.book(), now)] = None
+        lane.records[self.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
 
-    def _bring_back(self, lane: Lane, parked: deque[Seat], now: float, *, book: bool) -> bool:
+    def _bring_back(self, lane: Lane, parked: deque[TaskRecord], now: float, *, book: bool) -> bool:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
-        for seat in parked:
-            entry = seat.job.entry
+        for record in parked:
+            entry = record.job.entry
             if entry.in_progress or self.events.free:
                 break
         else:
             self._ahead[lane] = None
             return False
-        parked.remove(seat)
+        parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
-        lane.slots.take(seat.job)
-        self.agenda.resume(seat.job)
-        seat.booked = lane.gate.meter.book() if book else None
-        seat.sit(now)
-        if seat.wake is not None:
-            seat.wake.set()
+        lane.slots.take(record.job)
+        self.agenda.resume(record.job)
+        record.booked = lane.gate.rate_limiter.book() if book else None
+        record.sit(now)
+        if record.wake is not None:
+            record.wake.set()
         return True
 
     def _wake_at(self, lane: Lane, when: float) -> None:

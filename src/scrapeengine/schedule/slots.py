@@ -1,7 +1,7 @@
 """How many may hold something at once, and who does.
 
 A `trio.CapacityLimiter` keeps this ledger too, and a line of waiters, which would be empty: who waits stands in the
-lines of the floor, and slots are taken only when one is free. It costs several times as much, four times a task.
+lines of the scheduler, and slots are taken only when one is free. It costs several times as much, four times a task.
 """
 
 from __future__ import annotations

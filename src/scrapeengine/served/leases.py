@@ -20,7 +20,7 @@ from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
 from scrapeengine.tasks.running import LiveTask
 
-__all__ = ["Hand", "Held"]
+__all__ = ["Held", "Leases"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -46,7 +46,7 @@ class Held:
         return self.claimed.ticket
 
 
-class Hand:
+class Leases:
     """The jobs in hand, from their claim to the end of their tasks."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.records import outcome_of
-from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Kept
@@ -16,7 +16,7 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
-from scrapeengine.served.writer import Books
+from scrapeengine.served.writer import Writer
 
 __all__ = ["Redelivery"]
 
@@ -33,8 +33,8 @@ class Redelivery:
         store: Store,
         lease: float,
         outbox: Outbox[Any],
-        books: Books,
-        tally: Tally,
+        writer: Writer,
+        counters: Counters,
         *,
         has_ended: Callable[[], bool],
         caught_up: Callable[[], None],
@@ -45,8 +45,8 @@ class Redelivery:
             store: the store.
             lease: the seconds that sinks have for what is handed out.
             outbox: the run's.
-            books: the run's.
-            tally: the run's.
+            writer: the run's.
+            counters: the run's.
             has_ended: says whether the run takes no outcome any more.
             caught_up: called when there is no more for now.
         """
@@ -55,8 +55,8 @@ class Redelivery:
         self._store = store
         self._lease = lease
         self._outbox = outbox
-        self._books = books
-        self._tally = tally
+        self._writer = writer
+        self._counters = counters
         self._has_ended = has_ended
         self._caught_up = caught_up
         self._room = trio.Event()
@@ -89,7 +89,7 @@ class Redelivery:
     def _deliver(self, kept: Kept) -> None:
         """Send an outcome to the sinks, unless it is on its way to them."""
         delivery = kept.delivery
-        if self._books.expects(delivery):
+        if self._writer.expects(delivery):
             return
         try:
             outcome: Outcome[Any] = outcome_of(delivery.platform, delivery.id, kept.outcome)
@@ -97,8 +97,8 @@ class Redelivery:
             logger().error(
                 "an outcome in the store cannot be read, and is dropped", id=named(delivery.id), exc_info=error
             )
-            self._books.forget(delivery)
+            self._writer.forget(delivery)
             return
-        self._books.expect(outcome, delivery)
-        self._tally.redelivered += 1
+        self._writer.expect(outcome, delivery)
+        self._counters.redelivered += 1
         self._outbox.put(outcome)

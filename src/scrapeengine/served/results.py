@@ -11,16 +11,16 @@ import trio
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
 from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, status_of, written
-from scrapeengine.deliver.counters import Tally
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.model.job import Completion, Content, JobStatus
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.run.lanes import Lanes
 from scrapeengine.run.results import Results
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.scheduler import Floor
-from scrapeengine.served.leases import Hand, Held
-from scrapeengine.served.writer import Books, Ended
+from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.served.leases import Held, Leases
+from scrapeengine.served.writer import EndedJob, Writer
 from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["UNREADABLE_AGAIN", "StoredResults"]
@@ -32,17 +32,17 @@ _LONGEST = 1e9
 
 
 class StoredResults(Results):
-    """Takes tasks off the floor; their outcomes go into the store before they go on their way."""
+    """Takes tasks off the scheduler; their outcomes go into the store before they go on their way."""
 
     def __init__(
         self,
-        floor: Floor,
+        scheduler: Scheduler,
         lanes: Lanes,
-        tally: Tally,
+        counters: Counters,
         outbox: Outbox[Any],
         *,
-        hand: Hand,
-        books: Books,
+        leases: Leases,
+        writer: Writer,
         draw: Callable[[], float],
         deliver_within: float | None,
         early: float,
@@ -51,20 +51,20 @@ class StoredResults(Results):
         """Make it.
 
         Args:
-            floor: the run's.
+            scheduler: the run's.
             lanes: the run's.
-            tally: the run's.
+            counters: the run's.
             outbox: the run's.
-            hand: the run's jobs.
-            books: what stores their ends.
+            leases: the run's jobs.
+            writer: what stores their ends.
             draw: returns a random number from 0 to 1.
             early: seconds by which what recurs may be due sooner than its cadence says.
             room: called with the name of a platform whose lane has room again.
             deliver_within: seconds that sinks have for an outcome before it is delivered once more; None: no sinks.
         """
-        super().__init__(floor, lanes, tally, outbox)
-        self._hand = hand
-        self._books = books
+        super().__init__(scheduler, lanes, counters, outbox)
+        self._leases = leases
+        self._writer = writer
         self._draw = draw
         self._deliver_within = deliver_within
         self._early = early
@@ -72,16 +72,16 @@ class StoredResults(Results):
 
     def finish(self, task: LiveTask, outcome: Outcome[Any]) -> None:
         """End a task: store its outcome, or give its job back if it was cancelled."""
-        self._floor.end(task)
-        held = self._hand.drop(task.job)
+        self._scheduler.end(task)
+        held = self._leases.drop(task.job)
         if held.lost:
-            self._tally.lost += 1
+            self._counters.lost += 1
         elif isinstance(outcome, Cancelled) or (task.stopped is not None and isinstance(outcome, Failure)):
             # A scraper that was cut off may fail in its own cleaning up: it has not had its chance.
             self._give_back(held)
         else:
-            self._books.end(self._ended(held, outcome, task))
-        self._floor.settle()
+            self._writer.end(self._ended(held, outcome, task))
+        self._scheduler.settle()
         self._room(task.lane.name)
         self._lanes.retire(task.lane)
 
@@ -99,25 +99,25 @@ class StoredResults(Results):
         if held.task is not None:
             held.task.cancel("its lease was lost")
             return
-        self._tally.lost += 1
-        self._hand.drop(held.job)
-        self._floor.abandon(held.job)
-        self._floor.settle()
+        self._counters.lost += 1
+        self._leases.drop(held.job)
+        self._scheduler.abandon(held.job)
+        self._scheduler.settle()
         self._room(held.job.queue.name)
-        self._lanes.retire(self._floor.lanes[held.job.queue.name])
+        self._lanes.retire(self._scheduler.lanes[held.job.queue.name])
 
     def give_up(self, job: Job, until: float = -math.inf) -> None:
         """Give a job back that was never started, to be ready at a time of trio's clock."""
-        held = self._hand.drop(job)
-        self._floor.abandon(job)
+        held = self._leases.drop(job)
+        self._scheduler.abandon(job)
         self._give_back(held, until)
-        self._lanes.retire(self._floor.lanes[job.queue.name])
+        self._lanes.retire(self._scheduler.lanes[job.queue.name])
 
     def _give_back(self, held: Held, until: float = -math.inf) -> None:
-        self._tally.returned += 1
-        self._books.give_back(held.ticket, until)
+        self._counters.returned += 1
+        self._writer.give_back(held.ticket, until)
 
-    def _ended(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> Ended:
+    def _ended(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> EndedJob:
         """Say what the store is told. What cannot be written down makes a failure of whatever it was."""
         try:
             return self._told(held, outcome, task)
@@ -126,9 +126,9 @@ class StoredResults(Results):
             told = Completion(
                 ticket=held.ticket, status=JobStatus.FAILED, error=error_text(error), again=UNREADABLE_AGAIN
             )
-            return Ended(failure, told)
+            return EndedJob(failure, told)
 
-    def _told(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> Ended:
+    def _told(self, held: Held, outcome: Outcome[Any], task: LiveTask) -> EndedJob:
         result: Content | None = None
         if isinstance(outcome, Success):
             try:
@@ -149,7 +149,7 @@ class StoredResults(Results):
             outcome=None if self._deliver_within is None else outcome_text(outcome, held.claimed.payload, result),
             deliver=self._deliver_within or 0.0,
         )
-        return Ended(outcome, completion)
+        return EndedJob(outcome, completion)
 
     def _again(
         self, held: Held, outcome: Outcome[Any], result: Content | None, task: LiveTask

@@ -34,12 +34,12 @@ from scrapeengine.run.session import Session
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.claims import Claims, Round
 from scrapeengine.served.enqueueing import jobs_of
-from scrapeengine.served.leases import Hand, Held
+from scrapeengine.served.leases import Held, Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.results import UNREADABLE_AGAIN, StoredResults
 from scrapeengine.served.sharing import Sharing
 from scrapeengine.served.validators import StoreValidators, hashed
-from scrapeengine.served.writer import Books, Ended
+from scrapeengine.served.writer import EndedJob, Writer
 from scrapeengine.tasks.running import LiveTask
 
 __all__ = ["ServedSession"]
@@ -64,8 +64,8 @@ class ServedSession(Session[T], Generic[T]):
         self._store = store
         self._lease = lease
         owner = uuid.uuid4().hex
-        self._books = Books(store, self._accepted, self._refused, self._stored_all)
-        self._hand = Hand(store, lease, self._lose, self._books.tickets)
+        self._writer = Writer(store, self._accepted, self._refused, self._stored_all)
+        self._leases = Leases(store, lease, self._lose, self._writer.tickets)
         self._claims = Claims(
             store,
             owner,
@@ -77,12 +77,12 @@ class ServedSession(Session[T], Generic[T]):
             only=only,
         )
         self._stored = StoredResults(
-            self.floor,
+            self.scheduler,
             self.lanes,
-            self.tally,
+            self.counters,
             self.outbox,
-            hand=self._hand,
-            books=self._books,
+            leases=self._leases,
+            writer=self._writer,
             draw=plan.draw,
             deliver_within=lease if sinks else None,
             early=0.0 if only is None else only.early,
@@ -92,30 +92,30 @@ class ServedSession(Session[T], Generic[T]):
         if store.shared:
             self.lanes.cap = 0
             self._sharing = Sharing(
-                store, owner, lease, self.floor, ready=lambda: self._claims.ready, closed=super().closed
+                store, owner, lease, self.scheduler, ready=lambda: self._claims.ready, closed=super().closed
             )
-            self.floor.on_dry = self._sharing.need
+            self.scheduler.on_dry = self._sharing.need
         if not plan.own_validators:
             self.clients.keep_validators_in(StoreValidators(store))
-        self.outbox.flushed = self._books.delivered
+        self.outbox.flushed = self._writer.delivered
         self._services = trio.CancelScope()
         self._opens: dict[str, float] = {}
         """When closed platforms are looked at again."""
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""
         self.furnish(self._stored, self._claims)
-        self.ending.settled = self._is_settled
-        self.ending.on_quiet = self._give_up_soon
-        self.ending.on_end = self._end
+        self.shutdown.settled = self._is_settled
+        self.shutdown.on_quiet = self._give_up_soon
+        self.shutdown.on_end = self._end
         self._redelivery: Redelivery | None = None
         if sinks:
             self._redelivery = Redelivery(
                 store,
                 lease,
                 self.outbox,
-                self._books,
-                self.tally,
-                has_ended=self.ending.ended.is_set,
+                self._writer,
+                self.counters,
+                has_ended=self.shutdown.ended.is_set,
                 caught_up=self._stored_all,
             )
 
@@ -128,27 +128,27 @@ class ServedSession(Session[T], Generic[T]):
 
     async def close(self) -> None:
         """Give back what is in hand, and leave nothing behind. Checkpoint; bounded in time, and not to be cancelled."""
-        self.ending.abort("the run was left")
+        self.shutdown.abort("the run was left")
         with trio.move_on_after(_LAST_CALL, shield=True):
-            stored = await self._books.flush()
+            stored = await self._writer.flush()
             while not stored:
                 await trio.sleep(_PAUSE)
-                stored = await self._books.flush()
+                stored = await self._writer.flush()
             try:
                 if self._sharing is not None:
                     await self._sharing.give_back()
             except StoreError as error:
                 logger().warning("the store could not be told that the run has ended", exc_info=error)
         # Jobs whose ends the store does not know are run again once their leases have ended.
-        self.tally.lost += self._books.drop()
+        self.counters.lost += self._writer.drop()
         await super().close()
 
     async def _serve(self) -> None:
         with self._services:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._books.run)
-                nursery.start_soon(self._hand.renew)
-                nursery.start_soon(self._hand.watch)
+                nursery.start_soon(self._writer.run)
+                nursery.start_soon(self._leases.renew)
+                nursery.start_soon(self._leases.watch)
                 if self._sharing is not None:
                     nursery.start_soon(self._sharing.run)
                 if self._redelivery is not None:
@@ -162,7 +162,7 @@ class ServedSession(Session[T], Generic[T]):
         """Say whether the store knows all, or has had its time, and sinks have been given what there was for them."""
         if trio.current_time() >= self._gives_up_at:
             return True
-        return not (self._books.behind or (self._is_behind() and self.tally.stopped is None))
+        return not (self._writer.behind or (self._is_behind() and self.counters.stopped is None))
 
     def _is_behind(self) -> bool:
         """Say whether there may be outcomes of earlier runs that sinks have not had."""
@@ -171,11 +171,11 @@ class ServedSession(Session[T], Generic[T]):
     def _give_up_soon(self) -> None:
         """Take note that no task runs any more, and that the run was stopped: the store has its last call."""
         self._gives_up_at = trio.current_time() + _LAST_CALL
-        self.alarms.at(self._gives_up_at, self.ending.check)
+        self.alarms.at(self._gives_up_at, self.shutdown.check)
 
     def _stored_all(self) -> None:
         self._claims.wake()
-        self.ending.check()
+        self.shutdown.check()
 
     def _taken(self) -> None:
         if self._redelivery is not None:
@@ -184,16 +184,16 @@ class ServedSession(Session[T], Generic[T]):
 
     def has_room(self) -> bool:
         """Say whether a task may start, for all outcomes that wait here and for the store."""
-        return self.outbox.waiting + self._books.waiting < self.outbox.buffer
+        return self.outbox.waiting + self._writer.waiting < self.outbox.buffer
 
     def retune(self) -> None:
         """Let the run be as the plan has it now. What waits for a platform that is paused is others' to have."""
         super().retune()
-        for lane in list(self.floor.lanes.values()):
+        for lane in list(self.scheduler.lanes.values()):
             if lane.policy.limit == 0:
                 for job in lane.queue.waiting_jobs():
                     self._stored.give_up(job)
-        self.floor.settle()
+        self.scheduler.settle()
         self._claims.wake()
 
     # -- jobs
@@ -203,7 +203,7 @@ class ServedSession(Session[T], Generic[T]):
         plan, now = self.plan, trio.current_time()
         if name not in plan.platforms and plan.default is None:
             return 0
-        lane, limit = self.floor.lanes.get(name), plan.policy(name).limit
+        lane, limit = self.scheduler.lanes.get(name), plan.policy(name).limit
         until = self.gates.closed_until(name) if lane is None else lane.gate.penalty.until
         if until > now:
             self._look_again(name, until)
@@ -245,20 +245,20 @@ class ServedSession(Session[T], Generic[T]):
         lane = self.lanes.get(ticket.platform, now)
         job = self.agenda.join(event, lane.queue, now=now)
         if job is None:
-            self._books.give_back(ticket, now + _STAND_OFF)
+            self._writer.give_back(ticket, now + _STAND_OFF)
             return
-        self.tally.events += self.agenda.live - live
-        self.tally.tasks += 1
-        self._hand.take(claimed, job, asked)
-        if self.tally.stopped is not None:
-            self._stored.cancel(job, self.tally.stopped)
+        self.counters.events += self.agenda.live - live
+        self.counters.tasks += 1
+        self._leases.take(claimed, job, asked)
+        if self.counters.stopped is not None:
+            self._stored.cancel(job, self.counters.stopped)
         elif not lane.patient(now):
             self._stored.turn_away(job, lane)
         else:
-            self.floor.kick(lane)
+            self.scheduler.kick(lane)
             if self._sharing is not None:
                 self._sharing.need(lane)
-        self.floor.settle()
+        self.scheduler.settle()
 
     def _refuse(self, claimed: Claimed, error: Exception) -> None:
         """End a job that nobody can work on, for nobody can read it."""
@@ -266,9 +266,9 @@ class ServedSession(Session[T], Generic[T]):
         failure = Failure(event=Event(ticket.id or "(no id)"), platform=ticket.platform, error=error)
         said = f"its payload cannot be read: {error}"
         completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=said, again=UNREADABLE_AGAIN)
-        self.tally.events += 1
-        self.tally.tasks += 1
-        self._books.end(Ended(failure, completion))
+        self.counters.events += 1
+        self.counters.tasks += 1
+        self._writer.end(EndedJob(failure, completion))
 
     def launched(self, lane: Lane) -> None:
         """Claim more if the lane has room."""
@@ -276,33 +276,33 @@ class ServedSession(Session[T], Generic[T]):
 
     def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> LiveTask:
         task = super()._launch(lane, job, booked, now)
-        self._hand.of(task.job).task = task
+        self._leases.of(task.job).task = task
         return task
 
     def _is_busy(self) -> bool:
-        return bool(len(self._hand) or self._books.behind or self._is_behind())
+        return bool(len(self._leases) or self._writer.behind or self._is_behind())
 
     def _lose(self, held: Held) -> None:
         self._stored.lose(held)
-        self.ending.check()
+        self.shutdown.check()
 
     # -- what has ended
 
-    def _accepted(self, ended: Ended) -> None:
+    def _accepted(self, ended: EndedJob) -> None:
         """Send an outcome on its way, which the store has accepted."""
         if ended.completion.outcome is not None:
-            self._books.expect(ended.outcome, Delivery(*ended.completion.ticket))
+            self._writer.expect(ended.outcome, Delivery(*ended.completion.ticket))
         self._stored.deliver(ended.outcome)
         self._moved_on(ended)
 
-    def _refused(self, ended: Ended) -> None:
-        self.tally.lost += 1
+    def _refused(self, ended: EndedJob) -> None:
+        self.counters.lost += 1
         self._moved_on(ended)
         self._taken()
 
-    def _moved_on(self, ended: Ended) -> None:
+    def _moved_on(self, ended: EndedJob) -> None:
         self._claims.room(ended.completion.ticket.platform)
-        self.ending.check()
+        self.shutdown.check()
 
     # -- what tasks ask for
 
@@ -311,7 +311,7 @@ class ServedSession(Session[T], Generic[T]):
         if not isinstance(event, Event):
             raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
         jobs = jobs_of(event, self.plan.routes)
-        follow_ups, most = self._hand.of(task.job).follow_ups, self.plan.settings.max_pending
+        follow_ups, most = self._leases.of(task.job).follow_ups, self.plan.settings.max_pending
         if event.id in follow_ups:
             return False
         if len(follow_ups) >= most:
@@ -330,4 +330,4 @@ class ServedSession(Session[T], Generic[T]):
         if self.plan.own_validators:
             await super().remember(task, found)
         else:
-            self._hand.of(task.job).validators = {hashed(url): validator for url, validator in found.items()}
+            self._leases.of(task.job).validators = {hashed(url): validator for url, validator in found.items()}

@@ -15,11 +15,11 @@ import trio
 
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.errors import StoreError
-from scrapeengine.model.job import Share, Wish
+from scrapeengine.model.job import ShareGrant, ShareRequest
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.scheduler import Floor
+from scrapeengine.schedule.scheduler import Scheduler
 
 __all__ = ["Sharing"]
 
@@ -44,7 +44,7 @@ class Sharing:
         store: Store,
         owner: str,
         lease: float,
-        floor: Floor,
+        scheduler: Scheduler,
         *,
         ready: Callable[[], Collection[str]],
         closed: Callable[[Lane], None],
@@ -55,7 +55,7 @@ class Sharing:
             store: the store.
             owner: the name of the run there.
             lease: the seconds for which what is granted holds.
-            floor: the run's.
+            scheduler: the run's.
             ready: returns the platforms that have ready jobs in the store.
             closed: called with a lane that others have closed.
         """
@@ -65,7 +65,7 @@ class Sharing:
         self._store = store
         self._owner = owner
         self._lease = lease
-        self._floor = floor
+        self._scheduler = scheduler
         self._ready = ready
         self._granted: dict[str, float] = {}
         """Until when the run has slots of a platform, in trio's time."""
@@ -98,30 +98,30 @@ class Sharing:
 
     async def give_back(self) -> None:
         """Leave all to others, at the end of the run. Checkpoint."""
-        wishes = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
-        if wishes:
-            await self._store.share(self._owner, wishes, self._lease)
+        share_requests = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
+        if share_requests:
+            await self._store.share(self._owner, share_requests, self._lease)
 
     async def _ask(self) -> bool:
         """Ask for all lanes that have work; false if nothing is to be asked or given back. Checkpoint if it asks."""
         now = trio.current_time()
-        lanes = [lane for lane in self._floor.lanes.values() if not lane.idle]
+        lanes = [lane for lane in self._scheduler.lanes.values() if not lane.idle]
         keep = now < self._turn_ends
         if not keep:
             self._turn_ends = now + _PERIOD
-        wishes = {lane.name: self._wish(lane, now, keep=keep) for lane in lanes}
+        share_requests = {lane.name: self._share_request(lane, now, keep=keep) for lane in lanes}
         # In between a lane that has no work just now keeps what it has: its next job may be on its way.
         given_back = () if keep else self._granted
-        idle = [name for name in {*given_back, *self._refusals} if name not in wishes]
-        wishes |= {name: self._nothing(name) for name in idle}
+        idle = [name for name in {*given_back, *self._refusals} if name not in share_requests]
+        share_requests |= {name: self._nothing(name) for name in idle}
         self._hold_still(idle)
         told = dict(self._refusals)
-        if not wishes:
+        if not share_requests:
             return bool(self._granted)
         try:
-            shares = await self._store.share(self._owner, wishes, self._lease)
+            shares = await self._store.share(self._owner, share_requests, self._lease)
         except StoreError as error:
-            logger().warning("platforms could not be shared", platforms=len(wishes), exc_info=error)
+            logger().warning("platforms could not be shared", platforms=len(share_requests), exc_info=error)
             self._expire()
             return True
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
@@ -131,27 +131,27 @@ class Sharing:
             self._granted.pop(name, None)
         for lane in lanes:
             self._granted[lane.name] = now + self._lease
-            if self._floor.lanes.get(lane.name) is lane:
+            if self._scheduler.lanes.get(lane.name) is lane:
                 self._apply(lane, shares[lane.name])
-        self._floor.settle()
+        self._scheduler.settle()
         return True
 
     def _hold_still(self, names: Collection[str]) -> None:
         """Start nothing where all is being given back."""
         for name in names:
             self._contended.discard(name)
-            lane = self._floor.lanes.get(name)
+            lane = self._scheduler.lanes.get(name)
             if lane is not None:
                 lane.cap = 0
                 lane.resize()
 
-    def _nothing(self, name: str) -> Wish:
+    def _nothing(self, name: str) -> ShareRequest:
         """Wish for nothing, and tell the others if the platform has closed."""
         until = self._refusals.get(name)
         closed = None if until is None else until + self._shift()
-        return Wish(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
+        return ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
 
-    def _wish(self, lane: Lane, now: float, *, keep: bool) -> Wish:
+    def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
         # Until the answer comes nothing may start beyond what is said here, or others would be given it too.
         if not keep and lane.name in self._contended:
             lane.cap = lane.slots.taken
@@ -159,13 +159,13 @@ class Sharing:
         held, policy, gate = max(lane.slots.taken, lane.slots.total), lane.policy, lane.gate
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready()
-        rate, requests = gate.meter.rate, 0
-        if rate is not None and isinstance(gate.meter, Allotment):
+        rate, requests = gate.rate_limiter.rate, 0
+        if rate is not None and isinstance(gate.rate_limiter, Allotment):
             starting = min(lane.queue.waiting, max(0, lane.slots.total - lane.slots.taken))
-            wanted = starting + len(lane.returning) + len(lane.visitors)
-            requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.meter.left(now))
+            wanted = starting + len(lane.returning) + len(lane.foreign_requests)
+            requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.rate_limiter.left(now))
         closed = gate.penalty.until
-        return Wish(
+        return ShareRequest(
             limit=policy.limit,
             wanted=policy.limit if more else min(policy.limit, lane.slots.taken + coming),
             held=held,
@@ -176,30 +176,30 @@ class Sharing:
             closed_until=closed + self._shift() if closed > now else None,
         )
 
-    def _apply(self, lane: Lane, share: Share) -> None:
+    def _apply(self, lane: Lane, share: ShareGrant) -> None:
         """Let a lane go on with what it was given."""
         now, shift = trio.current_time(), self._shift()
         lane.cap = share.slots
         lane.resize()
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
-        if isinstance(lane.gate.meter, Allotment):
-            lane.gate.meter.take_in((time - shift for time in share.times), now)
+        if isinstance(lane.gate.rate_limiter, Allotment):
+            lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
         until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if until > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = until
             self._closed(lane)
-        self._floor.refresh(lane)
+        self._scheduler.refresh(lane)
 
     def _expire(self) -> None:
         """Start nothing more where what was granted has ended."""
         now = trio.current_time()
         for name, until in self._granted.items():
-            lane = self._floor.lanes.get(name)
+            lane = self._scheduler.lanes.get(name)
             if lane is not None and now >= until:
                 lane.cap = 0
                 lane.resize()
-                self._floor.refresh(lane)
-        self._floor.settle()
+                self._scheduler.refresh(lane)
+        self._scheduler.settle()
 
     def _shift(self) -> float:
         """Return what to add to a trio time to get the store's."""

@@ -25,7 +25,7 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 
-__all__ = ["Books", "Ended"]
+__all__ = ["EndedJob", "Writer"]
 
 _MOST_AT_ONCE = 1000
 _FIRST_PAUSE = 0.1
@@ -33,21 +33,21 @@ _LONGEST_PAUSE = 5.0
 
 
 @attrs.frozen(eq=False)
-class Ended:
+class EndedJob:
     """How a task has ended, and what the store is told of it."""
 
     outcome: Outcome[Any]
     completion: Completion
 
 
-class Books:
+class Writer:
     """Brings the store up to date."""
 
     def __init__(
         self,
         store: Store,
-        accepted: Callable[[Ended], None],
-        refused: Callable[[Ended], None],
+        accepted: Callable[[EndedJob], None],
+        refused: Callable[[EndedJob], None],
         settled: Callable[[], None],
     ) -> None:
         """Make it.
@@ -62,7 +62,7 @@ class Books:
         self._store = store
         self._accepted = accepted
         self._refused = refused
-        self._ended: deque[Ended] = deque()
+        self._ended: deque[EndedJob] = deque()
         self._back: deque[tuple[Ticket, float]] = deque()
         self._delivered: deque[Delivery] = deque()
         self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
@@ -76,7 +76,7 @@ class Books:
         """How many outcomes wait for the store."""
         return len(self._ended)
 
-    def end(self, ended: Ended) -> None:
+    def end(self, ended: EndedJob) -> None:
         """Have the end of a job stored."""
         self._ended.append(ended)
         self._work.set()
@@ -160,7 +160,7 @@ class Books:
             for ended in batch:
                 await self._store_alone(ended)
 
-    async def _store_ended(self, batch: Sequence[Ended]) -> None:
+    async def _store_ended(self, batch: Sequence[EndedJob]) -> None:
         replies = await self._store.complete([ended.completion for ended in batch])
         for ended, reply in zip(batch, replies, strict=True):
             self._ended.popleft()
@@ -169,7 +169,7 @@ class Books:
             else:
                 self._accepted(ended)
 
-    async def _store_alone(self, ended: Ended) -> None:
+    async def _store_alone(self, ended: EndedJob) -> None:
         try:
             await self._store_ended([ended])
         except StoreError:

@@ -9,13 +9,13 @@ import attrs
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.ordered import Ordered
-from scrapeengine.stores.shelf import Gate, Stake
+from scrapeengine.stores.tables import SharedGate, Stake
 
-__all__ = ["DictOutbox", "DictPages", "DictPool"]
+__all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable"]
 
 
 @attrs.define(eq=False, repr=False)
-class DictPages:
+class DictPageTable:
     """What is known of URLs, in the order in which it was written."""
 
     _pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
@@ -37,7 +37,7 @@ class DictPages:
 
 
 @attrs.define(eq=False, repr=False)
-class DictOutbox:
+class DictOutboxTable:
     """Outcomes, in the order of the times until which each is nobody's business."""
 
     _kept: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
@@ -70,12 +70,12 @@ class DictOutbox:
 
 
 @attrs.define(eq=False)
-class DictPool:
+class DictSharingTable:
     """Locks, and what engines share."""
 
     _locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
     _stakes: defaultdict[str, dict[str, Stake]] = attrs.field(factory=lambda: defaultdict(dict), init=False)
-    _gates: dict[str, Gate] = attrs.field(factory=dict, init=False)
+    _gates: dict[str, SharedGate] = attrs.field(factory=dict, init=False)
 
     def holder(self, name: str) -> tuple[str, float] | None:
         """See `Pool`."""
@@ -105,11 +105,11 @@ class DictPool:
         """See `Pool`."""
         self._stakes[platform].pop(owner, None)
 
-    def gate(self, platform: str) -> Gate:
+    def gate(self, platform: str) -> SharedGate:
         """See `Pool`."""
-        return self._gates.get(platform, Gate())
+        return self._gates.get(platform, SharedGate())
 
-    def set_gate(self, platform: str, gate: Gate) -> None:
+    def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `Pool`."""
         self._gates[platform] = gate
 
@@ -120,6 +120,6 @@ class DictPool:
         self._gates = {platform: _moved(gate, seconds) for platform, gate in self._gates.items()}
 
 
-def _moved(gate: Gate, seconds: float) -> Gate:
+def _moved(gate: SharedGate, seconds: float) -> SharedGate:
     closed = gate.closed_until
-    return Gate(gate.tat + seconds, None if closed is None else closed + seconds)
+    return SharedGate(gate.tat + seconds, None if closed is None else closed + seconds)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scrapeengine.model.checks import number, whole
-from scrapeengine.model.job import Completion, Delivery, JobStatus, NewJob, Ticket, Wish
+from scrapeengine.model.job import Completion, Delivery, JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
@@ -73,15 +73,15 @@ def ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
     return None if ids is None else many(ids, "ids", str)
 
 
-def wanted(wishes: Mapping[str, Wish]) -> dict[str, Wish]:
+def wanted(share_requests: Mapping[str, ShareRequest]) -> dict[str, ShareRequest]:
     """Look at wishes."""
-    if not isinstance(wishes, Mapping):
-        raise TypeError(f"wishes must be a dict of Wish by platform, got {type(wishes).__name__}")
-    for platform, wish in wishes.items():
+    if not isinstance(share_requests, Mapping):
+        raise TypeError(f"wishes must be a dict of Wish by platform, got {type(share_requests).__name__}")
+    for platform, share_request in share_requests.items():
         words(**{"a platform in wishes": platform})
-        if not isinstance(wish, Wish):
-            raise TypeError(f"wishes[{platform!r}] must be a Wish, got {wish!r}")
-    return dict(wishes)
+        if not isinstance(share_request, ShareRequest):
+            raise TypeError(f"wishes[{platform!r}] must be a Wish, got {share_request!r}")
+    return dict(share_requests)
 
 
 def _completion(completion: Completion) -> None:

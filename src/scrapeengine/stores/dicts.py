@@ -1,4 +1,4 @@
-"""Jobs on dicts and ordered lists: the shelf of `memory`."""
+"""Jobs on dicts and ordered lists: the tables of `memory`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.stores.orders import Name, Orders, Time
 from scrapeengine.stores.rows import Marks, Row, Texts, place
 
-__all__ = ["DictJobs"]
+__all__ = ["DictJobTable"]
 
 
-class DictJobs:
+class DictJobTable:
     """The jobs; each stands in the orders that its status gives it a place in."""
 
     def __init__(self) -> None:

@@ -13,15 +13,15 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.stores.asides import DictOutbox, DictPages, DictPool
+from scrapeengine.stores.asides import DictOutboxTable, DictPageTable, DictSharingTable
 from scrapeengine.stores.clock import Clock, Reading
-from scrapeengine.stores.dicts import DictJobs
+from scrapeengine.stores.dicts import DictJobTable
 from scrapeengine.stores.facade import Facade
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rows import Marks
 from scrapeengine.stores.rules.restarting import restart
-from scrapeengine.stores.settings import Settings
-from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.tables import Tables
 
 __all__ = ["MemoryStore", "in_memory"]
 
@@ -29,26 +29,26 @@ T = TypeVar("T")
 
 
 @attrs.define(eq=False, repr=False)
-class DictShelf:
+class DictTables:
     """All that a store in memory keeps."""
 
-    settings: Settings
+    settings: StorePolicy
     moment: Moment = attrs.field(default=BEGINNING, init=False)
     version: int = attrs.field(default=0, init=False)
     marks: Marks = attrs.field(factory=Marks, init=False)
-    jobs: DictJobs = attrs.field(factory=DictJobs, init=False)
-    pages: DictPages = attrs.field(factory=DictPages, init=False)
-    outbox: DictOutbox = attrs.field(factory=DictOutbox, init=False)
-    pool: DictPool = attrs.field(factory=DictPool, init=False)
+    jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
+    pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)
+    outbox: DictOutboxTable = attrs.field(factory=DictOutboxTable, init=False)
+    pool: DictSharingTable = attrs.field(factory=DictSharingTable, init=False)
 
     @property
     def awake(self) -> float:
-        """See `Shelf`."""
+        """See `Tables`."""
         return self.moment.awake
 
     @property
     def now(self) -> float:
-        """See `Shelf`."""
+        """See `Tables`."""
         return self.moment.now
 
     def begin(self, reading: Reading) -> Marks:
@@ -65,25 +65,25 @@ class DictShelf:
 class MemoryStore(Facade):
     """A store in memory. Only its own task tree can use it, and what it has is lost when it is left."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._shelf = DictShelf(settings)
-        self._shelf.begin(clock.read())
-        super().__init__(settings, clock, self._shelf.moment)
+    def __init__(self, settings: StorePolicy, clock: Clock) -> None:
+        self._tables = DictTables(settings)
+        self._tables.begin(clock.read())
+        super().__init__(settings, clock, self._tables.moment)
         self._closed = False
 
     def close(self) -> None:
         """Let all calls raise `StoreClosed` from now on, those that wait too."""
         self._closed = True
-        self._bell.ring()
+        self._notifier.ring()
 
-    async def _run(self, rule: Callable[[Shelf], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
+    async def _run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
         self._check_open()
         await trio.lowlevel.checkpoint()
         self._check_open()
-        marks = self._shelf.begin(self._times.clock.read())
-        self._times.adopt(self._shelf.moment)
-        answer = rule(self._shelf)
-        self._bell.take(marks)
+        marks = self._tables.begin(self._times.clock.read())
+        self._times.adopt(self._tables.moment)
+        answer = rule(self._tables)
+        self._notifier.take(marks)
         return answer
 
     def _check_open(self) -> None:
@@ -92,7 +92,7 @@ class MemoryStore(Facade):
 
 
 @asynccontextmanager
-async def in_memory(settings: Settings, clock: Clock | None = None) -> AsyncIterator[MemoryStore]:
+async def in_memory(settings: StorePolicy, clock: Clock | None = None) -> AsyncIterator[MemoryStore]:
     """Open a store in memory; without a clock by those of the trio run."""
     await trio.lowlevel.checkpoint()
     store = MemoryStore(settings, clock or Clock.of_this_run())

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.stores.memory import in_memory
-from scrapeengine.stores.settings import Durability, Full, Settings
+from scrapeengine.stores.policy import Durability, Full, StorePolicy
 from scrapeengine.stores.sqlite.store import in_file
 
 __all__ = ["open_store"]
@@ -45,7 +45,7 @@ def open_store(
     """
     if not isinstance(url, str):
         raise TypeError(f"open_store takes the URL of a store as a str, got {told(url)}; {_KNOWN}")
-    settings = Settings(
+    settings = StorePolicy(
         keep=keep,
         most_kept=most_kept,
         most_pending=most_pending,

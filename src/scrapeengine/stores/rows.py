@@ -39,7 +39,7 @@ class Row:
     expires: float | None = None
     """Ended: until when it is known."""
     number: int = 0
-    """What a shelf knows it by, if it needs that."""
+    """What tables knows it by, if it needs that."""
 
     def expired(self, now: float) -> bool:
         """Say whether it has ended for so long that nobody knows it any more."""

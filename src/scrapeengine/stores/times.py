@@ -7,9 +7,9 @@ import math
 import attrs
 import trio
 
-from scrapeengine.stores.bell import Bell
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment
+from scrapeengine.stores.notifier import Notifier
 
 __all__ = ["Times"]
 
@@ -21,14 +21,14 @@ class Times:
     clock: Clock
     moment: Moment
     """That of the last call: how clocks stood to each other then."""
-    _bell: Bell
+    _notifier: Notifier
 
     def adopt(self, moment: Moment) -> None:
-        """Take note of the moment of a call, before the bell is told what the call has changed."""
+        """Take note of the moment of a call, before the notifier is told what the call has changed."""
         if moment.offset != self.moment.offset:
             # Another clock has been at work: alarms that were set by this one are worth nothing.
-            self._bell.alarm = math.inf
-            self._bell.stir()
+            self._notifier.alarm = math.inf
+            self._notifier.stir()
         self.moment = moment
 
     @property

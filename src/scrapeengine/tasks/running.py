@@ -18,7 +18,7 @@ from scrapeengine.model.task import Http
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import task_logger
 from scrapeengine.schedule import waiting as turns
-from scrapeengine.schedule.lane import Lane, Seat
+from scrapeengine.schedule.lane import Lane, TaskRecord
 from scrapeengine.tasks.signals import RetryTask, Signal, SkipTask, cleared, meaning
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class TaskServices(Protocol):
 
 
 @attrs.define(eq=False, repr=False)
-class LiveTask(Seat):
+class LiveTask(TaskRecord):
     """One event on one platform, while it runs. Implements `scrapeengine.Task`."""
 
     services: TaskServices
@@ -146,7 +146,7 @@ class LiveTask(Seat):
 
     def follow(self, event: Event) -> bool:
         """Add an event to the run; whether it was new."""
-        if self not in self.lane.seats:
+        if self not in self.lane.records:
             raise RuntimeError("the task has ended; call task.follow while its scraper runs")
         return self.services.follow(self, event)
 
@@ -173,7 +173,7 @@ class LiveTask(Seat):
         """Run a function in a worker thread."""
         return await self.services.in_thread(function, *args)
 
-    # -- for the HTTP client: `scrapeengine.http.seat.Seat`
+    # -- for the HTTP client: `scrapeengine.http.client_task.TaskRecord`
 
     def place(self, host: str) -> str | None:
         """Name the platform that serves a host; None if it is the task's own, or none does."""
@@ -204,7 +204,7 @@ class LiveTask(Seat):
     def connecting(self) -> None:
         """Take note that the request that is booked has to be connected first."""
         if self.booked is not None:
-            self.lane.gate.meter.excuse(self.booked)
+            self.lane.gate.rate_limiter.excuse(self.booked)
 
     def refused(self, at: str | None, sent: float, after: float | None) -> None:
         """Close a platform, which asks not to be called."""
@@ -235,7 +235,7 @@ class LiveTask(Seat):
 
     def cancel(self, reason: str) -> None:
         """Cancel the task, for a reason that its outcome will say; not once it has ended, and others have its scope."""
-        if self.stopped is None and self in self.lane.seats:
+        if self.stopped is None and self in self.lane.records:
             self.stopped = reason
             self.scope.cancel()
             if self in self.lane.landing and self.wake is not None:

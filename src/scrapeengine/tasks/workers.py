@@ -1,6 +1,6 @@
 """What tasks run in: trio tasks that go from one to the next, which costs less than a new one and a new scope for each.
 
-A task that ends makes room, and in that very step the floor starts another one in its place. That one is run by the
+A task that ends makes room, and in that very step the scheduler starts another one in its place. That one is run by the
 same trio task, inside the same cancel scope, with a deadline of its own. It must not notice who ran there before:
 
 - It has a copy of the context in which the run was opened, whatever the one before has put into context variables.
@@ -55,7 +55,7 @@ class Workers:
         self._ended = ended
         self._broken = broken
         self._context = copy_context()
-        self._ending = False
+        self._shutdown = False
         """Whether a worker's task is just ending, after which the next one runs here or in a new trio task."""
         self._free: trio.CancelScope | None = None
         """The scope of that worker, if the next one can have it."""
@@ -71,7 +71,7 @@ class Workers:
 
     def start(self, task: LiveTask) -> None:
         """Run a task to its end, whatever that is; from the next turn of the loop on."""
-        if self._ending and self._next is None:
+        if self._shutdown and self._next is None:
             # Wherever it will run, it is scheduled in the same order: whether others fail must make no difference.
             self._free, self._next = None, task
         else:
@@ -123,7 +123,7 @@ class Workers:
 
     def _end(self, task: LiveTask, outcome: Outcome[Any], scope: trio.CancelScope | None) -> LiveTask | None:
         """End a task, and return what has started in its place: in this scope, if there is one."""
-        self._ending, self._free = True, scope
+        self._shutdown, self._free = True, scope
         try:
             self._ended(task, outcome)
         except BaseException:
@@ -131,7 +131,7 @@ class Workers:
                 self._broken(self._next)
             raise
         finally:
-            following, self._ending, self._free, self._next = self._next, False, None, None
+            following, self._shutdown, self._free, self._next = self._next, False, None, None
         return following
 
 

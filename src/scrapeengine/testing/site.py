@@ -157,7 +157,7 @@ class Site:
     async def _serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection, until either side has had enough. What the handler raises leaves."""
         self.ledger.connections += 1
-        connection = _Connection(stream)
+        connection = _SiteConnection(stream)
         try:
             while (request := await connection.request()) is not None:
                 answer = await self._ask(request, connection)
@@ -166,7 +166,7 @@ class Site:
         except _Refused as refused:
             await connection.refuse(refused.status)
 
-    async def _ask(self, request: Request, connection: _Connection) -> Answer | None:
+    async def _ask(self, request: Request, connection: _SiteConnection) -> Answer | None:
         """Ask the handler; None if it hangs up, or the client did before it had an answer."""
         answer: Answer | None = None
         with self.ledger.entry():
@@ -189,7 +189,7 @@ class _Refused(Exception):
         self.status = status
 
 
-class _Connection:
+class _SiteConnection:
     """One connection, and what was read of it ahead."""
 
     def __init__(self, stream: trio.SocketStream) -> None:

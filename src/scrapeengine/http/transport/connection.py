@@ -11,7 +11,7 @@ import trio
 
 from scrapeengine.http.failures import Stale
 from scrapeengine.http.transport.parser import Parser
-from scrapeengine.http.transport.streams import Stream
+from scrapeengine.http.transport.streams import ByteStream
 
 __all__ = ["Connection", "Origin", "Watch", "within"]
 
@@ -51,7 +51,7 @@ class Connection:
     another one, and `reusable` says so.
     """
 
-    def __init__(self, origin: Origin, stream: Stream, made: float) -> None:
+    def __init__(self, origin: Origin, stream: ByteStream, made: float) -> None:
         self.origin = origin
         self.made = made
         """When it was made; trio's time."""

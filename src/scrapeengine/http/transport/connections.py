@@ -12,7 +12,7 @@ from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.dial import Dialer
 from scrapeengine.http.transport.names import Names
 from scrapeengine.http.transport.pool import Pool
-from scrapeengine.http.transport.streams import PlainStream, Stream, TlsStream
+from scrapeengine.http.transport.streams import ByteStream, PlainStream, TlsStream
 from scrapeengine.http.transport.tls import default_context, secure
 from scrapeengine.http.transport.tracing import Tracing
 
@@ -75,7 +75,7 @@ class Connections:
         """
         self._check()
         sock = await (self._dial(origin) if tracing is None else tracing.dial(origin, self._dial))
-        stream: Stream
+        stream: ByteStream
         if origin.scheme == "https":
             if self._context is None:
                 self._context = default_context()

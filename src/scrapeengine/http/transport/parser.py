@@ -30,7 +30,7 @@ import re
 import httptools
 import httpx
 
-from scrapeengine.http.failures import BodyTooLarge, CutShort, HeadTooLarge
+from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.http.transport.heads import BLANK_LINE, NO_BODY, check_beginning, read_fields, read_framing, read_head
 
 __all__ = ["MOST_BYTES", "MOST_HEADERS", "Parser"]
@@ -241,7 +241,7 @@ class Parser:
         self._at = _LENGTH
         self._left = length - size
         if length > self._most and status not in _REDIRECTS:
-            raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
+            raise BodyOverCap(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
         if size:
             self.parts = [data[stop:]]
             self.size = self.taken = size
@@ -299,7 +299,7 @@ class Parser:
             self._left = length
             self.done = length == 0
             if length > self._most and self.status not in _REDIRECTS:
-                raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
+                raise BodyOverCap(f"the body has more than {self._most:.0f} bytes, by its Content-Length")
 
     # -- bodies
 
@@ -325,7 +325,7 @@ class Parser:
             size -= surplus
         self.taken += size
         if self.taken > self._most:
-            raise BodyTooLarge(f"the body has more than {self._most:.0f} bytes on the wire")
+            raise BodyOverCap(f"the body has more than {self._most:.0f} bytes on the wire")
 
     def _read_chunks(self, data: bytes) -> int:
         """Read chunks, and then the trailers; return how many bytes came behind the end."""

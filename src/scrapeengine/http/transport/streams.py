@@ -16,13 +16,13 @@ import trio
 
 from scrapeengine.http.transport.words import of_system, of_tls
 
-__all__ = ["PlainStream", "Stream", "TlsStream"]
+__all__ = ["ByteStream", "PlainStream", "TlsStream"]
 
 _MOST = 64 * 1024
 """How much is read at once."""
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """A connection, as bytes."""
 
     def write_now(self, data: bytes) -> int:

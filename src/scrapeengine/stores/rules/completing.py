@@ -10,7 +10,7 @@ from scrapeengine.stores.rows import Row
 from scrapeengine.stores.rules.arriving import admit
 from scrapeengine.stores.rules.forgetting import end, forget, known
 from scrapeengine.stores.rules.keeping import remember
-from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.tables import Tables
 
 __all__ = ["complete"]
 
@@ -18,49 +18,49 @@ _APART = 0.001
 """Seconds by which what recurs is moved on when its time is another's on the same platform."""
 
 
-def complete(shelf: Shelf, completions: Sequence[Completion]) -> list[Reply]:
+def complete(tables: Tables, completions: Sequence[Completion]) -> list[Reply]:
     """End jobs, or let them wait for their next time."""
-    replies = [_complete(shelf, completion) for completion in completions]
-    forget(shelf)
+    replies = [_complete(tables, completion) for completion in completions]
+    forget(tables)
     return replies
 
 
-def _complete(shelf: Shelf, completion: Completion) -> Reply:
+def _complete(tables: Tables, completion: Completion) -> Reply:
     ticket, platform, token = completion.ticket, completion.ticket.platform, completion.ticket.token
-    row = known(shelf, platform, ticket.id)
+    row = known(tables, platform, ticket.id)
     if row is None:
         return Reply.LOST
     if token and row.accepted == token:
         return Reply.ALREADY
-    if not row.held_by(token, shelf.awake):
+    if not row.held_by(token, tables.awake):
         return Reply.LOST
-    shelf.jobs.write(row, completion.result, completion.error, completion.history)
+    tables.jobs.write(row, completion.result, completion.error, completion.history)
     if row.cadence is not None:
         # Who has it in hand may not know yet that it recurs: it is looked at again, and then it is known.
-        _recur(shelf, row, shelf.now + (completion.again or 0.0), token)
+        _recur(tables, row, tables.now + (completion.again or 0.0), token)
     else:
-        end(shelf, row, completion.status, completion.keep, token)
+        end(tables, row, completion.status, completion.keep, token)
     for job in completion.follow_ups:
-        admit(shelf, job)
+        admit(tables, job)
     for url, validator in completion.validators.items():
-        remember(shelf, platform, url, validator)
+        remember(tables, platform, url, validator)
     if completion.outcome is not None:
         kept = Kept(Delivery(*ticket), completion.outcome)
-        shelf.outbox.put(kept, shelf.awake + completion.deliver)
+        tables.outbox.put(kept, tables.awake + completion.deliver)
     return Reply.OK
 
 
-def _recur(shelf: Shelf, row: Row, due: float, token: int) -> None:
-    while shelf.jobs.delayed_at(row.platform, due):
+def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
+    while tables.jobs.delayed_at(row.platform, due):
         due = max(due + _APART, math.nextafter(due, math.inf))
-    shelf.jobs.change(
+    tables.jobs.change(
         row,
         status=JobStatus.DELAYED,
         due=due,
-        seq=shelf.jobs.next_seq(),
+        seq=tables.jobs.next_seq(),
         token=0,
         owner=None,
         accepted=token,
         attempts=0,
-        finished=shelf.now,
+        finished=tables.now,
     )

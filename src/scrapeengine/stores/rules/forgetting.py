@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scrapeengine.model.job import JobStatus
 from scrapeengine.stores.rows import Row
-from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.tables import Tables
 
 __all__ = ["end", "forget", "known"]
 
@@ -12,24 +12,24 @@ _AT_ONCE = 1000
 """How many expired jobs one call clears away at most; the others are not known either, and go with the next calls."""
 
 
-def known(shelf: Shelf, platform: str, id: str) -> Row | None:
+def known(tables: Tables, platform: str, id: str) -> Row | None:
     """Return a job that has not expired."""
-    row = shelf.jobs.find(platform, id)
-    return None if row is None or row.expired(shelf.now) else row
+    row = tables.jobs.find(platform, id)
+    return None if row is None or row.expired(tables.now) else row
 
 
-def end(shelf: Shelf, row: Row, status: JobStatus, keep: float = 0.0, accepted: int | None = None) -> None:
+def end(tables: Tables, row: Row, status: JobStatus, keep: float = 0.0, accepted: int | None = None) -> None:
     """End a job.
 
     Args:
-        shelf: where it is.
+        tables: where it is.
         row: the job, pending.
         status: how it ends.
         keep: seconds for which it stays known at least.
         accepted: the token whose completion ends it, if one does.
     """
-    now = shelf.now
-    shelf.jobs.change(
+    now = tables.now
+    tables.jobs.change(
         row,
         status=status,
         due=None,
@@ -38,15 +38,15 @@ def end(shelf: Shelf, row: Row, status: JobStatus, keep: float = 0.0, accepted: 
         accepted=row.accepted if accepted is None else accepted,
         finished=now,
         free=now + keep,
-        expires=now + max(keep, shelf.settings.keep),
+        expires=now + max(keep, tables.settings.keep),
     )
 
 
-def forget(shelf: Shelf) -> None:
+def forget(tables: Tables) -> None:
     """Drop what has expired, and what is too much by now."""
-    for row in shelf.jobs.expired(shelf.now, _AT_ONCE):
-        shelf.jobs.drop(row)
-    excess = shelf.jobs.total(pending=False) - shelf.settings.most_kept
+    for row in tables.jobs.expired(tables.now, _AT_ONCE):
+        tables.jobs.drop(row)
+    excess = tables.jobs.total(pending=False) - tables.settings.most_kept
     if excess > 0:
-        for row in shelf.jobs.droppable(shelf.now, excess):
-            shelf.jobs.drop(row)
+        for row in tables.jobs.droppable(tables.now, excess):
+            tables.jobs.drop(row)

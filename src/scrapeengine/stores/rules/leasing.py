@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.rows import Row, place
 from scrapeengine.stores.rules.forgetting import forget
-from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.tables import Tables
 
 __all__ = ["claim", "due", "hasten", "lapse", "promote", "release", "renew"]
 
@@ -15,96 +15,98 @@ _AT_ONCE = 1000
 """How many jobs are in memory at once while they become ready."""
 
 
-def promote(shelf: Shelf, until: float | None = None) -> None:
+def promote(tables: Tables, until: float | None = None) -> None:
     """Make ready what is due, and what a lease has ended of."""
-    lapse(shelf, shelf.awake)
-    at = shelf.now if until is None else min(until, shelf.now)
-    while rows := shelf.jobs.due(at, _AT_ONCE):
+    lapse(tables, tables.awake)
+    at = tables.now if until is None else min(until, tables.now)
+    while rows := tables.jobs.due(at, _AT_ONCE):
         for row in rows:
-            _arrive(shelf, row)
+            _arrive(tables, row)
 
 
-def lapse(shelf: Shelf, at: float) -> None:
+def lapse(tables: Tables, at: float) -> None:
     """Make ready what a lease has ended of by a time."""
-    while rows := shelf.jobs.lapsed(at, _AT_ONCE):
+    while rows := tables.jobs.lapsed(at, _AT_ONCE):
         for row in rows:
-            shelf.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
+            tables.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
 
 
-def due(shelf: Shelf, until: float | None) -> list[str]:
+def due(tables: Tables, until: float | None) -> list[str]:
     """Make ready what is due, and name the platforms that have ready jobs."""
-    promote(shelf, until)
-    forget(shelf)
-    shelf.marks.seen, shelf.marks.version = None, shelf.version
-    return sorted(shelf.jobs.platforms())
+    promote(tables, until)
+    forget(tables)
+    tables.marks.seen, tables.marks.version = None, tables.version
+    return sorted(tables.jobs.platforms())
 
 
-def hasten(shelf: Shelf, ids: Collection[str] | None) -> int:
+def hasten(tables: Tables, ids: Collection[str] | None) -> int:
     """Make delayed jobs that recur ready now."""
-    rows = shelf.jobs.recurring(ids)
+    rows = tables.jobs.recurring(ids)
     for row in rows:
-        _arrive(shelf, row)
+        _arrive(tables, row)
     return len(rows)
 
 
-def claim(shelf: Shelf, platform: str, n: int, owner: str, lease: float, ids: Collection[str] | None) -> list[Claimed]:
+def claim(
+    tables: Tables, platform: str, n: int, owner: str, lease: float, ids: Collection[str] | None
+) -> list[Claimed]:
     """Lease the most urgent of the ready jobs."""
-    if shelf.marks.seen is not None:
-        shelf.marks.seen.add(platform)
-    rows = shelf.jobs.ready(platform, n) if ids is None else _ready_of(shelf, platform, ids)[:n]
-    return [_lease(shelf, row, owner, shelf.awake + lease) for row in rows]
+    if tables.marks.seen is not None:
+        tables.marks.seen.add(platform)
+    rows = tables.jobs.ready(platform, n) if ids is None else _ready_of(tables, platform, ids)[:n]
+    return [_lease(tables, row, owner, tables.awake + lease) for row in rows]
 
 
-def renew(shelf: Shelf, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
+def renew(tables: Tables, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
     """Let leases end later, or sooner."""
-    return [_renew(shelf, ticket, shelf.awake + lease) for ticket in tickets]
+    return [_renew(tables, ticket, tables.awake + lease) for ticket in tickets]
 
 
-def release(shelf: Shelf, tickets: Sequence[Ticket], delay: float) -> list[Reply]:
+def release(tables: Tables, tickets: Sequence[Ticket], delay: float) -> list[Reply]:
     """Give jobs back."""
-    return [_release(shelf, ticket, delay) for ticket in tickets]
+    return [_release(tables, ticket, delay) for ticket in tickets]
 
 
-def _arrive(shelf: Shelf, row: Row) -> None:
-    shelf.jobs.change(row, status=JobStatus.READY, due=None, seq=shelf.jobs.next_seq())
+def _arrive(tables: Tables, row: Row) -> None:
+    tables.jobs.change(row, status=JobStatus.READY, due=None, seq=tables.jobs.next_seq())
 
 
-def _ready_of(shelf: Shelf, platform: str, ids: Collection[str]) -> list[Row]:
-    found = (shelf.jobs.find(platform, each) for each in set(ids))
+def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
+    found = (tables.jobs.find(platform, each) for each in set(ids))
     return sorted((row for row in found if row is not None and row.status is JobStatus.READY), key=place)
 
 
-def _lease(shelf: Shelf, row: Row, owner: str, until: float) -> Claimed:
-    token = shelf.jobs.next_token()
-    shelf.jobs.change(row, status=JobStatus.LEASED, due=until, token=token, owner=owner, attempts=row.attempts + 1)
-    texts = shelf.jobs.texts(row)
+def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed:
+    token = tables.jobs.next_token()
+    tables.jobs.change(row, status=JobStatus.LEASED, due=until, token=token, owner=owner, attempts=row.attempts + 1)
+    texts = tables.jobs.texts(row)
     return Claimed(
         ticket=Ticket(row.platform, row.id, token),
         payload=texts.payload,
         priority=row.priority,
         attempts=row.attempts,
-        enqueued=shelf.moment.shown(row.enqueued),
+        enqueued=tables.moment.shown(row.enqueued),
         cadence=row.cadence,
         history=texts.history,
     )
 
 
-def _renew(shelf: Shelf, ticket: Ticket, until: float) -> Reply:
-    row = shelf.jobs.find(ticket.platform, ticket.id)
-    if row is None or not row.held_by(ticket.token, shelf.awake):
+def _renew(tables: Tables, ticket: Ticket, until: float) -> Reply:
+    row = tables.jobs.find(ticket.platform, ticket.id)
+    if row is None or not row.held_by(ticket.token, tables.awake):
         return Reply.LOST
-    shelf.jobs.change(row, due=until)
+    tables.jobs.change(row, due=until)
     return Reply.OK
 
 
-def _release(shelf: Shelf, ticket: Ticket, delay: float) -> Reply:
-    row = shelf.jobs.find(ticket.platform, ticket.id)
-    if row is None or not row.held_by(ticket.token, shelf.awake):
+def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
+    row = tables.jobs.find(ticket.platform, ticket.id)
+    if row is None or not row.held_by(ticket.token, tables.awake):
         return Reply.LOST
-    shelf.jobs.change(
+    tables.jobs.change(
         row,
         status=JobStatus.DELAYED if delay > 0 else JobStatus.READY,
-        due=shelf.now + delay if delay > 0 else None,
+        due=tables.now + delay if delay > 0 else None,
         token=0,
         owner=None,
         attempts=row.attempts - 1,

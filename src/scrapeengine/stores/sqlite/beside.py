@@ -8,18 +8,18 @@ import attrs
 
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.shelf import Gate, Stake
 from scrapeengine.stores.sqlite.driver import fetch
 from scrapeengine.stores.sqlite.sums import Sums
+from scrapeengine.stores.tables import SharedGate, Stake
 
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["SqlOutbox", "SqlPages", "SqlPool"]
+__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSharingTable"]
 
 
 @attrs.frozen
-class SqlPages:
+class SqlPageTable:
     """What is known of URLs."""
 
     _db: Connection
@@ -49,7 +49,7 @@ class SqlPages:
 
 
 @attrs.frozen
-class SqlOutbox:
+class SqlOutboxTable:
     """Outcomes that wait to be acknowledged."""
 
     _db: Connection
@@ -78,7 +78,7 @@ class SqlOutbox:
 
 
 @attrs.frozen
-class SqlPool:
+class SqlSharingTable:
     """Locks, and what engines share."""
 
     _db: Connection
@@ -113,12 +113,12 @@ class SqlPool:
         """See `Pool`."""
         self._db.execute("DELETE FROM stakes WHERE platform = ? AND owner = ?", (platform, owner))
 
-    def gate(self, platform: str) -> Gate:
+    def gate(self, platform: str) -> SharedGate:
         """See `Pool`."""
         rows = fetch(self._db, "SELECT tat, closed_until FROM gates WHERE platform = ?", (platform,))
-        return Gate(*rows[0]) if rows else Gate()
+        return SharedGate(*rows[0]) if rows else SharedGate()
 
-    def set_gate(self, platform: str, gate: Gate) -> None:
+    def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `Pool`."""
         self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))
 

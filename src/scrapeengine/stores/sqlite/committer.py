@@ -20,12 +20,12 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.stores.bell import Bell
+from scrapeengine.stores.notifier import Notifier
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rows import Marks
-from scrapeengine.stores.settings import Settings
-from scrapeengine.stores.shelf import Shelf
 from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
-from scrapeengine.stores.sqlite.transaction import Call, transact
+from scrapeengine.stores.sqlite.transaction import StoreCall, transact
+from scrapeengine.stores.tables import Tables
 from scrapeengine.stores.times import Times
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LEFT = "this store has been left: call it within its `async with`"
 
 
 @attrs.define(eq=False)
-class Waiting(Call):
+class Waiting(StoreCall):
     """A call, and who waits for it."""
 
     task: trio.lowlevel.Task
@@ -56,17 +56,17 @@ class Waiting(Call):
 class Committer:
     """Takes calls, and runs them in transactions until it is closed."""
 
-    def __init__(self, db: AsyncConnection, path: str, settings: Settings, times: Times, bell: Bell) -> None:
+    def __init__(self, db: AsyncConnection, path: str, settings: StorePolicy, times: Times, notifier: Notifier) -> None:
         self._db = db
         self._path = path
         self._settings = settings
         self._times = times
-        self._bell = bell
+        self._notifier = notifier
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
 
-    async def call(self, rule: Callable[[Shelf], T], *, reads: bool) -> T:
+    async def call(self, rule: Callable[[Tables], T], *, reads: bool) -> T:
         """Run a rule. Checkpoint. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
 
         Raises:
@@ -144,7 +144,7 @@ class Committer:
         else:
             self._times.adopt(moment)
         for call in calls:
-            self._bell.take(call.marks)
+            self._notifier.take(call.marks)
             self._answer(call)
         return True
 

@@ -1,4 +1,4 @@
-"""Jobs in a file: the shelf of `sqlite`."""
+"""Jobs in a file: the tables of `sqlite`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["SqlJobs"]
+__all__ = ["SqlJobTable"]
 
 _FIELDS = tuple(field.name for field in attrs.fields(Row))
 _COLUMNS = ", ".join(_FIELDS)
@@ -31,7 +31,7 @@ _ENDED = "ended"
 _PENDING = "pending"
 
 
-class SqlJobs:
+class SqlJobTable:
     """The jobs, within one transaction."""
 
     def __init__(self, db: Connection, sums: Sums) -> None:

@@ -13,12 +13,12 @@ import trio
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.facade import Facade
 from scrapeengine.stores.moment import Moment
-from scrapeengine.stores.settings import Settings
-from scrapeengine.stores.shelf import Shelf
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.transaction import transact
+from scrapeengine.stores.tables import Tables
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -35,9 +35,9 @@ class SqliteStore(Facade):
 
     _LOOK_AGAIN = 0.25
 
-    def __init__(self, db: AsyncConnection, path: str, settings: Settings, clock: Clock, moment: Moment) -> None:
+    def __init__(self, db: AsyncConnection, path: str, settings: StorePolicy, clock: Clock, moment: Moment) -> None:
         super().__init__(settings, clock, moment)
-        self._committer = Committer(db, path, settings, self._times, self._bell)
+        self._committer = Committer(db, path, settings, self._times, self._notifier)
 
     async def serve(self) -> None:
         """Run all calls until `close`. No error leaves; a cancellation does not reach it."""
@@ -46,16 +46,16 @@ class SqliteStore(Facade):
     def close(self) -> None:
         """Let all calls raise `StoreClosed` from now on, those that wait too; `serve` ends when the others have."""
         self._committer.close()
-        self._bell.ring()
+        self._notifier.ring()
 
-    async def _run(self, rule: Callable[[Shelf], T], *, reads: bool = False) -> T:
+    async def _run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
         return await self._committer.call(rule, reads=reads)
 
 
 class Opening(AbstractAsyncContextManager[SqliteStore]):
     """A store in a file, open within its `async with`, and served by a task of that."""
 
-    def __init__(self, path: str, settings: Settings, clock: Clock | None) -> None:
+    def __init__(self, path: str, settings: StorePolicy, clock: Clock | None) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
@@ -125,7 +125,7 @@ class Opening(AbstractAsyncContextManager[SqliteStore]):
                 await self._db.aclose(force=True)
 
 
-def in_file(path: str, settings: Settings, clock: Clock | None = None) -> Opening:
+def in_file(path: str, settings: StorePolicy, clock: Clock | None = None) -> Opening:
     """Open a store in a file, which is where the path leads now; without a clock by those of the trio run.
 
     Raises:

@@ -9,27 +9,27 @@ import attrs
 
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rows import Marks
 from scrapeengine.stores.rules.restarting import restart
-from scrapeengine.stores.settings import Settings
-from scrapeengine.stores.shelf import Shelf
-from scrapeengine.stores.sqlite.beside import SqlOutbox, SqlPages, SqlPool
+from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
 from scrapeengine.stores.sqlite.driver import is_busy
-from scrapeengine.stores.sqlite.jobs import SqlJobs
+from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
 from scrapeengine.stores.sqlite.sums import Sums
+from scrapeengine.stores.tables import Tables
 
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["Call", "transact"]
+__all__ = ["StoreCall", "transact"]
 
 
 @attrs.define(eq=False)
-class Call:
+class StoreCall:
     """One call, and how it went; what it says holds once its transaction is committed."""
 
-    rule: Callable[[Shelf], Any]
+    rule: Callable[[Tables], Any]
     """What to do."""
     reads: bool
     """Whether it changes nothing."""
@@ -38,10 +38,10 @@ class Call:
     marks: Marks = attrs.field(factory=Marks, init=False)
 
 
-class SqlShelf:
+class SqlTables:
     """All that a file keeps, within one transaction."""
 
-    def __init__(self, db: Connection, settings: Settings, clock: Clock) -> None:
+    def __init__(self, db: Connection, settings: StorePolicy, clock: Clock) -> None:
         self.settings = settings
         self.marks = Marks()
         self.sums = Sums(db)
@@ -51,25 +51,25 @@ class SqlShelf:
         self.known = is_of(self.before, reading)
         """Whether the file was used by this clock last."""
         self.moment = later(self.before, reading) if self.known else restarted(self.before, reading)
-        self.jobs = SqlJobs(db, self.sums)
-        self.pages = SqlPages(db, self.sums)
-        self.outbox = SqlOutbox(db)
-        self.pool = SqlPool(db)
+        self.jobs = SqlJobTable(db, self.sums)
+        self.pages = SqlPageTable(db, self.sums)
+        self.outbox = SqlOutboxTable(db)
+        self.pool = SqlSharingTable(db)
         self._db = db
 
     @property
     def awake(self) -> float:
-        """See `Shelf`."""
+        """See `Tables`."""
         return self.moment.awake
 
     @property
     def now(self) -> float:
-        """See `Shelf`."""
+        """See `Tables`."""
         return self.moment.now
 
     @property
     def version(self) -> int:
-        """See `Shelf`."""
+        """See `Tables`."""
         return int(self._db.pragma("data_version"))
 
     def begin(self) -> Marks:
@@ -86,7 +86,7 @@ class SqlShelf:
         self.sums.write()
 
 
-def transact(db: Connection, calls: Sequence[Call], settings: Settings, clock: Clock) -> Moment:
+def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, clock: Clock) -> Moment:
     """Run calls in one transaction, and return its moment.
 
     Raises:
@@ -95,33 +95,33 @@ def transact(db: Connection, calls: Sequence[Call], settings: Settings, clock: C
     # What only reads needs nobody's leave (https://www.sqlite.org/wal.html), but where another clock was used before.
     if all(call.reads for call in calls):
         with Transaction(db, "BEGIN"):
-            shelf = SqlShelf(db, settings, clock)
-            if shelf.known:
-                _attempt_all(db, shelf, calls)
-                return shelf.moment
+            tables = SqlTables(db, settings, clock)
+            if tables.known:
+                _attempt_all(db, tables, calls)
+                return tables.moment
     with Transaction(db, "BEGIN IMMEDIATE"):
         changes = db.total_changes()
-        shelf = SqlShelf(db, settings, clock)
-        if not shelf.known:
-            shelf.begin()
-            restart(shelf, shelf.before)
-            shelf.sums.settle()
-        _attempt_all(db, shelf, calls)
-        if not shelf.known or db.total_changes() != changes:
-            shelf.write()
-        return shelf.moment
+        tables = SqlTables(db, settings, clock)
+        if not tables.known:
+            tables.begin()
+            restart(tables, tables.before)
+            tables.sums.settle()
+        _attempt_all(db, tables, calls)
+        if not tables.known or db.total_changes() != changes:
+            tables.write()
+        return tables.moment
 
 
-def _attempt_all(db: Connection, shelf: SqlShelf, calls: Sequence[Call]) -> None:
+def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) -> None:
     for call in calls:
-        _attempt(db, shelf, call)
+        _attempt(db, tables, call)
 
 
-def _attempt(db: Connection, shelf: SqlShelf, call: Call) -> None:
-    call.marks, call.error = shelf.begin(), None
+def _attempt(db: Connection, tables: SqlTables, call: StoreCall) -> None:
+    call.marks, call.error = tables.begin(), None
     db.execute("SAVEPOINT call")
     try:
-        call.answer = call.rule(shelf)
+        call.answer = call.rule(tables)
     except Exception as error:
         # On some errors SQLite takes the whole transaction back (https://www.sqlite.org/lang_transaction.html).
         if is_busy(error) or not db.in_transaction:
@@ -129,5 +129,5 @@ def _attempt(db: Connection, shelf: SqlShelf, call: Call) -> None:
         call.error, call.marks = error, Marks()
         db.execute("ROLLBACK TO call")
     else:
-        shelf.sums.settle()
+        tables.sums.settle()
     db.execute("RELEASE call")

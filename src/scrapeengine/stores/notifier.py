@@ -9,11 +9,11 @@ import trio
 
 from scrapeengine.stores.rows import Marks
 
-__all__ = ["Bell"]
+__all__ = ["Notifier"]
 
 
 @attrs.define(eq=False)
-class Bell:
+class Notifier:
     """Rings at each change that somebody may wait for, and remembers what nobody has looked at since."""
 
     fresh: set[str] = attrs.field(factory=set, init=False)

@@ -1,6 +1,6 @@
 """What the rules of a store need of whatever it keeps its things in. All of it is synchronous, and one call at a time.
 
-A shelf counts and sorts; it decides nothing. What a rule does to it happens whole or not at all: on a file because the
+Tables counts and sorts; it decides nothing. What a rule does to it happens whole or not at all: on a file because the
 rule runs in a savepoint, in memory because a rule raises before it has changed anything.
 
 Times are the store's own (`moment`): by `now` those of jobs but for the ends of leases, by `awake` all others.
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Protocol
 from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
+from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rows import Marks, Row, Texts
-from scrapeengine.stores.settings import Settings
 
-__all__ = ["Gate", "Jobs", "Outbox", "Pages", "Pool", "Shelf", "Stake"]
+__all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable", "Stake", "Tables"]
 
 
-class Jobs(Protocol):
+class JobTable(Protocol):
     """The jobs, and all orders in which they are asked for."""
 
     def find(self, platform: str, id: str) -> Row | None:
@@ -113,7 +113,7 @@ class Jobs(Protocol):
         ...
 
 
-class Pages(Protocol):
+class PageTable(Protocol):
     """What is known of URLs."""
 
     def recall(self, platform: str, url: str) -> Validator | None:
@@ -129,7 +129,7 @@ class Pages(Protocol):
         ...
 
 
-class Outbox(Protocol):
+class OutboxTable(Protocol):
     """Outcomes that wait to be acknowledged."""
 
     def put(self, kept: Kept, until: float) -> None:
@@ -166,7 +166,7 @@ class Stake(NamedTuple):
     """When it is void."""
 
 
-class Gate(NamedTuple):
+class SharedGate(NamedTuple):
     """What all engines know of a platform."""
 
     tat: float = -math.inf
@@ -174,7 +174,7 @@ class Gate(NamedTuple):
     closed_until: float | None = None
 
 
-class Pool(Protocol):
+class SharingTable(Protocol):
     """Locks, and what engines share."""
 
     def holder(self, name: str) -> tuple[str, float] | None:
@@ -205,11 +205,11 @@ class Pool(Protocol):
         """Forget what an engine had of a platform."""
         ...
 
-    def gate(self, platform: str) -> Gate:
+    def gate(self, platform: str) -> SharedGate:
         """Return what is known of a platform; at first, that it is open and has had no request."""
         ...
 
-    def set_gate(self, platform: str, gate: Gate) -> None:
+    def set_gate(self, platform: str, gate: SharedGate) -> None:
         """Write down what is known of a platform."""
         ...
 
@@ -218,11 +218,11 @@ class Pool(Protocol):
         ...
 
 
-class Shelf(Protocol):
+class Tables(Protocol):
     """All that a store keeps, as one call sees it."""
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> StorePolicy:
         """How it is to be kept."""
         ...
 
@@ -252,21 +252,21 @@ class Shelf(Protocol):
         ...
 
     @property
-    def jobs(self) -> Jobs:
+    def jobs(self) -> JobTable:
         """The jobs."""
         ...
 
     @property
-    def pages(self) -> Pages:
+    def pages(self) -> PageTable:
         """What is known of URLs."""
         ...
 
     @property
-    def outbox(self) -> Outbox:
+    def outbox(self) -> OutboxTable:
         """Outcomes that wait to be acknowledged."""
         ...
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> SharingTable:
         """Locks, and what engines share."""
         ...

@@ -6,11 +6,11 @@ import attrs
 
 from scrapeengine.model.checks import each, whole
 
-__all__ = ["Settings"]
+__all__ = ["EnginePolicy"]
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class EnginePolicy:
     """How much an engine has in hand at once."""
 
     event_limit: int = attrs.field(

@@ -19,11 +19,11 @@ import attrs
 
 from scrapeengine.schedule.lane import Lane
 
-__all__ = ["Line"]
+__all__ = ["EventSlotQueue"]
 
 
 @attrs.define(eq=False)
-class Line:
+class EventSlotQueue:
     """Lanes in the order of their turns."""
 
     _places: dict[Lane, int] = attrs.field(factory=dict, init=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.decide.rate import Booking, Meter
+from scrapeengine.decide.rate import Booking, RateLimiter
 from scrapeengine.model.policy import Rate
 
 RATES = st.builds(Rate, st.floats(0.1, 100), per=st.floats(0.1, 10), burst=st.integers(1, 6) | st.just(1))
@@ -68,7 +68,7 @@ class Driver:
     """Drives a meter as a lane does, with the delays of an event loop, and writes down what the platform sees."""
 
     def __init__(self, rate: Rate, start: float = 0.0) -> None:
-        self.meter = Meter(rate)
+        self.rate_limiter = RateLimiter(rate)
         self.rate = rate
         self.now = start
         self.booked: list[Booking] = []
@@ -82,7 +82,7 @@ class Driver:
                 case Wait(intervals):
                     self.now += intervals * self.rate.interval
                 case UntilOpen(intervals):
-                    self.now = max(self.now, self.meter.opens_at(self.now)) + intervals * self.rate.interval
+                    self.now = max(self.now, self.rate_limiter.opens_at(self.now)) + intervals * self.rate.interval
                 case Book(times):
                     self.book(times)
                 case Begin(index) if self.booked:
@@ -97,19 +97,19 @@ class Driver:
     def book(self, times: int) -> None:
         """Book at this instant, as long as the meter is open."""
         for _ in range(times):
-            if self.meter.opens_at(self.now) <= self.now:
-                self.booked.append(self.meter.book())
-                self.most_kept = max(self.most_kept, len(self.meter._open))
+            if self.rate_limiter.opens_at(self.now) <= self.now:
+                self.booked.append(self.rate_limiter.book())
+                self.most_kept = max(self.most_kept, len(self.rate_limiter._open))
 
     def begin(self, booking: Booking) -> None:
         """Have the task of a booking begin; it does so once."""
         if booking.begun is None:
-            self.meter.begin(booking, self.now)
+            self.rate_limiter.begin(booking, self.now)
 
     def use(self, booking: Booking) -> None:
         """Use a booking; it starts a request at any time until an interval after its task has begun."""
         good = booking.begun is None or self.now < booking.begun + self.rate.interval
-        started = self.meter.use(booking, self.now)
+        started = self.rate_limiter.use(booking, self.now)
         assert started or not good
         if started:
             self.uses.append(self.now)
@@ -143,7 +143,7 @@ def test_a_saturated_lane_with_a_slow_loop_keeps_to_the_rate(rate: Rate, delays:
     """The same where each booking is made as soon as it may be, and used after a stall, be it a long one."""
     driver = Driver(rate)
     for delay in delays:
-        driver.now = max(driver.now, driver.meter.opens_at(driver.now))
+        driver.now = max(driver.now, driver.rate_limiter.opens_at(driver.now))
         driver.book(9)
         driver.now += delay * rate.interval
         driver.use_all()
@@ -181,17 +181,17 @@ def test_it_opens_again_whatever_was_done_before(rate: Rate, steps: list[Step]) 
         driver.begin(booking)
     driver.now += (rate.burst + 1.001) * rate.interval
     for _ in range(rate.burst):
-        assert driver.meter.opens_at(driver.now) <= driver.now
-        driver.meter.book()
+        assert driver.rate_limiter.opens_at(driver.now) <= driver.now
+        driver.rate_limiter.book()
 
 
 @given(RATES, st.integers(1, 40), st.floats(0, 100))
 def test_no_request_is_later_than_it_must_be(rate: Rate, requests: int, start: float) -> None:
     """Where all are asked for at once and used at once, the burst starts first, then one each interval."""
-    meter, now = Meter(rate), start
+    rate_limiter, now = RateLimiter(rate), start
     for number in range(requests):
-        now = max(now, meter.opens_at(now))
-        assert meter.use(meter.book(), now)
+        now = max(now, rate_limiter.opens_at(now))
+        assert rate_limiter.use(rate_limiter.book(), now)
         late = max(0, number - rate.burst + 1) * rate.interval
         assert now == pytest.approx(start + late, rel=1e-9, abs=1e-9)
 
@@ -199,15 +199,15 @@ def test_no_request_is_later_than_it_must_be(rate: Rate, requests: int, start: f
 @given(RATES, st.lists(SOME, max_size=40))
 def test_it_is_exactly_the_algorithm(rate: Rate, gaps: list[float]) -> None:
     """With immediate uses a request is let through if, and only if, the textbook's leaky bucket has room for it."""
-    meter, now, level, last = Meter(rate), 0.0, 0.0, 0.0
+    rate_limiter, now, level, last = RateLimiter(rate), 0.0, 0.0, 0.0
     for gap in gaps:
         now += gap * rate.interval
         level, last = max(0.0, level - (now - last) / rate.interval), now
         room = rate.burst - 1 - level
         if abs(room) > 1e-6:
-            assert (meter.opens_at(now) <= now) == (room > 0)
-        if meter.opens_at(now) <= now:
-            assert meter.use(meter.book(), now)
+            assert (rate_limiter.opens_at(now) <= now) == (room > 0)
+        if rate_limiter.opens_at(now) <= now:
+            assert rate_limiter.use(rate_limiter.book(), now)
             level += 1
 
 
@@ -216,9 +216,9 @@ def test_the_law_holds_from_a_change_on(before: Rate, after: Rate, first: list[S
     """Windows that begin at a change or later keep to the new rate, whatever is on its way at the change."""
     driver = Driver(before)
     driver.run(first)
-    driver.meter.change(after, driver.now)
+    driver.rate_limiter.change(after, driver.now)
     driver.rate, driver.uses = after, []
-    assert not any(driver.meter.use(booking, driver.now) for booking in driver.booked)
+    assert not any(driver.rate_limiter.use(booking, driver.now) for booking in driver.booked)
     driver.booked = []
     driver.run(then)
     driver.use_all()
@@ -231,7 +231,7 @@ def test_another_clock_changes_nothing(rate: Rate, first: list[Step], then: list
     driver = Driver(rate)
     driver.run(first)
     driver.booked = []
-    driver.meter.shift(seconds)
+    driver.rate_limiter.shift(seconds)
     driver.now += seconds
     driver.uses = [use + seconds for use in driver.uses]
     driver.run(then)

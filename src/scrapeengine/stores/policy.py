@@ -8,7 +8,7 @@ import attrs
 
 from scrapeengine.model.checks import number, whole
 
-__all__ = ["Durability", "Full", "Settings"]
+__all__ = ["Durability", "Full", "StorePolicy"]
 
 Full: TypeAlias = Literal["wait", "raise"]
 Durability: TypeAlias = Literal["full", "normal"]
@@ -31,7 +31,7 @@ def _check(check: Any, **options: Any) -> Any:
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class StorePolicy:
     """How a store is to be kept.
 
     Raises:

@@ -8,7 +8,7 @@ from hypothesis import given
 
 import scrapeengine as se
 from scrapeengine.decide.gate import Gate
-from scrapeengine.schedule.event_line import Line
+from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import Lane
 from support.world import virtually
 
@@ -24,7 +24,7 @@ def make_lanes(count):
 
 def test_slots_go_round():
     """Lanes that always wait have their turns in the order in which they joined."""
-    lanes, line, turns = make_lanes(3), Line(), []
+    lanes, line, turns = make_lanes(3), EventSlotQueue(), []
     for lane in lanes:
         line.join(lane)
     for _ in range(9):
@@ -38,7 +38,7 @@ def test_slots_go_round():
 @given(st.lists(st.tuples(st.sampled_from(["join", "next", "leave", "turn"]), st.integers(0, 4)), max_size=200))
 def test_who_waits_is_passed_by_each_other_lane_at_most_once(steps):
     """Whatever lanes do: who stays in line has its turn, and those that are in it are counted."""
-    lanes, line = make_lanes(5), Line()
+    lanes, line = make_lanes(5), EventSlotQueue()
     waiting = {}  # by each lane that waits, how often each other had a turn since
     for what, number in steps:
         lane = lanes[number]
@@ -63,7 +63,7 @@ def test_who_waits_is_passed_by_each_other_lane_at_most_once(steps):
 
 def test_who_left_is_not_kept():
     """The line holds no more than twice those that wait, and a few."""
-    line = Line()
+    line = EventSlotQueue()
     for lane in make_lanes(1000):
         line.join(lane)
         line.leave(lane)

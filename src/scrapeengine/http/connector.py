@@ -12,20 +12,20 @@ import trio
 
 from scrapeengine.http.bodies import Upload
 from scrapeengine.http.call import Call
-from scrapeengine.http.failures import BodyTooLarge, Expired
+from scrapeengine.http.failures import BodyOverCap, Expired
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.sending import chunked, measured
-from scrapeengine.http.watch import Alarms, Deadline
+from scrapeengine.http.watch import Deadline, Timer
 
-__all__ = ["ForeignWire", "Line", "OwnWire", "Wire"]
+__all__ = ["Channel", "Connector", "ForeignConnector", "OwnConnector"]
 
 _VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
 _SECONDS_TO_CLOSE = 1.0
 _SAID = frozenset({"http_version", "reason_phrase"})
 
 
-class Line(Protocol):
+class Channel(Protocol):
     """What carries one request at a time. `ask`, `take` and `more` until it is `done`, then `leave`."""
 
     @property
@@ -97,14 +97,14 @@ class Line(Protocol):
         ...
 
 
-class Wire(Protocol):
+class Connector(Protocol):
     """Carries requests."""
 
-    def at_hand(self, origin: Origin) -> Line | None:
+    def at_hand(self, origin: Origin) -> Channel | None:
         """Return what can carry a request at this instant, if there is such."""
         ...
 
-    async def connect(self, origin: Origin) -> Line:
+    async def connect(self, origin: Origin) -> Channel:
         """Make what can carry a request.
 
         Raises:
@@ -119,10 +119,10 @@ class Wire(Protocol):
         ...
 
 
-class OwnWire:
+class OwnConnector:
     """Our own connections."""
 
-    def __init__(self, alarms: Alarms) -> None:
+    def __init__(self, alarms: Timer) -> None:
         """Make it.
 
         Args:
@@ -131,23 +131,23 @@ class OwnWire:
         self._connections = Connections()
         self._alarms = alarms
 
-    def at_hand(self, origin: Origin) -> Line | None:
+    def at_hand(self, origin: Origin) -> Channel | None:
         """Return a kept connection."""
         connection = self._connections.at_hand(origin)
-        return None if connection is None else _OwnLine(self._connections, connection)
+        return None if connection is None else _OwnChannel(self._connections, connection)
 
-    async def connect(self, origin: Origin) -> Line:
+    async def connect(self, origin: Origin) -> Channel:
         """Make a connection."""
         connection = await self._connections.connect(origin)
         connection.watch = Deadline(connection, self._alarms)
-        return _OwnLine(self._connections, connection)
+        return _OwnChannel(self._connections, connection)
 
     async def aclose(self) -> None:
         """Close all connections. No checkpoint."""
         self._connections.close()
 
 
-class _OwnLine:
+class _OwnChannel:
     """One of our connections, lent for one request."""
 
     __slots__ = ("_answer", "_connection", "_connections", "_deadline")
@@ -234,18 +234,18 @@ class _OwnLine:
             raise Expired("the deadline has passed") from None
 
 
-class ForeignWire:
+class ForeignConnector:
     """Any transport of httpx's; it makes and keeps its connections as it likes, and is its owner's to close."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
 
-    def at_hand(self, origin: Origin) -> Line:
+    def at_hand(self, origin: Origin) -> Channel:
         """Return a line for one request; whether it has to connect is the transport's business."""
         del origin
-        return _ForeignLine(self._transport)
+        return _ForeignChannel(self._transport)
 
-    async def connect(self, origin: Origin) -> Line:
+    async def connect(self, origin: Origin) -> Channel:
         """Return a line for one request."""
         return self.at_hand(origin)
 
@@ -253,7 +253,7 @@ class ForeignWire:
         """Close nothing. No checkpoint."""
 
 
-class _ForeignLine:
+class _ForeignChannel:
     """One request on a transport of httpx's."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
@@ -311,7 +311,7 @@ class _ForeignLine:
     def _take_in(self, part: bytes) -> None:
         self.taken += len(part)
         if self.taken > self._most:
-            raise BodyTooLarge("the body has more bytes on the wire than it may")
+            raise BodyOverCap("the body has more bytes on the wire than it may")
         self._parts.append(part)
 
     async def leave(self) -> None:

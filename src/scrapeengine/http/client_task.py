@@ -10,10 +10,10 @@ import trio
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 
-__all__ = ["Seat"]
+__all__ = ["ClientTask"]
 
 
-class Seat(Protocol):
+class ClientTask(Protocol):
     """A task, as its client sees it.
 
     Requests may go to another platform of the engine than the task's own, by a redirect or an absolute URL; `at` is
