@@ -1,5 +1,6 @@
 """What requests carry: any body that a program has at hand, sent as it is read, and errors that say what to write."""
 
+import gzip
 import io
 import itertools
 import math
@@ -323,6 +324,61 @@ def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(k
         assert seen.value == 200
 
 
+# -- an answer that comes before the body was sent
+
+
+@pytest.mark.parametrize("kind", ["iterable", "async iterable"])
+def test_who_has_answered_need_not_read_on(kind):
+    """The site says 429 after the head and reads no more: its answer counts, and nothing waits for the rest."""
+    parts = 0
+
+    class Endless:
+        def __iter__(self):
+            nonlocal parts
+            for parts in range(1_000_000):  # noqa: B007 - counted
+                yield BIG
+            raise AssertionError("read to the end")
+
+        async def __aiter__(self):
+            for part in self:
+                yield part
+
+    class Iterable:
+        def __iter__(self):
+            return iter(Endless())
+
+    content = Iterable() if kind == "iterable" else Endless()
+
+    async def scrape(task):
+        response = await task.http.post("/a", content=content, check=False)
+        return response.status_code, response.headers["retry-after"]
+
+    async def serve(talk):
+        await talk.stream.receive_some(65536)
+        await talk.send(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+        await trio.sleep_forever()
+
+    seen = on(serve, scrape, limit=1)
+    assert seen.value == (429, "1")
+    assert parts < 1000
+
+
+def test_a_site_that_breaks_off_ends_the_sending():
+    """Its end is heard while the program takes its time over the next part."""
+
+    async def slow():
+        yield b"ab"
+        await trio.sleep_forever()
+
+    async def scrape(task):
+        return (await task.http.request("PUT", "/a", content=slow())).status_code
+
+    async def serve(talk):
+        await talk.stream.receive_some(65536)
+
+    assert isinstance(on(serve, scrape).error, se.ConnectionBroken)
+
+
 # -- what goes wrong in the caller's own code
 
 
@@ -535,6 +591,100 @@ def test_a_body_goes_to_a_transport_of_httpx_s(play):
     assert bodies == [(b"abc", "3"), (b"abc", None), (b"abc", None)]
 
 
+@pytest.mark.parametrize("kind", ["ours", "httpx"])
+def test_a_caller_s_generator_is_closed_when_the_call_ends(kind):
+    """Whoever sends it: what it holds is let go of at once, and not by the garbage collector."""
+    closed = []
+
+    async def parts():
+        try:
+            while True:
+                yield b"part"
+        finally:
+            closed.append(trio.lowlevel.current_task().name)
+
+    async def scrape(task):
+        await task.http.post("/a", content=parts(), check=False)
+        return len(closed)
+
+    class Reader(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            await anext(aiter(request.stream))
+            return httpx.Response(200)
+
+    async def serve(talk):
+        await talk.stream.receive_some(65536)
+        await talk.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await trio.sleep_forever()
+
+    if kind == "ours":
+        assert on(serve, scrape).value == 1
+        return
+    platform = se.Platform("A", scrape, base_url="http://a.test", transport=Reader())
+    [outcome] = se.collect([platform], [se.Event("e")])
+    assert outcome.value == 1
+
+
+def test_what_a_caller_s_iterable_raises_as_it_begins_is_the_caller_s(on_sites):
+    """As what it raises later: the same object, and no failure of the connection."""
+    mine = Mine("as it begins")
+
+    class Broken:
+        def __aiter__(self):
+            raise mine
+
+    assert on_sites(send(Broken)).error is mine
+
+
+def test_files_that_are_closed_say_so(on_sites):
+    """Before anything is sent."""
+
+    def closed():
+        file = io.BytesIO(b"abc")
+        file.close()
+        return file
+
+    async def scrape(task):
+        await task.http.post("/a", files={"f": closed()})
+
+    seen = on_sites(scrape)
+    assert "closed" in str(seen.error)
+    assert not seen.asked
+
+
+def test_a_packed_file_is_sent_as_it_is_unpacked(on_sites, tmp_path):
+    """To find its end it would have to be read twice: it goes out in chunks."""
+    with gzip.open(tmp_path / "file.gz", "wb") as file:
+        file.write(BIG)
+
+    async def scrape(task):
+        with gzip.open(tmp_path / "file.gz") as file:
+            return (await task.http.request("PUT", "/a", content=file)).status_code
+
+    [request] = on_sites(scrape).asked
+    assert request.body == BIG
+    assert request.headers["transfer-encoding"] == "chunked"
+
+
+def test_no_files_are_none(on_sites):
+    """As a form without them."""
+
+    async def scrape(task):
+        await task.http.post("/a", data={"a": "b"}, files={})
+        await task.http.post("/b", json=1, files=[])
+
+    assert [request.body for request in on_sites(scrape).asked] == [b"a=b", b"1"]
+
+
+def test_bytes_of_any_kind_in_a_query(on_sites):
+    """What is bytes is one value, not a row of numbers."""
+
+    async def scrape(task):
+        await task.http.get("/a", params={"a": bytearray(b"\xe9"), "b": memoryview(b"x")})
+
+    assert on_sites(scrape).asked[0].target == "/a?a=%E9&b=x"
+
+
 # -- wrong arguments
 
 
@@ -559,7 +709,7 @@ def test_a_body_goes_to_a_transport_of_httpx_s(play):
         ({"files": {"f": ("a", b"", "c", {}, 5)}}, "files=…"),
         ({"content": b"", "json": {}}, "one body"),
         ({"content": b"x", "data": {}}, "one body"),
-        ({"json": 1, "files": {}}, "one body"),
+        ({"json": 1, "files": {"f": b"x"}}, "one body"),
         ({"params": "a=1"}, "params=… takes"),
         ({"params": 5}, "params=… takes"),
         ({"params": ["a"]}, "pairs"),
@@ -621,6 +771,9 @@ for _ in range(100_000):
         {"headers": {"Host": "a.test, b.test"}},
         {"headers": [("Content-Length", "1"), ("Content-Length", "1")], "content": b"x"},
         {"headers": {"Content-Length": "x"}, "content": b"x"},
+        {"headers": {"Content-Length": "9" * 5000}, "content": [b"x"]},
+        {"params": {"a": 10**5000}},
+        {"data": {"a": 10**5000}},
         {"headers": {"Content-Length": "5"}, "content": io.BytesIO(b"x")},
         {"headers": {"Transfer-Encoding": "chunked"}, "content": [b"x"]},
     ],
@@ -660,7 +813,7 @@ def test_a_length_of_the_caller_s_own(on_sites):
     assert on_sites(scrape).asked[0].headers["content-length"] == "3"
 
     async def too_long(task):
-        await task.http.post("/a", headers={"Content-Length": "2"}, content=generator())
+        await task.http.post("/a", headers={"Content-Length": "2"}, content=iter([b"abc"]))
 
     assert type(on_sites(too_long).error) is se.InvalidRequest
 

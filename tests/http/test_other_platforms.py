@@ -257,9 +257,9 @@ def test_a_visitor_whose_own_platform_is_busy_gets_to_its_turn():
     """Its booking on B lapses while it waits for its slot of A, where tasks take 5 s each. It must not go on so."""
     net = Net()
     platforms = [net.platform("A", obey, limit=1), net.platform("B", obey, rate=se.Rate.every(1))]
-    visitor = on("A", "visitor", "http://b.test/visitor")
+    foreign = on("A", "visitor", "http://b.test/visitor")
     events = [
-        foreign_request,
+        foreign,
         *(on("A", f"a{n}", 5.0) for n in range(60)),
         *(on("B", f"b{n}", "/own") for n in range(300)),
     ]

@@ -214,3 +214,34 @@ def test_in_a_file_too(tmp_path):
 
     trio.run(main)
     assert seen == [None, '"a"', None, None]
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_the_page_that_a_task_got_last_is_what_it_has_processed(store):
+    """It asks twice, and the page changed meanwhile: what it knows is the second one, and not the first."""
+    site = Versions(('"a"', b"A"), ('"b"', b"B"), ('"b"', b"B"))
+
+    async def scrape(task):
+        for _ in range(2 if not site.conditions else 1):
+            await task.http.get("/page", conditional=True)
+
+    poll(site, 2, scrape=scrape, store=store)
+    assert site.conditions == [None, None, '"b"']
+
+
+@pytest.mark.parametrize("name", ["If-None-Match", "if-modified-since", "If-Match"])
+def test_the_program_s_own_conditions_go_first(name):
+    """It asks for what it wants to know, and nothing is put beside it."""
+    site = Versions(('"a"', b"A"))
+    asked = []
+
+    async def answer(request):
+        asked.append({key for key in request.headers if key.startswith("if-")})
+        return await site.answer(request)
+
+    async def scrape(task):
+        headers = {} if len(asked) != 1 else {name: '"mine"'}
+        await task.http.get("/page", conditional=True, headers=headers)
+
+    poll(site, 3, scrape=scrape, transport=httpx.MockTransport(answer))
+    assert asked == [set(), {name.lower()}, {"if-none-match"}]

@@ -264,3 +264,16 @@ def test_a_status_behind_a_redirect_names_where_it_came_from(play):
     assert played.error.url == "http://b.test/gone?key=…"
     assert isinstance(played.error.response, httpx.Response)
     assert played.error.response.request.url.host == "b.test"
+
+
+def test_what_loses_its_body_loses_what_was_said_of_it(on_sites):
+    """No `Expect`, no `Content-…` of any kind (RFC 9110, section 15.4); the rest stays."""
+
+    async def scrape(task):
+        headers = {"Expect": "100-continue", "Content-Language": "de", "Content-MD5": "x", "X-Mine": "stays"}
+        return (await task.http.post("/a", content=b"abc", headers=headers)).status_code
+
+    seen = on_sites(scrape, {"/a": Answer(303, headers={"Location": "/b"})})
+    after = {name.lower(): value for name, value in seen.asked[1].headers.items()}
+    assert not [name for name in after if name == "expect" or name.startswith("content-")]
+    assert after["x-mine"] == "stays"

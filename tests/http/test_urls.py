@@ -1,5 +1,6 @@
 """URLs go where a browser would go, whoever gives them: scrapers, events, `base_url`, redirects; or nowhere."""
 
+import base64
 import re
 
 import httpx
@@ -158,7 +159,7 @@ def test_a_url_of_httpx_s_is_a_url(play):
     assert play(fetch(httpx.URL("/x")), 200).value == "http://a.test/x"
 
 
-@pytest.mark.parametrize("name", ["Shop.Test", "shop.test", "shop.test."])
+@pytest.mark.parametrize("name", ["Shop.Test", "shop.test", "shop.test.", "shop.test:443"])
 def test_a_platform_named_like_a_host_is_that_host(name):
     """It has one name, one rate and one limit, however its URLs are written, and is tuned by any of these names."""
     seen = []
@@ -173,6 +174,29 @@ def test_a_platform_named_like_a_host_is_that_host(name):
     assert set(engine._plan.platforms) <= {name, "*"}
     outcomes = se.collect([se.Platform(name, scrape)], [se.Event(url=url) for url in urls])
     assert {outcome.platform for outcome in outcomes} == {name}
+
+
+@pytest.mark.parametrize("host", [SNOW, "a.test"])
+def test_the_url_of_an_answer_can_be_gone_on_from(play, host):
+    """It joins references, and is copied with another path, whatever its host."""
+
+    async def scrape(task):
+        url = (await task.http.get(f"http://{host}/a/b?c=d")).url
+        return [each.raw_host.decode() + each.raw_path.decode() for each in (url.join("/e"), url.copy_with(path="/f"))]
+
+    assert play(scrape, 200).value[0] == f"{host}/e"
+    assert play(scrape, 200).value[1].startswith(f"{host}/f")
+
+
+def test_a_password_that_is_not_utf_8_goes_out_as_it_is(play):
+    """Byte by byte, as its percent-encoding says."""
+    [request] = play(fetch("http://u:p%E9@a.test/x"), 200).requests
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(bytes([117, 58, 112, 0xE9])).decode()}"
+
+
+def test_a_host_with_several_final_dots_is_none(play):
+    """No name is that."""
+    assert type(play(fetch("http://shop.test../x"), 200).error) is se.InvalidRequest
 
 
 ABSOLUTE = re.compile(r"https?://(\[[0-9a-f:]+\]|[!-~]+?)(:[0-9]+)?/[!-~]*")
@@ -190,5 +214,5 @@ def test_whatever_is_parsed_is_plain_or_refused(text, start):
         except UrlError:
             continue
         assert ABSOLUTE.fullmatch(url.text)
-        assert parse(url.text) == url._replace(username="", password="")
+        assert parse(url.text) == url._replace(username=b"", password=b"")
         assert url.place in {url.host, f"[{url.host}]", f"{url.host}:{url.port}", f"[{url.host}]:{url.port}"}

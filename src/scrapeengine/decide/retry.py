@@ -7,7 +7,13 @@ from typing import TypeAlias
 
 import attrs
 
-from scrapeengine.errors import AddressBlocked, CertificateError, InvalidRequest, ProtocolError, RobotsDisallowed
+from scrapeengine.errors import (
+    AddressBlocked,
+    CertificateError,
+    InvalidRequest,
+    ProtocolError,
+    RobotsDisallowed,
+)
 from scrapeengine.model.policy import Retry
 
 __all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]

@@ -63,7 +63,7 @@ class Routes:
         """Return the declared platform that a name means: the one that has it, or a host that is written otherwise."""
         if name in self._declared:
             return name
-        host = named_host(name) if "." in name or ":" in name else None
+        host = named_host(name) if "." in name or ":" in name or name.lower() == "localhost" else None
         found = None if host is None else self._by_host.get(host)
         return found if found is not None and named_host(found) == host else None
 

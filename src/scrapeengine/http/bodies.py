@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -51,6 +52,15 @@ class CallersError(BaseException):
         error, self._error = self._error, None
         assert error is not None
         return error
+
+
+def callers_error_in(group: BaseExceptionGroup[BaseException]) -> CallersError | None:
+    """Return what the caller's own code has raised, if a group has nothing else in it."""
+    found, rest = group.split(CallersError)
+    first: BaseException | None = found
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if rest is None and isinstance(first, CallersError) else None
 
 
 class NotEncodable(ValueError):
@@ -104,7 +114,9 @@ def body_of(content: Any, data: Any, files: Any, json: Any) -> RequestBody | Non
         TypeError: an argument is of the wrong type, or there are several that make a body each.
         NotEncodable: a value cannot be sent.
     """
-    kinds = {"content": content is not None, "json": json is not None, "data": data is not None or files is not None}
+    if files is not None and not isinstance(files, Mapping | list | tuple):
+        raise TypeError(_FILES)
+    kinds = {"content": content is not None, "json": json is not None, "data": data is not None or bool(files)}
     if sum(kinds.values()) > 1:
         names = " and ".join(f"{name}=…" for name, given in kinds.items() if given)
         raise TypeError(f"a request has one body, and got {names}; write one of them (files=… goes with data=…)")
@@ -112,7 +124,7 @@ def body_of(content: Any, data: Any, files: Any, json: Any) -> RequestBody | Non
         return _raw(content)
     if json is not None:
         return _as_json(json)
-    if files is not None:
+    if files:
         return _multipart({} if data is None else data, files)
     return None if data is None else _as_form(data)
 
@@ -145,6 +157,10 @@ def _raw(content: Any) -> RequestBody:
     )
 
 
+_QUICK = (io.BytesIO, io.FileIO, io.BufferedReader, io.BufferedRandom, tempfile.SpooledTemporaryFile)
+"""Files whose end is found at once."""
+
+
 def _of_file(file: Any) -> Upload:
     if isinstance(file, io.TextIOBase):
         raise TypeError("content=… takes files in binary mode; write open(path, 'rb')")
@@ -152,8 +168,10 @@ def _of_file(file: Any) -> Upload:
     try:
         if file.seekable():
             start = file.tell()
-            length = max(0, file.seek(0, os.SEEK_END) - start)
-            file.seek(start)
+            # To others, such as gzip's, the end is a long way: they are read as they go.
+            if isinstance(getattr(file, "file", file), _QUICK):
+                length = max(0, file.seek(0, os.SEEK_END) - start)
+                file.seek(start)
     except (AttributeError, OSError):
         start = length = None
     return Upload(length, lambda: _from_file(file, start, length), start is not None)
@@ -174,7 +192,8 @@ async def _from_file(file: Any, start: int | None, length: int | None) -> AsyncG
 
 
 async def _from_async(parts: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
-    source = aiter(parts)
+    with _callers():
+        source = aiter(parts)
     try:
         while True:
             with _callers():
@@ -185,7 +204,8 @@ async def _from_async(parts: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
             yield _bytes(part)
     finally:
         if isinstance(source, AsyncGenerator):
-            await source.aclose()
+            with _callers():
+                await source.aclose()
 
 
 async def _from_iterable(parts: Iterable[Any]) -> AsyncGenerator[bytes, None]:
@@ -238,8 +258,11 @@ def form(pairs: Mapping[Any, Any] | Iterable[Any], name: str) -> str:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"{name}=… takes a mapping or pairs, and got {type(pair).__name__} for one; {_PAIRS}")
         key, value = pair
-        many = isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray)
-        written += [(_word(key, name), _word(each, name)) for each in (value if many else (value,))]
+        many = isinstance(value, Sequence | set | frozenset) and not isinstance(
+            value, str | bytes | bytearray | memoryview
+        )
+        with _encoding(f"{name}=…"):  # a number may have more digits than Python writes
+            written += [(_word(key, name), _word(each, name)) for each in (value if many else (value,))]
     with _encoding(f"{name}=…"):
         return urlencode(written)
 
@@ -251,6 +274,8 @@ def _word(value: Any, name: str) -> str | bytes:
     match value:
         case str() | bytes():
             return value
+        case bytearray() | memoryview():
+            return bytes(value)
         case bool():
             return "true" if value else "false"
         case None:
@@ -287,6 +312,9 @@ def _as_json(json: Any) -> RequestBody:
 def _multipart(data: Any, files: Any) -> RequestBody:
     pairs = _list_of(files)
     sources = [source for source in (_source(given) for _, given in pairs) if source is not None]
+    for source in sources:
+        if getattr(source, "closed", False):
+            source.read(0)  # says so itself
     with _encoding("files=…"):
         try:
             request = httpx.Request("POST", _NOWHERE, data=_by_key(data), files=pairs)

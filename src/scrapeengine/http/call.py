@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any
 
 import attrs
 import httpx
@@ -15,6 +17,7 @@ from scrapeengine.http.transport.sending import head_of
 __all__ = ["Call", "Headers"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+_OPTIONS = re.compile(rb"[ \t]*,[ \t]*")
 
 
 @attrs.define(eq=False, repr=False)
@@ -34,6 +37,8 @@ class Call:
     """The bytes that go out, the body's included but for those of an upload."""
     upload: Upload | None = None
     """The body, if it is read while it is sent."""
+    closes: bool = False
+    """Whether it says `Connection: close`, so that its connection carries no other request."""
 
     @classmethod
     def of(
@@ -51,7 +56,9 @@ class Call:
         Raises:
             httpx.LocalProtocolError: it would break HTTP.
         """
-        return cls(method, origin, host, target, headers, body, head_of(method, target, headers) + body, upload)
+        head = head_of(method, target, headers) + body
+        closes = any(name == b"connection" and b"close" in _OPTIONS.split(value.lower()) for name, value in headers)
+        return cls(method, origin, host, target, headers, body, head, upload, closes)
 
     @property
     def url(self) -> str:
@@ -107,6 +114,14 @@ class _ShownUrl(httpx.URL):
         except UnicodeError:
             return self.raw_host.decode("ascii").strip("[]")
 
+    def copy_with(self, **kwargs: Any) -> httpx.URL:
+        """Return another one, with some components changed."""
+        return _ShownUrl(super().copy_with(**kwargs))
+
+    def join(self, url: httpx.URL | str) -> httpx.URL:
+        """Return a URL that is seen from this one."""
+        return _ShownUrl(super().join(url))
+
 
 @functools.lru_cache(maxsize=4096)
 def _parsed(url: str) -> httpx.URL:
@@ -115,14 +130,21 @@ def _parsed(url: str) -> httpx.URL:
 
 
 class _UploadStream(httpx.AsyncByteStream):
-    """An upload, as transports of httpx's read it."""
+    """An upload, as transports of httpx's read it. Closed, it closes what it is read from."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
+        self._parts: AsyncGenerator[bytes, None] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._upload.parts():
-            yield part
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._parts = self._upload.parts()
+        return self._parts
+
+    async def aclose(self) -> None:
+        """Close what it is read from."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.aclose()
 
 
 class _Gone(httpx.AsyncByteStream):

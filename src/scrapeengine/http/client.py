@@ -253,15 +253,15 @@ class TaskClient:
     ) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
         task = self._task
-        if not call.renewable:
-            error.add_note("not tried again: its body cannot be read anew")
-            return GiveUp()
         policy = task.policy.retry
         step = next_step(
             policy, attempt=attempt, method=call.method, failed=failed, draw=task.draw, malformed=malformed
         )
         # Of the platform that was asked first, and of the one that a redirect has led to.
         if isinstance(step, Again):
+            if not call.renewable:
+                error.add_note("not tried again: its body cannot be read anew")
+                return GiveUp()
             error.untried = task.over_budget({self._at: None, task.place(call.host): None})
             if error.untried:
                 return GiveUp()
@@ -336,7 +336,7 @@ class TaskClient:
             self.fresh_for = max(self.fresh_for, fresh_for(answer.headers))
         if answer.status_code == 200 and _is_whole(call):
             found = offered(answer.headers, call.headers)
-            if found is not None or known:
+            if found is not None or known or call.url in self.found:
                 self._found = {**(self._found or {}), call.url: found}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 import trio
 
-from scrapeengine.http.bodies import Upload
+from scrapeengine.http.bodies import CallersError, Upload, callers_error_in
 from scrapeengine.http.call import Call
 from scrapeengine.http.failures import BodyOverCap, Expired
 from scrapeengine.http.transport.connection import Connection, Origin
@@ -198,6 +198,8 @@ class _OwnChannel:
 
     async def ask(self, call: Call, most: float) -> None:
         try:
+            if call.closes:
+                self._answer.keep = False
             if call.upload is None:
                 await self._connection.ask(call.method, call.head, most=most)
             else:
@@ -260,6 +262,8 @@ class _ForeignChannel:
         self._transport = transport
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
+        self._upload: Any = None
+        """What the request's body is read from, if it is read while it is sent."""
         self._parts: list[bytes] = []
         self.phase = "head"
         self.status = 0
@@ -273,8 +277,14 @@ class _ForeignChannel:
 
     async def ask(self, call: Call, most: float) -> None:
         self._most = most
+        request = call.to_send()
+        if call.upload is not None:
+            self._upload = request.stream
         with _until(self.deadline):
-            self._response = await self._transport.handle_async_request(call.to_send())
+            try:
+                self._response = await self._transport.handle_async_request(request)
+            except BaseExceptionGroup as group:  # of a transport that sends in a nursery of its own
+                raise (callers_error_in(group) or group) from None
         response = self._response
         assert response is not None
         self.status, self.headers = response.status_code, list(response.headers.raw)
@@ -317,13 +327,16 @@ class _ForeignChannel:
     async def leave(self) -> None:
         response, self._response = self._response, None
         body, self._body = self._body, None
-        if response is None:
-            return
+        upload, self._upload = self._upload, None
         # The answer is there, or an error that says more. Nothing may hang here.
-        with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception):
-            if isinstance(body, AsyncGenerator):
-                await body.aclose()
-            await response.aclose()
+        if upload is not None:
+            with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception, CallersError):
+                await upload.aclose()
+        if response is not None:
+            with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception):
+                if isinstance(body, AsyncGenerator):
+                    await body.aclose()
+                await response.aclose()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from scrapeengine.model.validators import Validator, Validators
 __all__ = ["Keeping"]
 
 _MOST_JARS = 1000
+_CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
 _ROBOTS_REDIRECTS = 5
 """RFC 9309, section 2.3.1.2: at least five are followed."""
 
@@ -63,10 +64,11 @@ class Keeping:
             known = await self.validators.recall(task.platform, call.url)
         except Exception as error:  # validators are the program's own; without them all is asked for
             task.log.warning("the validators of a URL could not be had", exc_info=error)
-            return call, False
+            return call, True
         if known is None:
             return call, False
-        if not fits(known, call.headers):
+        # The program's own conditions go before ours.
+        if not fits(known, call.headers) or any(call.first(name) is not None for name in _CONDITIONS):
             return call, True
         return call.also({name.lower().encode(): _bytes(text) for name, text in asked(known).items()}), True
 

@@ -38,6 +38,7 @@ class _Kind:
     headers: Headers
     tail: bytes
     """What follows the target."""
+    closes: bool
 
 
 class Prepared:
@@ -93,9 +94,10 @@ class Prepared:
         except InvalidRequest:
             return None
         tail = call.head[len(b"GET ") + len(call.target) :]
-        return _Kind(call.origin, call.host, call.headers, tail)
+        return _Kind(call.origin, call.host, call.headers, tail, call.closes)
 
 
 def _put_together(kind: _Kind, path: str) -> Call:
     target = path.encode("ascii")
-    return Call("GET", kind.origin, kind.host, target, kind.headers, b"", b"GET %b%b" % (target, kind.tail))
+    head = b"GET %b%b" % (target, kind.tail)
+    return Call("GET", kind.origin, kind.host, target, kind.headers, b"", head, None, kind.closes)

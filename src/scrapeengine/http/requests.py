@@ -33,7 +33,13 @@ _TELLS_NOTHING = frozenset({b"accept", b"accept-encoding", b"accept-language", b
 """The headers that may go to another origin: they say nothing that was meant for this one only."""
 _GOES_ALONG = _TELLS_NOTHING | {b"range", b"if-range"}
 """Those that may go there by a redirect: a part is asked for wherever the whole is."""
-_OF_A_BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"})
+_OF_A_BODY = frozenset(
+    {
+        *(b"content-digest", b"content-encoding", b"content-language", b"content-length", b"content-location"),
+        *(b"content-md5", b"content-type", b"digest", b"expect", b"repr-digest", b"trailer", b"transfer-encoding"),
+    }
+)
+"""What says something of a body, and goes with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
 _EXPECTS_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _ByName = dict[bytes, list[bytes]]
@@ -203,7 +209,7 @@ def _credentials(url: Url) -> _ByName:
     """Return the header by which user and password of a URL are sent, if it has them (RFC 7617)."""
     if not (url.username or url.password):
         return {}
-    return {b"authorization": [b"Basic " + b64encode(f"{url.username}:{url.password}".encode())]}
+    return {b"authorization": [b"Basic " + b64encode(url.username + b":" + url.password)]}
 
 
 # -- the body

@@ -18,6 +18,8 @@ from scrapeengine.model.validators import Validator
 __all__ = ["MemoryValidators", "asked", "fits", "fresh_for", "offered"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_LATIN_DATE = re.compile(r"[ -~\x80-\xff]*[0-9][ -~\x80-\xff]*")
+"""Letters of one byte each, and a digit: what more a site's own date has, only the site knows."""
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})(?![0-9])", re.IGNORECASE | re.ASCII)
 """RFC 9111, section 5.2.2.1."""
 _STALE = re.compile(r"(?:^|[\s,])(?:no-store|no-cache)(?=[\s,=]|$)", re.IGNORECASE | re.ASCII)
@@ -117,9 +119,11 @@ def _fits(text: str) -> bool:
 
 
 def _is_date(text: str) -> bool:
-    """Say whether a text is an HTTP date, in any of its forms."""
-    if not text.isascii() or not text.isprintable():
+    """Say whether a text is a date: HTTP's in any of its forms, or one in another language, as the site knows it."""
+    if _CONTROL.search(text):
         return False
+    if not text.isascii():
+        return bool(_LATIN_DATE.fullmatch(text))
     try:
         parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 import can_ada
 
@@ -62,8 +62,9 @@ class Url(NamedTuple):
     """The host as platforms are named by it, and as `Host` has it: with its port where that is not the scheme's own."""
     target: str
     """The path and the query, in ASCII."""
-    username: str = ""
-    password: str = ""
+    username: bytes = b""
+    """The user, decoded, and the password likewise."""
+    password: bytes = b""
 
     @property
     def text(self) -> str:
@@ -136,7 +137,7 @@ def named_host(name: str) -> str | None:
     """Return the host that a platform's name means, in the form that `host_of` gives; None if it means none."""
     if any(each in name for each in "/\\?#@"):
         return None
-    return host_of(f"http://{name}/")
+    return host_of(f"{'https' if name.endswith(':443') else 'http'}://{name}/")
 
 
 def shown(url: str) -> str:
@@ -178,8 +179,8 @@ def _place(url: can_ada.URL) -> tuple[str, str, str, int]:
     port = PORTS.get(scheme)
     if port is None:
         raise UrlError("it is no http or https URL", foreign=True)
-    host = url.hostname.rstrip(".")
-    if not host:
+    host = url.hostname.removesuffix(".")
+    if not host or host.endswith("."):
         raise UrlError("it has no host")
     if own := url.port:
         return scheme, host, f"{host}:{own}", int(own)
@@ -194,7 +195,9 @@ def _url(url: can_ada.URL) -> Url:
     if "^" in target:
         path, mark, query = target.partition("?")
         target = path.replace("^", "%5E") + mark + query
-    return Url(scheme, host.strip("[]"), port, place, target, unquote(url.username), unquote(url.password))
+    return Url(
+        scheme, host.strip("[]"), port, place, target, unquote_to_bytes(url.username), unquote_to_bytes(url.password)
+    )
 
 
 def _why(text: str, error: Exception, base: str | None = None) -> UrlError:

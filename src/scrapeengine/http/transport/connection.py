@@ -136,8 +136,7 @@ class Connection:
             return
         self._sent = False
         try:
-            await self._upload(body, expect=expect, limit=limit)
-            self._sent = not (expect and self.answer.ready)
+            self._sent = await self._upload(body, expect=expect, limit=limit)
         except httpx.WriteError as error:
             self._unsent = str(error)
 
@@ -227,13 +226,42 @@ class Connection:
             self.watch = None
         self._stream.close()
 
-    async def _upload(self, body: AsyncGenerator[bytes, None], *, expect: bool, limit: float | None) -> None:
+    async def _upload(self, body: AsyncGenerator[bytes, None], *, expect: bool, limit: float | None) -> bool:
+        """Send a body, unless its answer comes first: who has one need not read on (RFC 9112, section 9.3).
+
+        Returns:
+            Whether all of it was sent.
+        """
         async with aclosing(body):
             if expect and await self._refused():
-                return
-            async for part in body:
-                with within(limit, httpx.WriteTimeout):
-                    await self._stream.write(part)
+                return False
+            failed: BaseException | None = None
+            heard: list[httpx.TransportError] = []
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, nursery.cancel_scope, heard)
+                try:
+                    async for part in body:
+                        with within(limit, httpx.WriteTimeout):
+                            await self._stream.write(part)
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it leaves below, and in no group
+                    failed = error
+                nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        if nursery.cancel_scope.cancelled_caught and heard:
+            raise heard[0]
+        return not self.answer.ready
+
+    async def _listen(self, scope: trio.CancelScope, heard: list[httpx.TransportError]) -> None:
+        """Wait for an answer that comes before the body was sent, and end the sending then."""
+        try:
+            while not self.answer.ready:
+                await self.more()
+        except httpx.TransportError as error:
+            heard.append(error)
+        scope.cancel()
 
     async def _refused(self) -> bool:
         """Wait for the word that the body may be sent; whether the server has answered without it."""

@@ -14,6 +14,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[!-~]+")
 _HOST = re.compile(rb"(?:[A-Za-z0-9!$&'()*+;=%._~-]+|\[[A-Za-z0-9:.%_~-]+\])(?::[0-9]*)?")
 """A host and a port (RFC 9110, section 7.2), but for the comma, by which two of them are joined."""
+_LENGTH = re.compile(rb"[0-9]{1,19}")
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 
 
@@ -63,7 +64,7 @@ def framing(headers: Iterable[tuple[bytes, bytes]], *, parts: bool) -> int | Non
                 "the Transfer-Encoding of the request is not how its body goes out; leave that header to httpx"
             )
         return None
-    if len(lengths) > 1 or not (lengths or [b"0"])[0].isdigit():
+    if len(lengths) > 1 or not _LENGTH.fullmatch((lengths or [b"0"])[0]):
         raise httpx.LocalProtocolError("the Content-Length of the request must be one number")
     return int(lengths[0]) if lengths else 0
 

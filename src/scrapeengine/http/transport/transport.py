@@ -162,7 +162,7 @@ class Transport(httpx.AsyncBaseTransport):
                 await connection.head()
         else:
             await tracing.ask(connection, head, more, expect=expect)
-        if request.headers.get("connection", "").lower() == "close":
+        if "close" in {option.strip().lower() for option in request.headers.get_list("connection", split_commas=True)}:
             connection.answer.keep = False
         answer = connection.answer
         stream = _Body(self._connections, connection, limits.get("read"))
