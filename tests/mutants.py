@@ -203,7 +203,16 @@ MUTANTS = [
     ("http/test_urls.py", "model/urls.py", '    if "^" in target:\n', "    if False:\n"),
     ("http/test_bodies.py", "http/bodies.py", "        return self._again or not self._begun", "        return True"),
     ("http/test_bodies.py", "http/bodies.py", "class CallersError(BaseException)", "class CallersError(Exception)"),
-    ("http/test_processed_pages.py", "http/client.py", "if found is not None or known:", "if found is not None:"),
+    ("http/test_processed_pages.py", "http/client.py", "None or known or call.url", "None or call.url"),
+    ("http/test_processed_pages.py", "http/client.py", " or known or call.url in self.found:", " or known:"),
+    (
+        "http/test_bodies.py",
+        "http/transport/connection.py",
+        "nursery.start_soon(self._listen",
+        "(lambda *_: None)(self._listen",
+    ),
+    ("http/test_saving.py", "http/files.py", "error.filename, error.filename2 = path, None", "pass"),
+    ("unit/test_budget.py", "decide/budget.py", "share >= _ANY or ", ""),
     ("http/test_processed_pages.py", "http/validators.py", "    return known == _hash(names, sent)", "    return True"),
     ("http/test_following.py", "http/exchange.py", "return self.follows and ", "return "),
     (

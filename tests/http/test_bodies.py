@@ -745,6 +745,18 @@ def test_methods_and_urls_are_texts(on_sites, method, url):
     assert type(on_sites(scrape).error) is TypeError
 
 
+def test_a_method_and_a_url_in_the_wrong_places_tell_no_secret(on_sites):
+    """The error says what is wrong, and shows no part of what stands where the method should."""
+
+    async def scrape(task):
+        await task.http.request("http://u:hunter2@a.test/?key=s3cret", "GET")
+
+    error = on_sites(scrape).error
+    assert type(error) is se.InvalidRequest
+    assert "malformed method" in str(error)
+    assert "hunter2" not in repr(error) + str(error)
+
+
 ITSELF = []
 ITSELF.append(ITSELF)
 DEEP = []

@@ -259,6 +259,8 @@ def test_what_says_nothing_is_put_into_words(kind):
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the wire failed: no space left on device"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "the wire failed: connection reset"),
+        (BrokenPipeError(), "the wire failed: broken pipe"),
+        (OSError("t0ps3cret"), "the wire failed: the system does not say why"),
         (httpx.PoolTimeout(""), "the transport had no free connection in its own time"),
         (httpx.ConnectTimeout(""), "the transport's own time to connect has passed"),
         (httpx.ProxyError("t0ps3cret"), "the proxy failed, or refused the request"),

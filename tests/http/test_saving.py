@@ -183,6 +183,7 @@ def test_what_no_file_can_be_is_refused_before_the_body_is_read(tmp_path, monkey
     with pytest.raises(OSError) as caught:
         saved(path)
     assert caught.value.errno == error
+    assert (caught.value.filename, caught.value.filename2) == (path, None)
     assert not caught.value.begun
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
     assert not os.listdir("folder")

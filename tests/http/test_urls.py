@@ -126,6 +126,9 @@ def test_errors_of_such_hosts(play, host):
         error = play(fetch(f"http://{host}/x?key=s3cret"), answer, retry=se.Retry(attempts=1)).error
         assert type(error) is kind
         assert error.url == f"http://{host}/x?key=…"
+        if kind is se.StatusError:
+            assert error.response.request.url.raw_host.decode() == parse(f"http://{host}").host
+            assert str(error.response.url) == f"http://{host}/x?key=s3cret"
 
 
 @pytest.mark.parametrize(

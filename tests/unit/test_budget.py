@@ -165,3 +165,10 @@ def test_requests_of_more_than_a_minute_ago_count_for_nothing() -> None:
     for _ in range(1000):
         budget.request(0.0)
     assert [budget.retry(60.5) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_a_share_of_any_size() -> None:
+    """An int may be larger than any float."""
+    budget = Budget()
+    budget.request(0.0)
+    assert all(budget.retry(0.0, 10**400) for _ in range(100))

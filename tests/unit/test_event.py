@@ -166,6 +166,7 @@ def test_no_secret_of_a_url_is_shown(scheme: str, *, named: bool) -> None:
         ("https://a:b@c:d@x.org/", "https://x.org/"),
         ("//anna:hunter2@x.org/a", "//x.org/a"),
         ("/a/b?c=d", "/a/b?c=…"),
+        ("https://proxy.test/http:/anna:hunter2@x.org/a", "https://proxy.test/http:/x.org/a"),
         ("http://[::1]:8080/a", "http://[::1]:8080/a"),
         ("http://[::1/anna:hunter2", "(malformed URL)"),
         ("", ""),

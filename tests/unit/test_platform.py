@@ -238,9 +238,16 @@ def test_its_repr_tells_no_secret() -> None:
     assert "limit=7" in repr(platform)
 
 
-@pytest.mark.parametrize("robots", [True, False, "MyBot", "my-bot", "My_Bot", "a", "-"])
+@pytest.mark.parametrize("headers", [{"X": "é"}, {"é": "x"}])
+def test_headers_beyond_ascii_are_refused(headers: dict[str, str]) -> None:
+    """How they are sent nobody says; a request can give them in bytes."""
+    with pytest.raises(ValueError, match=r"beyond ASCII.*in bytes$"):
+        make(headers=headers)
+
+
+@pytest.mark.parametrize("robots", [True, False, "MyBot", "MJ12bot", "360Spider", "bot.v2", "my-bot", "My_Bot", "-"])
 def test_robots_it_takes(robots: Any) -> None:
-    """Whether, or by which name; names of letters, underscores and hyphens."""
+    """Whether, or by which name; names of letters, digits, underscores, hyphens and dots."""
     assert make(robots=robots).robots == robots
 
 
@@ -254,7 +261,8 @@ def test_robots_it_takes(robots: Any) -> None:
         ("My Bot", "'My'"),
         ("MyBot*", "'MyBot'"),
         ("Mozilla/5.0 (compatible; MyBot/1.0; +https://x.test/bot)", "'MyBot'"),
-        ("Bot9ja", "'Bot'"),
+        ("Bot9ja/2", "'Bot9ja'"),
+        ("9 bots", "'MyBot'"),
         ("*", "'MyBot'"),
         ("", "'MyBot'"),
         ("größe", "'gr'"),

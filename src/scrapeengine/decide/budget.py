@@ -31,6 +31,8 @@ _WITHIN = 12
 _COVER = _WITHIN + 1
 _ALWAYS = 10
 _USUAL = 0.2
+_ANY = 1e9
+"""From here on a share is as good as infinite."""
 _ROUNDING = 1e-9
 """A share is a decimal fraction, and 0.29 * 100 is a bit less than 29."""
 
@@ -77,7 +79,8 @@ class Budget:
         requests, retries = sum(self._requests[1:]), sum(self._retries)
         if share == 0:
             return False
-        return retries < _ALWAYS or share == math.inf or retries + 1 <= share * requests + _ROUNDING
+        # A share may be an int of any size, which is no float any more.
+        return retries < _ALWAYS or share >= _ANY or retries + 1 <= share * requests + _ROUNDING
 
     def matters_until(self) -> float:
         """Say from when on a new budget is as strict as this one: at once where no retry was granted."""

@@ -14,8 +14,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -45,19 +45,22 @@ async def replacing(path: FilePath) -> AsyncIterator[Callable[[bytes], Awaitable
     Checkpoint. If cancelled, or left with an error, what was at `path` is as it was, and nothing else is there.
     """
     folder, name = os.path.split(os.fsdecode(path))
-    here = await trio.to_thread.run_sync(_enter, folder, name)
+    with _named(path):
+        here = await trio.to_thread.run_sync(_enter, folder, name)
     try:
         part = f".{secrets.token_hex(4)}.part"
         if here is None:
             part, name = os.path.join(folder, part), os.path.join(folder, name)  # noqa: PTH118 - texts, of any bytes
-        file = await trio.open_file(part, "xb", opener=partial(os.open, mode=0o600, dir_fd=here))
+        with _named(path):
+            file = await trio.open_file(part, "xb", opener=partial(os.open, mode=0o600, dir_fd=here))
         done = False
         try:
             async with file:
                 yield file.write
                 await file.flush()
                 await trio.to_thread.run_sync(os.fsync, file.fileno())
-            await trio.to_thread.run_sync(partial(os.replace, part, name, src_dir_fd=here, dst_dir_fd=here))
+            with _named(path):
+                await trio.to_thread.run_sync(partial(os.replace, part, name, src_dir_fd=here, dst_dir_fd=here))
             done = True
         finally:
             if not done:
@@ -66,6 +69,16 @@ async def replacing(path: FilePath) -> AsyncIterator[Callable[[bytes], Awaitable
     finally:
         if here is not None:
             os.close(here)
+
+
+@contextmanager
+def _named(path: FilePath) -> Iterator[None]:
+    """Let an error of the system's name the file that was asked for, and not what stands there meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = path, None
+        raise
 
 
 def _enter(folder: str, name: str) -> int | None:

@@ -5,6 +5,7 @@ Whatever a scraper's arguments are, what leaves here is `InvalidRequest`, or a `
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -40,6 +41,8 @@ _OF_A_BODY = frozenset(
     }
 )
 """What says something of a body, and goes with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+"""A token (RFC 9110, section 5.6.2), of a length that methods have."""
 _EXPECTS_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _ByName = dict[bytes, list[bytes]]
@@ -80,7 +83,8 @@ def build(
         TypeError: an argument is of the wrong type.
     """
     text = _text_of(method, url)
-    where: dict[str, Any] = {"platform": platform, "method": method.upper(), "url": shown(text), "phase": "build"}
+    where: dict[str, Any] = {"platform": platform, "url": shown(text), "phase": "build"}
+    where["method"] = _shown_method(method)
     try:
         goes_to = _resolved(text, policy.base_url, event.url)
         target = goes_to.target if params is None else _with_params(goes_to.target, params)
@@ -114,6 +118,11 @@ def _text_of(method: Any, url: Any) -> str:
     if isinstance(url, httpx.URL):
         return str(url)
     raise TypeError(f"the URL of a request is a str or an httpx.URL, and got {type(url).__name__}; write str(url)")
+
+
+def _shown_method(method: str) -> str:
+    """Return a method as errors may show it: what is none may be the URL, in the wrong place."""
+    return method.upper() if _METHOD.fullmatch(method) else "(malformed method)"
 
 
 def _resolved(text: str, base_url: str | None, event_url: str | None) -> Url:

@@ -61,8 +61,10 @@ _FIELDS = {
 }
 """What we read a name as. RFC 9309, section 2.2.2, lets one be lenient with errors of spelling."""
 _RECORD = re.compile(
-    rf"^[ \t]*({'|'.join(_FIELDS)})[ \t]*(?::|[ \t]|$)([^#\n]*)", re.ASCII | re.IGNORECASE | re.MULTILINE
+    rf"^[ \t]*({'|'.join(_FIELDS)})(?:[ \t]*:|[ \t]+(?=[^ \t#\n]+[ \t]*(?:#|$)))([^#\n]*)",
+    re.ASCII | re.IGNORECASE | re.MULTILINE,
 )
+"""A field and its value. Where the colon is missing the value is one word: else it is a sentence of somebody's."""
 _NUMBERS = {
     _DELAY: re.compile(r"(?P<seconds>[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"),
     _RATE: re.compile(r"(?P<count>[0-9]{1,9})/(?P<seconds>[0-9]{1,9})(?P<unit>[smhd]?)(?:[ \t].*)?", re.IGNORECASE),

@@ -95,7 +95,7 @@ def _named(error: Exception) -> tuple[type[RequestError], str]:
         named = ours, words or str(error) or _why(error, cause)
     elif type(error).__name__ == "LocalProtocolError":  # h11's own passes through httpx where a body is too short
         named = InvalidRequest, "the request breaks HTTP: a header or the length of its body"
-    elif isinstance(error, OSError) and error.strerror:
+    elif isinstance(error, OSError):
         named = TransportError, f"the wire failed: {_of(error)}"
     else:
         named = TransportError, f"the wire failed with {type(error).__name__}"

@@ -20,8 +20,9 @@ __all__ = ["Platform"]
 
 T_co = TypeVar("T_co", covariant=True)
 
-_ROBOT = re.compile(r"[A-Za-z_\-]+")
-_COMPATIBLE = re.compile(r"(?<=compatible; )[A-Za-z_\-]+")
+# RFC 9309 knows letters only; robots that sites do name have digits too, and dots.
+_ROBOT = re.compile(r"(?=[0-9.]*[A-Za-z_\-])[A-Za-z0-9_.\-]+")
+_COMPATIBLE = re.compile(rf"(?<=compatible; ){_ROBOT.pattern}")
 """The name in a `User-Agent` that begins like everybody's."""
 
 
@@ -86,9 +87,9 @@ def _check_robots(platform: Platform[Any], _: object, value: Any) -> None:
     if not _ROBOT.fullmatch(value):
         named = _COMPATIBLE.search(value) or _ROBOT.match(value.lstrip())
         raise ValueError(
-            f"the robots of platform {platform.name!r} must be a name of ASCII letters, '_' and '-' (RFC 9309, section "
-            f"2.2.1), got {told(value)}; write robots={named[0] if named else 'MyBot'!r}, or True for what the "
-            "User-Agent begins with"
+            f"the robots of platform {platform.name!r} must be a name of ASCII letters, digits, '_', '-' and "
+            f"'.' (after RFC 9309, section 2.2.1), got {told(value)}; write "
+            f"robots={named[0] if named else 'MyBot'!r}, or True for what the User-Agent begins with"
         )
 
 

@@ -29,10 +29,10 @@ _INSIDE = re.compile(r"[\t\n\r]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _TWO_SLASHES = re.compile(r"[/\\]{2}")
 
-_URLISH = re.compile(r"//|\\\\|^\s*https?:|[?#][^=]*=|:[^/?#]*@", re.IGNORECASE)
+_URLISH = re.compile(r"//|\\\\|https?:/|^\s*https?:|^\s*/[^?#]*[?#]|[?#][^=]*=|:[^/?#]*@", re.IGNORECASE)
 """What an id has in it that is a URL, or is made of one: it may hold secrets. Better to take too much for one."""
 
-_USER_WITHIN = re.compile(r"//[^/@]+@")
+_USER_WITHIN = re.compile(r"(//|(?<=:)/)[^/@]+@")
 """User and password of a URL in the path of another one, as proxies and archives have it."""
 
 
@@ -148,7 +148,7 @@ def shown(url: str) -> str:
     except ValueError:
         return "(malformed URL)"
     host = parts.netloc.rpartition("@")[2]
-    scheme, path = parts.scheme, _USER_WITHIN.sub("//", parts.path)
+    scheme, path = parts.scheme, _USER_WITHIN.sub(r"\1", parts.path)
     if not parts.netloc and "@" in path:
         # What stands before it may be meant as user and password, and the user looks like a scheme.
         scheme, path = "", path.rpartition("@")[2]

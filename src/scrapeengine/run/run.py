@@ -171,7 +171,8 @@ async def report_of(stream: AbstractAsyncContextManager[Run[T]], *, sinks: bool)
 
     Checkpoint. If cancelled, the run is cancelled.
     """
-    async with stream as run:
+    unheard: BaseException | None = None
+    async with stream as run:  # which may take the cancellation of its own scope for its end
         unheard = await read_out(run, sinks=sinks)
     if unheard is not None:
         raise unheard

@@ -236,6 +236,7 @@ class Connection:
             if expect and await self._refused():
                 return False
             failed: BaseException | None = None
+            sent = False
             heard: list[httpx.TransportError] = []
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, nursery.cancel_scope, heard)
@@ -243,6 +244,7 @@ class Connection:
                     async for part in body:
                         with within(limit, httpx.WriteTimeout):
                             await self._stream.write(part)
+                    sent = True  # an answer may be here by now all the same
                 except trio.Cancelled:
                     raise
                 except BaseException as error:  # noqa: BLE001 - it leaves below, and in no group
@@ -252,7 +254,7 @@ class Connection:
             raise failed
         if nursery.cancel_scope.cancelled_caught and heard:
             raise heard[0]
-        return not self.answer.ready
+        return sent
 
     async def _listen(self, scope: trio.CancelScope, heard: list[httpx.TransportError]) -> None:
         """Wait for an answer that comes before the body was sent, and end the sending then."""
