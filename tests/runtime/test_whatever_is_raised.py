@@ -265,6 +265,40 @@ def test_a_source_that_panics_takes_nothing_with_it():
     assert caught.value is panic
 
 
+@pytest.mark.parametrize("where", ["source", "sink"])
+def test_a_cancellation_of_long_ago_that_is_raised_again_leaves_a_report(where):
+    """A source or sink that kept one and raises it ends the run, and the report says how far it came."""
+    kept = []
+
+    async def stale():
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.sleep(1)
+            except trio.Cancelled as error:
+                kept.append(error)
+                raise
+        raise kept[0]
+
+    async def source():
+        yield se.Event(1)
+        await stale()
+
+    async def sink(batch):
+        await stale()
+
+    async def scrape(task):
+        await trio.sleep(1)
+
+    async def main():
+        engine = se.Engine([se.Platform("A", scrape)])
+        if where == "source":
+            return await engine.run(source())
+        return await engine.run([se.Event(1)], sinks=[sink])
+
+    assert virtually(main).outcomes.total == 1
+
+
 def test_validators_that_panic_cost_no_success():
     """What goes wrong when they are kept is no business of the outcome; it is in the log."""
 
