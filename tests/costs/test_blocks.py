@@ -11,7 +11,8 @@ from costs.counting import a_task, blocks_left, run
 from costs.lockstep import Lockstep
 from costs.scenes import Scene, asks, by_stream, returns
 
-N = 300
+N = 1200
+"""So many that a table which grows once in between, or what Python keeps for reuse, is next to nothing for each."""
 NEXT_TO_NONE = 0.1
 """Blocks for each task: 0.04 was measured at most, of tables that grow and of what Python keeps for reuse."""
 HELD = {"waiting": 35.1, "asking": 95.0}

@@ -83,8 +83,8 @@ def build(
         TypeError: an argument is of the wrong type.
     """
     text = _text_of(method, url)
-    where: dict[str, Any] = {"platform": platform, "url": shown(text), "phase": "build"}
-    where["method"] = _shown_method(method)
+    said = _shown_method(method)
+    where: dict[str, Any] = {"platform": platform, "method": said, "url": shown(text), "phase": "build"}
     try:
         goes_to = _resolved(text, policy.base_url, event.url)
         target = goes_to.target if params is None else _with_params(goes_to.target, params)
