@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import re
+import ssl
 import tempfile
 import threading
 from decimal import Decimal
@@ -15,11 +16,13 @@ import h11
 import httpx
 import pytest
 import trio
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scrapeengine as se
 from hostile.web import OK, on, outcomes_of, within
+from scrapeengine.http.transport import connections
 from scrapeengine.testing import Answer, Request
 
 AT_ONCE = se.Retry(attempts=3, wait_initial=0, wait_max=0)
@@ -328,7 +331,8 @@ def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(k
 
 
 @pytest.mark.parametrize("kind", ["iterable", "async iterable"])
-def test_who_has_answered_need_not_read_on(kind):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_who_has_answered_need_not_read_on(monkeypatch, scheme, kind):
     """The site says 429 after the head and reads no more: its answer counts, and nothing waits for the rest."""
     parts = 0
 
@@ -358,7 +362,12 @@ def test_who_has_answered_need_not_read_on(kind):
         await talk.send(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
         await trio.sleep_forever()
 
-    seen = on(serve, scrape, limit=1)
+    authority, trusting = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(trusting)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    monkeypatch.setattr(connections, "default_context", lambda: trusting)
+    seen = on(serve, scrape, tls=serving if scheme == "https" else None)
     assert seen.value == (429, "1")
     assert parts < 1000
 
