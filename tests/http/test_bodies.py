@@ -727,6 +727,7 @@ def test_bytes_of_any_kind_in_a_query(on_sites):
         ({"headers": {"X": 1}}, "write str("),
         ({"headers": {1: "x"}}, "write str("),
         ({"headers": {"X": None}}, "write str("),
+        ({"headers": {"": None}}, "in headers=…"),
     ],
 )
 def test_wrong_types_say_what_to_write(on_sites, given, says):

@@ -196,7 +196,7 @@ def _pairs_of(headers: Any) -> _ByName:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"headers=… takes pairs of texts, and got {type(pair).__name__} for one; {_WRITE_HEADERS}")
         name = _in_bytes(pair[0], "a name in headers=…").lower()
-        value = _in_bytes(pair[1], f"the header {name.decode('latin-1')!r}")
+        value = _in_bytes(pair[1], f"the header {name.decode('latin-1')!r} in headers=…")
         found[name] = [value] if once else [*found.get(name, ()), value]
     return found
 
