@@ -211,6 +211,12 @@ MUTANTS = [
         "nursery.start_soon(self._listen",
         "(lambda *_: None)(self._listen",
     ),
+    (
+        "http/test_bodies.py",
+        "http/transport/connection.py",
+        "        if heard:",
+        "        if heard and nursery.cancel_scope.cancelled_caught:",
+    ),
     ("http/test_saving.py", "http/files.py", "error.filename, error.filename2 = path, None", "pass"),
     ("unit/test_budget.py", "decide/budget.py", "share >= _ANY or ", ""),
     ("http/test_processed_pages.py", "http/validators.py", "    return known == _hash(names, sent)", "    return True"),

@@ -16,6 +16,7 @@ import h11
 import httpx
 import pytest
 import trio
+import trio.testing
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -386,6 +387,49 @@ def test_a_site_that_breaks_off_ends_the_sending():
         await talk.stream.receive_some(65536)
 
     assert isinstance(on(serve, scrape).error, se.ConnectionBroken)
+
+
+def test_a_body_that_waits_in_a_nursery_of_its_own_is_ended_by_the_answer():
+    """What it was doing is cancelled, in whatever group that leaves, and no sibling is touched."""
+
+    async def parts():
+        yield b"a"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(trio.sleep_forever)
+            await trio.sleep_forever()
+
+    async def scrape(task):
+        return (await task.http.post("/a", content=parts(), check=False)).status_code
+
+    async def serve(talk):
+        await talk.stream.receive_some(65536)
+        await talk.send(b"HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n")
+        await trio.sleep_forever()
+
+    assert on(serve, scrape, timeout=se.Timeout(task=5)).value == 429
+
+
+def test_what_was_heard_as_the_last_part_went_out_is_not_forgotten():
+    """A malformed answer that came meanwhile, on a connection that stays open: nothing waits for another."""
+    answered = trio.Event()
+
+    async def parts():
+        yield b"a"
+        with trio.CancelScope(shield=True):  # so that it ends as if it had never been told to
+            await answered.wait()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+
+    async def scrape(task):
+        await task.http.post("/a", headers={"Content-Length": "1"}, content=parts())
+
+    async def serve(talk):
+        await talk.stream.receive_some(65536)
+        await talk.send(b"HTTP/1.1 2x0 OK\r\n\r\n")
+        answered.set()
+        await trio.sleep_forever()
+
+    assert type(on(serve, scrape, timeout=se.Timeout(task=5)).error) is se.ProtocolError
 
 
 # -- what goes wrong in the caller's own code

@@ -87,7 +87,7 @@ def test_what_the_body_raises_leaves_as_it_is(url):
         (lambda store: store.complete([done(("p", "a", 1))]), TypeError, "Ticket"),
         (lambda store: store.complete([done(Ticket("p", "a", 1), validators={"u": 1})]), TypeError, "Validator"),
         (lambda store: store.release([("p", "a", 1)]), TypeError, "Ticket"),
-        (lambda store: store.share("me", {"p": 1}, 1), TypeError, "Wish"),
+        (lambda store: store.share("me", {"p": 1}, 1), TypeError, "ShareRequest"),
         (lambda store: store.wait(-1), ValueError, "at_most"),
     ],
 )

@@ -30,7 +30,7 @@ def test_a_lock_has_one_owner_at_a_time(url):
 
 
 def share_request(wanted, held=0, limit=4, **values):
-    """Make a wish."""
+    """Make a request for a share."""
     return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
 
 

@@ -34,7 +34,7 @@ def play(scenario):
 
 
 def share_request(wanted=9, held=0, limit=4, **values):
-    """Make a wish."""
+    """Make a request for a share."""
     return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
 
 

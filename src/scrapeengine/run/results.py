@@ -21,7 +21,7 @@ __all__ = ["Results"]
 
 
 class Results:
-    """Takes tasks off the scheduler, and their outcomes to tally and outbox."""
+    """Takes tasks off the scheduler, and their outcomes to counters and outbox."""
 
     def __init__(
         self, scheduler: Scheduler, lanes: Lanes, counters: Counters, outbox: Outbox[Any], skips: Skips | None = None

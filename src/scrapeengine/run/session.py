@@ -1,6 +1,6 @@
 """One run, put together.
 
-    intake ──> agenda ──> floor ──> task ──> results ──> outbox ──> sinks, consumer
+    intake ──> agenda ──> scheduler ──> task ──> results ──> outbox ──> sinks, consumer
 
 Each of these is a room of its own. The session builds them, is what tasks ask (`TaskServices`), and holds the life of
 a task, from its launch to its outcome. Where jobs come from and where their ends are kept differs: `PlainSession` reads

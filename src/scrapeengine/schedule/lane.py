@@ -73,7 +73,7 @@ class ForeignRequest:
 
 @attrs.define(eq=False, repr=False)
 class Lane:
-    """One platform, while it has work. Who may start, and when, is decided on the `Floor`."""
+    """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`."""
 
     policy: Platform[Any]
     gate: Gate

@@ -1,8 +1,8 @@
 """A run that works for a store.
 
-store ──claims──> agenda ──> floor ──> task ──> stored results ──> books ──> outbox ──> sinks, consumer
-  ^                 (hand: leases)                                   │                    │
-  └──────────────── endings, jobs given back, acknowledgements ──────┴────────────────────┘
+store ──claims──> agenda ──> scheduler ──> task ──> results ──> writer ──> outbox ──> sinks, consumer
+  ^               (leases)                                        │                    │
+  └──────────────── endings, jobs given back, acknowledgements ───┴────────────────────┘
 
 The agenda holds what is in hand, and all that is decided about who runs now is decided as in any other run.
 """

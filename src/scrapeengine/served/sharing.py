@@ -146,7 +146,7 @@ class Sharing:
                 lane.resize()
 
     def _nothing(self, name: str) -> ShareRequest:
-        """Wish for nothing, and tell the others if the platform has closed."""
+        """Ask for nothing, and tell the others if the platform has closed."""
         until = self._refusals.get(name)
         closed = None if until is None else until + self._shift()
         return ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)

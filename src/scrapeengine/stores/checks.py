@@ -74,13 +74,15 @@ def ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
 
 
 def wanted(share_requests: Mapping[str, ShareRequest]) -> dict[str, ShareRequest]:
-    """Look at wishes."""
+    """Look at what an engine asks for of each platform."""
     if not isinstance(share_requests, Mapping):
-        raise TypeError(f"wishes must be a dict of Wish by platform, got {type(share_requests).__name__}")
+        raise TypeError(
+            f"share_requests must be a dict of ShareRequest by platform, got {type(share_requests).__name__}"
+        )
     for platform, share_request in share_requests.items():
-        words(**{"a platform in wishes": platform})
+        words(**{"a platform in share_requests": platform})
         if not isinstance(share_request, ShareRequest):
-            raise TypeError(f"wishes[{platform!r}] must be a Wish, got {share_request!r}")
+            raise TypeError(f"share_requests[{platform!r}] must be a ShareRequest, got {share_request!r}")
     return dict(share_requests)
 
 

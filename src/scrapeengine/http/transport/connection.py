@@ -245,14 +245,14 @@ class Connection:
                         with within(limit, httpx.WriteTimeout):
                             await self._stream.write(part)
                     sent = True  # an answer may be here by now all the same
-                except trio.Cancelled:
+                except (trio.Cancelled, BaseExceptionGroup):  # what was cancelled may leave in a group
                     raise
                 except BaseException as error:  # noqa: BLE001 - it leaves below, and in no group
                     failed = error
                 nursery.cancel_scope.cancel()
         if failed is not None:
             raise failed
-        if nursery.cancel_scope.cancelled_caught and heard:
+        if heard:  # what it was is no more to be read
             raise heard[0]
         return sent
 

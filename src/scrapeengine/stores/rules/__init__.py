@@ -1,1 +1,1 @@
-"""What a store does, step by step, on whatever shelf it keeps its jobs."""
+"""What a store does, step by step, in whatever tables it keeps its jobs."""
