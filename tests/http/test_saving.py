@@ -39,6 +39,12 @@ class Parts(httpx.AsyncByteStream):
         yield BODY[100:]
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path_factory, monkeypatch):
+    """Be in a folder that no path leads to: what is written in a wrong place is not left in the project."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+
 def saved(path, meanwhile=None):
     """Save a body; return what `save` returned, or raise what it raised. Whether the body was begun is on the error."""
     body = Parts(meanwhile)

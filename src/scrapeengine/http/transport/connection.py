@@ -227,7 +227,7 @@ class Connection:
         self._stream.close()
 
     async def _upload(self, body: AsyncGenerator[bytes, None], *, expect: bool, limit: float | None) -> bool:
-        """Send a body, unless its answer comes first: who has one need not read on (RFC 9112, section 9.3).
+        """Send a body, unless its answer comes first: who has one need not read on (RFC 9112, section 9.5).
 
         Returns:
             Whether all of it was sent.
