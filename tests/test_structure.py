@@ -42,6 +42,15 @@ LAYERS = {
 }
 """`httpx` is imported by `errors`, `model` and `tasks` for its types only."""
 
+ROOMS = {
+    "http": ["transport", "wire", "features", "client"],
+    "stores": [
+        *("clock", "moment", "policy", "checks", "rules", "notifier", "times", "facade"),
+        *("memory", "sqlite", "opening"),
+    ],
+}
+"""The rooms within a layer, in the order in which they may know each other."""
+
 IMPURE = {"trio", "httpx", "structlog", "sqlite3", "time", "random", "os", "socket", "threading", "asyncio"}
 
 
@@ -74,6 +83,29 @@ def test_imports_go_one_way():
                 assert not layer or layer in ours, f"{name} imports {target}"
             else:
                 assert top in others or top in standard, f"{name} imports {target}"
+
+
+def test_imports_go_one_way_within_a_layer():
+    """A room sees itself and those before it; what a folder's backends have in common knows none of them."""
+    for name, tree in modules():
+        layer, _, rest = name.partition(".")
+        if layer not in ROOMS or rest == "__init__":
+            continue
+        order = ROOMS[layer]
+        room = rest.partition(".")[0]
+        for target in imports(tree):
+            if target.startswith(f"scrapeengine.{layer}."):
+                other = target.split(".")[2]
+                assert order.index(other) <= order.index(room), f"{name} imports {target}"
+                assert {room, other} != {"memory", "sqlite"}, f"{name} imports {target}"
+
+
+def test_the_transport_knows_nothing_of_what_is_around_it():
+    """It could be a library of its own: of ours it sees checks of arguments only."""
+    for name, tree in modules():
+        if name.startswith("http.transport."):
+            ours = {target for target in imports(tree) if target.startswith("scrapeengine.")}
+            assert {".".join(target.split(".")[1:3]) for target in ours} <= {"http.transport", "model.checks"}, name
 
 
 def test_decisions_are_pure():

@@ -15,9 +15,9 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.routing import Routes
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import EngineBusy, UnknownPlatform
-from scrapeengine.http.clients import HttpClients
-from scrapeengine.http.connector import OwnConnector
-from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.wire.connector import OwnConnector
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.urls import named_host, told

@@ -462,11 +462,11 @@ def test_nothing_else_logs():
 
 PUT_TOGETHER = {
     # where URLs and requests are made, and not shown
-    "http/call.py",
-    "http/prepared.py",
-    "http/requests.py",
-    "http/robots.py",
-    "http/cookies.py",
+    "http/wire/call.py",
+    "http/wire/prepared.py",
+    "http/wire/requests.py",
+    "http/features/robots.py",
+    "http/features/cookies.py",
     "http/transport/sending.py",
     "testing/site.py",
     "model/event.py",

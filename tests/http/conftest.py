@@ -9,9 +9,9 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.clients import HttpClients
-from scrapeengine.http.connector import ForeignConnector
-from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.wire.connector import ForeignConnector
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.http import requests
-from scrapeengine.http.answers import Response as OurAnswer
-from scrapeengine.http.prepared import Prepared
+from scrapeengine.http.wire import requests
+from scrapeengine.http.wire.answers import Response as OurAnswer
+from scrapeengine.http.wire.prepared import Prepared
 from scrapeengine.testing import Answer
 
 EVENT = se.Event("e")

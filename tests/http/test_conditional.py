@@ -7,7 +7,7 @@ import structlog.testing
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.validators import MemoryValidators
+from scrapeengine.http.features.validators import MemoryValidators
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from scrapeengine.http.transport.connections import Connections
-from scrapeengine.http.watch import Deadline
+from scrapeengine.http.wire.watch import Deadline
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.testing import Answer, Site
 from support.world import virtually

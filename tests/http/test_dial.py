@@ -18,8 +18,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.failures import Blocked
 from scrapeengine.http.transport.dial import AllFailed, Dialer, interleaved, race
+from scrapeengine.http.transport.failures import Blocked
 from scrapeengine.http.transport.names import Address, Names
 
 # The race, in virtual time.

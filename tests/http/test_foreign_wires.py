@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
+from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.testing import Answer, Site
 from support.world import virtually
 

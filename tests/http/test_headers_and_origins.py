@@ -3,7 +3,7 @@
 import pytest
 
 import scrapeengine as se
-from scrapeengine.http.decoding import ACCEPT_ENCODING
+from scrapeengine.http.wire.decoding import ACCEPT_ENCODING
 
 POLICY = {
     "Authorization": "Bearer t0ps3cret",

@@ -6,7 +6,7 @@ import pytest
 
 import scrapeengine as se
 from hostile.web import answering, on, site, within
-from scrapeengine.http.answers import ResponseHeaders, location_of
+from scrapeengine.http.wire.answers import ResponseHeaders, location_of
 
 
 def answer(*headers, status=b"200 OK", body=b"ok"):

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.validators import MemoryValidators
+from scrapeengine.http.features.validators import MemoryValidators
 from support.serving import serve_all
 from support.world import virtually
 

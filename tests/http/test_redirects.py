@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 import scrapeengine as se
-from scrapeengine.http.decoding import ACCEPT_ENCODING
+from scrapeengine.http.wire.decoding import ACCEPT_ENCODING
 from scrapeengine.testing import Answer
 
 MOVED = [301, 302, 303, 307, 308]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.http.requests import build
+from scrapeengine.http.wire.requests import build
 
 BASES = ["http://a.test", "http://a.test/", "http://a.test/v1", "http://a.test/v1/", "http://u:p@a.test:81/v%201"]
 PATHS = ["", "/", "x", "/x", "x//y", "x?y=1", "?y=1", "../x", "./x", "/x/", "/a b", "/ä", "x#f", "http://b.test/x?y=1"]

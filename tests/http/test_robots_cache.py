@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from scrapeengine.http.robots import MOST_BYTES, RobotsCache, Rules
+from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache, Rules
 
 FORBIDDING = b"User-agent: *\nDisallow: /"
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.http import files
+from scrapeengine.http.client import files
 
 BODY = b"the whole body" * 1000
 

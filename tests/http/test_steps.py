@@ -5,8 +5,8 @@ import math
 import pytest
 import trio
 
-from scrapeengine.http.failures import CutShort
 from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.failures import CutShort
 
 STEP = 16 * 1024
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http import connector
 from scrapeengine.http.transport.connections import Connections
+from scrapeengine.http.wire import connector
 from scrapeengine.testing import Answer, Site
 
 ONCE = se.Retry(attempts=1)

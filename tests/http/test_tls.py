@@ -16,7 +16,7 @@ import pytest
 import trio
 import trustme
 
-from scrapeengine.http.failures import Untrusted
+from scrapeengine.http.transport.failures import Untrusted
 from scrapeengine.http.transport.tls import default_context, secure
 
 AUTHORITY = trustme.CA()

@@ -18,8 +18,8 @@ import pytest
 import trio
 import trustme
 
-from scrapeengine.http.failures import Blocked, Stale, Untrusted
 from scrapeengine.http.transport import connection as connection_module
+from scrapeengine.http.transport.failures import Blocked, Stale, Untrusted
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.testing import Answer, Site
 

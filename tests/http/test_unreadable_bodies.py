@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import scrapeengine as se
-from scrapeengine.http import decoding
+from scrapeengine.http.wire import decoding
 from scrapeengine.testing import Answer
 
 ZSTD = b"(\xb5/\xfd\x04\x00\x11\x00\x00ok\xd7\xed\x82\x8b"

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.clients import HttpClients
-from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.keeping import Keeping
 from support.world import World, outcomes_of, virtually
 
 FAST = {"latency": 0, "status": 200, "hops": 0}

@@ -6,7 +6,7 @@ import attrs
 from trio.testing import MockClock
 
 from scrapeengine.stores.clock import Clock
-from scrapeengine.stores.memory import in_memory
+from scrapeengine.stores.memory.store import in_memory
 from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.sqlite.store import in_file
 

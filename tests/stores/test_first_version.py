@@ -7,8 +7,8 @@ from trio.testing import MockClock
 
 from scrapeengine.model.job import Delivery, JobStatus, Kept, Reply, ShareRequest, Ticket
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.ranks import BUCKET
-from scrapeengine.stores.ranks import path as nodes
+from scrapeengine.stores.sqlite.ranks import BUCKET
+from scrapeengine.stores.sqlite.ranks import path as nodes
 from scrapeengine.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from stores.harness import claimed, done, job, order
 from stores.machines import Machine

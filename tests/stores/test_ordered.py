@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.stores import ordered
-from scrapeengine.stores.ordered import Ordered
+from scrapeengine.stores.memory import ordered
+from scrapeengine.stores.memory.ordered import Ordered
 
 ITEMS = st.tuples(st.integers(0, 30), st.integers(0, 3))
 

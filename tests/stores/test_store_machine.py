@@ -23,7 +23,7 @@ from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.ranks import BUCKET, path
+from scrapeengine.stores.sqlite.ranks import BUCKET, path
 from stores.harness import DONE, FAILED, done, job
 from stores.machines import Machine
 

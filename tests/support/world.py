@@ -22,9 +22,9 @@ import trio
 from trio.testing import MockClock
 
 import scrapeengine as se
-from scrapeengine.http.clients import HttpClients
-from scrapeengine.http.connector import ForeignConnector
-from scrapeengine.http.keeping import Keeping
+from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.wire.connector import ForeignConnector
 from support.ledger import Ledger
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scrapeengine.http import cookies
-from scrapeengine.http.cookies import Jar, date_of, is_suffix
+from scrapeengine.http.features import cookies
+from scrapeengine.http.features.cookies import Jar, date_of, is_suffix
 
 DAY = 86400.0
 NOW = 1_700_000_000.0

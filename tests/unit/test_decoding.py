@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http import decoding
-from scrapeengine.http.decoding import ACCEPT_ENCODING, CODINGS, decoder_for
-from scrapeengine.http.failures import CutShort, Unreadable
+from scrapeengine.http.transport.failures import CutShort, Unreadable
+from scrapeengine.http.wire import decoding
+from scrapeengine.http.wire.decoding import ACCEPT_ENCODING, CODINGS, decoder_for
 
 MIB = 1024 * 1024
 TEXT = b"".join(b'{"id": %d, "name": "Caf\xc3\xa9 %d"}\n' % (n, n * n) for n in range(40))
@@ -413,7 +413,7 @@ def bomb(kind: str) -> tuple[str, bytes, float]:
 
 WATCH = """
 import json, pathlib, sys
-from scrapeengine.http.decoding import decoder_for
+from scrapeengine.http.wire.decoding import decoder_for
 
 def peak():
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()

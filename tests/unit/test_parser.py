@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
+from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.http.transport.parser import MOST_BYTES, MOST_HEADERS, Parser
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrapeengine.http import robots
-from scrapeengine.http.robots import MOST_BYTES, Rules, read
+from scrapeengine.http.features import robots
+from scrapeengine.http.features.robots import MOST_BYTES, Rules, read
 
 HERE = "https://x.test"
 DAY = 86400.0

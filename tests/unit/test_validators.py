@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.validators import MemoryValidators, asked, fits, fresh_for, offered
+from scrapeengine.http.features.validators import MemoryValidators, asked, fits, fresh_for, offered
 from scrapeengine.model.validators import Validator, Validators
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

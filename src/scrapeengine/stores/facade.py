@@ -27,13 +27,13 @@ from scrapeengine.model.job import (
     Ticket,
 )
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores import checks, sharing
+from scrapeengine.stores import checks
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.notifier import Notifier
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules import arriving, completing, keeping, leasing
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules import arriving, completing, keeping, leasing, sharing
+from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.times import Times
 
 __all__ = ["Facade"]

@@ -7,7 +7,7 @@ import math
 import attrs
 import trio
 
-from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.rules.rows import Marks
 
 __all__ = ["Notifier"]
 

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
-from scrapeengine.stores.memory import in_memory
+from scrapeengine.stores.memory.store import in_memory
 from scrapeengine.stores.policy import Durability, Full, StorePolicy
 from scrapeengine.stores.sqlite.store import in_file
 

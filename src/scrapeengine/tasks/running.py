@@ -173,7 +173,7 @@ class LiveTask(TaskRecord):
         """Run a function in a worker thread."""
         return await self.services.in_thread(function, *args)
 
-    # -- for the HTTP client: `scrapeengine.http.client_task.TaskRecord`
+    # -- for the HTTP client: `scrapeengine.http.wire.client_task.TaskRecord`
 
     def place(self, host: str) -> str | None:
         """Name the platform that serves a host; None if it is the task's own, or none does."""

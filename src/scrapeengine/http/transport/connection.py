@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import httpx
 import trio
 
-from scrapeengine.http.failures import Stale
+from scrapeengine.http.transport.failures import Stale
 from scrapeengine.http.transport.parser import Parser
 from scrapeengine.http.transport.streams import ByteStream
 

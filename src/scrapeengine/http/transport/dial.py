@@ -15,8 +15,8 @@ from typing import TypeVar
 import httpx
 import trio
 
-from scrapeengine.http.failures import Blocked
 from scrapeengine.http.transport.addresses import is_public
+from scrapeengine.http.transport.failures import Blocked
 from scrapeengine.http.transport.names import Address, Names
 from scrapeengine.http.transport.words import of_system, small
 

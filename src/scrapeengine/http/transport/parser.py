@@ -30,7 +30,7 @@ import re
 import httptools
 import httpx
 
-from scrapeengine.http.failures import BodyOverCap, CutShort, HeadTooLarge
+from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.http.transport.heads import BLANK_LINE, NO_BODY, check_beginning, read_fields, read_framing, read_head
 
 __all__ = ["MOST_BYTES", "MOST_HEADERS", "Parser"]

@@ -9,8 +9,8 @@ import ssl
 import httpx
 import trio
 
-from scrapeengine.http.failures import Untrusted
 from scrapeengine.http.transport.addresses import literal
+from scrapeengine.http.transport.failures import Untrusted
 from scrapeengine.http.transport.words import of_system, of_tls, small
 
 __all__ = ["default_context", "secure"]

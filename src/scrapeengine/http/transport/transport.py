@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from scrapeengine.http.failures import Stale
 from scrapeengine.http.transport.connection import Connection, Origin, within
 from scrapeengine.http.transport.connections import Connections
+from scrapeengine.http.transport.failures import Stale
 from scrapeengine.http.transport.sending import chunked, framing, head_of, measured
 from scrapeengine.http.transport.tracing import TracedBody, Tracing
 from scrapeengine.model.checks import number, whole

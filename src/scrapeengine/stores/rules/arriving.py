@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import JobStatus, Known, NewJob, QueueStatistics, StoredJob
-from scrapeengine.stores.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.forgetting import end, forget, known
 from scrapeengine.stores.rules.leasing import promote
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["admit", "cancel", "enqueue", "get", "position", "stats"]
 

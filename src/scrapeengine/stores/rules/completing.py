@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from scrapeengine.model.job import Completion, Delivery, JobStatus, Kept, Reply
-from scrapeengine.stores.rows import Row
 from scrapeengine.stores.rules.arriving import admit
 from scrapeengine.stores.rules.forgetting import end, forget, known
 from scrapeengine.stores.rules.keeping import remember
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.rows import Row
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["complete"]
 

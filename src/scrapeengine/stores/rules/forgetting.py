@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scrapeengine.model.job import JobStatus
-from scrapeengine.stores.rows import Row
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.rows import Row
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["end", "forget", "known"]
 

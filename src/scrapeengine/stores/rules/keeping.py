@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["acknowledge", "lock", "recall", "remember", "undelivered", "unlock"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
-from scrapeengine.stores.rows import Row, place
 from scrapeengine.stores.rules.forgetting import forget
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.rows import Row, place
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["claim", "due", "hasten", "lapse", "promote", "release", "renew"]
 

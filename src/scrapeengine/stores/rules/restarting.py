@@ -6,7 +6,7 @@ import math
 
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules.leasing import lapse
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["restart"]
 

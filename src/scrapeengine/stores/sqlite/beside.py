@@ -8,9 +8,9 @@ import attrs
 
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.validators import Validator
+from scrapeengine.stores.rules.tables import SharedGate, Stake
 from scrapeengine.stores.sqlite.driver import fetch
 from scrapeengine.stores.sqlite.sums import Sums
-from scrapeengine.stores.tables import SharedGate, Stake
 
 if TYPE_CHECKING:
     from apsw import Connection

@@ -22,10 +22,10 @@ import trio
 from scrapeengine.errors import StoreClosed
 from scrapeengine.stores.notifier import Notifier
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rows import Marks
+from scrapeengine.stores.rules.rows import Marks
+from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
 from scrapeengine.stores.sqlite.transaction import StoreCall, transact
-from scrapeengine.stores.tables import Tables
 from scrapeengine.stores.times import Times
 
 if TYPE_CHECKING:

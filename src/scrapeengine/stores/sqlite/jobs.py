@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from scrapeengine.model.job import Content, JobStatus
-from scrapeengine.stores.rows import Marks, Row, Texts
+from scrapeengine.stores.rules.rows import Marks, Row, Texts
 from scrapeengine.stores.sqlite.driver import fetch
 from scrapeengine.stores.sqlite.schema import CODES, STATUSES
 from scrapeengine.stores.sqlite.sums import Sums

@@ -14,11 +14,11 @@ from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.facade import Facade
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.transaction import transact
-from scrapeengine.stores.tables import Tables
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection

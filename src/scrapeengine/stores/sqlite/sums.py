@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
-from scrapeengine.stores.ranks import BUCKET, Node, path
 from scrapeengine.stores.sqlite.driver import fetch
+from scrapeengine.stores.sqlite.ranks import BUCKET, Node, path
 
 if TYPE_CHECKING:
     from apsw import Connection

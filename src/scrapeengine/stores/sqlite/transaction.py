@@ -10,14 +10,14 @@ import attrs
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rows import Marks
 from scrapeengine.stores.rules.restarting import restart
+from scrapeengine.stores.rules.rows import Marks
+from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
 from scrapeengine.stores.sqlite.driver import is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
 from scrapeengine.stores.sqlite.sums import Sums
-from scrapeengine.stores.tables import Tables
 
 if TYPE_CHECKING:
     from apsw import Connection

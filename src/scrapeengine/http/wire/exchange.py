@@ -11,13 +11,13 @@ import trio
 
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
-from scrapeengine.http.answers import BodyReader, Response, header, location_of
-from scrapeengine.http.call import Call
-from scrapeengine.http.client_task import ClientTask
-from scrapeengine.http.connector import Channel, Connector
-from scrapeengine.http.failures import BodyOverCap, Expired, Stale, Unreadable
-from scrapeengine.http.requests import REDIRECTS
-from scrapeengine.http.translate import tells_nothing, translated
+from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
+from scrapeengine.http.wire.answers import BodyReader, Response, header, location_of
+from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.connector import Channel, Connector
+from scrapeengine.http.wire.requests import REDIRECTS
+from scrapeengine.http.wire.translate import tells_nothing, translated
 from scrapeengine.model.urls import shown
 
 __all__ = ["Exchange", "Reader", "first", "whole"]

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from scrapeengine.http.answers import header
-from scrapeengine.http.call import Headers
+from scrapeengine.http.wire.answers import header
+from scrapeengine.http.wire.call import Headers
 from scrapeengine.model.checks import whole
 from scrapeengine.model.validators import Validator
 

@@ -13,18 +13,18 @@ import trio
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import PlatformClosed, ProtocolError, RequestError, StatusError, TooManyRedirects
-from scrapeengine.http.answers import Response
-from scrapeengine.http.bodies import CallersError
-from scrapeengine.http.call import Call
-from scrapeengine.http.client_task import ClientTask
-from scrapeengine.http.connector import Connector
-from scrapeengine.http.exchange import Exchange, Reader, whole
-from scrapeengine.http.keeping import Keeping
-from scrapeengine.http.prepared import Prepared
-from scrapeengine.http.requests import redirected
-from scrapeengine.http.streaming import StreamedAnswer, streamed
-from scrapeengine.http.turnstile import Turnstile
-from scrapeengine.http.validators import fresh_for, offered
+from scrapeengine.http.client.streaming import StreamedAnswer, streamed
+from scrapeengine.http.client.turnstile import Turnstile
+from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.features.validators import fresh_for, offered
+from scrapeengine.http.wire.answers import Response
+from scrapeengine.http.wire.bodies import CallersError
+from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.connector import Connector
+from scrapeengine.http.wire.exchange import Exchange, Reader, whole
+from scrapeengine.http.wire.prepared import Prepared
+from scrapeengine.http.wire.requests import redirected
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders

@@ -8,8 +8,8 @@ import attrs
 
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.ordered import Ordered
-from scrapeengine.stores.tables import SharedGate, Stake
+from scrapeengine.stores.memory.ordered import Ordered
+from scrapeengine.stores.rules.tables import SharedGate, Stake
 
 __all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable"]
 

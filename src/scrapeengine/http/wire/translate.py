@@ -21,7 +21,7 @@ from scrapeengine.errors import (
     TruncatedBody,
     UnsupportedEncoding,
 )
-from scrapeengine.http import failures
+from scrapeengine.http.transport import failures
 from scrapeengine.http.transport.words import of_system, of_tls, small
 
 __all__ = ["tells_nothing", "translated"]

@@ -11,15 +11,15 @@ from typing import Any
 import trio
 
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
-from scrapeengine.http.answers import Response
-from scrapeengine.http.call import Call
-from scrapeengine.http.client_task import ClientTask
-from scrapeengine.http.connector import Connector
-from scrapeengine.http.cookies import Jar
-from scrapeengine.http.exchange import Exchange, first
-from scrapeengine.http.requests import redirected
-from scrapeengine.http.robots import MOST_BYTES, RobotsCache
-from scrapeengine.http.validators import MemoryValidators, asked, fits
+from scrapeengine.http.features.cookies import Jar
+from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache
+from scrapeengine.http.features.validators import MemoryValidators, asked, fits
+from scrapeengine.http.wire.answers import Response
+from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.connector import Connector
+from scrapeengine.http.wire.exchange import Exchange, first
+from scrapeengine.http.wire.requests import redirected
 from scrapeengine.model.validators import Validator, Validators
 
 __all__ = ["Keeping"]

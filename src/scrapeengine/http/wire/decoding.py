@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import attrs
 import httpx
 
-from scrapeengine.http.failures import CutShort, Unreadable
+from scrapeengine.http.transport.failures import CutShort, Unreadable
 
 brotli: Any
 zstd: Any

@@ -13,15 +13,15 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.stores.asides import DictOutboxTable, DictPageTable, DictSharingTable
 from scrapeengine.stores.clock import Clock, Reading
-from scrapeengine.stores.dicts import DictJobTable
 from scrapeengine.stores.facade import Facade
+from scrapeengine.stores.memory.beside import DictOutboxTable, DictPageTable, DictSharingTable
+from scrapeengine.stores.memory.jobs import DictJobTable
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rows import Marks
 from scrapeengine.stores.rules.restarting import restart
-from scrapeengine.stores.tables import Tables
+from scrapeengine.stores.rules.rows import Marks
+from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["MemoryStore", "in_memory"]
 

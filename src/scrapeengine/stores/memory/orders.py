@@ -8,8 +8,8 @@ from typing import TypeAlias
 import attrs
 
 from scrapeengine.model.job import JobStatus
-from scrapeengine.stores.ordered import Ordered
-from scrapeengine.stores.rows import Row, place
+from scrapeengine.stores.memory.ordered import Ordered
+from scrapeengine.stores.rules.rows import Row, place
 
 __all__ = ["Name", "Orders", "Time"]
 

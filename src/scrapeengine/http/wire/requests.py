@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 
 from scrapeengine.errors import InvalidRequest, RedirectError
-from scrapeengine.http.answers import Response, location_of
-from scrapeengine.http.bodies import NotEncodable, RequestBody, body_of, form
-from scrapeengine.http.call import Call, Headers
-from scrapeengine.http.decoding import ACCEPT_ENCODING
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.transport.sending import framing
+from scrapeengine.http.wire.answers import Response, location_of
+from scrapeengine.http.wire.bodies import NotEncodable, RequestBody, body_of, form
+from scrapeengine.http.wire.call import Call, Headers
+from scrapeengine.http.wire.decoding import ACCEPT_ENCODING
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.urls import Url, UrlError, below, host_of, joined, parse, shown

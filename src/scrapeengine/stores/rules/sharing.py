@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scrapeengine.decide.share import Hold, contended, grant, reserve
 from scrapeengine.model.job import ShareGrant, ShareRequest
-from scrapeengine.stores.tables import SharedGate, Stake, Tables
+from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
 __all__ = ["share"]
 

@@ -16,7 +16,7 @@ from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rows import Marks, Row, Texts
+from scrapeengine.stores.rules.rows import Marks, Row, Texts
 
 __all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable", "Stake", "Tables"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 import httpx
 
-from scrapeengine.http.bodies import Upload
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.transport.sending import head_of
+from scrapeengine.http.wire.bodies import Upload
 
 __all__ = ["Call", "Headers"]
 

@@ -12,10 +12,10 @@ import httpx
 import trio
 
 from scrapeengine.errors import RequestError
-from scrapeengine.http.call import Call
-from scrapeengine.http.connector import Channel
-from scrapeengine.http.decoding import Decoder, decoder_for, heavy_window
-from scrapeengine.http.failures import BodyOverCap, Expired
+from scrapeengine.http.transport.failures import BodyOverCap, Expired
+from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.connector import Channel
+from scrapeengine.http.wire.decoding import Decoder, decoder_for, heavy_window
 
 __all__ = ["BodyReader", "Response", "ResponseHeaders", "header", "location_of"]
 

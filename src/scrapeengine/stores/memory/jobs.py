@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from scrapeengine.model.job import Content, JobStatus
-from scrapeengine.stores.orders import Name, Orders, Time
-from scrapeengine.stores.rows import Marks, Row, Texts, place
+from scrapeengine.stores.memory.orders import Name, Orders, Time
+from scrapeengine.stores.rules.rows import Marks, Row, Texts, place
 
 __all__ = ["DictJobTable"]
 

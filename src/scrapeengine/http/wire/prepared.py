@@ -12,9 +12,9 @@ from typing import Any
 import attrs
 
 from scrapeengine.errors import InvalidRequest
-from scrapeengine.http import requests
-from scrapeengine.http.call import Call, Headers
 from scrapeengine.http.transport.connection import Origin
+from scrapeengine.http.wire import requests
+from scrapeengine.http.wire.call import Call, Headers
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.urls import parse

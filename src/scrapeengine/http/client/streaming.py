@@ -6,10 +6,10 @@ import math
 
 import trio
 
-from scrapeengine.http.answers import BodyReader, Response
-from scrapeengine.http.connector import Channel
-from scrapeengine.http.exchange import Exchange, Reader, whole
-from scrapeengine.http.files import FilePath, replacing
+from scrapeengine.http.client.files import FilePath, replacing
+from scrapeengine.http.wire.answers import BodyReader, Response
+from scrapeengine.http.wire.connector import Channel
+from scrapeengine.http.wire.exchange import Exchange, Reader, whole
 
 __all__ = ["StreamedAnswer", "streamed"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scrapeengine.http.client import TaskClient
-from scrapeengine.http.client_task import ClientTask
-from scrapeengine.http.connector import Connector, ForeignConnector
-from scrapeengine.http.keeping import Keeping
-from scrapeengine.http.prepared import Prepared
+from scrapeengine.http.client.client import TaskClient
+from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.connector import Connector, ForeignConnector
+from scrapeengine.http.wire.prepared import Prepared
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.validators import Validator, Validators
 
