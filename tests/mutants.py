@@ -41,7 +41,7 @@ MUTANTS = [
     (2, "tasks/signals.py", "class Signal(BaseException)", "class Signal(Exception)"),
     (2, "tasks/workers.py", "                fatal = fatal_part(error)\n", "                fatal = error\n"),
     (2, "run/run.py", "if isinstance(end, KeyboardInterrupt | SystemExit | GeneratorExit):", "if False:"),
-    (3, "schedule/slots.py", "return len(self._holders) < self.total", "return len(self._holders) <= self.total"),
+    (3, "schedule/limits.py", "return int(min(self.own, self.share))", "return int(min(self.own, self.share)) + 1"),
     (
         3,
         "run/session.py",
@@ -85,7 +85,7 @@ MUTANTS = [
         "len(self.records) >= 2 * self.policy.limit",
         "len(self.seats) >= 3 * self.policy.limit",
     ),
-    (6, "schedule/lane.py", "return self.at_bound and not self.slots.taken", "return False"),
+    (6, "schedule/lane.py", "return self.at_bound and not self.limit.taken", "return False"),
     (
         6,
         "schedule/scheduler.py",
@@ -138,7 +138,7 @@ MUTANTS = [
     ),
     (9, "run/session.py", "            await self.clients.aclose()", "            pass"),
     (10, "run/lanes.py", "policy, policy.host\n            lane.resize()\n", "policy, policy.host\n"),
-    (10, "run/lanes.py", "        self._scheduler.events.total = self._plan.settings.event_limit\n", ""),
+    (10, "run/lanes.py", "        self._scheduler.events.total_tokens = self._plan.settings.event_limit\n", ""),
     (10, "run/lanes.py", "                lane.gate.keep_to(policy.rate, now)\n", "                pass\n"),
     (10, "run/session.py", "        self.outbox.buffer = self.plan.settings.buffer\n", ""),
     (11, "schedule/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
@@ -158,8 +158,9 @@ MUTANTS = [
     (
         12,
         "schedule/scheduler.py",
-        "            lane.slots.give(record.job)\n        del",
-        "            lane.slots.give(record.job)\n            lane.alarm = -math.inf\n        del",
+        "            lane.limit.limiter.release_on_behalf_of(record.job)\n        del",
+        "            lane.limit.limiter.release_on_behalf_of(record.job)\n"
+        "            lane.alarm = -math.inf\n        del",
     ),
     (12, "schedule/scheduler.py", "            self._kicked.update(self._blocked)\n", ""),
     (

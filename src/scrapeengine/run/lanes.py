@@ -22,17 +22,15 @@ class Lanes:
         self._plan = plan
         self._scheduler = scheduler
         self._gates = gates
-        self.cap = math.inf
-        """How many slots a new lane has at most, before it is known what other engines leave."""
+        self.share = math.inf
+        """How many tasks of a new lane may run at most, before it is known what other engines leave."""
 
     def get(self, name: str, now: float) -> Lane:
         """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
         lane = self._scheduler.lanes.get(name)
         if lane is None:
             policy = self._plan.policy(name)
-            lane = Lane.of(name, policy, self._gates.take(name, policy.rate, now))
-            lane.cap = self.cap
-            lane.resize()
+            lane = Lane.of(name, policy, self._gates.take(name, policy.rate, now), self.share)
             self._scheduler.lanes[name] = lane
             self._scheduler.refresh(lane)
         return lane
@@ -57,9 +55,9 @@ class Lanes:
             if policy.rate != lane.policy.rate:
                 lane.gate.keep_to(policy.rate, now)
             lane.policy, lane.home = policy, policy.host
-            lane.resize()
+            lane.limit.tune(policy.limit)
             self._scheduler.refresh(lane)
-        self._scheduler.events.total = self._plan.settings.event_limit
+        self._scheduler.events.total_tokens = self._plan.settings.event_limit
 
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:
         """Say what the platforms that have work are doing."""

@@ -237,7 +237,7 @@ class Session(Generic[T]):
         platforms = self.lanes.statistics(trio.current_time())
         return Statistics(
             event_limit=self.plan.settings.event_limit,
-            in_progress=self.scheduler.events.taken,
+            in_progress=self.scheduler.events.borrowed_tokens,
             live=self.agenda.live,
             running=sum(each.running for each in platforms.values()),
             parked=sum(each.parked for each in platforms.values()),

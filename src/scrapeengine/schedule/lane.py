@@ -14,7 +14,7 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
-from scrapeengine.schedule.slots import Slots
+from scrapeengine.schedule.limits import EffectiveLimit
 
 __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
@@ -78,8 +78,8 @@ class Lane:
     policy: Platform[Any]
     gate: Gate
     queue: Queue
-    slots: Slots
-    """A slot for each running task; its total is the platform's limit, live."""
+    limit: EffectiveLimit
+    """How many of its tasks may run now; each that does holds a token."""
     home: str | None
     """The host of its `base_url`."""
     records: dict[TaskRecord, None] = attrs.field(factory=dict, init=False)
@@ -94,17 +94,15 @@ class Lane:
     """Whether it is the turn of this platform's own tasks, where foreign requests wait too."""
     guests: int = attrs.field(default=0, init=False)
     """How many tasks of other platforms have to do with this one now; it stays for them."""
-    cap: float = attrs.field(default=math.inf, init=False)
-    """How many slots other engines leave to this one, where they share the platform."""
     turned: int = attrs.field(default=0, init=False)
     """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the scheduler looks here next, whatever happens until then."""
 
     @classmethod
-    def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
+    def of(cls, name: str, policy: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:
         """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
-        return cls(policy, gate, Queue(name), Slots(policy.limit), policy.host)
+        return cls(policy, gate, Queue(name), EffectiveLimit(policy.limit, share), policy.host)
 
     @property
     def name(self) -> str:
@@ -116,19 +114,15 @@ class Lane:
         """Whether nothing waits, runs or is parked here."""
         return not (self.queue.waiting or self.records or self.guests)
 
-    def resize(self) -> None:
-        """Have as many slots as the policy and other engines leave."""
-        self.slots.total = int(min(self.policy.limit, self.cap))
-
     @property
     def full(self) -> bool:
         """Whether no slot is free."""
-        return not self.slots.free
+        return self.limit.limiter.available_tokens <= 0
 
     @property
     def at_bound(self) -> bool:
         """Whether one task more would make running and parked ones exceed twice the limit."""
-        return len(self.records) >= 2 * self.policy.limit
+        return len(self.records) >= self.limit.bound
 
     @property
     def stuck(self) -> bool:
@@ -137,7 +131,7 @@ class Lane:
         They need event slots to go on. An event that holds one, and waits here for a start that the bound forbids,
         must not keep it from them, or all would wait for ever.
         """
-        return self.at_bound and not self.slots.taken
+        return self.at_bound and not self.limit.taken
 
     def dismiss_the_seated(self) -> None:
         """Send the foreign requests away that hold slots of their own: the platform has closed."""
@@ -148,7 +142,7 @@ class Lane:
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
-        return self.slots.total > 0 and not self.gate.closed(now) and not self.stuck
+        return self.limit.now > 0 and not self.gate.closed(now) and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""
@@ -165,17 +159,17 @@ class Lane:
     def statistics(self, now: float) -> PlatformStatistics:
         """Say what this platform is doing."""
         return PlatformStatistics(
-            limit=self.policy.limit,
-            running=self.slots.taken,
-            parked=len(self.records) - self.slots.taken,
+            limit=self.limit.own,
+            running=self.limit.taken,
+            parked=len(self.records) - self.limit.taken,
             waiting=self.queue.waiting,
             opens_in=max(0.0, self.gate.opens_at(now) - now),
         )
 
     def __repr__(self) -> str:
         """Count what this platform is doing."""
-        taken = self.slots.taken
+        taken = self.limit.taken
         return (
-            f"<Lane {self.name!r} {taken}/{self.policy.limit} running, {len(self.records) - taken} parked, "
+            f"<Lane {self.name!r} {taken}/{self.limit.now} running, {len(self.records) - taken} parked, "
             f"{self.queue.waiting} waiting>"
         )

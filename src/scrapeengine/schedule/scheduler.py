@@ -32,7 +32,6 @@ from scrapeengine.decide.rate import Booking
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
-from scrapeengine.schedule.slots import Slots
 
 __all__ = ["Launch", "Scheduler"]
 
@@ -50,7 +49,8 @@ class Scheduler:
 
     def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, has_room: Callable[[], bool]) -> None:
         self.agenda = agenda
-        self.events = Slots(event_limit)
+        self.events = trio.CapacityLimiter(event_limit)
+        """A token for each event in progress, held for all its tasks together."""
         self.lanes: dict[str, Lane] = {}
         self.launch: Launch | None = None
         """What starts a task; None: nothing starts."""
@@ -103,16 +103,16 @@ class Scheduler:
     def leave(self, record: TaskRecord) -> None:
         """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
         record.leave(trio.current_time())
-        record.lane.slots.give(record.job)
+        record.lane.limit.limiter.release_on_behalf_of(record.job)
         if self.agenda.park(record.job):
-            self.events.give(record.job.entry)
+            self.events.release_on_behalf_of(record.job.entry)
         self.kick(record.lane)
 
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""
         lane = record.lane
         if record.parked_since is None:
-            lane.slots.give(record.job)
+            lane.limit.limiter.release_on_behalf_of(record.job)
         del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
         for line in (lane.returning, lane.landing):
@@ -121,7 +121,7 @@ class Scheduler:
                 if record.wake is not None:
                     record.wake.set()
         if self.agenda.end(record.job):
-            self.events.give(record.job.entry)
+            self.events.release_on_behalf_of(record.job.entry)
         self.kick(lane)
 
     def queue_up(self, record: TaskRecord, line: deque[TaskRecord], *, first: bool = False) -> trio.Event:
@@ -141,7 +141,7 @@ class Scheduler:
     def abandon(self, job: Job) -> None:
         """Take a job off the scheduler that was never started."""
         if self.agenda.end(job):
-            self.events.give(job.entry)
+            self.events.release_on_behalf_of(job.entry)
 
     # -- who runs now
 
@@ -155,7 +155,7 @@ class Scheduler:
             while True:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
-                elif not self.events.free:
+                elif self.events.available_tokens <= 0:
                     break
                 elif self._ahead:
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
@@ -198,7 +198,7 @@ class Scheduler:
                 continue
             if self.launch is None or lane.at_bound:
                 return
-            may_begin = not begun and self.events.free and (turn or not (self._line or self._ahead))
+            may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._has_room():
                 self._line.join(lane)
@@ -234,13 +234,13 @@ class Scheduler:
             return
         if lane.queue.open:
             for entry in self.agenda.close(lane.queue):
-                self.events.give(entry)
+                self.events.release_on_behalf_of(entry)
         else:
             self.agenda.open(lane.queue)
 
     def _begin(self, entry: Entry, served: Lane | None = None) -> None:
         """Give an event its slot, and have the lanes served that its tasks wait for; not one that is being served."""
-        self.events.take(entry)
+        self.events.acquire_on_behalf_of_nowait(entry)
         for queue in self.agenda.begin(entry):
             lane = self.lanes[queue.name]
             if lane is not served:
@@ -248,7 +248,7 @@ class Scheduler:
 
     def _start(self, lane: Lane, job: Job, now: float) -> None:
         assert self.launch is not None
-        lane.slots.take(job)
+        lane.limit.limiter.acquire_on_behalf_of_nowait(job)
         self.agenda.start(job)
         lane.records[self.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
 
@@ -256,7 +256,7 @@ class Scheduler:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
         for record in parked:
             entry = record.job.entry
-            if entry.in_progress or self.events.free:
+            if entry.in_progress or self.events.available_tokens > 0:
                 break
         else:
             self._ahead[lane] = None
@@ -264,7 +264,7 @@ class Scheduler:
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
-        lane.slots.take(record.job)
+        lane.limit.limiter.acquire_on_behalf_of_nowait(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
         record.sit(now)

@@ -90,7 +90,7 @@ class ServedSession(Session[T], Generic[T]):
         )
         self._sharing: Sharing | None = None
         if store.shared:
-            self.lanes.cap = 0
+            self.lanes.share = 0
             self._sharing = Sharing(
                 store, owner, lease, self.scheduler, ready=lambda: self._claims.ready, closed=super().closed
             )
@@ -213,7 +213,7 @@ class ServedSession(Session[T], Generic[T]):
         ahead = max(1, limit // 2)
         if lane is None:
             return limit + ahead
-        lacking = max(0, lane.slots.total - lane.slots.taken) + ahead - lane.queue.waiting
+        lacking = max(0, lane.limit.free) + ahead - lane.queue.waiting
         # A few at a time would be many calls.
         return 0 if 2 * lacking < ahead else lacking
 

@@ -142,8 +142,7 @@ class Sharing:
             self._contended.discard(name)
             lane = self._scheduler.lanes.get(name)
             if lane is not None:
-                lane.cap = 0
-                lane.resize()
+                lane.limit.leave(0)
 
     def _nothing(self, name: str) -> ShareRequest:
         """Ask for nothing, and tell the others if the platform has closed."""
@@ -154,20 +153,20 @@ class Sharing:
     def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
         # Until the answer comes nothing may start beyond what is said here, or others would be given it too.
         if not keep and lane.name in self._contended:
-            lane.cap = lane.slots.taken
-            lane.resize()
-        held, policy, gate = max(lane.slots.taken, lane.slots.total), lane.policy, lane.gate
+            lane.limit.leave(lane.limit.taken)
+        limit, gate = lane.limit, lane.gate
+        held = max(limit.taken, limit.now)
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready()
         rate, requests = gate.rate_limiter.rate, 0
         if rate is not None and isinstance(gate.rate_limiter, Allotment):
-            starting = min(lane.queue.waiting, max(0, lane.slots.total - lane.slots.taken))
+            starting = min(lane.queue.waiting, max(0, limit.free))
             wanted = starting + len(lane.returning) + len(lane.foreign_requests)
             requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.rate_limiter.left(now))
         closed = gate.penalty.until
         return ShareRequest(
-            limit=policy.limit,
-            wanted=policy.limit if more else min(policy.limit, lane.slots.taken + coming),
+            limit=limit.own,
+            wanted=limit.own if more else min(limit.own, limit.taken + coming),
             held=held,
             rate=rate,
             requests=requests,
@@ -179,8 +178,7 @@ class Sharing:
     def _apply(self, lane: Lane, share: ShareGrant) -> None:
         """Let a lane go on with what it was given."""
         now, shift = trio.current_time(), self._shift()
-        lane.cap = share.slots
-        lane.resize()
+        lane.limit.leave(share.slots)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         if isinstance(lane.gate.rate_limiter, Allotment):
             lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
@@ -196,8 +194,7 @@ class Sharing:
         for name, until in self._granted.items():
             lane = self._scheduler.lanes.get(name)
             if lane is not None and now >= until:
-                lane.cap = 0
-                lane.resize()
+                lane.limit.leave(0)
                 self._scheduler.refresh(lane)
         self._scheduler.settle()
 
