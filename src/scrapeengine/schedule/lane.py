@@ -1,4 +1,25 @@
-"""The part of the engine that serves one platform, and what it knows of a task that was started there."""
+"""The part of the engine that serves one platform, and what it knows of a task that was started there.
+
+Who may write which field:
+
+    `TaskRecord`
+        booked                      the scheduler, as it starts or brings back the task; whoever uses the booking
+        parked, parked_since        `leave` and `sit`, called by the scheduler alone
+        wake                        the scheduler, as the task joins one of the lane's lines
+        stopped                     `cancel`, once
+
+    `Lane`
+        policy, home                `Lanes`, when the platform is tuned
+        limit                       its parts have a writer each; see `EffectiveLimit`
+        gate                        what passes it: the scheduler's bookings, destinations, `Sharing`
+        queue                       the agenda
+        records                     the scheduler: a task is here from its start to its end
+        returning, landing          the scheduler, and a task that gives up waiting, which takes itself out
+        foreign_requests            destinations put themselves in and, if cancelled, out; the scheduler admits them
+        own_next, alarm             the scheduler
+        turned                      `EventSlotQueue`
+        guests                      `Lanes.visit`
+"""
 
 from __future__ import annotations
 
@@ -12,6 +33,7 @@ import trio
 from scrapeengine.decide.agenda import Job, Queue
 from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.rate import Booking
+from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.limits import EffectiveLimit
@@ -21,7 +43,7 @@ __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
 @attrs.define(eq=False, repr=False)
 class TaskRecord:
-    """A task that was started and has not ended: it holds a slot of its lane, or is parked."""
+    """What the scheduler keeps of a task that was started and has not ended: it holds a token, or is parked."""
 
     job: Job
     lane: Lane
@@ -33,31 +55,47 @@ class TaskRecord:
     parked: float = attrs.field(default=0.0, init=False)
     """Seconds for which it has been parked, up to when it was last resumed."""
     parked_since: float | None = attrs.field(default=None, init=False)
-    """When it was parked; None while it holds a slot."""
+    """When it was parked; None while it holds a token."""
     wake: trio.Event | None = attrs.field(default=None, init=False)
-    """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
-    right: tuple[Lane, Booking] | None = attrs.field(default=None, init=False)
-    """A request that was booked for it on another platform, and that it has not used."""
+    """What it waits for in one of the lane's lines; set when it has its tokens again, or is sent away."""
+    stopped: str | None = attrs.field(default=None, init=False)
+    """Why it was cancelled by the run; None if it was not."""
     _left: float = attrs.field(default=math.inf, init=False)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended: then others have its scope, and nothing of it may wait any more."""
+        return self not in self.lane.records
+
     def begin(self) -> None:
-        """Take note that the scraper is called now, for which a request was booked."""
+        """Say that the scraper is called now, for which a request was booked: the booking lapses from now on."""
         rate_limiter = self.lane.gate.rate_limiter
         if self.booked is not None and rate_limiter.rate is not None:
             rate_limiter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
-        """Stop the clock of its deadline: it gives its slot back."""
+        """Stop the clock of its deadline: it gives its token back."""
         self.parked_since = now
         self._left = self.scope.deadline - now
         self.scope.deadline = math.inf
 
     def sit(self, now: float) -> None:
-        """Go on with the clock of its deadline: it has its slot again."""
+        """Go on with the clock of its deadline: it has its token again."""
         assert self.parked_since is not None
         self.parked += now - self.parked_since
         self.parked_since = None
         self.scope.deadline = now + self._left
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the task, for a reason that its outcome will say; not once it has ended, and others have its scope."""
+        if self.stopped is not None or self.ended:
+            return
+        self.stopped = reason
+        self.scope.cancel()
+        # Where it waits for a token only to go on to its end, it need not have one: it is cancelled there.
+        if self in self.lane.landing and self.wake is not None:
+            self.lane.landing.remove(self)
+            self.wake.set()
 
 
 @attrs.define(eq=False)
@@ -65,7 +103,7 @@ class ForeignRequest:
     """A request that a task of another platform wants to make here: a redirect has led to this one."""
 
     seated: bool = False
-    """Whether its task holds its own slot meanwhile."""
+    """Whether its task holds its own token meanwhile."""
     wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when it is booked, or sent away."""
     booked: Booking | None = attrs.field(default=None, init=False)
@@ -73,7 +111,10 @@ class ForeignRequest:
 
 @attrs.define(eq=False, repr=False)
 class Lane:
-    """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`."""
+    """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
+
+    Size: 14 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    """
 
     policy: Platform[Any]
     gate: Gate
@@ -87,7 +128,7 @@ class Lane:
     returning: deque[TaskRecord] = attrs.field(factory=deque, init=False)
     """Parked tasks whose next request waits for its turn, in their order."""
     landing: deque[TaskRecord] = attrs.field(factory=deque, init=False)
-    """Parked tasks that gave up waiting, and need a slot to go on without a request."""
+    """Parked tasks that gave up waiting, and need a token to go on without a request."""
     foreign_requests: deque[ForeignRequest] = attrs.field(factory=deque, init=False)
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
     own_next: bool = attrs.field(default=False, init=False)
@@ -116,7 +157,7 @@ class Lane:
 
     @property
     def full(self) -> bool:
-        """Whether no slot is free."""
+        """Whether no token is free."""
         return self.limit.limiter.available_tokens <= 0
 
     @property
@@ -134,7 +175,7 @@ class Lane:
         return self.at_bound and not self.limit.taken
 
     def dismiss_the_seated(self) -> None:
-        """Send the foreign requests away that hold slots of their own: the platform has closed."""
+        """Send the foreign requests away that hold tokens of their own: the platform has closed."""
         seated = [foreign_request for foreign_request in self.foreign_requests if foreign_request.seated]
         for foreign_request in seated:
             self.foreign_requests.remove(foreign_request)
@@ -147,6 +188,15 @@ class Lane:
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""
         return self.gate.penalty.until - now <= self.policy.retry.patience
+
+    def impatience(self, now: float) -> PlatformClosed:
+        """Make the error of a task that would have to wait for too long."""
+        seconds = self.gate.penalty.until - now
+        return PlatformClosed(
+            f"{self.name!r} asked not to be called for another {seconds:.0f} s, which is more than its "
+            f"Retry(patience={self.policy.retry.patience:g}); run the event again after that",
+            seconds=seconds,
+        )
 
     def over_budget(self, now: float) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""

@@ -10,7 +10,7 @@ A limit has parts, and each part has one writer:
     share    what other engines leave to this one          `Sharing`; `math.inf` where nobody shares the platform
 
 The least of them holds. No one else reads a part in its place: what runs is bounded by `now`, what is parked and runs
-by `bound`, and both are computed here.
+by `bound`, and both are computed here, when a part changes.
 """
 
 from __future__ import annotations
@@ -31,20 +31,17 @@ class EffectiveLimit:
     """What the platform's policy says."""
     share: float = math.inf
     """What other engines leave to this one."""
-    limiter: trio.CapacityLimiter = attrs.field(
-        init=False, default=attrs.Factory(lambda self: trio.CapacityLimiter(self.now), takes_self=True)
-    )
+    limiter: trio.CapacityLimiter = attrs.field(init=False)
     """A token for each running task. Lowered, it is reached as tasks end or are parked."""
+    now: int = attrs.field(init=False)
+    """How many tasks may run."""
+    bound: int = attrs.field(init=False)
+    """How many tasks may run or be parked: twice the platform's own limit, whatever others leave."""
 
-    @property
-    def now(self) -> int:
-        """How many tasks may run."""
-        return int(min(self.own, self.share))
-
-    @property
-    def bound(self) -> int:
-        """How many tasks may run or be parked: twice the platform's own limit, whatever others leave."""
-        return 2 * self.own
+    def __attrs_post_init__(self) -> None:
+        """Compute what follows from the parts."""
+        self.limiter = trio.CapacityLimiter(0)
+        self._compute()
 
     @property
     def reason(self) -> str:
@@ -64,11 +61,16 @@ class EffectiveLimit:
     def tune(self, own: int) -> None:
         """Go by what the platform's policy says from now on."""
         self.own = own
-        self.limiter.total_tokens = self.now
+        self._compute()
 
     def leave(self, share: float) -> None:
         """Go by what other engines leave to this one from now on."""
         self.share = share
+        self._compute()
+
+    def _compute(self) -> None:
+        self.now = int(min(self.own, self.share))
+        self.bound = 2 * self.own
         self.limiter.total_tokens = self.now
 
     def __repr__(self) -> str:

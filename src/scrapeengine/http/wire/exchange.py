@@ -14,7 +14,7 @@ from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
 from scrapeengine.http.wire.answers import BodyReader, Response, header, location_of
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Channel, Connector
 from scrapeengine.http.wire.requests import REDIRECTS
 from scrapeengine.http.wire.translate import tells_nothing, translated
@@ -37,8 +37,8 @@ class Exchange:
     connector: Connector
     call: Call
     attempt: int
-    at: str | None
-    """The platform that it goes to; None: the task's own."""
+    to: Destination
+    """The platform that it goes to."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
     follows: bool = True
@@ -67,11 +67,11 @@ class Exchange:
         Checkpoint. If cancelled, what carried it is closed.
         """
         if after > 0:
-            await self.task.turn(self.at, after)
+            await self.to.turn(after)
         renewed = False
         while True:
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
-            if channel is None or not self.task.go(self.at, first=self.attempt == 1):
+            if channel is None or not self.to.start(first=self.attempt == 1):
                 channel = await self._started(channel)
             try:
                 return await self._carried(channel, read)
@@ -108,20 +108,20 @@ class Exchange:
 
         A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
-        task, at = self.task, self.at
+        to = self.to
         waited = False
         while True:
             if channel is None:
-                if not task.open(at):
-                    await task.turn(at)
+                if not to.is_open():
+                    await to.turn()
                 channel = await self._connected()
-                if task.go(at, first=self.attempt == 1):
+                if to.start(first=self.attempt == 1):
                     return channel
             await channel.leave()
-            await task.turn(at, ahead=waited)
+            await to.turn(ahead=waited)
             waited = True
             channel = self.connector.at_hand(self.call.origin)
-            if channel is not None and task.go(at, first=self.attempt == 1):
+            if channel is not None and to.start(first=self.attempt == 1):
                 return channel
 
     async def _connected(self) -> Channel:
@@ -165,12 +165,12 @@ class Exchange:
 
     def _heed(self, channel: Channel) -> None:
         """Close the platform if it says that it is asked too much."""
-        wall, date = self.task.wall(trio.current_time()), _text(channel, b"date")
+        wall, date = self.task.wall(), _text(channel, b"date")
         values = [value.decode("latin-1") for name, value in channel.headers if name.lower() == b"retry-after"]
         if channel.status == 429 or values:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
-            self.task.refused(self.at, self._sent or 0.0, max(waits, default=None))
+            self.to.refused(self._sent or 0.0, max(waits, default=None))
 
     def failed(self, error: Exception) -> RequestError:
         """Return what the wire raised, in our own words."""
