@@ -18,14 +18,14 @@ LAYERS = {
     "errors": (set(), {"httpx"}),
     "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
-    "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging"}),
+    "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging", "trio"}),
     "http": (
-        {"errors", "model", "decide", "http"},
+        {"errors", "model", "decide", "observe", "http"},
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
-    "schedule": ({"errors", "model", "decide", "schedule"}, {"attrs", "trio"}),
+    "schedule": ({"errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "deliver": ({"model", "schedule", "deliver"}, {"attrs", "trio"}),
+    "deliver": ({"model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
     "run": ({"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"}, {"attrs", "trio"}),
     "served": (
         {"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run", "served"},
@@ -34,7 +34,7 @@ LAYERS = {
     "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
     "testing": ({"testing"}, {"attrs", "trio"}),
     "engine": (
-        {"errors", "model", "decide", "http", "schedule", "deliver", "run", "served"},
+        {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},
         {"attrs", "trio"},
     ),
     "sync": ({"engine", "model", "tasks", "deliver", "run"}, {"trio"}),

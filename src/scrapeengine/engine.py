@@ -20,12 +20,14 @@ from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import OwnConnector
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
+from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
 from scrapeengine.run.plan import Plan
@@ -113,12 +115,15 @@ class Engine(Generic[T]):
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
 
-    def stream(self, events: Events, *, sinks: Sequence[Sink[T]] = ()) -> AbstractAsyncContextManager[Run[T]]:
+    def stream(
+        self, events: Events, *, sinks: Sequence[Sink[T]] = (), instruments: Sequence[Instrument] = ()
+    ) -> AbstractAsyncContextManager[Run[T]]:
         """Run events, and hand out their outcomes as they come.
 
         Args:
             events: any iterable or async iterable of `Event`, finite or endless; read lazily.
             sinks: async callables that take each batch of outcomes, before the consumer gets them.
+            instruments: who listens to what happens; see `Instrument`.
 
         Returns:
             An async context manager. When it exits, nothing of the run is left running. What its body raises leaves
@@ -129,9 +134,11 @@ class Engine(Generic[T]):
             EngineBusy: on entry: the engine is running already.
         """
         check_events(events)
-        return self._run_of(SourceWork(events), sinks)
+        return self._run_of(SourceWork(events), sinks, instruments)
 
-    async def run(self, events: Events, *, sinks: Sequence[Sink[T]] = ()) -> Report:
+    async def run(
+        self, events: Events, *, sinks: Sequence[Sink[T]] = (), instruments: Sequence[Instrument] = ()
+    ) -> Report:
         """Run events to their end; their outcomes go to the sinks only.
 
         Raises:
@@ -142,7 +149,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled.
         """
-        return await report_of(self.stream(events, sinks=sinks), sinks=bool(sinks))
+        return await report_of(self.stream(events, sinks=sinks, instruments=instruments), sinks=bool(sinks))
 
     async def enqueue(
         self, store: Store, events: Iterable[Event], *, cadence: Cadence | None = None, delay: float = 0.0
@@ -171,7 +178,12 @@ class Engine(Generic[T]):
         return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
 
     def serve(
-        self, store: Store, *, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
+        self,
+        store: Store,
+        *,
+        sinks: Sequence[Sink[T]] = (),
+        instruments: Sequence[Instrument] = (),
+        lease: float = 30.0,
     ) -> AbstractAsyncContextManager[Run[T]]:
         """Work for a store until the run is stopped: claim jobs, run them, and store how they ended.
 
@@ -183,6 +195,7 @@ class Engine(Generic[T]):
             store: made by `open_store`.
             sinks: as for `stream`. The store keeps each outcome until they have it: after a crash it is delivered
                 again, at least once, and exactly once where the sink upserts by event and platform.
+            instruments: as for `stream`.
             lease: the seconds after which a job of a process that has died is somebody else's. It is renewed after a
                 third of that.
 
@@ -193,7 +206,7 @@ class Engine(Generic[T]):
         Raises:
             EngineBusy: on entry: the engine is running already.
         """
-        return self._run_of(serving.work_for(store, sinks, lease), sinks)
+        return self._run_of(serving.work_for(store, sinks, lease), sinks, instruments)
 
     async def poll(
         self,
@@ -202,6 +215,7 @@ class Engine(Generic[T]):
         due_only: bool = True,
         ids: Collection[str | int] | None = None,
         sinks: Sequence[Sink[T]] = (),
+        instruments: Sequence[Instrument] = (),
         lease: float = 30.0,
     ) -> Report:
         """Make one round: run what is due in a store, until nothing of that is left; what is due later is later's.
@@ -211,6 +225,7 @@ class Engine(Generic[T]):
             due_only: whether to run only what is due; if not, all that recurs.
             ids: the ids of events that recur, to be run now, due or not, and nothing else.
             sinks: as for `serve`.
+            instruments: as for `stream`.
             lease: as for `serve`.
 
         Returns:
@@ -224,10 +239,18 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
-        return await serving.make_round(self._run_of, store, due_only=due_only, ids=ids, sinks=sinks, lease=lease)
+        return await serving.make_round(
+            self._run_of, store, due_only=due_only, ids=ids, sinks=sinks, instruments=instruments, lease=lease
+        )
 
     def rounds(
-        self, store: Store, *, every: float, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
+        self,
+        store: Store,
+        *,
+        every: float,
+        sinks: Sequence[Sink[T]] = (),
+        instruments: Sequence[Instrument] = (),
+        lease: float = 30.0,
     ) -> AsyncIterator[Report]:
         """Make a round each `every` seconds, for ever; leave the loop to stop. One that the store fails is left out.
 
@@ -240,6 +263,7 @@ class Engine(Generic[T]):
             store: made by `open_store`.
             every: seconds from the beginning of one round to that of the next.
             sinks: as for `serve`.
+            instruments: as for `stream`.
             lease: as for `serve`.
 
         Returns:
@@ -248,7 +272,7 @@ class Engine(Generic[T]):
         Raises:
             EngineBusy: as for `poll`.
         """
-        return serving.rounds(self._run_of, store, every, sinks, lease)
+        return serving.rounds(self._run_of, store, every, sinks, instruments, lease)
 
     def tune(self, platform: str | None = None, **changes: Any) -> None:
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.
@@ -276,9 +300,10 @@ class Engine(Generic[T]):
         session, token = self._session, self._token
         if session is None or token is None:
             return
-        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token:
+        here = trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
+        if here and not session.instruments.telling:
             session.retune()
-        else:
+        else:  # a hook is called in the middle of a step, which goes on as it was begun
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(session.retune)
 
@@ -299,16 +324,18 @@ class Engine(Generic[T]):
                 f"no platform is named {told(name)}; the engine has {', '.join(map(repr, plan.declared))}"
             )
 
-    def _run_of(self, work: Work, sinks: Sequence[Sink[T]]) -> Stream[T]:
+    def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
         for sink in sinks:
             if not callable(sink):
                 raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
+
+        listeners = check_instruments(instruments)
 
         def begin() -> Session[T]:
             if self._session is not None:
                 raise EngineBusy("this engine is running already; wait for its run to end, or make another engine")
             self._token = trio.lowlevel.current_trio_token()
-            self._session = Session(self._plan, work, sinks)
+            self._session = Session(self._plan, work, sinks, listeners)
             return self._session
 
         return Stream(begin, self._ended)

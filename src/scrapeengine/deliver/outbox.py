@@ -10,7 +10,9 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import trio
 
 from scrapeengine.deliver.counters import Counters
+from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.observe.instruments import Instruments
 
 __all__ = ["Outbox", "Room", "Sink"]
 
@@ -39,13 +41,16 @@ class Outbox(Generic[T]):
     each sink, and passes it on to the consumer after that.
     """
 
-    def __init__(self, sinks: Sequence[Sink[T]], buffer: int, counters: Counters, room: Room) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink[T]], buffer: int, counters: Counters, instruments: Instruments, room: Room
+    ) -> None:
         """Make the way.
 
         Args:
             sinks: where outcomes go first.
             buffer: how many outcomes may wait before no task starts any more.
             counters: the run's, in which outcomes are counted.
+            instruments: the run's.
             room: told when outcomes have left.
         """
         self.waiting = 0
@@ -53,6 +58,7 @@ class Outbox(Generic[T]):
         self.buffer = buffer
         self._sinks = sinks
         self._counters = counters
+        self._instruments = instruments
         self._room = room
         self._consumed = True
         self._in_a_row = 0
@@ -76,6 +82,9 @@ class Outbox(Generic[T]):
         if self._sinks or self._consumed:
             self.waiting += 1
             self._entry.send_nowait(outcome)
+            if self._instruments.buffer_full and self.waiting == self.buffer:
+                details = BufferFull(time=trio.current_time(), waiting=self.waiting)
+                self._instruments.tell(self._instruments.buffer_full, details)
         return self._consumed
 
     def end(self) -> None:
@@ -120,6 +129,8 @@ class Outbox(Generic[T]):
             for sink in self._sinks:
                 await sink(list(batch))
             delivered(batch)
+            for each in batch:
+                self._tell_delivered(each, "sinks")
             self._pass_on(batch)
         # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
         self._exit.close()
@@ -133,7 +144,14 @@ class Outbox(Generic[T]):
 
     def _took(self, outcome: Outcome[T]) -> Outcome[T]:
         self._left(1)
+        if self._instruments.outcome_delivered:
+            self._tell_delivered(outcome, "consumer")
         return outcome
+
+    def _tell_delivered(self, outcome: Outcome[T], to: str) -> None:
+        if self._instruments.outcome_delivered:
+            details = OutcomeDelivered(time=trio.current_time(), outcome=outcome, to=to)
+            self._instruments.tell(self._instruments.outcome_delivered, details)
 
     def _left(self, count: int) -> None:
         self.waiting -= count

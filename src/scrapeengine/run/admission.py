@@ -7,6 +7,7 @@ import trio
 from scrapeengine.decide.routing import Route
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import EventAccepted
 from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import told
 from scrapeengine.run.backing import Ends, Parts
@@ -24,6 +25,7 @@ class Admission:
         self._lanes = parts.lanes
         self._counters = parts.counters
         self._outbox = parts.outbox
+        self.instruments = parts.instruments
         self._ends = ends
 
     def accept(self, event: Event) -> None:
@@ -91,6 +93,9 @@ class Admission:
         entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
         self._counters.events += 1
         self._counters.tasks += len(route.known) + len(route.unknown)
+        if self.instruments.event_accepted:
+            details = EventAccepted(time=now, event=event, platforms=route.known, followed=followed)
+            self.instruments.tell(self.instruments.event_accepted, details)
         for name, error in route.unknown:
             self._outbox.deliver(Failure(event=event, platform=name, error=error))
         for job, lane in zip(entry.jobs, lanes, strict=True):

@@ -19,6 +19,7 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.validators import Validator
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.run.plan import Clients, Plan
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
@@ -153,8 +154,8 @@ class RunHooks(Protocol):
         """Look whether there is room for more outcomes."""
         ...
 
-    def turn_away(self, lane: Lane) -> None:
-        """Let nobody wait for too long on a platform that has closed."""
+    def closed_by_others(self, lane: Lane) -> None:
+        """Let nobody wait for too long on a platform that others have closed."""
         ...
 
 
@@ -169,6 +170,7 @@ class Parts:
     counters: Counters
     outbox: Outbox[Any]
     clients: Clients
+    instruments: Instruments
 
 
 class Work(Protocol):

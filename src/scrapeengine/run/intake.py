@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import trio
 
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import SourceEnded, SourceWaiting
 from scrapeengine.model.urls import told
 from scrapeengine.run.admission import Admission
 from scrapeengine.tasks.signals import meaning
@@ -42,6 +43,7 @@ class Intake:
         """Whether nothing comes any more."""
         self._events = events
         self._admission = admission
+        self._instruments = admission.instruments
         self._read_on = 0
         self._since = 0.0
         self._room = trio.Event()
@@ -74,6 +76,9 @@ class Intake:
             self.error = error  # for the consumer
         finally:
             self.done = True
+            if self._instruments.source_ended:
+                details = SourceEnded(time=trio.current_time(), error=self.error)
+                self._instruments.tell(self._instruments.source_ended, details)
 
     async def _read(self, iterator: Iterator[Event]) -> None:
         try:
@@ -111,6 +116,8 @@ class Intake:
     async def _wait_for_room(self) -> None:
         while not self._admission.has_room():
             self._room = trio.Event()
+            if self._instruments.source_waiting:
+                self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
             await self._room.wait()
         self._read_on += 1
         if self._stopped or self._read_on >= _IN_A_ROW or trio.current_time() >= self._since + _SECONDS:

@@ -57,6 +57,22 @@ class Run(Generic[T]):
         """Say what the run is doing at this instant."""
         return self._session.statistics()
 
+    def explain(self, platform: str | None = None) -> str:
+        """Say in plain sentences what holds a platform back at this instant; None: each that has work.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+        """
+        return self._session.explain(platform)
+
+    def watch(self, instrument: object) -> None:
+        """Let one more instrument listen, from now on; it hears first of the run as it is (`RunStarted.joined`).
+
+        Raises:
+            TypeError: it is none; says what to write.
+        """
+        self._session.watch(instrument)
+
     async def stop(self, grace: float = 10.0) -> None:
         """Stop the run: no task starts any more, what waits or is parked becomes `Cancelled` at once.
 

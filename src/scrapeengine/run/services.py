@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from scrapeengine.decide.agenda import Job
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import TaskStarted
 from scrapeengine.model.validators import Validator
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import Lane, TaskRecord
@@ -27,6 +28,7 @@ class Services:
 
     def __init__(self, parts: Parts, backing: Backing, threads: Threads) -> None:
         self.lanes = parts.lanes
+        self.instruments = parts.instruments
         self.draw = parts.plan.draw
         """Returns a random number from 0 to 1."""
         self.wall = parts.counters.anchor.wall
@@ -61,12 +63,17 @@ class Starter:
         self._ends = backing.ends
         self._services = services
         self._workers = workers
+        self._instruments = parts.instruments
 
     def launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> TaskRecord:
         """Start the task of a job."""
         record = TaskRecord(job, lane, now, booked, self._workers.scope(now + lane.policy.timeout.task))
         self._workers.start(RunningTask(record, self._services))
         self._backing.started(record)
+        if self._instruments.task_started:
+            entry = job.entry
+            details = TaskStarted(time=now, event=entry.event, platform=lane.name, queued=now - entry.accepted)
+            self._instruments.tell(self._instruments.task_started, details)
         return record
 
     def has_room(self) -> bool:

@@ -17,10 +17,13 @@ import trio
 from scrapeengine.decide.agenda import Agenda
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox, Sink
+from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
+from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
+from scrapeengine.run.explaining import explain
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.services import Services, Starter
 from scrapeengine.run.shutdown import Shutdown
@@ -45,22 +48,24 @@ class Session(Generic[T]):
     do so only once it is open: then all of them are there.
     """
 
-    def __init__(self, plan: Plan, work: Work, sinks: Sequence[Sink[T]]) -> None:
+    def __init__(self, plan: Plan, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[object]) -> None:
         """Build it.
 
         Args:
             plan: the engine's.
             work: what the run is to work on.
             sinks: where outcomes go first.
+            instruments: who listens.
         """
         anchor, gates = Anchor.drop(), work.gates(plan)
         gates.attach(anchor)
-        alarms = Alarms()
+        alarms, self.instruments = Alarms(), Instruments(instruments)
         counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
-        outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self)
-        scheduler = Scheduler(Agenda(plan.settings.dedupe), plan.settings.event_limit, alarms)
+        outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self.instruments, self)
+        scheduler = Scheduler(Agenda(plan.settings.dedupe), plan.settings.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
-        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, plan.clients(alarms))
+        clients = plan.clients(alarms)
+        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
         self.shutdown = Shutdown(self.parts, self.backing)
@@ -78,6 +83,19 @@ class Session(Generic[T]):
         nursery.start_soon(self._bring_jobs, name="scrapeengine intake")
         nursery.start_soon(self.outbox.collect, self.backing.delivered, name="scrapeengine collector")
         self.backing.open(nursery)
+        if self.instruments.run_started:
+            self.instruments.tell(self.instruments.run_started, self._started(joined=False))
+
+    def watch(self, instrument: object) -> None:
+        """Let one more instrument listen, from now on."""
+        self.instruments.add(check_instrument(instrument))
+        mine = tuple(each for each in self.instruments.run_started if each[0] is instrument)
+        self.instruments.tell(mine, self._started(joined=True))
+
+    def _started(self, *, joined: bool) -> RunStarted:
+        now, plan = trio.current_time(), self.parts.plan
+        wall = self.parts.counters.anchor.wall(now)
+        return RunStarted(time=now, wall=wall, platforms=tuple(sorted(plan.declared)), joined=joined)
 
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
@@ -94,6 +112,9 @@ class Session(Generic[T]):
                 await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
+        if self.instruments.run_ended:
+            details = RunEnded(time=trio.current_time(), report=self.report())
+            self.instruments.tell(self.instruments.run_ended, details)
 
     async def _bring_jobs(self) -> None:
         await self.backing.jobs.run()
@@ -110,10 +131,17 @@ class Session(Generic[T]):
 
     def closed(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that has closed, and the backing know of it."""
-        self.turn_away(lane)
+        self.closed_by_others(lane)
         self.backing.closed(lane)
 
-    def turn_away(self, lane: Lane) -> None:
+    def closed_by_others(self, lane: Lane) -> None:
+        """Let nobody wait for too long on a platform that has closed, as the backing knows already."""
+        if self.instruments.platform_shut:
+            details = PlatformShut(time=trio.current_time(), platform=lane.name, until=lane.gate.penalty.until)
+            self.instruments.tell(self.instruments.platform_shut, details)
+        self._turn_away(lane)
+
+    def _turn_away(self, lane: Lane) -> None:
         """Let what would wait for too long on a platform that has closed fail at once."""
         lane.dismiss_the_seated()
         if not lane.patient(trio.current_time()):
@@ -124,13 +152,20 @@ class Session(Generic[T]):
 
     def ended(self, task: RunningTask, outcome: Outcome[Any]) -> None:
         """Take the outcome of a task, and see whether it was the last."""
+        self._tell_end(outcome)
         self.backing.ends.finish(task, outcome)
         self.shutdown.check()
 
     def broken(self, task: RunningTask) -> None:
         """End a task by which the run ends."""
         self.shutdown.abort("the run was cancelled")
-        self.backing.ends.finish(task, Cancelled(reason="the run was cancelled", **task.times()))
+        outcome: Outcome[Any] = Cancelled(reason="the run was cancelled", **task.times())
+        self._tell_end(outcome)
+        self.backing.ends.finish(task, outcome)
+
+    def _tell_end(self, outcome: Outcome[Any]) -> None:
+        if self.instruments.task_ended:
+            self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))
 
     def check(self) -> None:
         """Look whether this was the last of it."""
@@ -147,7 +182,7 @@ class Session(Generic[T]):
         parts.scheduler.events.total_tokens = settings.event_limit
         for lane in list(parts.scheduler.lanes.values()):
             if lane.gate.closed(now):
-                self.turn_away(lane)
+                self._turn_away(lane)
         self.taken()
         parts.scheduler.settle()
         self.backing.retuned()
@@ -155,6 +190,10 @@ class Session(Generic[T]):
     def report(self) -> Report:
         """Say what the run has done so far."""
         return self.parts.counters.report(self.parts.scheduler.stopped)
+
+    def explain(self, platform: str | None) -> str:
+        """Say what holds a platform back, or each that has work."""
+        return explain(self.parts, self.backing, platform)
 
     def statistics(self) -> Statistics:
         """Say what the run is doing."""

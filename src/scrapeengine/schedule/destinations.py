@@ -104,7 +104,7 @@ class OwnPlatform:
 
     def slow_down(self, seconds: float) -> None:
         """Keep to what the platform's robots.txt asks for, if that is slower than its rate."""
-        _slow_down(self._record.lane, seconds)
+        self._lanes.slow_down(self._record.lane, seconds)
 
 
 class OtherPlatform:
@@ -182,7 +182,7 @@ class OtherPlatform:
     def slow_down(self, seconds: float) -> None:
         """Keep to what the platform's robots.txt asks for, if that is slower than its rate."""
         with self._lanes.visit(self.name) as there:
-            _slow_down(there, seconds)
+            self._lanes.slow_down(there, seconds)
 
     async def _book(self, there: Lane, request: ForeignRequest, *, ahead: bool) -> Booking | None:
         """Stand in that platform's line until a request is booked. If cancelled, nothing is.
@@ -247,7 +247,3 @@ def _stop_short(lanes: Lanes, record: TaskRecord, lane: Lane) -> None:
 
 def _retry(lane: Lane) -> None:
     lane.gate.budget.retry(trio.current_time(), lane.policy.retry.budget)
-
-
-def _slow_down(lane: Lane, seconds: float) -> None:
-    lane.gate.slow_down(seconds, lane.policy.rate, trio.current_time())

@@ -16,7 +16,7 @@ Who may write which field:
         records                     the scheduler: a task is here from its start to its end
         returning, landing          the scheduler, and a task that gives up waiting, which takes itself out
         foreign_requests            destinations put themselves in and, if cancelled, out; the scheduler admits them
-        own_next, alarm             the scheduler
+        own_next, alarm, held_by    the scheduler
         turned                      `EventSlotQueue`
         guests                      `Lanes.visit`
 """
@@ -32,6 +32,7 @@ import trio
 
 from scrapeengine.decide.agenda import Job, Queue
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.decide.rate import Booking
 from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
@@ -113,7 +114,7 @@ class ForeignRequest:
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
 
-    Size: 14 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    Size: 15 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
     policy: Platform[Any]
@@ -139,6 +140,8 @@ class Lane:
     """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the scheduler looks here next, whatever happens until then."""
+    held_by: Holdup = attrs.field(default=Holdup.NOTHING, init=False)
+    """What was last told to instruments of what holds it back."""
 
     @classmethod
     def of(cls, name: str, policy: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import trio
 
+from scrapeengine.model.instrument import LimitChanged, RateChanged
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
@@ -103,6 +104,26 @@ class Lanes:
         self._closing.closed(lane)
         self.scheduler.settle()
 
+    def slow_down(self, lane: Lane, seconds: float) -> None:
+        """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
+        now, rate = trio.current_time(), lane.gate.rate_limiter.rate
+        lane.gate.slow_down(seconds, lane.policy.rate, now)
+        if lane.gate.rate_limiter.rate != rate:
+            self._tell_rate(lane, now)
+
+    def tell_limit(self, lane: Lane, now: float) -> None:
+        """Let instruments know that another limit holds."""
+        instruments, limit = self.scheduler.instruments, lane.limit
+        if instruments.limit_changed:
+            details = LimitChanged(time=now, platform=lane.name, limit=limit.now, reason=limit.reason)
+            instruments.tell(instruments.limit_changed, details)
+
+    def _tell_rate(self, lane: Lane, now: float) -> None:
+        instruments, rate = self.scheduler.instruments, lane.gate.rate_limiter.rate
+        if instruments.rate_changed:
+            details = RateChanged(time=now, platform=lane.name, interval=0.0 if rate is None else rate.interval)
+            instruments.tell(instruments.rate_changed, details)
+
     def close(self, now: float) -> None:
         """Keep the gates of all lanes, at the end of the run."""
         for lane in self.scheduler.lanes.values():
@@ -116,8 +137,11 @@ class Lanes:
                 continue
             if policy.rate != lane.policy.rate:
                 lane.gate.keep_to(policy.rate, now)
+                self._tell_rate(lane, now)
             lane.policy, lane.home = policy, policy.host
-            lane.limit.tune(policy.limit)
+            if policy.limit != lane.limit.own:
+                lane.limit.tune(policy.limit)
+                self.tell_limit(lane, now)
             self.scheduler.refresh(lane)
 
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:

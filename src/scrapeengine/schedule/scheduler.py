@@ -27,7 +27,10 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
+from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
+from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
@@ -59,8 +62,9 @@ class Scheduler:
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
 
-    def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms) -> None:
+    def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, instruments: Instruments) -> None:
         self.agenda = agenda
+        self.instruments = instruments
         self.events = trio.CapacityLimiter(event_limit)
         """A token for each event in progress, held for all its tasks together."""
         self.lanes: dict[str, Lane] = {}
@@ -122,6 +126,10 @@ class Scheduler:
         if self.agenda.park(record.job):
             self.events.release_on_behalf_of(record.job.entry)
         self.kick(record.lane)
+        if self.instruments.task_parked:
+            event, now = record.job.entry.event, trio.current_time()
+            details = TaskParked(time=now, event=event, platform=record.lane.name)
+            self.instruments.tell(self.instruments.task_parked, details)
 
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""
@@ -196,6 +204,8 @@ class Scheduler:
         self._start_own(lane, now, turn=turn)
         while lane.foreign_requests and self._admit(lane, now):
             pass
+        if self.instruments.lane_held:
+            self._tell_holdup(lane, now)
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
@@ -253,6 +263,8 @@ class Scheduler:
                 self.events.release_on_behalf_of(entry)
         else:
             self.agenda.open(lane.queue)
+            if self.instruments.platform_opened:
+                self.instruments.tell(self.instruments.platform_opened, PlatformOpened(time=now, platform=lane.name))
 
     def _begin(self, entry: Entry, served: Lane | None = None) -> None:
         """Give an event its slot, and have the lanes served that its tasks wait for; not one that is being served."""
@@ -283,10 +295,37 @@ class Scheduler:
         lane.limit.limiter.acquire_on_behalf_of_nowait(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
+        if self.instruments.task_resumed:
+            seconds = now - (record.parked_since or now)
+            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
+            self.instruments.tell(self.instruments.task_resumed, details)
         record.sit(now)
         if record.wake is not None:
             record.wake.set()
         return True
+
+    def held_by(self, lane: Lane, now: float) -> Holdup:
+        """Say what holds a lane back."""
+        return held_by(
+            LaneFacts(
+                waiting=lane.queue.waiting + len(lane.returning),
+                own_limit=lane.limit.own,
+                limit=lane.limit.now,
+                running=lane.limit.taken,
+                started=len(lane.records),
+                closed=lane.gate.closed(now),
+                rate_open=lane.gate.opens_at(now) <= now,
+                has_room=self._may_start(),
+                event_slot=self.events.available_tokens > 0,
+            )
+        )
+
+    def _tell_holdup(self, lane: Lane, now: float) -> None:
+        holdup = self.held_by(lane, now)
+        if holdup is not lane.held_by:
+            lane.held_by = holdup
+            details = LaneHeld(time=now, platform=lane.name, by=holdup.value)
+            self.instruments.tell(self.instruments.lane_held, details)
 
     def _may_start(self) -> bool:
         return self._launcher is not None and self._launcher.has_room()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from scrapeengine.decide.records import event_of
+from scrapeengine.model.instrument import JobClaimed
 from scrapeengine.model.job import Claimed
 from scrapeengine.run.backing import Ends, Parts
 from scrapeengine.served.completions import unreadable
@@ -89,6 +90,9 @@ class LaneDesk:
         parts.counters.events += scheduler.agenda.live - live
         parts.counters.tasks += 1
         self._leases.take(claimed, job, asked)
+        if parts.instruments.job_claimed:
+            details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id)
+            parts.instruments.tell(parts.instruments.job_claimed, details)
         if scheduler.stopped is not None:
             self._ends.give_up(job, scheduler.stopped)
         elif not lane.patient(now):

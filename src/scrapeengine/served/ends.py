@@ -8,7 +8,8 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.agenda import Job
-from scrapeengine.model.job import Delivery
+from scrapeengine.model.instrument import JobLost, JobsRenewed, JobStored
+from scrapeengine.model.job import Delivery, Ticket
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
@@ -92,12 +93,17 @@ class StoredEnds:
         """Send an outcome on its way, which the store has accepted."""
         if ended.completion.outcome is not None:
             self._writer.expect(ended.outcome, Delivery(*ended.completion.ticket))
+        instruments = self._parts.instruments
+        if instruments.job_stored:
+            details = JobStored(time=trio.current_time(), outcome=ended.outcome)
+            instruments.tell(instruments.job_stored, details)
         self._parts.outbox.deliver(ended.outcome)
         self._moved_on(ended)
 
     def refused(self, ended: EndedJob) -> None:
         """Let go of an outcome that is nobody's: the lease was lost."""
         self._parts.counters.lost += 1
+        self._tell_lost(ended.completion.ticket)
         self._moved_on(ended)
         self._hooks.taken()
 
@@ -109,6 +115,7 @@ class StoredEnds:
     def lose(self, held: Held) -> None:
         """Let go of a job whose lease was lost."""
         parts = self._parts
+        self._tell_lost(held.ticket)
         if held.task is not None:
             held.task.cancel("its lease was lost")
         else:
@@ -119,6 +126,18 @@ class StoredEnds:
             self._ready.room(held.job.queue.name)
             parts.lanes.retire(parts.scheduler.lanes[held.job.queue.name])
         self._hooks.check()
+
+    def renewed(self, jobs: int) -> None:
+        """Hear that leases were renewed."""
+        instruments = self._parts.instruments
+        if instruments.jobs_renewed:
+            instruments.tell(instruments.jobs_renewed, JobsRenewed(time=trio.current_time(), jobs=jobs))
+
+    def _tell_lost(self, ticket: Ticket) -> None:
+        instruments = self._parts.instruments
+        if instruments.job_lost:
+            details = JobLost(time=trio.current_time(), platform=ticket.platform, id=ticket.id)
+            instruments.tell(instruments.job_lost, details)
 
     def _moved_on(self, ended: EndedJob) -> None:
         self._ready.room(ended.completion.ticket.platform)

@@ -49,10 +49,14 @@ class Held:
 
 
 class LeaseHost(Protocol):
-    """Hears of leases that are lost."""
+    """Hears what becomes of leases."""
 
     def lose(self, held: Held) -> None:
         """Let go of a job whose lease has ended; it may be another's."""
+        ...
+
+    def renewed(self, jobs: int) -> None:
+        """Hear that so many leases were renewed."""
         ...
 
 
@@ -118,6 +122,7 @@ class Leases:
                     self._let_go(each, host)
                 else:
                     each.until = max(each.until, asked + self._lease)
+            host.renewed(sum(reply is not Reply.LOST for reply in replies))
 
     async def watch(self, host: LeaseHost) -> None:
         """Let go what is in hand at the end of its lease, for ever. Checkpoint."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from scrapeengine.decide.routing import Routes
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
@@ -25,7 +26,7 @@ __all__ = ["RunOf", "enqueue", "make_round", "rounds", "work_for"]
 
 T = TypeVar("T")
 
-RunOf: TypeAlias = Callable[[StoreWork, Sequence[Sink[T]]], AbstractAsyncContextManager[Run[T]]]
+RunOf: TypeAlias = Callable[[StoreWork, Sequence[Sink[T]], Sequence[Instrument]], AbstractAsyncContextManager[Run[T]]]
 """Makes the manager of a run that is to work for a store."""
 
 
@@ -46,11 +47,19 @@ def work_for(store: Store, sinks: Sequence[Sink[T]], lease: float) -> StoreWork:
     return StoreWork(store, lease, bool(sinks))
 
 
-def rounds(run_of: RunOf[T], store: Store, every: float, sinks: Sequence[Sink[T]], lease: float) -> Rounds:
+def rounds(
+    run_of: RunOf[T],
+    store: Store,
+    every: float,
+    sinks: Sequence[Sink[T]],
+    instruments: Sequence[Instrument],
+    lease: float,
+) -> Rounds:
     """Make rounds for ever; documented as `Engine.rounds`."""
     check_store(store)
     number(every, "rounds(every=…)", instead="; write seconds")
-    return Rounds(every, lambda: make_round(run_of, store, sinks=sinks, lease=lease, early=every / 2))
+    how: dict[str, Any] = {"sinks": sinks, "instruments": instruments, "lease": lease, "early": every / 2}
+    return Rounds(every, lambda: make_round(run_of, store, **how))
 
 
 async def make_round(
@@ -60,6 +69,7 @@ async def make_round(
     due_only: bool = True,
     ids: Collection[str | int] | None = None,
     sinks: Sequence[Sink[T]],
+    instruments: Sequence[Instrument],
     lease: float,
     early: float = 0.0,
 ) -> Report:
@@ -71,6 +81,7 @@ async def make_round(
         due_only: as there.
         ids: as there.
         sinks: as there.
+        instruments: as there.
         lease: as there.
         early: seconds by which events may be due again sooner than their cadence says, so as to be in the next round.
     """
@@ -83,4 +94,4 @@ async def make_round(
         if wanted is not None or not due_only:
             await store.hasten(wanted)
         work = StoreWork(store, lease, bool(sinks), Round.from_now(store, wanted, early))
-        return await report_of(run_of(work, sinks), sinks=bool(sinks))
+        return await report_of(run_of(work, sinks, instruments), sinks=bool(sinks))

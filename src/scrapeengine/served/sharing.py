@@ -40,7 +40,7 @@ _MOST = 256
 class SharingHost(Protocol):
     """Hears what other engines have done."""
 
-    def turn_away(self, lane: Lane) -> None:
+    def closed_by_others(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that others have closed."""
         ...
 
@@ -186,7 +186,7 @@ class Sharing:
         until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if until > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = until
-            self._host.turn_away(lane)
+            self._host.closed_by_others(lane)
         self._scheduler.refresh(lane)
 
     def _expire(self) -> None:
