@@ -20,7 +20,7 @@ MUTANTS = [
         1,
         "deliver/outbox.py",
         "        self._counters.add(outcome)\n        if not",
-        '        self._counters.add(outcome)\n        if outcome.attempts and type(outcome).__name__ == "Cancelled":\n            return\n        if not',
+        "        self._counters.add(outcome)\n        if not outcome.attempts:\n            return\n        if not",
     ),
     (1, "tasks/signals.py", "BaseException.with_traceback(caught, caught.__traceback__.tb_next)", "pass"),
     (
@@ -47,7 +47,7 @@ MUTANTS = [
         "self.now = int(min(self.own, self.share))",
         "self.now = int(self.own) + 1",
     ),
-    (3, "run/session.py", "plan.settings.event_limit, alarms)", "plan.settings.event_limit + 1, alarms)"),
+    (3, "run/session.py", "plan.settings.event_limit, alarms, self", "plan.settings.event_limit + 1, alarms, self"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
     (
         3,
@@ -168,8 +168,8 @@ MUTANTS = [
     (
         "http/test_conditional.py",
         "tasks/running.py",
-        "                ended = meaning(error)\n                if ended is None:\n                    raise\n                try:",
-        "                ended = meaning(error)\n                if ended is None:\n                    raise\n                await self._remember(handle)\n                try:",
+        "                    raise\n                try:",
+        "                    raise\n                await self._remember(handle)\n                try:",
     ),
     ("http/test_streaming.py", "http/client/files.py", "            if not done:\n", "            if False:\n"),
     ("http/test_saving.py", "http/client/files.py", 'part = f".{', 'part = f"{name}.{'),

@@ -3,114 +3,85 @@
 from __future__ import annotations
 
 import functools
-import random
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypeVar, Unpack, overload
 
 import attrs
 import trio
 
-from scrapeengine.decide.gate import Gate
-from scrapeengine.decide.routing import Routes
 from scrapeengine.deliver.outbox import Sink
-from scrapeengine.errors import EngineBusy, UnknownPlatform
+from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
-from scrapeengine.http.wire.connector import OwnConnector
+from scrapeengine.http.wire.connector import Connector, OwnConnector
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
+from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, PlatformKnobs
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
-from scrapeengine.model.urls import named_host, told
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
 from scrapeengine.run.plan import Plan
-from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
-from scrapeengine.run.skips import Skips
 from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
-from scrapeengine.schedule.gates import Gates
 from scrapeengine.served import serving
 
 __all__ = ["Engine", "EngineOptions"]
 
 T = TypeVar("T")
 
-_KNOBS = ("event_limit", "lookahead", "buffer", "max_pending")
-_PLATFORM_KNOBS = ("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies")
 
+class EngineOptions(EngineKnobs, total=False):
+    """What `Engine` takes beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
 
-class EngineOptions(TypedDict, total=False):
-    """What `Engine` takes beside its platforms."""
-
-    event_limit: int
-    default: Platform[Any] | None
-    lookahead: int
-    buffer: int
-    max_pending: int
     dedupe: bool
     validators: Validators | None
+    random: Callable[[], float]
+    wall_time: Callable[[], float]
+    connector: Connector | None
 
 
 class Engine(Generic[T]):
     """Runs events on platforms. It makes one run at a time, as often as one likes.
 
     What it learns of a platform stays with it between runs: how much of its rate is used, and its penalties.
+
+    Size: its ways to run are documented here, each where a program calls it.
     """
 
     def __init__(
-        self,
-        platforms: Iterable[Platform[T]],
-        *,
-        event_limit: int = 10,
-        default: Platform[T] | None = None,
-        lookahead: int = 1000,
-        buffer: int = 100,
-        max_pending: int = 100_000,
-        dedupe: bool = False,
-        validators: Validators | None = None,
+        self, platforms: Iterable[Platform[T]], *, default: Platform[T] | None = None, **options: Unpack[EngineOptions]
     ) -> None:
         """Make an engine.
 
         Args:
             platforms: the sites and APIs that events can name, and those whose URLs they carry.
-            event_limit: how many events may be in progress at once, at least 1.
             default: serves each host that has no platform of its own as a platform; name it `"*"`.
-            lookahead: how many events of the source may wait for a start: how far the engine sees past a full platform.
-            buffer: how many outcomes may wait for the consumer before no task starts any more.
-            max_pending: how many events may wait for a start, followed ones included.
-            dedupe: whether an id is a duplicate for the whole run, and not only while its event is live; memory then
-                grows with the ids.
-            validators: where ETags are kept for conditional requests; None: in memory, for as long as the engine lives.
+            **options: `event_limit`, `lookahead`, `buffer`, `max_pending` and `dedupe`, as `EnginePolicy` has them;
+                `validators`, `random`, `wall_time` and `connector`, as `Environment` has them.
 
         Raises:
-            TypeError: an argument is of the wrong type.
+            TypeError: an argument is of the wrong type, or there is no such option.
             ValueError: two platforms have one name, or an argument is out of its range.
         """
-        settings = EnginePolicy(
-            event_limit=event_limit, lookahead=lookahead, buffer=buffer, max_pending=max_pending, dedupe=dedupe
-        )
-        declared = _by_name(platforms, default)
+        _check_names("Engine", "option", options, EngineOptions)
+        given: dict[str, Any] = dict(options)
+        environment = Environment(**_of(Environment, given))
         self._plan = Plan(
-            settings=settings,
-            platforms=dict(declared),
+            settings=EnginePolicy(**_of(EnginePolicy, given)),
+            environment=environment,
+            platforms=_by_name(platforms, default),
             default=default,
-            routes=Routes(declared, hosts=default is not None),
-            gates=Gates(),
-            shared_gates=Gates(Gate.sharing),
-            skips=Skips(),
-            declared=frozenset(declared),
-            own_validators=validators is not None,
-            draw=random.Random().random,  # noqa: S311 - jitter, no secret
-            clients=functools.partial(_clients, Keeping(validators)),
+            clients=functools.partial(_clients, Keeping(environment.validators), environment.connector),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -274,29 +245,31 @@ class Engine(Generic[T]):
         """
         return serving.rounds(self._run_of, store, every, sinks, instruments, lease)
 
+    @overload
+    def tune(self, platform: None = None, **changes: Unpack[EngineKnobs]) -> None: ...
+
+    @overload
+    def tune(self, platform: str, **changes: Unpack[PlatformKnobs]) -> None: ...
+
     def tune(self, platform: str | None = None, **changes: Any) -> None:
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.
 
         Args:
-            platform: whose `limit` (0 pauses it), `rate`, `timeout`, `retry`, `headers`, `caps`, `robots` or `cookies`
-                to change: a platform's name, a host that the default serves, or the default's name for all hosts that
-                were not tuned by themselves. None: the engine's own `event_limit`, `lookahead`, `buffer` and
-                `max_pending`.
-            **changes: the new values.
+            platform: a platform's name, a host that the default serves, or the default's name for all hosts that were
+                not tuned by themselves; None: the engine itself.
+            **changes: the new values: of a platform, `PlatformKnobs` (a `limit` of 0 pauses it); of the engine,
+                `EngineKnobs`.
 
         Raises:
             UnknownPlatform: the engine has no such platform.
             TypeError: there is no such knob, or a value is of the wrong type.
             ValueError: a value is out of its range.
         """
-        knobs = _KNOBS if platform is None else _PLATFORM_KNOBS
-        for name in changes:
-            if name not in knobs:
-                raise TypeError(f"tune has no knob {name!r} here; it takes {', '.join(knobs)}")
+        _check_names("tune", "knob", changes, EngineKnobs if platform is None else PlatformKnobs)
         if platform is None:
-            self._plan.settings = attrs.evolve(self._plan.settings, **changes)
+            self._plan.tune(changes)
         else:
-            self._tune_platform(platform, changes)
+            self._plan.tune_platform(platform, changes)
         session, token = self._session, self._token
         if session is None or token is None:
             return
@@ -306,23 +279,6 @@ class Engine(Generic[T]):
         else:  # a hook is called in the middle of a step, which goes on as it was begun
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(session.retune)
-
-    def _tune_platform(self, name: str, changes: dict[str, Any]) -> None:
-        plan = self._plan
-        if plan.default is not None and name == plan.default.name:
-            plan.default = attrs.evolve(plan.default, **changes)
-            return
-        name = plan.routes.declared(name) or name
-        if name not in plan.platforms and plan.default is not None:
-            name = named_host(name) or name
-        if name in plan.platforms:
-            plan.platforms[name] = attrs.evolve(plan.platforms[name], **changes)
-        elif plan.default is not None:
-            plan.platforms[name] = attrs.evolve(plan.default, **changes)
-        else:
-            raise UnknownPlatform(
-                f"no platform is named {told(name)}; the engine has {', '.join(map(repr, plan.declared))}"
-            )
 
     def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
         for sink in sinks:
@@ -349,8 +305,21 @@ class Engine(Generic[T]):
         return f"<Engine {names}; {'running' if self._session else 'idle'}>"
 
 
-def _clients(keeping: Keeping, alarms: Alarms) -> HttpClients:
-    return HttpClients(keeping, OwnConnector(alarms))
+def _clients(keeping: Keeping, connector: Connector | None, alarms: Alarms) -> HttpClients:
+    return HttpClients(keeping, OwnConnector(alarms) if connector is None else connector)
+
+
+def _of(kind: type[EnginePolicy | Environment], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are fields of a policy."""
+    return {name: given[name] for name in attrs.fields_dict(kind) if name in given}
+
+
+def _check_names(function: str, what: str, given: Mapping[str, object], known: type) -> None:
+    """Refuse an option that there is not."""
+    for name in given:
+        if name not in known.__annotations__:
+            names = ", ".join(known.__annotations__)
+            raise TypeError(f"{function} has no {what} {name!r}{' here' if what == 'knob' else ''}; it takes {names}")
 
 
 def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> dict[str, Platform[T]]:

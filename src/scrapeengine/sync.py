@@ -28,6 +28,7 @@ def run(
     platforms: Iterable[Platform[T]],
     events: Events,
     *,
+    default: Platform[T] | None = None,
     sinks: Sequence[Sink[T]] = (),
     instruments: Sequence[Instrument] = (),
     clock: trio.abc.Clock | None = None,
@@ -42,6 +43,7 @@ def run(
     Args:
         platforms: as for `Engine`.
         events: as for `Engine.stream`.
+        default: as for `Engine`.
         sinks: as for `Engine.stream`.
         instruments: as for `Engine.stream`.
         clock: the clock of the run, `trio.testing.MockClock(autojump_threshold=0)`, say; None: trio's own.
@@ -51,13 +53,14 @@ def run(
         RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
         Exception, BaseException: what `Engine.run` raises.
     """
-    return _run(Engine(platforms, **options), events, sinks, instruments, clock, None)
+    return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None)
 
 
 def collect(
     platforms: Iterable[Platform[T]],
     events: Events,
     *,
+    default: Platform[T] | None = None,
     instruments: Sequence[Instrument] = (),
     clock: trio.abc.Clock | None = None,
     **options: Unpack[EngineOptions],
@@ -67,7 +70,7 @@ def collect(
     Otherwise as `run`; but what a test framework raised in a scraper is in its outcome only.
     """
     outcomes: list[Outcome[T]] = []
-    _run(Engine(platforms, **options), events, (), instruments, clock, outcomes)
+    _run(Engine(platforms, default=default, **options), events, (), instruments, clock, outcomes)
     return outcomes
 
 

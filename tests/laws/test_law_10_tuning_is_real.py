@@ -5,7 +5,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.engine import _KNOBS, _PLATFORM_KNOBS
+from scrapeengine.model.options import EngineKnobs, PlatformKnobs
 from support.world import World, outcomes_of, virtually
 
 TESTED = {
@@ -212,7 +212,7 @@ def test_caps():
 
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
-    assert {*_KNOBS, *_PLATFORM_KNOBS} == {
+    assert {*EngineKnobs.__annotations__, *PlatformKnobs.__annotations__} == {
         *("event_limit", "lookahead", "buffer", "max_pending"),
         *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies"),
     }

@@ -257,7 +257,7 @@ def test_an_error_of_ours_is_not_taken_for_the_task_s():
     class Endings:
         broken = ends.append
 
-        def ended(self, task, outcome):
+        def ended(self, _, outcome):
             ends.append(outcome)
             raise LookupError("a bug")
 
@@ -285,7 +285,7 @@ def test_who_was_to_be_next_ends_too_where_we_have_a_bug():
             )
 
     class Endings:
-        def ended(self, task, outcome):
+        def ended(self, _task, _outcome):
             following.append(Ending(workers[0].scope(10.0)))
             workers[0].start(following[0])
             raise LookupError("a bug")

@@ -29,7 +29,7 @@ class Services:
     def __init__(self, parts: Parts, backing: Backing, threads: Threads) -> None:
         self.lanes = parts.lanes
         self.instruments = parts.instruments
-        self.draw = parts.plan.draw
+        self.draw = parts.plan.environment.random
         """Returns a random number from 0 to 1."""
         self.wall = parts.counters.anchor.wall
         """Turns a time of the run's clock into Unix time."""

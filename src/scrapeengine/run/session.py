@@ -57,7 +57,7 @@ class Session(Generic[T]):
             sinks: where outcomes go first.
             instruments: who listens.
         """
-        anchor, gates = Anchor.drop(), work.gates(plan)
+        anchor, gates = Anchor.drop(plan.environment.wall_time), work.gates(plan)
         gates.attach(anchor)
         alarms, self.instruments = Alarms(), Instruments(instruments)
         counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
@@ -104,7 +104,7 @@ class Session(Generic[T]):
         await self.backing.close()
         self.shutdown.close()
         parts.lanes.close(trio.current_time())
-        parts.lanes.gates.detach(Anchor.drop())
+        parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
             logger().warning("a worker thread cannot be interrupted and runs on", function=name)
         with trio.move_on_after(1, shield=True):

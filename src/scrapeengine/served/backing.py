@@ -67,7 +67,9 @@ class StoreBacking:
         self._redelivery: Redelivery | None = None
         if sinks:
             self._redelivery = Redelivery(store, lease, parts.outbox, writer, parts.counters)
-        completions = Completions(parts.plan.draw, lease if sinks else None, 0.0 if only is None else only.early)
+        completions = Completions(
+            parts.plan.environment.random, lease if sinks else None, 0.0 if only is None else only.early
+        )
         self.ends = StoredEnds(parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions)
         desk = LaneDesk(
             parts, self.ends, leases=leases, writer=writer, sharing=self._sharing, redelivery=self._redelivery
@@ -76,7 +78,7 @@ class StoreBacking:
         self._scope = trio.CancelScope()
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""
-        if not parts.plan.own_validators:
+        if parts.plan.environment.validators is None:
             parts.clients.keep_validators_in(StoreValidators(store))
 
     # -- its life
@@ -147,7 +149,7 @@ class StoreBacking:
 
     async def remember(self, record: TaskRecord, found: Mapping[str, Validator | None]) -> None:
         """Have validators stored with the end of the task; those of the program's own are its own affair."""
-        if self._parts.plan.own_validators:
+        if self._parts.plan.environment.validators is not None:
             await self._parts.clients.remember(record.lane.queue.name, found)
         else:
             self._leases.of(record.job).validators = {hashed(url): validator for url, validator in found.items()}
