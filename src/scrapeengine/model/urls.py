@@ -19,10 +19,10 @@ from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 import can_ada
 
-__all__ = ["PORTS", "Url", "UrlError", "below", "host_of", "joined", "named", "named_host", "parse", "shown", "told"]
+from scrapeengine.model.standards import PORTS
 
-PORTS = {"http": 80, "https": 443}
-"""The ports of the schemes that are spoken."""
+__all__ = ["Url", "UrlError", "below", "host_of", "joined", "named", "named_host", "parse", "shown", "told"]
+
 _BLANK = "".join(map(chr, range(0x21)))
 """What is stripped around a URL: the control characters of ASCII, and space."""
 _INSIDE = re.compile(r"[\t\n\r]")

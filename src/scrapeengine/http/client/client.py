@@ -37,7 +37,7 @@ __all__ = ["TaskClient"]
 class _Way:
     """How a request is made, beside what it asks for."""
 
-    read: Reader[Response] | Reader[Response | StreamedAnswer]
+    read: Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""
     conditional: bool = False
     """Whether to ask only for what has changed."""
@@ -168,7 +168,7 @@ class TaskClient:
             await self._turnstile.wait()
         try:
             got = await self._begun(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
-            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
+            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(got)
             try:
                 yield answer
             finally:
@@ -294,7 +294,7 @@ class TaskClient:
             if history:
                 answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
-                where = exchange.where() | {"phase": "", "seconds": spent}
+                where: dict[str, Any] = exchange.where("") | {"seconds": spent}
                 onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
                     history = [*history, answer]
@@ -347,11 +347,11 @@ def _is_whole(call: Call) -> bool:
 
 def _standing(error: StatusError, *, check: bool) -> Response:
     """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
-    unreadable = getattr(error.response, "unreadable", None)
-    if unreadable is not None:
+    answer = cast("Response", error.response)
+    if answer.unreadable is not None:
         if not check:
-            raise unreadable from None
-        error.add_note(f"its body is not there: {unreadable.args[0]}")
+            raise answer.unreadable from None
+        error.add_note(f"its body is not there: {answer.unreadable.args[0]}")
     if check:
         raise error
-    return cast("Response", error.response)
+    return answer

@@ -107,7 +107,7 @@ class Keeping:
         if delay is not None:
             task.slow_down(task.place(call.host), delay)
         if not rules.allows(call.url, agent):
-            where: dict[str, Any] = Exchange(task, connector, call, 1, None).where() | {"phase": "build"}
+            where: dict[str, Any] = Exchange(task, connector, call, 1, None).where("build")
             raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
 
     def _jar(self, platform: str) -> Jar:
@@ -154,7 +154,7 @@ async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[
         exchange = Exchange(task, connector, hop, 1, task.place(hop.host), math.inf)
         try:
             answer = await exchange.run(first(MOST_BYTES))
-            onward = redirected(hop, answer, exchange.where())
+            onward = redirected(hop, answer, exchange.where("body"))
         except (AddressBlocked, CertificateError, UnsupportedEncoding):
             raise  # the request itself would fail like this
         except RequestError:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import httpx
@@ -16,7 +18,7 @@ import trio
 
 from scrapeengine.http.transport.words import of_system, of_tls
 
-__all__ = ["ByteStream", "PlainStream", "TlsStream"]
+__all__ = ["ByteStream", "PlainStream", "TlsStream", "within"]
 
 _MOST = 64 * 1024
 """How much is read at once."""
@@ -136,6 +138,22 @@ class TlsStream:
     def close(self) -> None:
         """Close the socket below, with no farewell."""
         self._socket.close()
+
+
+@contextmanager
+def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
+    """Limit what is done inside; None: no limit.
+
+    Raises:
+        httpx.TimeoutException: of the type that was given; it has taken too long.
+    """
+    if seconds is None:
+        yield
+        return
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise error(f"nothing came or went for {seconds:g} s")
 
 
 def _words(error: BaseException) -> str:

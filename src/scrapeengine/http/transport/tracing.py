@@ -20,8 +20,9 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.http.transport.connection import Connection, Origin, within
-from scrapeengine.http.transport.parser import Parser
+from scrapeengine.http.transport.answer import Answer
+from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tls import secure
 
 __all__ = ["Network", "Parts", "TracedBody", "Tracing"]
@@ -184,7 +185,9 @@ class Tracing:
             if not connection.unsent:
                 raise
             # The server may have said why, and if not, waiting for its answer says that it was not sent.
-        await self.step("http11.receive_response_headers", info, receive, shown=lambda _: _said(connection.answer))
+        await self.step(
+            "http11.receive_response_headers", info, receive, shown=lambda _: _said(connection.parser.answer)
+        )
 
     async def closed(self) -> None:
         """Tell that the answer is done with; its connection has been left before."""
@@ -200,8 +203,9 @@ def _check(connection: Connection) -> None:
         raise httpx.WriteError(connection.unsent)
 
 
-def _said(answer: Parser) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
-    return b"HTTP/" + answer.version.encode(), answer.status, answer.reason, answer.headers
+def _said(answer: Answer) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
+    said = answer.extensions
+    return said["http_version"], answer.status, said["reason_phrase"], answer.headers
 
 
 class Parts(Protocol):
