@@ -9,7 +9,8 @@ import trio
 
 from scrapeengine.http.transport.failures import BodyOverCap, Expired
 from scrapeengine.http.wire.connector import Channel
-from scrapeengine.http.wire.decoding import Decoder, decoder_for, heavy_window
+from scrapeengine.http.wire.decoding import decoder_for, heavy_window
+from scrapeengine.http.wire.stages import Decoder
 
 __all__ = ["BodyReader"]
 
