@@ -12,7 +12,8 @@ import trio
 
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
 from scrapeengine.http.features.cookies import Jar
-from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache
+from scrapeengine.http.features.robots import MOST_BYTES
+from scrapeengine.http.features.robots_cache import RobotsCache
 from scrapeengine.http.features.validators import MemoryValidators, asked, fits
 from scrapeengine.http.wire.answers import Response
 from scrapeengine.http.wire.call import Call
