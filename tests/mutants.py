@@ -203,13 +203,13 @@ MUTANTS = [
     ("http/test_urls.py", "model/urls.py", '    if "^" in target:\n', "    if False:\n"),
     (
         "http/test_bodies.py",
-        "http/wire/bodies.py",
+        "http/wire/uploads.py",
         "        return self._again or not self._begun",
         "        return True",
     ),
     (
         "http/test_bodies.py",
-        "http/wire/bodies.py",
+        "http/wire/uploads.py",
         "class CallersError(BaseException)",
         "class CallersError(Exception)",
     ),

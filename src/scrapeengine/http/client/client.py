@@ -18,13 +18,13 @@ from scrapeengine.http.client.turnstile import Turnstile
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.features.validators import fresh_for, offered
 from scrapeengine.http.wire.answers import Response
-from scrapeengine.http.wire.bodies import CallersError
 from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask
 from scrapeengine.http.wire.connector import Connector
 from scrapeengine.http.wire.exchange import Exchange, Reader, whole
 from scrapeengine.http.wire.prepared import Prepared
 from scrapeengine.http.wire.requests import redirected
+from scrapeengine.http.wire.uploads import CallersError
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders

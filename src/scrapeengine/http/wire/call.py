@@ -12,7 +12,7 @@ import httpx
 
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.transport.sending import head_of
-from scrapeengine.http.wire.bodies import Upload
+from scrapeengine.http.wire.uploads import Upload
 
 __all__ = ["Call", "Headers"]
 

@@ -15,8 +15,8 @@ from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.failures import BodyOverCap, Expired
 from scrapeengine.http.transport.sending import chunked, measured
-from scrapeengine.http.wire.bodies import CallersError, Upload, callers_error_in
 from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.uploads import CallersError, Upload, callers_error_in
 from scrapeengine.http.wire.watch import Deadline, Timer
 
 __all__ = ["Channel", "Connector", "ForeignConnector", "OwnConnector"]
