@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Answer", "Fields"]
+__all__ = ["AnswerSoFar", "Fields"]
 
 Fields = list[tuple[bytes, bytes]]
 
 
-class Answer:
+class AnswerSoFar:
     """What has come of one answer so far. There is a new one for each request."""
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Answer:
     def __repr__(self) -> str:
         """Count its bytes; headers may be secrets."""
         state = "done" if self.done else "body to come" if self.ready else "head to come"
-        return f"<Answer {self.status}, {self.size} bytes, {state}>"
+        return f"<AnswerSoFar {self.status}, {self.size} bytes, {state}>"
 
     def take(self) -> list[bytes]:
         """Return what has come of the body since the last call."""

@@ -11,7 +11,7 @@ import re
 
 import httpx
 
-from scrapeengine.http.transport.answer import Answer
+from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.failures import BodyOverCap, HeadTooLarge
 from scrapeengine.http.transport.heads import (
     BLANK_LINE,
@@ -46,7 +46,7 @@ class ChunkReader:
 
     __slots__ = ("_answer", "_at", "_count", "_held", "_left", "_most", "_taken")
 
-    def __init__(self, answer: Answer, most: float, count: int) -> None:
+    def __init__(self, answer: AnswerSoFar, most: float, count: int) -> None:
         """Make it.
 
         Args:

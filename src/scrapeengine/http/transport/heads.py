@@ -18,7 +18,7 @@ import re
 
 import httpx
 
-from scrapeengine.http.transport.answer import Answer, Fields
+from scrapeengine.http.transport.answer import AnswerSoFar, Fields
 from scrapeengine.http.transport.failures import HeadTooLarge
 
 __all__ = [
@@ -80,7 +80,7 @@ class HeadReader:
 
     __slots__ = ("_answer", "_held", "_size", "count")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: AnswerSoFar) -> None:
         """Make it.
 
         Args:

@@ -23,7 +23,7 @@ import math
 
 import httpx
 
-from scrapeengine.http.transport.answer import Answer
+from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.chunks import ChunkReader
 from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.http.transport.heads import MOST_BYTES, NO_BODY, HeadReader
@@ -52,7 +52,7 @@ class Parser:
             method: the request's.
             most: the bytes that the body may have on the wire.
         """
-        self.answer = Answer()
+        self.answer = AnswerSoFar()
         """The answer to the last request, as far as it has come."""
         self._bare = method == "HEAD"
         self._most = most

@@ -10,7 +10,7 @@ import re
 
 import httptools
 
-from scrapeengine.http.transport.answer import Answer, Fields
+from scrapeengine.http.transport.answer import AnswerSoFar, Fields
 from scrapeengine.http.transport.heads import MOST_BYTES, MOST_HEADERS, NO_BODY, read_framing
 
 __all__ = ["StraightReader"]
@@ -33,7 +33,7 @@ class StraightReader:
         """Take a header; httptools calls it."""
         self._found.append((name, value.rstrip(b" \t")))  # llhttp leaves what stands behind a value
 
-    def read(self, data: bytes, answer: Answer) -> tuple[int, bool] | None:
+    def read(self, data: bytes, answer: AnswerSoFar) -> tuple[int, bool] | None:
         """Read an answer whose head is there, and is written well.
 
         Interim answers, bodies without a length, and what has more behind it than it says go the other way. An answer

@@ -106,7 +106,10 @@ class PlainStream:
 
 
 class TlsStream:
-    """A TLS connection, by trio's `SSLStream`."""
+    """A TLS connection, by trio's `SSLStream`.
+
+    It is the one door to a private part of that, `_incoming`; a test says when it has changed.
+    """
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream

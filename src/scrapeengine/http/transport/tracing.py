@@ -20,7 +20,7 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.http.transport.answer import Answer
+from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tls import secure
@@ -203,7 +203,7 @@ def _check(connection: Connection) -> None:
         raise httpx.WriteError(connection.unsent)
 
 
-def _said(answer: Answer) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
+def _said(answer: AnswerSoFar) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
     said = answer.extensions
     return said["http_version"], answer.status, said["reason_phrase"], answer.headers
 

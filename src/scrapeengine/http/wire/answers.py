@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from scrapeengine.errors import RequestError
-from scrapeengine.http.transport.answer import Answer, Fields
+from scrapeengine.http.transport.answer import AnswerSoFar, Fields
 from scrapeengine.http.wire.call import Call
 
 __all__ = ["Response", "ResponseHeaders", "header", "location_of"]
@@ -76,7 +76,10 @@ def _text(value: bytes) -> str:
 
 
 class Response(httpx.Response):
-    """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them."""
+    """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them.
+
+    It is the one door to private parts of httpx, `_content` and `_cookies`; a test says when these have changed.
+    """
 
     _call: Call | None = None
     _headers: httpx.Headers | None = None
@@ -87,7 +90,7 @@ class Response(httpx.Response):
     """Why it has no body, though the site has sent one."""
 
     @classmethod
-    def of(cls, call: Call, came: Answer, body: bytes, unreadable: RequestError | None = None) -> Response:
+    def of(cls, call: Call, came: AnswerSoFar, body: bytes, unreadable: RequestError | None = None) -> Response:
         """Make an answer whose body has been read and decoded.
 
         Args:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import httpx
 import trio
 
-from scrapeengine.http.transport.answer import Answer
+from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.failures import BodyOverCap, Expired
@@ -45,7 +45,7 @@ class Channel(Protocol):
     def phase(self, phase: str) -> None: ...
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> AnswerSoFar:
         """What has come of the answer, once a request was sent."""
         ...
 
@@ -149,7 +149,7 @@ class _OwnChannel:
         self._connection.phase = phase
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> AnswerSoFar:
         return self._connection.parser.answer
 
     async def ask(self, call: Call, most: float) -> None:
@@ -222,7 +222,7 @@ class _ForeignChannel:
         """What the request's body is read from, if it is read while it is sent."""
         self._most = math.inf
         self.phase = "head"
-        self.answer = Answer()
+        self.answer = AnswerSoFar()
         self.deadline = math.inf
 
     async def ask(self, call: Call, most: float) -> None:
