@@ -1,4 +1,4 @@
-"""What a site's robots.txt allows (RFC 9309), whatever it has in it.
+"""Rules of a site's robots.txt (RFC 9309), whatever it has in it.
 
 A file is split into its groups here, and when an agent asks, `protego` is given the rules that are for that agent.
 Given whole files, it makes a rule of its own for each agent of a group: a thousand agents above a thousand rules take
@@ -29,7 +29,7 @@ from protego import Protego
 __all__ = ["MOST_BYTES", "Rules", "read"]
 
 MOST_BYTES = 500 * 1024
-"""What is read of a robots.txt, in bytes (RFC 9309, section 2.5)."""
+"""The bytes that are read of a robots.txt (RFC 9309, section 2.5)."""
 _MOST_RULES = 20_000
 """Rules for one agent. Half a megabyte of lines of a common length has 13,000 of them."""
 _MOST_WORK = 2**25
@@ -56,7 +56,7 @@ _FIELDS = {
     "request-rate": _RATE,
     "request rate": _RATE,
 }
-"""What we read a name as. RFC 9309, section 2.2.2, lets one be lenient with errors of spelling."""
+"""The fields that names are read as. RFC 9309, section 2.2.2, allows leniency with errors of spelling."""
 _RECORD = re.compile(
     rf"^[ \t]*({'|'.join(_FIELDS)})(?:[ \t]*:|[ \t]+(?=[^ \t#\n]+[ \t]*(?:#|$)))([^#\n]*)",
     re.ASCII | re.IGNORECASE | re.MULTILINE,
@@ -66,7 +66,7 @@ _NUMBERS = {
     _DELAY: re.compile(r"(?P<seconds>[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"),
     _RATE: re.compile(r"(?P<count>[0-9]{1,9})/(?P<seconds>[0-9]{1,9})(?P<unit>[smhd]?)(?:[ \t].*)?", re.IGNORECASE),
 }
-"""What a number is, strictly: Python has wider notions of it."""
+"""Numbers, strictly: Python has wider notions of them."""
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_BREAKS = {
     ord(each): "".join(f"%{byte:02X}" for byte in each.encode()) for each in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -97,7 +97,7 @@ class _Group:
 
 @attrs.frozen
 class _Part:
-    """What is for one agent."""
+    """The part of a file that is for one agent."""
 
     rules: Protego
     wildcards: int = 0
@@ -107,7 +107,7 @@ class _Part:
 
 @attrs.define(eq=False, repr=False)
 class Rules:
-    """What the robots.txt of one origin allows."""
+    """The rules of one origin, read from its robots.txt."""
 
     until: float
     """Until when it may be used, in seconds of the clock that `read` was given."""
@@ -115,7 +115,7 @@ class Rules:
     """The bytes of the file that were read; what it takes in memory goes with them."""
     _groups: list[_Group] = attrs.field(factory=list)
     _otherwise: Protego = _ALLOWS
-    """What holds for agents that no group is for."""
+    """The rules for agents that no group is for."""
     _parts: dict[str, _Part] = attrs.field(factory=dict, init=False)
     """By agent, for those that asked."""
 

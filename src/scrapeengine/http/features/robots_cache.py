@@ -77,11 +77,12 @@ class RobotsCache:
             self._keep(origin, rules)
             return rules
         finally:
+            # However it has ended: who waits looks again, and fetches itself what is not kept.
             del self._asked[origin]
             ended.set()
 
     def _keep(self, origin: str, rules: Rules) -> None:
-        self._forget(origin)
+        self._forget(origin)  # before room is made, for it needs none itself
         while self._known and len(self._known) >= self._most:
             self._forget(next(iter(self._known)))
         while self._known and self._bytes + rules.size > self._most_bytes:

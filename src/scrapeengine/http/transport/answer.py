@@ -1,4 +1,4 @@
-"""What has come of one answer. Who parses fills it, and all who read the answer share it."""
+"""One answer, as far as it has come. The parser fills it; all who read the answer share it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class AnswerSoFar:
-    """What has come of one answer so far. There is a new one for each request."""
+    """One answer, as far as it has come. There is a new one for each request."""
 
     __slots__ = (
         "coding",
@@ -39,7 +39,7 @@ class AnswerSoFar:
         self.extensions: dict[str, bytes] = {}
         """The version and the reason, by the names that `httpx.Response.extensions` has for them."""
         self.parts: list[bytes] = []
-        """What has come of the body and was not taken yet, still coded."""
+        """The parts of the body that have come and were not taken yet, still coded."""
         self.size = 0
         """The bytes of the body that have come, still coded; what frames them is not counted."""
         self.done = False

@@ -30,7 +30,7 @@ _PLAIN_LINE = re.compile(rb"\r\n([1-9a-fA-F][0-9a-fA-F]{0,14})\r\n")
 """The end of a chunk, and the line of one that is not the last."""
 _PLAIN_END = b"\r\n0\r\n\r\n"
 _PART_OF_LINE = re.compile(rb"(?:0*[0-9a-fA-F]{0,15}[ \t]*+(?:;[^\0\r\n]*+)?\r?)?")
-"""What may become one when more has come."""
+"""Bytes that may become one when more has come."""
 
 # What comes next. Plain numbers: they are looked at for each chunk.
 _CHUNK_LINE = 0
@@ -61,7 +61,7 @@ class ChunkReader:
         self._left = 0
         """The bytes that are still to come of the chunk."""
         self._held = b""
-        """What has come of a chunk line or the trailers, while it is not whole."""
+        """The beginning of a chunk line or of the trailers, while it is not whole."""
         self._taken = 0
 
     def feed(self, data: bytes) -> int:

@@ -16,12 +16,12 @@ from scrapeengine.http.transport.uploading import send_body
 __all__ = ["Connection", "Origin", "Watch"]
 
 _STEP = 16 * 1024
-"""How much is parsed at once: in chunks of one byte it takes 1 to 2 ms, and the loop stands still meanwhile."""
+"""The bytes that are parsed at once: in chunks of one byte it takes 1 to 2 ms, and the loop stands still meanwhile."""
 _NOTHING = memoryview(b"")
 
 
 class Origin(NamedTuple):
-    """Where a connection leads."""
+    """The place that a connection leads to."""
 
     scheme: str
     """`http` or `https`."""
@@ -31,11 +31,11 @@ class Origin(NamedTuple):
     guarded: bool = False
     """Whether only public addresses are connected to; what was not checked does not serve what must be."""
     name: str = ""
-    """Whom TLS must find there, if that is not the host."""
+    """The name that TLS must find there, if that is not the host."""
 
 
 class Watch(Protocol):
-    """What closes a connection when its deadline has passed."""
+    """Closes a connection when its deadline has passed."""
 
     def end(self) -> None:
         """Watch no more."""
@@ -61,17 +61,17 @@ class Connection:
         self.made = made
         """When it was made; trio's time."""
         self.phase = "connect"
-        """What it is doing: "connect", "send", "head", "body", "idle"."""
+        """The step that it is at: "connect", "send", "head", "body", "idle"."""
         self.parser = Parser()
-        """What its bytes mean, the last answer among it."""
+        """The meaning of its bytes, its last answer among it."""
         self.unsent: str | None = None
         """Why the request could not be sent whole; empty if it is not sent whole, and need not be; None if it was."""
         self.closed = False
         self.watch: Watch | None = None
-        """What closes it when its deadline has passed."""
+        """Closes it when its deadline has passed; its owner sets it."""
         self._stream = stream
         self._ahead = _NOTHING
-        """What was read and is not parsed yet."""
+        """The bytes that were read and are not parsed yet."""
         self._asked = 0
 
     def __repr__(self) -> str:

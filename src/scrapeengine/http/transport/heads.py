@@ -43,7 +43,7 @@ TOO_MANY_BYTES = f"more than {MOST_BYTES} bytes of headers"
 TOO_MANY_HEADERS = f"more than {MOST_HEADERS} headers"
 
 BLANK_LINE = re.compile(rb"\n\r?\n")
-"""What ends a head."""
+"""The end of a head."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t]+([^\0\r\n]*))?\r?\n")
 _BEGINNING = b"HTTP/1."
@@ -88,7 +88,7 @@ class HeadReader:
         """
         self._answer = answer
         self._held = b""
-        """What has come of a head that is not whole."""
+        """The beginning of a head that is not whole."""
         self._size = 0
         self.count = 0
         """The headers that have come, those of interim answers included."""

@@ -31,23 +31,23 @@ from scrapeengine.http.transport.words import of_system
 __all__ = ["Address", "Names", "Resolve"]
 
 _KEPT = 30.0
-"""How long an answer is kept, in seconds; what the name server allows is not to be learned from the system."""
+"""Seconds for which an answer is kept; what the name server allows is not to be learned from the system."""
 _SLOW = 0.5
-"""After how many seconds a lookup is slow."""
+"""Seconds after which a lookup is slow."""
 _MOST_SLOW = 56
 _MOST_KEPT = 1000
 _LONGEST = 254
-"""What a name may have in characters, the last dot included (RFC 1035, section 2.3.4)."""
+"""The characters that a name may have, the last dot included (RFC 1035, section 2.3.4)."""
 _LONGEST_LABEL = 63
 
 
 @attrs.frozen
 class Address:
-    """Where to connect to."""
+    """An address to connect to."""
 
     family: socket.AddressFamily
     sockaddr: tuple[Any, ...]
-    """What `socket.connect` takes: (address, port), and for IPv6 (address, port, flow, scope)."""
+    """The argument of `socket.connect`: (address, port), and for IPv6 (address, port, flow, scope)."""
 
     @property
     def text(self) -> str:
@@ -94,7 +94,7 @@ class _Search:
     failed: str = ""
     """Why nothing was found, in words."""
     waiting: int = 0
-    """How many want the answer."""
+    """The number of those who want the answer."""
     slow: bool = False
     started: trio.Event = attrs.field(factory=trio.Event)
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -105,7 +105,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self._by_host: OrderedDict[str, tuple[float, tuple[Address, ...]]] = OrderedDict()
-        """Until when each is kept, and the addresses."""
+        """The time until which each is kept, and the addresses."""
 
     def __len__(self) -> int:
         return len(self._by_host)
@@ -196,7 +196,7 @@ class Names:
         """Give threads to those in line."""
         while self._line and self._quick < self._threads:
             search = self._line.popleft()
-            search.started.set()
+            search.started.set()  # those who wait count its half second from here, not from when it was asked for
             self._quick += 1
             try:
                 self._look_up(search)
@@ -248,6 +248,7 @@ class Names:
         self._start()
 
     def _settle(self, search: _Search, found: Sequence[Address] | Exception) -> None:
+        # First it is no more to be joined, then it gives back its thread, and last those who wait look at it.
         del self._searches[search.host]
         if search.slow:
             self._slow -= 1

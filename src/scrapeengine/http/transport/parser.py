@@ -1,4 +1,4 @@
-"""What the bytes of a connection mean: the answers of HTTP/1.1, one after the other.
+"""The meaning of a connection's bytes: the answers of HTTP/1.1, one after the other.
 
     head ──> an interim one (1xx): the next head
       ├────> no body: done

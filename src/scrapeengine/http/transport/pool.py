@@ -13,7 +13,7 @@ __all__ = ["Pool", "Resting"]
 
 
 class Resting(Protocol):
-    """What a pool sees of a connection."""
+    """A connection, as a pool sees it."""
 
     made: float
     """When it was made."""
@@ -63,6 +63,7 @@ class Pool(Generic[K, C]):
             del self._by_age[connection]
             if not resting:
                 del self._by_key[key]
+            # Quiet comes last, for it asks the kernel. On one that is not, a request that cannot be sent twice is lost.
             if now < connection.made + self._lifetime and connection.quiet:
                 return connection
             connection.close()
@@ -74,7 +75,7 @@ class Pool(Generic[K, C]):
         self._by_age[connection] = key, now
         if len(self._by_age) > self._most:
             self._close_oldest()
-        self._sweep(now)
+        self._sweep(now)  # here too: where all go to new origins, nothing may be taken for long
 
     def close(self) -> None:
         """Close all that rest."""

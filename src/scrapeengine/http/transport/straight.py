@@ -25,7 +25,7 @@ class StraightReader:
 
     def __init__(self) -> None:
         self._llhttp = httptools.HttpResponseParser(self)
-        """What expects the beginning of an answer."""
+        """The parser that expects the beginning of an answer."""
         self._found: Fields = []
         """The headers that it has found."""
 

@@ -21,7 +21,7 @@ from scrapeengine.http.transport.words import of_system, of_tls
 __all__ = ["ByteStream", "PlainStream", "TlsStream", "within"]
 
 _MOST = 64 * 1024
-"""How much is read at once."""
+"""The bytes that are read at once, at most."""
 
 
 class ByteStream(Protocol):
@@ -101,6 +101,7 @@ class PlainStream:
     def close(self) -> None:
         """Close the socket."""
         if self._socket.fileno() >= 0:
+            # First: who waits for a socket that is closed already would wait for ever.
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 

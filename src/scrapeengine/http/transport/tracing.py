@@ -36,7 +36,7 @@ Told: TypeAlias = Callable[[str, dict[str, Any]], object]
 
 @attrs.frozen(eq=False)
 class Network:
-    """What there is to know of a connection, by the names that httpcore's network streams have for it."""
+    """Facts about a connection, by the names that httpcore's network streams have for it."""
 
     _socket: socket.socket
     _tls: trio.SSLStream[trio.SocketStream] | None = None
@@ -234,7 +234,7 @@ class TracedBody(httpx.AsyncByteStream):
         self._parts = parts
         self._tracing = tracing
         self._request = request
-        self._begun = self._ended = self._closed = False
+        self._begun = self._ended = self._closed = False  # each is told of once
 
     def __aiter__(self) -> TracedBody:
         """Return itself: the body can be read once."""
@@ -250,6 +250,7 @@ class TracedBody(httpx.AsyncByteStream):
         except StopAsyncIteration:
             raise
         except BaseException:
+            # No checkpoint: it is done also where the function was cancelled.
             await self._parts.aclose()
             raise
 
@@ -267,7 +268,7 @@ class TracedBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Leave the connection, and tell that the answer is done with; once. Checkpoint as the function has it."""
-        await self._parts.aclose()
+        await self._parts.aclose()  # before it is told, which may raise or never return
         if not self._closed:
             self._closed = True
             await self._tracing.closed()

@@ -108,6 +108,7 @@ class Transport(httpx.AsyncBaseTransport):
                     connection = await self._connected(origin, limits, tracing)
                 return await self._ask(connection, request, head, length, limits, tracing)
             except BaseException as error:
+                # Closed before anybody is told: the function is the program's own, and may never return.
                 if connection is not None:
                     connection.close()
                     self._connections.leave(connection)
@@ -115,7 +116,7 @@ class Transport(httpx.AsyncBaseTransport):
                         await tracing.closed()
                 if not (again and isinstance(error, Stale)):
                     raise
-            connection, again = None, False
+            connection, again = None, False  # on a fresh one, which cannot be stale
 
     async def aclose(self) -> None:
         """Close all connections. No checkpoint."""
@@ -198,7 +199,7 @@ class _Body(httpx.AsyncByteStream):
                 with within(self._limit, httpx.ReadTimeout):
                     await connection.more()
         except BaseException:
-            connection.close()
+            connection.close()  # what is left of the answer would be taken for the next one's
             self._leave()
             raise
         if not answer.parts:

@@ -15,7 +15,7 @@ from scrapeengine.http.transport.streams import ByteStream, within
 __all__ = ["Hearing", "send_body"]
 
 _PATIENCE_FOR_100 = 1.0
-"""How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""
+"""Seconds for which a request that expects a `100 Continue` waits for it (RFC 9110, section 10.1.1, sets none)."""
 
 
 class Hearing(Protocol):
@@ -23,7 +23,7 @@ class Hearing(Protocol):
 
     @property
     def parser(self) -> Parser:
-        """What it has said."""
+        """The meaning of what came, its last answer among it."""
         ...
 
     async def more(self) -> None:

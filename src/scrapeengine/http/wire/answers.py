@@ -18,7 +18,7 @@ __all__ = ["Response", "ResponseHeaders", "header", "location_of"]
 _NOTHING = httpx.ByteStream(b"")
 _NONE = httpx.Headers()
 _SET_REQUEST = vars(httpx.Response)["request"].__set__
-"""What sets the request of a response, of which `Response` overrides the getter."""
+"""Sets the request of a response, of which `Response` overrides the getter."""
 _SINGLE = frozenset(
     {
         *("age", "content-disposition", "content-length", "content-location", "content-range", "content-type", "date"),
@@ -133,7 +133,7 @@ class Response(httpx.Response):
 
     @property
     def elapsed(self) -> timedelta:
-        """How long it took, redirects included."""
+        """The time that it took, redirects included."""
         return timedelta(seconds=self._seconds)
 
     @elapsed.setter

@@ -26,7 +26,7 @@ _SAID = frozenset({"http_version", "reason_phrase"})
 
 
 class Channel(Protocol):
-    """What carries one request at a time. `ask`, then `more` until the answer is done, then `leave`."""
+    """Carries one request at a time. `ask`, then `more` until the answer is done, then `leave`."""
 
     @property
     def deadline(self) -> float:
@@ -46,7 +46,7 @@ class Channel(Protocol):
 
     @property
     def answer(self) -> AnswerSoFar:
-        """What has come of the answer, once a request was sent."""
+        """The answer as far as it has come, once a request was sent."""
         ...
 
     async def ask(self, call: Call, most: float) -> None:
@@ -104,6 +104,10 @@ class OwnConnector:
         """
         self._connections = Connections()
         self._alarms = alarms
+
+    def __repr__(self) -> str:
+        """Count the connections."""
+        return f"<OwnConnector {self._connections!r}>"
 
     def at_hand(self, origin: Origin) -> Channel | None:
         """Return a kept connection."""
@@ -165,10 +169,11 @@ class _OwnChannel:
             raise
 
     async def _upload(self, call: Call, upload: Upload, most: float) -> None:
-        """Send a request whose body is read meanwhile. What it is read from may hang, and has the same deadline."""
+        """Send a request whose body is read meanwhile."""
         parts, said = upload.parts(), call.first(b"content-length")
         framed = chunked(parts) if said is None else measured(parts, int(said))
         expect = (call.first(b"expect") or b"").lower() == b"100-continue"
+        # A scope beside the alarm: what the body is read from may hang, and closing the connection would not end that.
         with _until(self._deadline.when):
             await self._connection.send(call.method, call.head, framed, most=most, expect=expect)
             await self._connection.head()
@@ -199,12 +204,12 @@ class ForeignConnector:
         self._transport = transport
 
     def at_hand(self, origin: Origin) -> Channel:
-        """Return a line for one request; whether it has to connect is the transport's business."""
+        """Return a channel for one request; whether it has to connect is the transport's business."""
         del origin
         return _ForeignChannel(self._transport)
 
     async def connect(self, origin: Origin) -> Channel:
-        """Return a line for one request."""
+        """Return a channel for one request."""
         return self.at_hand(origin)
 
     async def aclose(self) -> None:
@@ -219,7 +224,7 @@ class _ForeignChannel:
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
         self._upload: Any = None
-        """What the request's body is read from, if it is read while it is sent."""
+        """The stream that the request's body is read from, if it is read while it is sent."""
         self._most = math.inf
         self.phase = "head"
         self.answer = AnswerSoFar()
@@ -276,7 +281,8 @@ class _ForeignChannel:
         response, self._response = self._response, None
         body, self._body = self._body, None
         upload, self._upload = self._upload, None
-        # The answer is there, or an error that says more. Nothing may hang here.
+        # The answer is there, or an error that says more: what closing raises is of no use, and may not hang either.
+        # The upload goes first, for a transport may wait for it in the closing of its answer.
         if upload is not None:
             with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception, CallersError):
                 await upload.aclose()

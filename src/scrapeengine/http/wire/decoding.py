@@ -36,7 +36,7 @@ __all__ = ["ACCEPT_ENCODING", "CODINGS", "decoder_for", "heavy_window"]
 _OUT = 64 * 1024
 """The bytes given out at once."""
 _BROTLI_OUT = 32_000
-"""What brotli is asked for: it doubles its buffer until that is passed, 32,752 bytes here and 98,272 for 64 KiB."""
+"""The bytes that brotli is asked for: it doubles its buffer until that is passed: 32,752 here, 98,272 for 64 KiB."""
 _ZSTD_WINDOW_LOG = 23
 """8 MiB: what RFC 9659 allows senders of this coding to need, and browsers give. A frame may ask for 2 GiB."""
 _MOST_CODINGS = 5
@@ -179,7 +179,7 @@ if zstd is not None:
 CODINGS = tuple(_MAKERS)
 """The codings that can be decoded here."""
 ACCEPT_ENCODING = ", ".join(CODINGS)
-"""What to ask servers for."""
+"""The `Accept-Encoding` that goes out."""
 
 if "br" not in CODINGS:
     _old = "" if brotli is None else f" with brotli {getattr(brotli, '__version__', 'as it is')}, but with 1.2 or later"

@@ -28,7 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Read(NamedTuple, Generic[T_co]):
-    """What a reader has made of an answer."""
+    """An answer that was read."""
 
     answer: T_co
     holds: bool = False
@@ -77,6 +77,7 @@ class Exchange:
             await self.task.turn(self.at, after)
         renewed = False
         while True:
+            # First what carries it, then the right to start: between `go` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
             if channel is None or not self.task.go(self.at, first=self.attempt == 1):
                 channel = await self._started(channel)
@@ -90,6 +91,7 @@ class Exchange:
                     raise self.failed(error, "send") from error
                 renewed = True
             finally:
+                # Also what is renewed: it is left, and so closed, before another one is made.
                 if not holds:
                     await channel.leave()
 
@@ -118,7 +120,7 @@ class Exchange:
         return self._spent + (0.0 if self._sent is None else trio.current_time() - self._sent)
 
     async def _started(self, channel: Channel | None) -> Channel:
-        """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
+        """Wait until the request may start, and return the channel for it; no checkpoint may come before it is sent.
 
         A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
@@ -126,7 +128,7 @@ class Exchange:
         waited = False
         while True:
             if channel is None:
-                if not task.open(at):
+                if not task.open(at):  # to connect to a closed platform is to ask it all the same
                     await task.turn(at)
                 channel = await self._connected()
                 if task.go(at, first=self.attempt == 1):

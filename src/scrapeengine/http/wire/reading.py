@@ -15,11 +15,11 @@ from scrapeengine.http.wire.stages import Decoder
 __all__ = ["BodyReader"]
 
 _STEP = 64 * 1024
-"""How many bytes are decoded between two checkpoints."""
+"""The bytes that are decoded between two checkpoints."""
 _LEAST = 1024
-"""As how many bytes a piece counts at least: tiny ones cost time too."""
+"""The bytes as which a piece counts at least: tiny ones cost time too."""
 _AT_ONCE = 2
-"""How much heavy decoding is done at a time: more would hold up the loop by the memory that it touches."""
+"""The heavy steps that are decoded at a time: more would hold up the loop by the memory that they touch."""
 _HEAVY: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("scrapeengine heavy decoding")
 
 
@@ -43,7 +43,7 @@ class BodyReader:
         self._size = self._since = 0
         self._decoding = None if coding is None or decoder is None else _Decoding(decoder, coding.decode("latin-1"))
         self._plain: Iterator[bytes] = iter(())
-        """What has come, where there is nothing to decode."""
+        """The parts that have come, where there is nothing to decode."""
 
     async def whole(self) -> bytes:
         """Read all of it.
@@ -114,7 +114,7 @@ class _Decoding:
         self._size = 0
         """The bytes that were decoded."""
         self._window: int | None = None
-        """How many bytes the decoder decodes at once, if they are many; None: not known yet."""
+        """The bytes that the decoder decodes at once, 0 if they are few; None: not known yet."""
         self._filled = 0
         """The size up to which they are decoded already."""
 

@@ -1,4 +1,4 @@
-"""How any content coding is decoded in steps of bounded size; which codings there are, says `decoding`.
+"""Decoding in steps of bounded size, of any content coding; which there are, says `decoding`.
 
 What holds at all times, whatever is fed:
 
@@ -31,7 +31,7 @@ _IN = 16 * 1024
 _MOST_DEBT = 1024 * 1024
 """The bytes taken in that nothing has come of."""
 _DEBT_OF_A_MEMBER = 256
-"""What beginning a member or frame counts for, in bytes taken in: it takes some microseconds."""
+"""The bytes taken in as which the beginning of a member or frame counts: it takes some microseconds."""
 _WORTH = 16
 """The bytes taken in that a byte given out makes up for. Honest codings need one, and seldom a little more."""
 
@@ -162,7 +162,7 @@ class Stage:
     _ended: bool = attrs.field(default=False, init=False)
     """Whether a member has ended."""
     _unclear: bytes = attrs.field(default=b"", init=False)
-    """What may be the start of another member, less than it takes to tell."""
+    """The possible start of another member, less than it takes to tell."""
     _over: bool = attrs.field(default=False, init=False)
     """Whether all that comes is ignored."""
     _debt: _Debt = attrs.field(default=attrs.Factory(lambda self: _Debt(self._name), takes_self=True), init=False)
