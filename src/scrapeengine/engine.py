@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -18,20 +18,25 @@ from scrapeengine.errors import EngineBusy, UnknownPlatform
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import OwnConnector
+from scrapeengine.model.cadence import Cadence
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import Known
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
+from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
-from scrapeengine.run.plain import PlainSession
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.skips import Skips
+from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
-from scrapeengine.served.serving import Serving
+from scrapeengine.served import serving
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -53,7 +58,7 @@ class EngineOptions(TypedDict, total=False):
     validators: Validators | None
 
 
-class Engine(Serving[T], Generic[T]):
+class Engine(Generic[T]):
     """Runs events on platforms. It makes one run at a time, as often as one likes.
 
     What it learns of a platform stays with it between runs: how much of its rate is used, and its penalties.
@@ -124,7 +129,7 @@ class Engine(Serving[T], Generic[T]):
             EngineBusy: on entry: the engine is running already.
         """
         check_events(events)
-        return self._run_of(lambda: PlainSession(self._plan, events, sinks), sinks)
+        return self._run_of(SourceWork(events), sinks)
 
     async def run(self, events: Events, *, sinks: Sequence[Sink[T]] = ()) -> Report:
         """Run events to their end; their outcomes go to the sinks only.
@@ -138,6 +143,112 @@ class Engine(Serving[T], Generic[T]):
         Checkpoint. If cancelled, the run is cancelled.
         """
         return await report_of(self.stream(events, sinks=sinks), sinks=bool(sinks))
+
+    async def enqueue(
+        self, store: Store, events: Iterable[Event], *, cadence: Cadence | None = None, delay: float = 0.0
+    ) -> list[Known]:
+        """Put events into a store, all or none: a job for each on each of its platforms.
+
+        Args:
+            store: made by `open_store`.
+            events: their `data` is bytes, or what JSON has: tuples come back as lists, and keys as texts.
+            cadence: how they recur; None: they do not. On events that are known it replaces what they had.
+            delay: seconds until they are ready.
+
+        Returns:
+            For each job, in the order of the events and their platforms, whether it is new, and its present state: an
+            id that is pending, or has ended and is still known, is left as it is.
+
+        Raises:
+            UnknownPlatform: an event names a platform that the engine does not have, or none at all. None was taken.
+            TypeError: what is given is no store or no event, or the data of an event can't be stored. None was taken.
+            ValueError: an id or a priority can't be stored. None was taken.
+            StoreFull: there is no room, and the store was told to raise.
+            StoreError: the store could not take them. None was taken.
+
+        Checkpoint. If cancelled, all were taken or none.
+        """
+        return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
+
+    def serve(
+        self, store: Store, *, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
+    ) -> AbstractAsyncContextManager[Run[T]]:
+        """Work for a store until the run is stopped: claim jobs, run them, and store how they ended.
+
+        Several engines may serve one store, in one process or in many. A job whose process dies is run again once its
+        lease has ended; each job's result is accepted once. On a store that processes share, engines keep a platform's
+        limit and rate together, and its penalties within half a second.
+
+        Args:
+            store: made by `open_store`.
+            sinks: as for `stream`. The store keeps each outcome until they have it: after a crash it is delivered
+                again, at least once, and exactly once where the sink upserts by event and platform.
+            lease: the seconds after which a job of a process that has died is somebody else's. It is renewed after a
+                third of that.
+
+        Returns:
+            As for `stream`. The outcomes must be read, as there; the run goes on until it is stopped. What was not
+            started by then, or was cut off, is given back to the store at once, and has no outcome.
+
+        Raises:
+            EngineBusy: on entry: the engine is running already.
+        """
+        return self._run_of(serving.work_for(store, sinks, lease), sinks)
+
+    async def poll(
+        self,
+        store: Store,
+        *,
+        due_only: bool = True,
+        ids: Collection[str | int] | None = None,
+        sinks: Sequence[Sink[T]] = (),
+        lease: float = 30.0,
+    ) -> Report:
+        """Make one round: run what is due in a store, until nothing of that is left; what is due later is later's.
+
+        Args:
+            store: made by `open_store`.
+            due_only: whether to run only what is due; if not, all that recurs.
+            ids: the ids of events that recur, to be run now, due or not, and nothing else.
+            sinks: as for `serve`.
+            lease: as for `serve`.
+
+        Returns:
+            What the round has done. What waits for a closed or paused platform stays in the store, for a later one.
+
+        Raises:
+            EngineBusy: the engine is running, or another round on this store is, here or in another process.
+            StoreError: the store could not be asked.
+            Exception: what a sink raised.
+            BaseException: as for `run`.
+
+        Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
+        """
+        return await serving.make_round(self._run_of, store, due_only=due_only, ids=ids, sinks=sinks, lease=lease)
+
+    def rounds(
+        self, store: Store, *, every: float, sinks: Sequence[Sink[T]] = (), lease: float = 30.0
+    ) -> AsyncIterator[Report]:
+        """Make a round each `every` seconds, for ever; leave the loop to stop. One that the store fails is left out.
+
+        Rounds never overlap. One that is still running when the next is due says so in the log and in its report
+        (`overran`); the rounds that it has missed are not made. An event is in the round that is nearest to when its
+        cadence has it due, so that with a minimum of `every` it is in each; what platforms and scrapers have asked for
+        (`Retry-After`, `max-age`, `again_after`) is heeded to the second.
+
+        Args:
+            store: made by `open_store`.
+            every: seconds from the beginning of one round to that of the next.
+            sinks: as for `serve`.
+            lease: as for `serve`.
+
+        Returns:
+            An async iterator of the rounds' reports.
+
+        Raises:
+            EngineBusy: as for `poll`.
+        """
+        return serving.rounds(self._run_of, store, every, sinks, lease)
 
     def tune(self, platform: str | None = None, **changes: Any) -> None:
         """Change a knob, at any time and from any thread; a run that is going on goes on with it at once.
@@ -188,7 +299,7 @@ class Engine(Serving[T], Generic[T]):
                 f"no platform is named {told(name)}; the engine has {', '.join(map(repr, plan.declared))}"
             )
 
-    def _run_of(self, make: Callable[[], Session[T]], sinks: Sequence[Sink[T]]) -> Stream[T]:
+    def _run_of(self, work: Work, sinks: Sequence[Sink[T]]) -> Stream[T]:
         for sink in sinks:
             if not callable(sink):
                 raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
@@ -197,7 +308,7 @@ class Engine(Serving[T], Generic[T]):
             if self._session is not None:
                 raise EngineBusy("this engine is running already; wait for its run to end, or make another engine")
             self._token = trio.lowlevel.current_trio_token()
-            self._session = make()
+            self._session = Session(self._plan, work, sinks)
             return self._session
 
         return Stream(begin, self._ended)

@@ -277,7 +277,7 @@ def on_site():
 
 
 async def _scrape(scrape, sessions, task):
-    return await scrape(task, lambda: len(sessions[0].alarms))
+    return await scrape(task, lambda: len(sessions[0].parts.alarms))
 
 
 def succeeded(outcomes):

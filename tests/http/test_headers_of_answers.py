@@ -151,7 +151,7 @@ def test_an_age_that_is_a_list(age, due):
 async def fresh(task):
     """Say for how long a page is fresh."""
     await task.http.get("/a", conditional=True)
-    return task._http.fresh_for
+    return task.http.fresh_for
 
 
 # -- parts

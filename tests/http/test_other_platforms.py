@@ -346,9 +346,9 @@ def test_a_visitor_in_line_when_the_run_is_stopped(grace):
 
     async def stop(engine, run):
         await trio.sleep(5)
-        lines.append(len(run._session.scheduler.lanes["B"].foreign_requests))
+        lines.append(len(run._session.parts.scheduler.lanes["B"].foreign_requests))
         await run.stop(grace)
-        lines.append(len(run._session.scheduler.lanes["B"].foreign_requests))
+        lines.append(len(run._session.parts.scheduler.lanes["B"].foreign_requests))
         lines.append(trio.current_time() - net.begun)
 
     events = [on("B", "b", 8.0), on("A", "visitor", 1.0, to_b())]
@@ -441,7 +441,7 @@ def test_hosts_that_were_only_visited_are_forgotten(rate):
 
     async def watch(engine, run):
         while not run._session.shutdown.ended.is_set():
-            most.append(len(run._session.scheduler.lanes))
+            most.append(len(run._session.parts.scheduler.lanes))
             await trio.sleep(1)
 
     default = net.platform("*", obey, rate=rate, base_url=None)
@@ -451,7 +451,7 @@ def test_hosts_that_were_only_visited_are_forgotten(rate):
 
     async def both(engine, run):
         await watch(engine, run)
-        lanes.extend(run._session.scheduler.lanes)
+        lanes.extend(run._session.parts.scheduler.lanes)
 
     assert everyone(net.run([net.platform("A", obey)], events, default=default, body=both))
     assert len(net.times) == 501

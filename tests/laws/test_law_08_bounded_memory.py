@@ -155,7 +155,7 @@ def test_the_lanes_of_idle_hosts_go_away(hosts):
         async with engine.stream(events, sinks=()) as run:
             async for outcome in run:
                 assert outcome.platform.startswith("host")
-                most_lanes = max(most_lanes, len(run._session.scheduler.lanes))
+                most_lanes = max(most_lanes, len(run._session.parts.scheduler.lanes))
                 most_gates = max(most_gates, len(engine._plan.gates))
         return most_lanes, most_gates, run.report
 

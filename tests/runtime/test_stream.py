@@ -258,7 +258,7 @@ def test_what_is_shown_of_a_run_counts():
         async with engine.stream(map(se.Event, range(5))) as run:
             await trio.sleep(1.5)
             now = run.statistics()
-            lane = run._session.scheduler.lanes["A"]
+            lane = run._session.parts.scheduler.lanes["A"]
             return now, run.report, repr(run), repr(lane)
 
     now, report, run, lane = virtually(main)

@@ -1,12 +1,14 @@
 """Tasks that run one after the other in one trio task do not notice it."""
 
 import contextvars
+import types
 
 import pytest
 import structlog
 import trio
 
 import scrapeengine as se
+from scrapeengine.tasks.requesting import RequestingTask
 from scrapeengine.tasks.workers import Workers
 from support.world import virtually
 
@@ -192,7 +194,7 @@ def test_a_task_that_has_ended_cancels_nobody():
 
     async def scrape(task):
         if task.event.data == 0:
-            old.append(task)
+            old.append(task._record)
             return None
         await trio.sleep(1)
         old[0].cancel("much too late")
@@ -213,7 +215,7 @@ def test_a_task_that_has_ended_takes_no_deadline_from_another():
             old.append(task)
             return None
         with pytest.raises(RuntimeError, match="the task has ended"):
-            await old[0].apart(trio.Event())
+            await RequestingTask(old[0]._record, old[0]._services).apart(trio.Event())
         await trio.sleep(11)
         return "too late"
 
@@ -245,21 +247,24 @@ def test_an_error_of_ours_is_not_taken_for_the_task_s():
     ends = []
 
     class Ending:
-        scope = trio.CancelScope()
+        record = types.SimpleNamespace(scope=trio.CancelScope())
         ended_by = None
 
         async def run(self):
             await trio.sleep(1)
             return "outcome"
 
-    def ended(task, outcome):
-        ends.append(outcome)
-        raise LookupError("a bug")
+    class Endings:
+        broken = ends.append
+
+        def ended(self, task, outcome):
+            ends.append(outcome)
+            raise LookupError("a bug")
 
     async def main():
         with pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:
-                Workers(nursery, ended=ended, broken=ends.append).start(Ending())
+                Workers(nursery, Endings()).start(Ending())
         assert caught.group_contains(LookupError, match="a bug")
 
     virtually(main)
@@ -272,24 +277,28 @@ def test_who_was_to_be_next_ends_too_where_we_have_a_bug():
 
     class Ending:
         def __init__(self, scope):
-            self.scope = scope
+            self.record = types.SimpleNamespace(scope=scope)
 
         async def run(self):
             return se.Success(
                 event=se.Event("e"), platform="A", attempts=1, queued=0.0, parked=0.0, ran=0.0, value=None
             )
 
-    def ended(task, outcome):
-        following.append(Ending(workers[0].scope(10.0)))
-        workers[0].start(following[0])
-        raise LookupError("a bug")
+    class Endings:
+        def ended(self, task, outcome):
+            following.append(Ending(workers[0].scope(10.0)))
+            workers[0].start(following[0])
+            raise LookupError("a bug")
+
+        def broken(self, task):
+            broken.append(task)
 
     workers, following = [], []
 
     async def main():
         with pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:
-                workers.append(Workers(nursery, ended=ended, broken=broken.append))
+                workers.append(Workers(nursery, Endings()))
                 workers[0].start(Ending(trio.CancelScope()))
         assert caught.group_contains(LookupError, match="a bug")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import trio
 
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import told
+from scrapeengine.run.admission import Admission
 from scrapeengine.tasks.signals import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
@@ -34,14 +35,13 @@ def check_events(events: object) -> None:
 class Intake:
     """Reads the source of one run."""
 
-    def __init__(self, events: Events, accept: Callable[[Event], object], has_room: Callable[[], bool]) -> None:
+    def __init__(self, events: Events, admission: Admission) -> None:
         self.error: BaseException | None = None
         """What the source raised."""
         self.done = False
         """Whether nothing comes any more."""
         self._events = events
-        self._accept = accept
-        self._has_room = has_room
+        self._admission = admission
         self._read_on = 0
         self._since = 0.0
         self._room = trio.Event()
@@ -106,10 +106,10 @@ class Intake:
             raise TypeError(
                 f"the source gave {told(event)}, which is no Event; write Event(id) or Event(url='https://…')"
             )
-        self._accept(event)
+        self._admission.accept(event)
 
     async def _wait_for_room(self) -> None:
-        while not self._has_room():
+        while not self._admission.has_room():
             self._room = trio.Event()
             await self._room.wait()
         self._read_on += 1

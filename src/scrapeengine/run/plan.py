@@ -14,7 +14,8 @@ from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.skips import Skips
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
-from scrapeengine.tasks.running import LiveTask, TaskHttp
+from scrapeengine.tasks.handle import TaskHttp
+from scrapeengine.tasks.requesting import RequestingTask
 
 __all__ = ["Clients", "Plan"]
 
@@ -22,7 +23,7 @@ __all__ = ["Clients", "Plan"]
 class Clients(Protocol):
     """Makes the HTTP clients of tasks, on one connection pool for the run."""
 
-    def client(self, task: LiveTask) -> TaskHttp:
+    def client(self, task: RequestingTask) -> TaskHttp:
         """Make the client of a task."""
         ...
 
@@ -66,3 +67,11 @@ class Plan:
         policy = self.platforms.get(name, self.default)
         assert policy is not None
         return policy
+
+    def is_declared(self, name: str) -> bool:
+        """Say whether a platform was declared by name; all others are hosts that the default serves."""
+        return name in self.declared
+
+    def host(self, host: str) -> str | None:
+        """Name the platform that serves a host; None if none does."""
+        return self.routes.host(host)

@@ -43,7 +43,7 @@ class Run(Generic[T]):
             return await self._session.outbox.take()
         except trio.EndOfChannel:
             pass
-        error, self._session.intake.error = self._session.intake.error, None
+        error, self._session.backing.jobs.error = self._session.backing.jobs.error, None
         if error is not None:
             raise error
         raise StopAsyncIteration
@@ -51,7 +51,7 @@ class Run(Generic[T]):
     @property
     def report(self) -> Report:
         """What the run has done so far; also readable after it has ended."""
-        return self._session.counters.report()
+        return self._session.report()
 
     def statistics(self) -> Statistics:
         """Say what the run is doing at this instant."""
@@ -80,8 +80,8 @@ class Run(Generic[T]):
 
     def __repr__(self) -> str:
         """Count what has been done, and what is being done."""
-        counters = self._session.counters
-        return f"<Run {counters.report().outcomes.total}/{counters.tasks} tasks ended>"
+        report = self._session.report()
+        return f"<Run {report.outcomes.total}/{report.tasks} tasks ended>"
 
 
 class Stream(Generic[T]):
@@ -121,7 +121,7 @@ class Stream(Generic[T]):
         session, nursery = self._session, self._nursery
         assert session is not None
         assert nursery is not None
-        session.counters.unread += session.outbox.leave()
+        session.parts.counters.unread += session.outbox.leave()
         if error is not None or not session.shutdown.ended.is_set():
             session.shutdown.abort("the run was left")
             nursery.cancel_scope.cancel()

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import attrs
 import httpx
-import trio
 
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
@@ -19,7 +18,7 @@ from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.features.validators import fresh_for, offered
 from scrapeengine.http.wire.answers import Response
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Connector
 from scrapeengine.http.wire.exchange import Exchange, Reader, whole
 from scrapeengine.http.wire.prepared import Prepared
@@ -71,8 +70,8 @@ class TaskClient:
         self._means = means
         self._keeping = keeping
         self._turnstile = Turnstile()
-        self._at: str | None = None
-        """The platform that the last request went to; None: the task's own."""
+        self._to: Destination | None = None
+        """Where the last request went."""
         self.fresh_for = 0.0
         """For how many seconds what conditional requests have found is fresh, as the platform says."""
         self._found: dict[str, Validator | None] | None = None
@@ -244,7 +243,7 @@ class TaskClient:
         if response.status_code in {429, 503}:
             return 0.0
         task = self._task
-        wall, date = task.wall(trio.current_time()), response.headers.get("date")
+        wall, date = task.wall(), response.headers.get("date")
         waits = (seconds_of(value, date, wall) for value in response.headers.get_list("retry-after"))
         return max((wait for wait in waits if wait is not None), default=0.0)
 
@@ -262,9 +261,12 @@ class TaskClient:
             if not call.renewable:
                 error.add_note("not tried again: its body cannot be read anew")
                 return GiveUp()
-            error.untried = task.over_budget({self._at: None, task.place(call.host): None})
+            places = {to.name: to for to in (self._to, task.destination(call.host)) if to is not None}.values()
+            error.untried = next((words for to in places if (words := to.over_budget())), "")
             if error.untried:
                 return GiveUp()
+            for to in places:
+                to.retry()
         return step
 
     async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Response | StreamedAnswer:
@@ -279,10 +281,9 @@ class TaskClient:
             dressed, known = call, False
             if policy.robots or policy.cookies or way.conditional:
                 dressed, known = await self._dressed(call, way, policy)
-            at = task.place(call.host)
+            self._to = to = task.destination(call.host)
             connector = self._means(policy)[1]
-            exchange = Exchange(task, connector, dressed, attempt, at, way.most, follows=follows, fresh=step.fresh)
-            self._at = exchange.at
+            exchange = Exchange(task, connector, dressed, attempt, to, way.most, follows=follows, fresh=step.fresh)
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if policy.cookies:

@@ -25,7 +25,7 @@ from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tls import secure
 
-__all__ = ["Network", "Parts", "TracedBody", "Tracing"]
+__all__ = ["BodyParts", "Network", "TracedBody", "Tracing"]
 
 _BODY = "http11.receive_response_body"
 
@@ -208,7 +208,7 @@ def _said(answer: AnswerSoFar) -> tuple[bytes, int, bytes, list[tuple[bytes, byt
     return said["http_version"], answer.status, said["reason_phrase"], answer.headers
 
 
-class Parts(Protocol):
+class BodyParts(Protocol):
     """The body of an answer, as it comes."""
 
     async def __anext__(self) -> bytes:
@@ -223,7 +223,7 @@ class Parts(Protocol):
 class TracedBody(httpx.AsyncByteStream):
     """The body of an answer, of which a function is told. Whatever it raises, the connection is left."""
 
-    def __init__(self, parts: Parts, tracing: Tracing, request: httpx.Request) -> None:
+    def __init__(self, parts: BodyParts, tracing: Tracing, request: httpx.Request) -> None:
         """Make it.
 
         Args:

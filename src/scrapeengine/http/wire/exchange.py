@@ -14,7 +14,7 @@ from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
 from scrapeengine.http.wire.answers import Response, header, location_of
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Channel, Connector
 from scrapeengine.http.wire.reading import BodyReader
 from scrapeengine.http.wire.translate import tells_nothing, translated
@@ -47,8 +47,8 @@ class Exchange:
     connector: Connector
     call: Call
     attempt: int
-    at: str | None
-    """The platform that it goes to; None: the task's own."""
+    to: Destination
+    """The platform that it goes to."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
     follows: bool = True
@@ -74,12 +74,12 @@ class Exchange:
         Checkpoint. If cancelled, what carried it is closed.
         """
         if after > 0:
-            await self.task.turn(self.at, after)
+            await self.to.turn(after)
         renewed = False
         while True:
-            # First what carries it, then the right to start: between `go` and the sending no checkpoint may come.
+            # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
-            if channel is None or not self.task.go(self.at, first=self.attempt == 1):
+            if channel is None or not self.to.start(first=self.attempt == 1):
                 channel = await self._started(channel)
             holds = False
             try:
@@ -124,20 +124,20 @@ class Exchange:
 
         A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
-        task, at = self.task, self.at
+        to = self.to
         waited = False
         while True:
             if channel is None:
-                if not task.open(at):  # to connect to a closed platform is to ask it all the same
-                    await task.turn(at)
+                if not to.is_open():  # to connect to a closed platform is to ask it all the same
+                    await to.turn()
                 channel = await self._connected()
-                if task.go(at, first=self.attempt == 1):
+                if to.start(first=self.attempt == 1):
                     return channel
             await channel.leave()
-            await task.turn(at, ahead=waited)
+            await to.turn(ahead=waited)
             waited = True
             channel = self.connector.at_hand(self.call.origin)
-            if channel is not None and task.go(at, first=self.attempt == 1):
+            if channel is not None and to.start(first=self.attempt == 1):
                 return channel
 
     async def _connected(self) -> Channel:
@@ -179,13 +179,13 @@ class Exchange:
 
     def _heed(self, channel: Channel) -> None:
         """Close the platform if it says that it is asked too much."""
-        wall, date = self.task.wall(trio.current_time()), _text(channel, b"date")
+        wall, date = self.task.wall(), _text(channel, b"date")
         answer = channel.answer
         values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
         if answer.status == 429 or values:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
-            self.task.refused(self.at, self._sent or 0.0, max(waits, default=None))
+            self.to.refused(self._sent or 0.0, max(waits, default=None))
 
     def failed(self, error: Exception, phase: str) -> RequestError:
         """Return what the wire raised, in our own words.
