@@ -22,7 +22,7 @@ def heard(answer):
             parser.feed(answer[at : at + 1])
         except httpx.RemoteProtocolError:
             return at + 1, "refused"
-        if parser.done:
+        if parser.answer.done:
             return at + 1, "whole"
     return None, "open"
 

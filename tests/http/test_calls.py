@@ -493,8 +493,8 @@ def answered(status=200, headers=(), body=b"", method="GET", url="/x"):
     """Make an answer of ours as the client makes it."""
     call = Prepared(platform(base_url="http://a.test")).call("A", EVENT, method, url)
     extensions = {"http_version": b"HTTP/1.1", "reason_phrase": b"Fine"}
-    line = SimpleNamespace(status=status, headers=list(headers), extensions=extensions, taken=len(body))
-    return OurAnswer.of(call, line, body)
+    came = SimpleNamespace(status=status, headers=list(headers), extensions=extensions, size=len(body))
+    return OurAnswer.of(call, came, body)
 
 
 kinds = st.sampled_from(

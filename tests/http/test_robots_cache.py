@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache, Rules
+from scrapeengine.http.features.robots import MOST_BYTES, Rules
+from scrapeengine.http.features.robots_cache import RobotsCache
 
 FORBIDDING = b"User-agent: *\nDisallow: /"
 

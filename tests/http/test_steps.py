@@ -41,11 +41,11 @@ def ask(*parts):
     async def main():
         connection, steps = Connection(Origin("http", "a.test", 80), Stream(*parts), 0.0), []
         await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
-        body = connection.answer.take()
+        body = connection.parser.answer.take()
         steps.append(sum(map(len, body)))
-        while not connection.answer.done:
+        while not connection.parser.answer.done:
             await connection.more()
-            body += connection.answer.take()
+            body += connection.parser.answer.take()
             steps.append(sum(map(len, body)) - sum(steps))
         return connection, b"".join(body), steps
 
@@ -107,9 +107,9 @@ def test_who_is_cancelled_between_two_steps_loses_nothing():
             scope.cancel()
             await connection.more()
         assert scope.cancelled_caught
-        while not connection.answer.done:
+        while not connection.parser.answer.done:
             await connection.more()
-        return b"".join(connection.answer.take())
+        return b"".join(connection.parser.answer.take())
 
     assert trio.run(main) == b"x" * 10_000
 

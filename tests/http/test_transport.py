@@ -18,7 +18,7 @@ import pytest
 import trio
 import trustme
 
-from scrapeengine.http.transport import connection as connection_module
+from scrapeengine.http.transport import uploading
 from scrapeengine.http.transport.failures import Blocked, Stale, Untrusted
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.testing import Answer, Site
@@ -997,7 +997,7 @@ def test_addresses_that_are_not_public_can_be_blocked():
 @pytest.mark.parametrize("what", ["100", "417", "nothing"])
 def test_expect_100_continue(what, content, monkeypatch):
     """The body waits for the word; an answer instead of it saves it; without either it goes out after a while."""
-    monkeypatch.setattr(connection_module, "_PATIENCE_FOR_100", 0.1 if what == "nothing" else 60.0)
+    monkeypatch.setattr(uploading, "_PATIENCE_FOR_100", 0.1 if what == "nothing" else 60.0)
 
     async def talk(peer):
         await peer.head()

@@ -17,13 +17,13 @@ from scrapeengine.http.client.turnstile import Turnstile
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.features.validators import fresh_for, offered
 from scrapeengine.http.wire.answers import Response
-from scrapeengine.http.wire.bodies import CallersError
 from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Connector
 from scrapeengine.http.wire.exchange import Exchange, Reader, whole
 from scrapeengine.http.wire.prepared import Prepared
 from scrapeengine.http.wire.requests import redirected
+from scrapeengine.http.wire.uploads import CallersError
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders
@@ -36,7 +36,7 @@ __all__ = ["TaskClient"]
 class _Way:
     """How a request is made, beside what it asks for."""
 
-    read: Reader[Response] | Reader[Response | StreamedAnswer]
+    read: Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""
     conditional: bool = False
     """Whether to ask only for what has changed."""
@@ -167,7 +167,7 @@ class TaskClient:
             await self._turnstile.wait()
         try:
             got = await self._begun(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
-            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
+            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(got)
             try:
                 yield answer
             finally:
@@ -295,7 +295,7 @@ class TaskClient:
             if history:
                 answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
-                where = exchange.where() | {"phase": "", "seconds": spent}
+                where: dict[str, Any] = exchange.where("") | {"seconds": spent}
                 onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
                     history = [*history, answer]
@@ -348,11 +348,11 @@ def _is_whole(call: Call) -> bool:
 
 def _standing(error: StatusError, *, check: bool) -> Response:
     """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
-    unreadable = getattr(error.response, "unreadable", None)
-    if unreadable is not None:
+    answer = cast("Response", error.response)
+    if answer.unreadable is not None:
         if not check:
-            raise unreadable from None
-        error.add_note(f"its body is not there: {unreadable.args[0]}")
+            raise answer.unreadable from None
+        error.add_note(f"its body is not there: {answer.unreadable.args[0]}")
     if check:
         raise error
-    return cast("Response", error.response)
+    return answer

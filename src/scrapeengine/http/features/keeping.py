@@ -10,7 +10,8 @@ from typing import Any
 
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
 from scrapeengine.http.features.cookies import Jar
-from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache
+from scrapeengine.http.features.robots import MOST_BYTES
+from scrapeengine.http.features.robots_cache import RobotsCache
 from scrapeengine.http.features.validators import MemoryValidators, asked, fits
 from scrapeengine.http.wire.answers import Response
 from scrapeengine.http.wire.call import Call
@@ -105,7 +106,7 @@ class Keeping:
         if delay is not None:
             there.slow_down(delay)
         if not rules.allows(call.url, agent):
-            where = Exchange(task, connector, call, 1, there).where() | {"phase": "build"}
+            where = Exchange(task, connector, call, 1, there).where("build")
             raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
 
     def _jar(self, platform: str) -> Jar:
@@ -148,7 +149,7 @@ async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[
         exchange = Exchange(task, connector, hop, 1, task.destination(hop.host), math.inf)
         try:
             answer = await exchange.run(first(MOST_BYTES))
-            onward = redirected(hop, answer, exchange.where())
+            onward = redirected(hop, answer, exchange.where("body"))
         except (AddressBlocked, CertificateError, UnsupportedEncoding):
             raise  # the request itself would fail like this
         except RequestError:
