@@ -148,11 +148,11 @@ class Wire(httpx.AsyncBaseTransport):
 def virtually(main, *args, **options):
     """Run an async function in virtual time, within a deadline, where a test cannot be async: under `given`."""
 
-    async def within_a_day():
+    async def within_its_time():
         with deadline():
             return await main(*args, **options)
 
-    return trio.run(within_a_day, clock=MockClock(autojump_threshold=0))
+    return trio.run(within_its_time, clock=MockClock(autojump_threshold=0))
 
 
 async def outcomes_of(engine, events, **options):
