@@ -319,7 +319,7 @@ def open_files():
         return 0
 
 
-def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
+async def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
     """At each of its checkpoints: the earlier file or the new one, nothing beside it, and no file left open."""
     path = tmp_path / ("n" * 255)
     ends = []
@@ -346,7 +346,7 @@ def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
         path.write_bytes(b"earlier")
         before = open_files()
         cut = CutAt(step)
-        cancelled = trio.run(main, cut)
+        cancelled = await main(cut)
         assert open_files() <= before
         assert os.listdir(tmp_path) == [path.name]
         content = path.read_bytes()

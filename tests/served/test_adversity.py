@@ -364,7 +364,7 @@ async def test_an_event_is_never_twice_at_once_on_a_platform(autojump_clock):
             assert (await engine.enqueue(store, [se.Event(1, data=2)]))[0].new
             outcome = await anext(run)
             await run.stop(0)
-    assert (outcome).event.data == 2
+    assert outcome.event.data == 2
     assert most == 1
 
 
