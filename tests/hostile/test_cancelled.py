@@ -8,8 +8,9 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import OK, ONCE, get, of_the_engine, site, within
 from scrapeengine.http.transport import connections
+from support.runs import ONCE, get, of_the_engine
+from support.wire import OK, serving
 
 AUTHORITY = trustme.CA()
 TRUSTING = ssl.create_default_context()
@@ -104,7 +105,7 @@ async def hung_up(web, but=0):
 
 @pytest.mark.parametrize("how", ["its deadline", "a stop", "its own scope", "the run's surroundings"])
 @pytest.mark.parametrize("where", PLACES)
-def test_a_request_that_is_cancelled_leaves_nothing(where, how):
+async def test_a_request_that_is_cancelled_leaves_nothing(where, how):
     """In the handshake, in the head, in the body: the site sees its client gone, and the others end well."""
     serve, scrape, scheme = PLACES[where]
     bombs()
@@ -114,8 +115,8 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
             await scrape(task)
             raise AssertionError("it was not cancelled")
 
-    async def main():
-        async with site(serve) as web, site(well) as good:
+    with trio.fail_after(10):
+        async with serving(serve) as web, serving(well) as good:
             url = web.url.replace("http:", f"{scheme}:")
             timeout = se.Timeout(attempt=30, task=0.15 if how == "its deadline" else 100)
             platforms = [
@@ -137,9 +138,6 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
             assert not of_the_engine()
             if serve is not deaf:
                 await hung_up(web)
-            return outcomes, web
-
-    outcomes, web = within(10, main)
     assert web.connections == 5
     if how == "the run's surroundings":
         assert not [outcome for outcome in outcomes if outcome.platform == "bad"]
@@ -151,7 +149,7 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
     assert well_ended
 
 
-def test_cancelled_while_they_wait_for_their_turn():
+async def test_cancelled_while_they_wait_for_their_turn():
     """Who waits in the rate or for a slot has sent nothing, and what it waited for goes to others."""
 
     async def impatient(task):
@@ -159,15 +157,12 @@ def test_cancelled_while_they_wait_for_their_turn():
             await task.http.get("/impatient")
         return "left"
 
-    async def main():
-        async with site(well) as web:
+    with trio.fail_after(10):
+        async with serving(well) as web:
             rate = se.Rate(20, burst=1)
             platform = se.Platform("A", impatient, base_url=web.url, rate=rate, limit=40)
             async with se.Engine([platform], event_limit=40).stream([se.Event(str(at)) for at in range(30)]) as run:
                 outcomes = [outcome async for outcome in run]
-        return outcomes, web
-
-    outcomes, web = within(10, main)
     assert {type(outcome) for outcome in outcomes} == {se.Success}
     assert len(outcomes) == 30
     assert len(web.requests) <= 30
@@ -210,7 +205,7 @@ async def varied(talk):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch):
+async def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch):
     """Whichever it is: the next requests of the task get their own answers, and none that was meant for another."""
     monkeypatch.setattr(connections, "default_context", lambda: TRUSTING)
     names["there.test"] = ["127.0.0.1", "127.0.0.1"]
@@ -228,7 +223,7 @@ def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch
         return scope.cancelled_caught
 
     async def main():
-        async with site(varied, tls=SERVING if scheme == "https" else None) as web:
+        async with serving(varied, tls=SERVING if scheme == "https" else None) as web:
             url = f"{scheme}://there.test:{web.port}"
             platform = se.Platform("A", scrape, base_url=url, retry=ONCE, robots=True, cookies=True)
             async with se.Engine([platform]).stream([se.Event("e")]) as run:
@@ -238,14 +233,17 @@ def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch
 
     for step in range(1, 200):
         instrument = CancelAt(step)
-        outcome = within(5, main, instruments=[instrument])
+        trio.lowlevel.add_instrument(instrument)
+        with trio.fail_after(5):
+            outcome = await main()
+        trio.lowlevel.remove_instrument(instrument)
         assert isinstance(outcome, se.Success), (step, outcome.error)
         if not outcome.value:
             break
     assert 8 < step < 199
 
 
-def test_a_thousand_tasks_share_ten_connections():
+async def test_a_thousand_tasks_share_ten_connections():
     """All succeed: no one is told that there was no connection for it, and ten are all that the site ever sees."""
     busy, most = [0], [0]
 
@@ -257,21 +255,18 @@ def test_a_thousand_tasks_share_ten_connections():
             busy[0] -= 1
             await talk.send(OK)
 
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(20):
+        async with serving(serve) as web:
             platform = se.Platform("A", get, base_url=web.url, limit=10)
             async with se.Engine([platform], event_limit=1000).stream([se.Event(str(at)) for at in range(1000)]) as run:
                 outcomes = [outcome async for outcome in run]
-        return outcomes, web
-
-    outcomes, web = within(20, main)
     assert [outcome.value for outcome in outcomes] == [b"ok"] * 1000
     assert len(web.requests) == 1000
     assert most[0] <= 10
     assert web.connections <= 10
 
 
-def test_cancellations_by_the_hundred_leak_nothing():
+async def test_cancellations_by_the_hundred_leak_nothing():
     """Tasks that give up at any time, over and over: the pool serves the last one as it did the first."""
 
     async def scrape(task):
@@ -285,13 +280,11 @@ def test_cancellations_by_the_hundred_leak_nothing():
             await trio.sleep(0.002)
             await talk.send(OK)
 
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(15):
+        async with serving(serve) as web:
             platform = se.Platform("A", scrape, base_url=web.url, limit=4)
             async with se.Engine([platform]).stream([se.Event(str(at)) for at in range(20)]) as run:
                 outcomes = [outcome async for outcome in run]
                 await hung_up(web, but=4)
             await hung_up(web)
-        return outcomes
-
-    assert [outcome.value for outcome in within(15, main)] == [b"ok"] * 20
+    assert [outcome.value for outcome in outcomes] == [b"ok"] * 20
