@@ -9,6 +9,7 @@ import trustme
 import scrapeengine as se
 from hostile.bombs import answer, bombs
 from scrapeengine.http.transport import connections
+from support.cancelling import cancelled_at
 from support.runs import ONCE, get, of_the_engine
 from support.wire import OK, serving
 
@@ -168,24 +169,6 @@ async def test_cancelled_while_they_wait_for_their_turn():
     assert len(web.requests) <= 30
 
 
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope when its task goes on for the k-th time."""
-
-    def __init__(self, step):
-        self.step, self.task, self.scope = step, None, None
-
-    def watch(self, scope):
-        """Count the steps of this task from now on."""
-        self.task, self.scope = trio.lowlevel.current_task(), scope
-
-    def before_task_step(self, task):
-        """Count."""
-        if task is self.task:
-            self.step -= 1
-            if self.step == 0:
-                self.scope.cancel()
-
-
 async def varied(talk):
     """Answer in each of the ways: at once, in parts, coded, chunked, elsewhere."""
     while request := await talk.request():
@@ -211,16 +194,14 @@ async def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monke
     names["there.test"] = ["127.0.0.1", "127.0.0.1"]
 
     async def scrape(task):
-        with trio.CancelScope() as scope:
-            instrument.watch(scope)
+        with cancelled_at(step, while_it="runs") as cancelling:
             assert (await task.http.get("/first")).content == b"/first"
             assert (await task.http.get("/away")).content == b"ok"
             async with task.http.stream("GET", "/streamed") as body:
                 assert [part async for part in body] == [b"/streamed"]
-        instrument.task = None
         for path in ("/second", "/third"):
             assert (await task.http.get(path)).content == path.encode()
-        return scope.cancelled_caught
+        return cancelling.scope.cancelled_caught
 
     async def main():
         async with serving(varied, tls=SERVING if scheme == "https" else None) as web:
@@ -232,11 +213,8 @@ async def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monke
         return outcome
 
     for step in range(1, 200):
-        instrument = CancelAt(step)
-        trio.lowlevel.add_instrument(instrument)
         with trio.fail_after(5):
             outcome = await main()
-        trio.lowlevel.remove_instrument(instrument)
         assert isinstance(outcome, se.Success), (step, outcome.error)
         if not outcome.value:
             break

@@ -9,7 +9,7 @@ from backports import zstd
 
 import scrapeengine as se
 from support.runs import AT_ONCE, on
-from support.wire import OK, answering
+from support.wire import OK, answering, flooding
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -17,17 +17,6 @@ KERNELS = 8_000_000
 """What the buffers of two sockets may hold beyond what the client has read, in bytes; loopback takes 4 MB and more."""
 SMALL = se.Caps(wire=200_000, body=200_000)
 PLAIN = b"a plain text, not of one letter only; " * 500
-
-
-def flooding(head, piece):
-    """Make a site that says something and then the same without end."""
-
-    async def serve(talk):
-        await talk.request()
-        await talk.send(head)
-        await talk.flood(piece)
-
-    return serve
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,12 @@ import trio.testing
 
 import scrapeengine as se
 from support.runs import AT_ONCE, on
-from support.wire import OK, answering
+from support.wire import OK, answering, flooding
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 KERNELS = 8_000_000
 LONG = {"timeout": se.Timeout(attempt=5), "retry": se.Retry(attempts=3, wait_max=0)}
-
-
-def flooding(head, piece):
-    """Make a site that says something and then the same without end."""
-
-    async def serve(talk):
-        await talk.request()
-        await talk.send(head)
-        await talk.flood(piece)
-
-    return serve
 
 
 @pytest.mark.parametrize(

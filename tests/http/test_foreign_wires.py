@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import scrapeengine as se
 from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.testing import Answer, Site
+from support.clients import Body
 from support.world import virtually
 
 ONCE = se.Retry(attempts=1)
@@ -24,29 +25,6 @@ ONCE = se.Retry(attempts=1)
 async def get(task):
     """Make one request."""
     return (await task.http.get("/a")).content
-
-
-@attrs.define(eq=False)
-class Body(httpx.AsyncByteStream):
-    """A body in parts: bytes, seconds to wait, errors to raise; it takes note of its end."""
-
-    steps: list
-    closed: int = 0
-
-    async def __aiter__(self):
-        """Bring them."""
-        for step in self.steps:
-            match step:
-                case bytes():
-                    yield step
-                case BaseException():
-                    raise step
-                case seconds:
-                    await trio.sleep(seconds)
-
-    async def aclose(self):
-        """Take note of it."""
-        self.closed += 1
 
 
 @attrs.define(eq=False)

@@ -20,6 +20,7 @@ import trustme
 
 import scrapeengine as se
 from scrapeengine.http.transport.transport import Transport
+from support.clients import parts_of
 from support.runs import ended
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -312,23 +313,6 @@ async def visiting(use):
     return result
 
 
-class Parts:
-    """A body that comes in parts."""
-
-    def __init__(self, *parts):
-        """Keep them."""
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
-
-
 @pytest.mark.parametrize("size", [0, 10, 5_000_000])
 async def test_hypercorn_echoes_uploads(size):
     """What goes out comes back, in one piece or in parts, with or without waiting for a 100."""
@@ -337,7 +321,7 @@ async def test_hypercorn_echoes_uploads(size):
     async def use(client):
         for headers in ({}, {"Expect": "100-continue"}):
             assert (await client.post("/echo", content=data, headers=headers)).content == data
-            parts = Parts(*[data[at : at + 100_000] for at in range(0, size, 100_000)])
+            parts = parts_of(*[data[at : at + 100_000] for at in range(0, size, 100_000)])
             assert (await client.post("/echo", content=parts, headers=headers)).content == data
         assert "1 at rest" in repr(client._transport)
 

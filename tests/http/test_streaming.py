@@ -6,13 +6,13 @@ import os
 import stat
 import sys
 
-import attrs
 import httpx
 import pytest
 import trio
 
 import scrapeengine as se
 from scrapeengine.testing import Answer, Site
+from support.clients import Body
 from support.runs import ONCE, on
 
 LARGE = os.urandom(1000) * 1000
@@ -30,29 +30,6 @@ async def parts_of(task, url="/a", **options):
 async def whole(task):
     """Read a streamed body."""
     return b"".join(await parts_of(task))
-
-
-@attrs.define(eq=False)
-class Parts(httpx.AsyncByteStream):
-    """A body of a played wire: bytes, seconds to wait, errors to raise, in their order."""
-
-    steps: list
-    closed: bool = False
-
-    async def __aiter__(self):
-        """Bring them."""
-        for step in self.steps:
-            match step:
-                case bytes():
-                    yield step
-                case Exception():
-                    raise step
-                case seconds:
-                    await trio.sleep(seconds)
-
-    async def aclose(self):
-        """Take note of it."""
-        self.closed = True
 
 
 @pytest.fixture
@@ -210,11 +187,11 @@ async def test_what_fails_leaves_no_file_and_the_earlier_one(played, tmp_path, f
     path = tmp_path / "page"
     path.write_bytes(b"earlier")
     body = {
-        "cut short": Parts([b"a part", httpx.ReadError("lost")]),
-        "too large": Parts([b"x" * 600, b"x" * 600]),
-        "not gzip": Parts([b"not gzip"]),
-        "timeout": Parts([b"a part", 3600]),
-        "error page": Parts([b"not found"]),
+        "cut short": Body([b"a part", httpx.ReadError("lost")]),
+        "too large": Body([b"x" * 600, b"x" * 600]),
+        "not gzip": Body([b"not gzip"]),
+        "timeout": Body([b"a part", 3600]),
+        "error page": Body([b"not found"]),
     }[fault]
     kinds = [se.ConnectionBroken, se.BodyTooLarge, se.ProtocolError, se.AttemptTimeout, se.StatusError]
     kind = dict(zip(("cut short", "too large", "not gzip", "timeout", "error page"), kinds, strict=True))[fault]
@@ -344,7 +321,7 @@ async def test_caps(played, options, policy, fits, framing):
 
     if framing == "foreign":
         cut = [LARGE[at : at + 50_000] for at in range(0, len(LARGE), 50_000)]
-        outcome = await played(scrape, lambda _: httpx.Response(200, stream=Parts(cut)), **policy)
+        outcome = await played(scrape, lambda _: httpx.Response(200, stream=Body(cut)), **policy)
     else:
         outcome = (await on(serve, scrape, **policy)).outcome
     if fits:
@@ -432,7 +409,7 @@ async def test_a_body_that_was_read_whole_leaves_its_connection_for_the_next_req
 @pytest.mark.parametrize("where", ["own", "foreign"])
 async def test_an_error_of_the_scraper_s_own_closes_it_too(played, where):
     """What the block raises leaves as it is."""
-    body = Parts([b"a part", 3600])
+    body = Body([b"a part", 3600])
     gone = trio.Event()
 
     async def scrape(task):
@@ -571,7 +548,7 @@ async def test_an_answer_without_a_body(on_sites, status):
 
 def slowly(gap, times):
     """Make a body that comes in parts, with a gap before each."""
-    return Parts([step for _ in range(times) for step in (gap, b"part")])
+    return Body([step for _ in range(times) for step in (gap, b"part")])
 
 
 async def test_longer_than_an_attempt_in_all_is_fine(autojump_clock, played):
@@ -587,7 +564,7 @@ async def test_longer_than_an_attempt_in_all_is_fine(autojump_clock, played):
 
 async def test_a_part_that_does_not_come(autojump_clock, played):
     """Its limit is that of an attempt, from when it was asked for: the error says that it was in the body."""
-    body = Parts([b"part", 9, b"part", 11, b"part"])
+    body = Body([b"part", 9, b"part", 11, b"part"])
     outcome = await played(whole, lambda _: httpx.Response(200, stream=body), timeout=se.Timeout(attempt=10))
     assert type(outcome.error) is se.AttemptTimeout
     assert (outcome.error.phase, outcome.error.seconds, outcome.ran) == ("body", 19, 19)
@@ -791,7 +768,7 @@ async def test_nothing_is_left_of_many_that_were_left(autojump_clock, played):
     bodies = []
 
     def answer(request):
-        bodies.append(Parts([b"a part", 3600]))
+        bodies.append(Body([b"a part", 3600]))
         return httpx.Response(200, stream=bodies[-1])
 
     async def scrape(task):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import gc
 import itertools
 import socket
 import ssl
 
-import attrs
 import httpx
 import pytest
 import trio
@@ -16,6 +15,7 @@ import trustme
 
 from scrapeengine.http.transport.failures import Untrusted
 from scrapeengine.http.transport.tls import default_context, secure
+from support.cancelling import cancelled_at, uncollected
 from support.runs import open_files
 from support.wire import serving
 
@@ -182,38 +182,14 @@ async def test_a_host_that_no_certificate_could_name_is_an_error_of_the_connecti
     assert str(error) == f"TLS failed: no certificate can be for the host {host!r}"
 
 
-@attrs.define(eq=False)
-class Executioner(trio.abc.Instrument):
-    """Cancels a scope after the given step of a task."""
-
-    scope: trio.CancelScope
-    after: int
-    task: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
-    steps: int = 0
-
-    def after_task_step(self, task):
-        """Count a step."""
-        if task is self.task:
-            self.steps += 1
-            if self.steps == self.after:
-                self.scope.cancel()
-
-
 async def cut_short(after, port, host):
     """Make TLS, and cancel that after some steps, at the latest after a while; return whether it was over before."""
     sock = connected(port)
-    with trio.move_on_after(0.3) as scope:
-        executioner = Executioner(scope, after)
-        trio.lowlevel.add_instrument(executioner)
-        try:
-            stream = await secure(sock, host, TRUSTING)
-            stream.transport_stream.socket.close()
-        except Untrusted:
-            pass
-        finally:
-            trio.lowlevel.remove_instrument(executioner)
+    with cancelled_at(after, deadline=0.3) as cancelling, contextlib.suppress(Untrusted):
+        stream = await secure(sock, host, TRUSTING)
+        stream.transport_stream.socket.close()
     assert sock.fileno() == -1
-    return executioner.steps < after
+    return not cancelling.struck
 
 
 @pytest.mark.parametrize("host", ["good.test", "other.test"])
@@ -230,7 +206,8 @@ async def test_cancelled_at_any_checkpoint_no_socket_is_open(host):
                 return after
         return None
 
-    assert await uncollected(main) > 2
+    with uncollected():
+        assert await main() > 2
 
 
 async def test_a_server_that_stalls_is_given_up():
@@ -246,14 +223,5 @@ async def test_a_server_that_stalls_is_given_up():
                     return after
         return None
 
-    assert await uncollected(main) > 2
-
-
-async def uncollected(main):
-    """Run without the garbage collector."""
-    gc.collect()
-    gc.disable()
-    try:
-        return await main()
-    finally:
-        gc.enable()
+    with uncollected():
+        assert await main() > 2

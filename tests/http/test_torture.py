@@ -6,13 +6,11 @@ connection in use; and the next request on the same transport must succeed.
 """
 
 import contextlib
-import gc
 import gzip
 import itertools
 import os
 import ssl
 
-import attrs
 import httpx
 import pytest
 import trio
@@ -20,52 +18,15 @@ import trustme
 
 import scrapeengine as se
 from scrapeengine.http.transport.transport import Transport
+from support.cancelling import cancelled_at, uncollected
+from support.clients import parts_of
 from support.wire import serving
 
 
 @pytest.fixture(autouse=True)
 def _without_the_collector():
-    """Whatever is closed is closed by us, and not by chance."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@attrs.define(eq=False)
-class Cancelling(trio.abc.Instrument):
-    """Cancels a scope at the `at`-th step of a task, or of what that has started."""
-
-    victim: object
-    scope: trio.CancelScope
-    at: int
-    while_it: str
-    """`runs` or `waits`."""
-    steps: int = 1
-    """The one that it is made in has begun."""
-
-    def before_task_step(self, task):
-        """Count."""
-        if self.is_of_victim(task):
-            self.steps += 1
-            self.look("runs")
-
-    def after_task_step(self, task):
-        """It waits now."""
-        if self.is_of_victim(task):
-            self.look("waits")
-
-    def look(self, what):
-        """Cancel if it is time."""
-        if (self.steps, self.while_it) == (self.at, what):
-            self.scope.cancel()
-
-    def is_of_victim(self, task):
-        """Look among the task's parents."""
-        while task is not self.victim:
-            if task.parent_nursery is None:
-                return False
-            task = task.parent_nursery.parent_task
-        return True
+    with uncollected():
+        yield
 
 
 LARGE = 5_000_000
@@ -141,17 +102,11 @@ async def tortured(scenario, while_it, left):
     """
     before = await left()
     for at in itertools.chain(range(1, 30), itertools.count(30, 10)):
-        with trio.CancelScope() as scope:
-            instrument = Cancelling(trio.lowlevel.current_task(), scope, at, while_it)
-            trio.lowlevel.add_instrument(instrument)
-            instrument.look("runs")
-            try:
-                await scenario()
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
+        with cancelled_at(at, while_it=while_it) as cancelling:
+            await scenario()
         assert await left() == before, f"cancelled at step {at}"
-        if not scope.cancel_called:
-            return instrument.steps
+        if not cancelling.struck:
+            return cancelling.steps
     raise AssertionError
 
 
@@ -164,22 +119,6 @@ async def remains(server, counters):
 
 
 # -- the transport
-
-
-class parts_of:  # noqa: N801 - used like a function
-    """A body that comes in parts."""
-
-    def __init__(self, *parts):
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
 
 
 async def connects(client):

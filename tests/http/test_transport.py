@@ -20,6 +20,7 @@ from scrapeengine.http.transport import connection as connection_module
 from scrapeengine.http.transport.failures import Blocked, Stale, Untrusted
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.testing import Answer, Site
+from support.clients import Kept, parts_of
 from support.understanding import Understanding
 from support.wire import OK, serving
 
@@ -43,14 +44,6 @@ async def visiting(handler, use, **options):
                 result = await use(client, site)
                 assert "0 in use" in repr(ours)
         return result
-
-
-class Kept(httpx.AsyncBaseTransport):
-    """Leaves a transport open when its client is closed, so that one can look at it."""
-
-    def __init__(self, transport):
-        self.ours = transport
-        self.handle_async_request = transport.handle_async_request
 
 
 def always(answer):
@@ -89,22 +82,6 @@ async def echoed(method="GET", url="/", **given):
         return (await client.request(method, url, **given)).json()
 
     return await talking(echo, use)
-
-
-class parts_of:  # noqa: N801 - used like a function
-    """A body that comes in parts. No generator: httpx would leave one that is not read to its end to the collector."""
-
-    def __init__(self, *parts):
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
 
 
 # -- what goes out

@@ -12,6 +12,7 @@ import trustme
 
 from scrapeengine.http.transport.tracing import Tracing
 from scrapeengine.http.transport.transport import Transport
+from support.clients import Kept
 from support.wire import serving
 
 OK = b"HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok"
@@ -53,13 +54,6 @@ async def asked(transport, method, url, **given):
     """Send a request, and read its answer."""
     async with httpx.AsyncClient(transport=Kept(transport)) as client:
         return await client.request(method, url, **given)
-
-
-class Kept(httpx.AsyncBaseTransport):
-    """Leaves a transport open when its client is closed."""
-
-    def __init__(self, transport):
-        self.handle_async_request = transport.handle_async_request
 
 
 async def parts(*given):

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, suppress
 import attrs
 import trio
 
-__all__ = ["OK", "Server", "Talk", "answering", "serving"]
+__all__ = ["OK", "Server", "Talk", "answering", "flooding", "serving"]
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
@@ -209,5 +209,16 @@ def answering(*parts, then="close"):
                 return
             if then == "wait":
                 await talk.client_gone()
+
+    return serve
+
+
+def flooding(head, piece):
+    """Make a function that answers with a head, and then with the same without end."""
+
+    async def serve(talk):
+        await talk.request()
+        await talk.send(head)
+        await talk.flood(piece)
 
     return serve
