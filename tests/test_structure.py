@@ -221,7 +221,7 @@ def own_parts(node):
         if isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each.annotation):
             attributes.add(each.target.id)
         elif isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "__slots__":
-            attributes.update(ast.literal_eval(each.value))
+            attributes.update(name.value for name in ast.walk(each.value) if isinstance(name, ast.Constant))
     for each in ast.walk(node):
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and ast.unparse(each.value) == "self":
             attributes.add(each.attr)

@@ -10,8 +10,6 @@ import trio
 from trio.testing import MockClock
 
 import scrapeengine as se
-from scrapeengine.http.client.clients import HttpClients
-from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import ForeignConnector
 from scrapeengine.testing import Answer, Site
 from support.runs import ONCE, Ended, Seen
@@ -79,9 +77,8 @@ def play():
                 answer = left.pop(0) if len(left) > 1 else left[0]
                 return await _answered(request, answer, latency)
 
-        engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
-        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire()))
-        engine._plan.draw = lambda: draw
+        platform = se.Platform("A", scrape, base_url=base_url, **policy)
+        engine = se.Engine([platform], connector=ForeignConnector(Wire()), random=lambda: draw)
         async with engine.stream([_event(each, engine) for each in events]) as run:
             played.outcomes += [outcome async for outcome in run]
         return played

@@ -148,7 +148,7 @@ async def again(request):
 
 async def test_requests_of_tasks_cancelled_at_random(rng):
     """Nor is anything left of them in an engine: a thousand tasks give up on a request, and make another one."""
-    made, hung_up, patience = [], [], Patience(rng)
+    hung_up, patience = [], Patience(rng)
 
     async def scrape(task):
         with patience.of_one():
@@ -161,11 +161,9 @@ async def test_requests_of_tasks_cancelled_at_random(rng):
         retry = se.Retry(attempts=20, wait_initial=0.001, wait_max=0.001)
         platform = se.Platform("A", scrape, base_url=there.url, limit=AT_ONCE, retry=retry)
         engine = se.Engine([platform], event_limit=AT_ONCE)
-        make = engine._plan.clients
-        engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
         async with engine.stream([se.Event(str(number)) for number in range(1000)]) as run:
             outcomes = [outcome async for outcome in run]
-            connections = made[0]._connector._connections
+            connections = run._session.parts.clients._connector._connections
             resting = len(connections._pool)
             assert repr(connections) == f"<Connections 0 in use, {resting} at rest>"
         await settled(lambda: (open_files(), tasks()) == (files, running))

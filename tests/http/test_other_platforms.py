@@ -52,8 +52,7 @@ class Net:
     async def run(self, platforms, events, *, body=None, **options):
         """Run events to their end; return their outcomes by id. `body` is called with the engine and its run."""
         self.begun = trio.current_time()
-        engine = se.Engine(platforms, **({"event_limit": 1000} | options))
-        engine._plan.draw = lambda: 1.0
+        engine = se.Engine(platforms, **({"event_limit": 1000, "random": lambda: 1.0} | options))
         async with engine.stream(events) as run, trio.open_nursery() as nursery:
             if body is not None:
                 nursery.start_soon(body, engine, run)

@@ -311,13 +311,13 @@ TASKS = {
 @pytest.mark.parametrize("scenario", TASKS, ids=lambda scenario: scenario.__name__)
 async def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
     """A scraper that gives up on a request, in a scope of its own, leaves its run as if it had not asked."""
-    made = []
+    runs = []
 
     async def scrape(task):
         async def left():
             for _ in range(2):
                 assert (await task.http.get("/last")).content == b"xxxx"
-            return await remains(server, lambda: repr(made[0]._connector._connections))
+            return await remains(server, lambda: repr(runs[0]._session.parts.clients._connector._connections))
 
         return await tortured(lambda: scenario(task.http), while_it, left), await left()
 
@@ -325,9 +325,8 @@ async def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
         async with serving(answers()) as server:
             retry = se.Retry(attempts=3, wait_initial=0.001, wait_max=0.002)
             engine = se.Engine([se.Platform("A", scrape, base_url=server.url, limit=1, retry=retry)])
-            make = engine._plan.clients
-            engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
             async with engine.stream([se.Event("e")]) as running:
+                runs.append(running)
                 [outcome] = [outcome async for outcome in running]
     assert isinstance(outcome, se.Success), outcome.error
     steps, (counters, *_) = outcome.value

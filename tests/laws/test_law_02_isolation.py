@@ -14,9 +14,8 @@ STEPS = scripts(sleeps, requests, troubles)
 
 def timeline(case, replace):
     """Run a case with trio's scheduling made deterministic; return when each task started and ended."""
-    world, engine = case.build()
+    world, engine = case.build(random=lambda: 0.5)
     world.scripts = {task: replace(script) for task, script in world.scripts.items()}
-    engine._plan.draw = lambda: 0.5
     before, trio_run._ALLOW_DETERMINISTIC_SCHEDULING = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, True
     trio_run._r.seed(0)
 

@@ -115,8 +115,8 @@ async def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot(a
     world = World(
         scripts={("first", "A"): [("give up after", 2), ("request", 0, 500), ("sleep", 1)]}, default=[("sleep", 10)]
     )
-    engine = world.engine([world.platform("A", limit=1, retry=se.Retry(wait_initial=100, wait_max=100))])
-    engine._plan.draw = lambda: 1.0
+    retry = se.Retry(wait_initial=100, wait_max=100)
+    engine = world.engine([world.platform("A", limit=1, retry=retry)], random=lambda: 1.0)
 
     begun = trio.current_time()
     outcomes, _ = await outcomes_of(engine, [se.Event("first"), se.Event("second")])

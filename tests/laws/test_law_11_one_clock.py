@@ -20,7 +20,7 @@ READINGS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 
 def test_no_module_but_the_clocks_reads_another_clock():
-    """Only the clocks of runs and of stores read wall and monotonic time; an engine is given which wall time that is."""
+    """Only the clocks of runs and of stores read it, and the wall time that an engine is given."""
     reading = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

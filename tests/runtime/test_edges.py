@@ -8,8 +8,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.http.client.clients import HttpClients
-from scrapeengine.http.features.keeping import Keeping
+from scrapeengine.http.wire.connector import ForeignConnector
 from support.world import World, outcomes_of, virtually
 
 FAST = {"latency": 0, "status": 200, "hops": 0}
@@ -201,15 +200,14 @@ async def test_a_sinks_own_group_leaves_as_it_is(autojump_clock):
 async def test_an_error_in_closing_connections_is_logged_and_the_engine_runs_again(autojump_clock, caplog):
     """It neither replaces what the body raised nor leaves the engine busy."""
 
-    class Wire:
+    class Wire(ForeignConnector):
         async def aclose(self):
             raise OSError("aclose")
 
     async def scrape(_):
         pass
 
-    engine = se.Engine([se.Platform("A", scrape)])
-    engine._plan.clients = lambda _: HttpClients(Keeping(), Wire())
+    engine = se.Engine([se.Platform("A", scrape)], connector=Wire(None))
     with pytest.raises(LookupError, match="mine"):
         async with engine.stream([se.Event(1)]):
             raise LookupError("mine")

@@ -48,13 +48,13 @@ class Case:
     scripts: dict
     options: dict
 
-    def build(self):
-        """Make its world and its engine."""
+    def build(self, **options):
+        """Make its world and its engine, with more options than those of the case."""
         world = World(scripts=self.scripts)
         platforms = [
             world.platform(name, limit=limit, rate=self.rates.get(name)) for name, limit in self.limits.items()
         ]
-        return world, world.engine(platforms, **self.options)
+        return world, world.engine(platforms, **self.options, **options)
 
     def tasks(self):
         """List the tasks as (event's id, platform)."""

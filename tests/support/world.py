@@ -21,8 +21,6 @@ import trio
 from trio.testing import MockClock
 
 import scrapeengine as se
-from scrapeengine.http.client.clients import HttpClients
-from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import ForeignConnector
 from support.deadlines import deadline
 from support.ledger import Ledger
@@ -54,9 +52,7 @@ class World:
     def engine(self, platforms, **options):
         """Make an engine whose requests end here."""
         self.ledger.event_limit = options.get("event_limit", 10)
-        engine = se.Engine(platforms, **options)
-        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire(self.ledger)))
-        return engine
+        return se.Engine(platforms, connector=ForeignConnector(Wire(self.ledger)), **options)
 
     async def scrape(self, task):
         """Follow the script."""

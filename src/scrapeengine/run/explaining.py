@@ -36,10 +36,10 @@ def _whole(parts: Parts, backing: Backing) -> str:
     scheduler = parts.scheduler
     if scheduler.stopped is not None:
         return f"the run is stopping: {scheduler.stopped}"
-    events = f"{scheduler.events.borrowed_tokens} of {int(scheduler.events.total_tokens)} events are in progress"
+    progress = f"{scheduler.events.borrowed_tokens} of {int(scheduler.events.total_tokens)} events are in progress"
     source = "no more events come" if backing.jobs.done else "more events may come"
     outcomes = parts.outbox.waiting + backing.ends.waiting
-    return f"the run: {events}, {outcomes} of {parts.outbox.buffer} outcomes wait to be read or stored, {source}"
+    return f"the run: {progress}, {outcomes} of {parts.outbox.buffer} outcomes wait to be read or stored, {source}"
 
 
 def _about(parts: Parts, lane: Lane) -> str:
