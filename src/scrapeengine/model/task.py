@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 if TYPE_CHECKING:
     import os
@@ -14,7 +14,21 @@ if TYPE_CHECKING:
 
     from scrapeengine.model.event import Event
 
-__all__ = ["Content", "Files", "Form", "Http", "Params", "RequestHeaders", "Streamed", "Task"]
+__all__ = [
+    "Content",
+    "Files",
+    "Form",
+    "GetOptions",
+    "HeadOptions",
+    "Http",
+    "Params",
+    "PostOptions",
+    "RequestHeaders",
+    "RequestOptions",
+    "StreamOptions",
+    "Streamed",
+    "Task",
+]
 
 R = TypeVar("R")
 
@@ -80,24 +94,59 @@ class Streamed(Protocol):
         ...
 
 
+class HeadOptions(TypedDict, total=False):
+    """What a request can be given; each method of `Http` says which of these it takes."""
+
+    params: Params | None
+    """What to add to the URL's query, of which nothing is changed."""
+    headers: RequestHeaders | None
+    """What to send beside the platform's own headers, instead of those of the same name."""
+    check: bool
+    """Raise `StatusError` for a 4xx or 5xx: true, if it is not said."""
+    follow_redirects: bool
+    """Follow redirects, as many as `Caps(redirects=…)` says: true, if it is not said; else the answer is the redirect,
+    its body read. `response.history` has those that were followed."""
+
+
+class GetOptions(HeadOptions, total=False):
+    """What a GET request can be given."""
+
+    conditional: bool
+    """Ask only for what has changed since a task that asked for this URL ended in `Success`. If nothing has, the answer
+    is a 304 without a body; see `Task.skip_unchanged`. Only GET can be, and not for a part (`Range`); of others all is
+    asked for."""
+
+
+class PostOptions(HeadOptions, total=False):
+    """What a request with a body can be given; the body is one of these."""
+
+    content: Content | None
+    """The body, as it is. A file is read off the event loop, from where it stands, and parts as they come; that is part
+    of the attempt, and in its time. It is tried again only if it can be read anew: a file that can seek, an iterable
+    that is no iterator. Its length is sent where it is known."""
+    data: Form | None
+    """The body, as a form."""
+    files: Files | None
+    """The body, as a form with files in it; the fields of `data` go before them."""
+    json: Any
+    """The body, as JSON."""
+
+
+class RequestOptions(GetOptions, PostOptions, total=False):
+    """What any request can be given."""
+
+
+class StreamOptions(PostOptions, total=False):
+    """What a streamed request can be given."""
+
+    cap: float | None
+    """The bytes that the body may have, on the wire and decoded, in place of the platform's `Caps`."""
+
+
 class Http(Protocol):
     """The HTTP client of one task: bound to its platform, its rate and its policies."""
 
-    async def request(
-        self,
-        method: str,
-        url: str | httpx.URL,
-        *,
-        params: Params | None = None,
-        headers: RequestHeaders | None = None,
-        content: Content | None = None,
-        data: Form | None = None,
-        files: Files | None = None,
-        json: Any = None,
-        check: bool = True,
-        conditional: bool = False,
-        follow_redirects: bool = True,
-    ) -> httpx.Response:
+    async def request(self, method: str, url: str | httpx.URL, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Make a request and read its whole answer.
 
         Each request, each retry and each redirect takes its turn in the rate of the platform that it goes to, and
@@ -108,20 +157,8 @@ class Http(Protocol):
         Args:
             method: the HTTP method.
             url: absolute, or relative to the platform's `base_url` (a platform without one: to the event's URL).
-            params: what to add to the URL's query, of which nothing is changed.
-            headers: what to send beside the platform's own headers, instead of those of the same name.
-            content: the body, as it is. A file is read off the event loop, from where it stands, and parts as they
-                come; that is part of the attempt, and in its time. It is tried again only if it can be read anew: a
-                file that can seek, an iterable that is no iterator. Its length is sent where it is known.
-            data: the body, as a form.
-            files: the body, as a form with files in it; the fields of `data` go before them.
-            json: the body, as JSON.
-            check: raise `StatusError` for a 4xx or 5xx.
-            conditional: ask only for what has changed since a task that asked for this URL ended in `Success`. If
-                nothing has, the answer is a 304 without a body; see `Task.skip_unchanged`. Only GET can be, and not for
-                a part (`Range`); of others all is asked for.
-            follow_redirects: follow redirects, as many as `Caps(redirects=…)` says; else the answer is the redirect,
-                its body read. `response.history` has those that were followed.
+            **options: `params`, `headers`, `content`, `data`, `files`, `json`, `check`, `conditional` and
+                `follow_redirects`, as `RequestOptions` has them.
 
         Returns:
             The answer, its body read and decoded.
@@ -130,68 +167,27 @@ class Http(Protocol):
             StatusError: the answer is a 4xx or 5xx, and `check` is true.
             PlatformClosed: the platform is closed for longer than `Retry.patience`.
             RequestError: no answer came, and no retry is left. Its subclasses say why.
-            TypeError: an argument is of the wrong type; says what to write.
+            TypeError: there is no such option, or an argument is of the wrong type; says what to write.
             Exception: what a generator or a file of the caller's own has raised, as it is.
 
         Checkpoint. If cancelled, the request may or may not have reached the platform; what it held is closed.
         """
         ...
 
-    async def get(
-        self,
-        url: str | httpx.URL,
-        *,
-        params: Params | None = None,
-        headers: RequestHeaders | None = None,
-        check: bool = True,
-        conditional: bool = False,
-        follow_redirects: bool = True,
-    ) -> httpx.Response:
+    async def get(self, url: str | httpx.URL, **options: Unpack[GetOptions]) -> httpx.Response:
         """Make a GET request; otherwise as `request`."""
         ...
 
-    async def head(
-        self,
-        url: str | httpx.URL,
-        *,
-        params: Params | None = None,
-        headers: RequestHeaders | None = None,
-        check: bool = True,
-        follow_redirects: bool = True,
-    ) -> httpx.Response:
+    async def head(self, url: str | httpx.URL, **options: Unpack[HeadOptions]) -> httpx.Response:
         """Make a HEAD request; otherwise as `request`."""
         ...
 
-    async def post(
-        self,
-        url: str | httpx.URL,
-        *,
-        params: Params | None = None,
-        headers: RequestHeaders | None = None,
-        content: Content | None = None,
-        data: Form | None = None,
-        files: Files | None = None,
-        json: Any = None,
-        check: bool = True,
-        follow_redirects: bool = True,
-    ) -> httpx.Response:
+    async def post(self, url: str | httpx.URL, **options: Unpack[PostOptions]) -> httpx.Response:
         """Make a POST request; otherwise as `request`. It is retried only where `Retry.methods` has POST."""
         ...
 
     def stream(
-        self,
-        method: str,
-        url: str | httpx.URL,
-        *,
-        params: Params | None = None,
-        headers: RequestHeaders | None = None,
-        content: Content | None = None,
-        data: Form | None = None,
-        files: Files | None = None,
-        json: Any = None,
-        check: bool = True,
-        cap: float | None = None,
-        follow_redirects: bool = True,
+        self, method: str, url: str | httpx.URL, **options: Unpack[StreamOptions]
     ) -> AbstractAsyncContextManager[Streamed]:
         """Make a request, and hand out its body as it comes, for bodies that are too large to hold.
 
@@ -201,15 +197,7 @@ class Http(Protocol):
         Args:
             method: as for `request`.
             url: as for `request`.
-            params: as for `request`.
-            headers: as for `request`.
-            content: as for `request`.
-            data: as for `request`.
-            files: as for `request`.
-            json: as for `request`.
-            check: as for `request`.
-            cap: the bytes that the body may have, on the wire and decoded, in place of the platform's `Caps`.
-            follow_redirects: as for `request`.
+            **options: as for `request`, but for `conditional`; and `cap`, as `StreamOptions` has it.
 
         Returns:
             An async context manager of a `Streamed`. Leaving it closes the answer, read or not.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 
 from scrapeengine.model.urls import host_of
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.observe.log import task_logger
 from scrapeengine.schedule.destinations import AnyPlatform, OtherPlatform, OwnPlatform
 from scrapeengine.schedule.lane import TaskRecord
@@ -28,6 +29,11 @@ class RequestServices(Protocol):
         """The run's lanes."""
         ...
 
+    @property
+    def instruments(self) -> Instruments:
+        """Who listens to the run."""
+        ...
+
     def draw(self) -> float:
         """Return a random number from 0 to 1."""
         ...
@@ -40,11 +46,12 @@ class RequestServices(Protocol):
 class RequestingTask:
     """A task that makes requests. Implements `scrapeengine.http.wire.client_task.ClientTask`."""
 
-    __slots__ = ("_own", "_record", "_services")
+    __slots__ = ("_own", "_record", "_services", "instruments")
 
     def __init__(self, record: TaskRecord, services: RequestServices) -> None:
         self._record = record
         self._services = services
+        self.instruments = services.instruments
         self._own = OwnPlatform(record, services.lanes)
 
     @property

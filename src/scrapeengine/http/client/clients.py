@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from scrapeengine.http.client.client import TaskClient
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.client_task import ClientTask
-from scrapeengine.http.wire.connector import Connector, ForeignConnector
-from scrapeengine.http.wire.prepared import Prepared
-from scrapeengine.model.platform import Platform
+from scrapeengine.http.wire.connector import Connector
+from scrapeengine.http.wire.prepared import Means
 from scrapeengine.model.validators import Validator, Validators
 
 __all__ = ["HttpClients"]
-
-_MOST_PREPARED = 1000
 
 
 class HttpClients:
@@ -30,8 +26,7 @@ class HttpClients:
         """
         self._keeping = keeping
         self._connector = connector
-        self._ready: dict[int, tuple[Prepared, Connector]] = {}
-        """By the identity of the policy, which is kept in what is prepared."""
+        self._means = Means(connector)
 
     def client(self, task: ClientTask) -> TaskClient:
         """Make the client of a task."""
@@ -49,12 +44,6 @@ class HttpClients:
         """Close all connections. Checkpoint."""
         await self._connector.aclose()
 
-    def _means(self, policy: Platform[Any]) -> tuple[Prepared, Connector]:
-        """Return what makes and what carries the requests of a platform, as its policy is now."""
-        means = self._ready.get(id(policy))
-        if means is None:
-            if len(self._ready) >= _MOST_PREPARED:
-                self._ready.clear()
-            connector = self._connector if policy.transport is None else ForeignConnector(policy.transport)
-            means = self._ready[id(policy)] = (Prepared(policy), connector)
-        return means
+    def __repr__(self) -> str:
+        """Show what carries requests."""
+        return f"<HttpClients on {self._connector!r}>"

@@ -8,6 +8,7 @@ import trio
 
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
+from scrapeengine.observe.instruments import Instruments
 
 __all__ = ["ClientTask", "Destination"]
 
@@ -85,6 +86,11 @@ class ClientTask(Protocol):
     @property
     def policy(self) -> Platform[Any]:
         """The platform's policy as it is now."""
+        ...
+
+    @property
+    def instruments(self) -> Instruments:
+        """Who listens to the run."""
         ...
 
     @property

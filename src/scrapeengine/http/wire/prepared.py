@@ -15,11 +15,12 @@ from scrapeengine.errors import InvalidRequest
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.wire import requests
 from scrapeengine.http.wire.call import Call, Headers
+from scrapeengine.http.wire.connector import Connector, ForeignConnector
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.urls import parse
 
-__all__ = ["Prepared"]
+__all__ = ["Means", "Prepared"]
 
 _SAFE = r"(?:[A-Za-z0-9\-_~!$&()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
 """Characters of a path and a query that parsing leaves as they are, dot segments excluded."""
@@ -27,6 +28,7 @@ _BELOW = re.compile(rf"/(?!/){_SAFE}")
 _WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]{{0,251}}[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
 _MOST_HOSTS = 1000
 _LONGEST = requests.LONGEST // 2
+_MOST_POLICIES = 1000
 
 
 @attrs.define(eq=False)
@@ -99,6 +101,30 @@ class Prepared:
             return None
         tail = call.head[len(b"GET ") + len(call.target) :]
         return _Kind(call.origin, call.host, call.headers, tail, call.closes)
+
+
+class Means:
+    """What makes and what carries the requests of each platform, as its policy is now."""
+
+    def __init__(self, connector: Connector) -> None:
+        """Make it.
+
+        Args:
+            connector: what carries the requests of platforms that have no transport of their own.
+        """
+        self._connector = connector
+        self._ready: dict[int, tuple[Prepared, Connector]] = {}
+        """By the identity of the policy, which is kept in what is prepared."""
+
+    def of(self, policy: Platform[Any]) -> tuple[Prepared, Connector]:
+        """Return what makes and what carries the requests of a platform; made when it is first asked for."""
+        means = self._ready.get(id(policy))
+        if means is None:
+            if len(self._ready) >= _MOST_POLICIES:
+                self._ready.clear()
+            connector = self._connector if policy.transport is None else ForeignConnector(policy.transport)
+            means = self._ready[id(policy)] = (Prepared(policy), connector)
+        return means
 
 
 def _put_together(kind: _Kind, path: str) -> Call:
