@@ -2,12 +2,11 @@
 
 import pytest
 import trio
-import trio._core._run as trio_run
 from hypothesis import given
 
 import scrapeengine as se
 from support.strategies import cases, requests, scripts, sleeps, troubles
-from support.world import Panic, outcomes_of, virtually
+from support.world import Panic, outcomes_of, scheduled_alike, virtually
 
 STEPS = scripts(sleeps, requests, troubles)
 
@@ -16,8 +15,6 @@ def timeline(case, replace):
     """Run a case with trio's scheduling made deterministic; return when each task started and ended."""
     world, engine = case.build(random=lambda: 0.5)
     world.scripts = {task: replace(script) for task, script in world.scripts.items()}
-    before, trio_run._ALLOW_DETERMINISTIC_SCHEDULING = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, True
-    trio_run._r.seed(0)
 
     async def main():
         begun = trio.current_time()
@@ -25,10 +22,8 @@ def timeline(case, replace):
         starts = {task: time - begun for task, time in world.ledger.starts.items()}
         return starts, {task: time - begun for task, time in world.ledger.ends.items()}, outcomes
 
-    try:
+    with scheduled_alike():
         return virtually(main)
-    finally:
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before
 
 
 @given(cases(steps=STEPS))

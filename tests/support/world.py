@@ -18,6 +18,7 @@ import contextlib
 import attrs
 import httpx
 import trio
+import trio._core._run as trio_run
 from trio.testing import MockClock
 
 import scrapeengine as se
@@ -139,6 +140,17 @@ class Wire(httpx.AsyncBaseTransport):
             return httpx.Response(302, headers={"location": str(onward)}, request=request)
         headers = {} if after is None else {"retry-after": str(after)}
         return httpx.Response(status, headers=headers, request=request)
+
+
+@contextlib.contextmanager
+def scheduled_alike():
+    """Have trio schedule tasks that are ready in the same order each time, so that two runs can be held together."""
+    before, trio_run._ALLOW_DETERMINISTIC_SCHEDULING = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, True
+    trio_run._r.seed(0)
+    try:
+        yield
+    finally:
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before
 
 
 def virtually(main, *args, **options):

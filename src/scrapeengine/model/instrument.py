@@ -173,7 +173,10 @@ class RequestBegun:
 
 @attrs.frozen(kw_only=True, repr=False)
 class RequestEnded:
-    """The answer to a request was read, or there is none."""
+    """The answer to a request was read, or there is none.
+
+    Size: 14 attributes: a record of one request.
+    """
 
     time: float
     event: Event
@@ -186,6 +189,8 @@ class RequestEnded:
     """The status; None: no answer came."""
     error: Exception | None
     """Why there is no answer, or not the whole of it; a 4xx or 5xx is an answer."""
+    cancelled: bool
+    """Whether the request was cancelled."""
     received: int
     """The bytes of the body on the wire."""
     connect: float

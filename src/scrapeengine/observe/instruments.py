@@ -31,7 +31,10 @@ class Instruments:
     Size: an attribute for each hook.
     """
 
-    __slots__ = ("_all", "_telling", *HOOKS)
+    __slots__ = ("_all", "_telling", "requests", *HOOKS)
+
+    requests: bool
+    """Whether anybody listens to requests on their way."""
 
     run_started: _Listeners
     run_ended: _Listeners
@@ -101,6 +104,7 @@ class Instruments:
         for name in HOOKS:
             listeners = [(each, getattr(each, name)) for each in self._all if _has(each, name)]
             setattr(self, name, tuple(listeners))
+        self.requests = bool(self.request_begun or self.request_ended or self.connection_opened)
 
     def __repr__(self) -> str:
         """Count the instruments."""

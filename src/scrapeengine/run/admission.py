@@ -102,7 +102,8 @@ class Admission:
             if self._scheduler.stopped is not None:
                 self._ends.give_up(job, self._scheduler.stopped)
             elif lane.patient(now):
-                if not (lane.full and lane.queue.open):
+                # A lane that is full is served at its next end; but who listens wants to hear that it is held back.
+                if self.instruments.lane_held or not (lane.full and lane.queue.open):
                     self._scheduler.kick(lane)
             else:
                 self._ends.turn_away(job, lane)

@@ -41,7 +41,10 @@ class StreamedBody:
         try:
             part = await self._reader.part()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
-            raise exchange.failed(error, channel.phase) from None
+            failed = exchange.failed(error, channel.phase)
+            if exchange.telling is not None:
+                exchange.telling.ended(channel.answer, failed)
+            raise failed from None
         finally:
             # Between two parts the time is the scraper's own, and may be long.
             channel.deadline = math.inf
@@ -53,6 +56,8 @@ class StreamedBody:
         """Leave the rest of the body. Again: nothing happens."""
         channel, self._channel = self._channel, None
         if channel is not None:
+            if self._exchange.telling is not None:
+                self._exchange.telling.ended(channel.answer)
             await channel.leave()
 
 

@@ -74,6 +74,11 @@ class Channel(Protocol):
 class Connector(Protocol):
     """Carries requests."""
 
+    @property
+    def connects(self) -> bool:
+        """Whether connections are made here; else somewhere else, which does not say when."""
+        ...
+
     def at_hand(self, origin: Origin) -> Channel | None:
         """Return what can carry a request at this instant, if there is such."""
         ...
@@ -95,6 +100,8 @@ class Connector(Protocol):
 
 class OwnConnector:
     """Our own connections."""
+
+    connects = True
 
     def __init__(self, alarms: Timer) -> None:
         """Make it.
@@ -199,6 +206,8 @@ class _OwnChannel:
 
 class ForeignConnector:
     """Any transport of httpx's; it makes and keeps its connections as it likes, and is its owner's to close."""
+
+    connects = False
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport

@@ -17,6 +17,7 @@ from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Channel, Connector
 from scrapeengine.http.wire.reading import BodyReader
+from scrapeengine.http.wire.telling import RequestTelling
 from scrapeengine.http.wire.translate import tells_nothing, translated
 from scrapeengine.model.standards import IDEMPOTENT, REDIRECTS
 from scrapeengine.model.urls import shown
@@ -41,7 +42,10 @@ Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
 
 @attrs.define(eq=False)
 class Exchange:
-    """One request on its way. It is made for each attempt, and for each hop of a redirect."""
+    """One request on its way. It is made for each attempt, and for each hop of a redirect.
+
+    Size: 11 attributes: what an attempt is given, and where it stands.
+    """
 
     task: ClientTask
     connector: Connector
@@ -59,6 +63,8 @@ class Exchange:
     """Since when it is being connected or sent; None: it waits."""
     _spent: float = attrs.field(default=0.0, init=False)
     """The seconds that it took before, the waiting left out."""
+    telling: RequestTelling | None = attrs.field(default=None, init=False)
+    """What instruments hear of it; None: nobody listens."""
 
     async def run(self, read: Reader[T], after: float = 0.0) -> T:
         """Wait for its turn, send it, and read its answer in the time that an attempt has.
@@ -73,8 +79,11 @@ class Exchange:
 
         Checkpoint. If cancelled, what carried it is closed.
         """
+        if self.task.instruments.requests:
+            self.telling = RequestTelling(self.task, self.to, self.call, self.attempt)
         if after > 0:
             await self.to.turn(after)
+        carried = self._carried if self.telling is None else self._told
         renewed = False
         while True:
             # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
@@ -83,7 +92,7 @@ class Exchange:
                 channel = await self._started(channel)
             holds = False
             try:
-                answer, holds = await self._carried(channel, read)
+                answer, holds = await carried(channel, read)
                 return answer
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
@@ -150,9 +159,24 @@ class Exchange:
                 channel = await self.connector.connect(self.call.origin)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
                 raise self.failed(error, "connect") from (error if tells_nothing(error) else None)
+            if self.telling is not None and self.connector.connects:
+                self.telling.connected(self.elapsed() - self._spent)
             self._spent, self._sent = self.elapsed(), None
             return channel
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where("connect"))
+
+    async def _told(self, channel: Channel, read: Reader[T]) -> Read[T]:
+        """Send the request and read its answer, as `_carried` does, and tell instruments of it."""
+        assert self.telling is not None
+        self.call = self.telling.begun()
+        try:
+            got = await self._carried(channel, read)
+        except BaseException as error:
+            self.telling.ended(channel.answer, error)
+            raise
+        if not got.holds:
+            self.telling.ended(channel.answer)
+        return got
 
     async def _carried(self, channel: Channel, read: Reader[T]) -> Read[T]:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
@@ -169,6 +193,8 @@ class Exchange:
             if channel.answer.status in {429, 503}:  # the head was whole, though what came with it is not to be had
                 self._heed(channel)
             raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
+        if self.telling is not None:
+            self.telling.head()
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if channel.answer.status in {429, 503}:
             self._heed(channel)

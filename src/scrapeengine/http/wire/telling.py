@@ -1,0 +1,119 @@
+"""What instruments hear of one request: that its connection was made, that it is sent, and how it ended.
+
+There is one of these for a request only where somebody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import trio
+
+from scrapeengine.http.transport.answer import AnswerSoFar
+from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.client_task import ClientTask, Destination
+from scrapeengine.model.instrument import ConnectionOpened, RequestBegun, RequestEnded
+from scrapeengine.model.urls import shown
+from scrapeengine.observe.log import logger
+
+__all__ = ["RequestTelling"]
+
+_OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
+"""The headers that say how a request goes out; they are not a hook's to add."""
+
+
+class RequestTelling:
+    """Tells of one request, from its connection to the end of its answer. A request that is sent anew begins anew."""
+
+    __slots__ = ("_attempt", "_begun", "_call", "_connect", "_head", "_task", "_to")
+
+    def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int) -> None:
+        self._task = task
+        self._to = to
+        self._call = call
+        self._attempt = attempt
+        self._connect = 0.0
+        self._begun: float | None = None
+        """When it was sent; None: it was not, or it has ended."""
+        self._head: float | None = None
+
+    def connected(self, seconds: float) -> None:
+        """Say that a connection was made for it."""
+        self._connect = seconds
+        hear = self._task.instruments
+        if hear.connection_opened:
+            origin, now = self._call.origin, trio.current_time()
+            details = ConnectionOpened(
+                time=now, platform=self._to.name, host=origin.host, port=origin.port, seconds=seconds
+            )
+            hear.tell(hear.connection_opened, details)
+
+    def begun(self) -> Call:
+        """Say that it is sent now, and return it as it goes out: with the headers that hooks have added."""
+        self._begun = trio.current_time()
+        self._head = None
+        hear = self._task.instruments
+        if not hear.request_begun:
+            return self._call
+        answers = hear.tell(hear.request_begun, RequestBegun(time=self._begun, **self._where()))
+        call = self._call
+        for headers in answers:
+            call = _with(call, headers)
+        return call
+
+    def head(self) -> None:
+        """Say that the head of its answer is there."""
+        self._head = trio.current_time() - (self._begun or 0.0)
+
+    def ended(self, answer: AnswerSoFar, error: BaseException | None = None) -> None:
+        """Say how it ended. Again: nothing happens."""
+        if self._begun is None:
+            return
+        now, begun, self._begun = trio.current_time(), self._begun, None
+        hear = self._task.instruments
+        if hear.request_ended:
+            details = RequestEnded(
+                time=now,
+                **self._where(),
+                status=answer.status or None,
+                error=error if isinstance(error, Exception) else None,
+                cancelled=error is not None and not isinstance(error, Exception),
+                received=answer.size,
+                connect=self._connect,
+                head=self._head,
+                seconds=self._connect + now - begun,
+            )
+            hear.tell(hear.request_ended, details)
+        self._connect = 0.0  # what is sent anew has a connection of its own
+
+    def _where(self) -> dict[str, Any]:
+        return {
+            "event": self._task.event,
+            "platform": self._task.platform,
+            "to": self._to.name,
+            "method": self._call.method,
+            "url": shown(self._call.url),
+            "attempt": self._attempt,
+        }
+
+
+def _with(call: Call, headers: object) -> Call:
+    """Return a call with the headers that a hook has given; what cannot be sent is left out, and logged."""
+    if headers is None:
+        return call
+    try:
+        return call.also(_in_bytes(headers))
+    except (TypeError, ValueError, httpx.LocalProtocolError) as error:
+        logger().warning("the headers that an instrument has given cannot be sent", exc_info=error)
+        return call
+
+
+def _in_bytes(headers: object) -> dict[bytes, bytes]:
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"a mapping of names to values is wanted, got {type(headers).__name__}")
+    added = {str(name).lower().encode("ascii"): str(value).encode("ascii") for name, value in headers.items()}
+    if not _OURS.isdisjoint(added):
+        raise ValueError("Host, and what says how long a body is, are not for hooks to say")
+    return added
