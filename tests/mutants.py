@@ -289,12 +289,12 @@ MUTANTS = [
     ),
     ("stores/test_moment.py", "stores/moment.py", "max(wall, moment.now)", "wall"),
     ("stores/test_moment.py", "stores/moment.py", "        unix = moment.unix\n", "        pass\n"),
-    ("stores/test_wrong_clocks.py", "stores/rules/restarting.py", "    lapse(tables, math.inf)\n", ""),
+    ("stores/test_wrong_clocks.py", "stores/rules/leasing.py", "    _lapse(tables, math.inf)\n", ""),
     (
         "stores/test_wrong_clocks.py",
         "stores/rules/leasing.py",
-        "lapse(tables, tables.awake)",
-        "lapse(shelf, shelf.now)",
+        "_lapse(tables, tables.awake)",
+        "_lapse(tables, tables.now)",
     ),
     (
         "stores/test_wrong_clocks.py",

@@ -45,8 +45,8 @@ LAYERS = {
 ROOMS = {
     "http": ["transport", "wire", "features", "client"],
     "stores": [
-        *("clock", "moment", "policy", "checks", "rules", "notifier", "times", "facade"),
-        *("memory", "sqlite", "opening"),
+        *("clock", "moment", "policy", "rules", "backend", "calls"),
+        *("memory", "sqlite", "checked", "opening"),
     ],
 }
 """The rooms within a layer, in the order in which they may know each other."""

@@ -7,7 +7,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.model.job import Completion, JobStatus, NewJob
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from support.serving import Flaky, pending, serve_all
 
 DAILY = se.Cadence(minimum=100, maximum=100, jitter=0)
@@ -304,7 +304,7 @@ def test_a_backlog_does_not_starve_another_platform(on_store):
             await trio.sleep(100)
             return begun
 
-    begun = on_store(main, most_pending=1000)
+    begun = on_store(main, max_pending=1000)
     assert len(ended["B"]) == 8
     assert max(ended["B"]) - begun <= 45
 
@@ -560,7 +560,7 @@ def test_leaving_does_not_wait_for_a_locked_file(tmp_path):
 
     async def main():
         engine = se.Engine([se.Platform("A", scrape)])
-        async with open_store(f"sqlite:{tmp_path}/jobs.db", patience=3.0) as store:
+        async with open_store(f"sqlite:{tmp_path}/jobs.db", busy_timeout=3.0) as store:
             await engine.enqueue(store, [se.Event(n) for n in range(50)])
             other = apsw.Connection(f"{tmp_path}/jobs.db")
             try:

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from scrapeengine.model.job import Completion, JobStatus, NewJob, Ticket
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 
 DONE, SKIPPED, FAILED = JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED
 

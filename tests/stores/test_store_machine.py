@@ -23,7 +23,7 @@ from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.sqlite.ranks import BUCKET, path
+from scrapeengine.stores.sqlite.sums import BUCKET, path
 from stores.harness import DONE, FAILED, done, job
 from stores.machines import Machine
 
@@ -97,7 +97,7 @@ class Opened:
 class StoreMachine(RuleBasedStateMachine):
     """Does the same to both stores, and compares what they say."""
 
-    @initialize(most_kept=st.integers(0, 4), most_pending=st.integers(1, 8), keep=st.sampled_from([0.0, 3.0, 60.0]))
+    @initialize(max_kept=st.integers(0, 4), max_pending=st.integers(1, 8), keep=st.sampled_from([0.0, 3.0, 60.0]))
     def open_both(self, **options) -> None:
         """Open both stores, by one clock."""
         self.options = options

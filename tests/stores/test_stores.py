@@ -91,7 +91,7 @@ def test_an_ended_job_is_known_for_its_time_and_then_new(url):
 
 
 def test_the_oldest_ended_jobs_go_first(url):
-    """More than `most_kept` are kept only if their completions ask for it."""
+    """More than `max_kept` are kept only if their completions ask for it."""
 
     async def scenario(store, clock):
         await store.enqueue([job(str(number)) for number in range(6)])
@@ -102,7 +102,7 @@ def test_the_oldest_ended_jobs_go_first(url):
         assert kept == [1, 5]
         assert (await store.stats())["p"].done == 2
 
-    run(url, scenario, most_kept=2)
+    run(url, scenario, max_kept=2)
 
 
 def test_a_batch_is_taken_whole_or_not_at_all(url):
@@ -119,7 +119,7 @@ def test_a_batch_is_taken_whole_or_not_at_all(url):
         await store.cancel("p", "a")
         assert [known.new for known in await store.enqueue([job("d")])] == [True]
 
-    run(url, scenario, most_pending=3)
+    run(url, scenario, max_pending=3)
 
 
 def test_enqueueing_may_wait_for_room(url):
@@ -138,7 +138,7 @@ def test_enqueueing_may_wait_for_room(url):
         with pytest.raises(StoreFull):
             await store.enqueue([job("x"), job("y"), job("z")])
 
-    run(url, scenario, most_pending=2, full="wait")
+    run(url, scenario, max_pending=2, full="wait")
 
 
 # -- order

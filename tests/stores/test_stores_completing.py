@@ -71,7 +71,7 @@ def test_what_recurs_at_one_time_is_set_apart(url):
 
 
 def test_follow_ups_come_with_their_completion(url):
-    """They are enqueued with it, beyond `most_pending` too; those that are known are left; a lost one brings none."""
+    """They are enqueued with it, beyond `max_pending` too; those that are known are left; a lost one brings none."""
 
     async def scenario(store, clock):
         await store.enqueue([job("a"), job("b")])
@@ -85,7 +85,7 @@ def test_follow_ups_come_with_their_completion(url):
         assert await store.complete([done(b, follow_ups=(job("x"),))]) == [LOST]
         assert await store.get("p", "x") is None
 
-    run(url, scenario, most_pending=2)
+    run(url, scenario, max_pending=2)
 
 
 def test_validators_come_with_their_completion(url):
@@ -123,7 +123,7 @@ def test_validators_are_forgotten_with_a_completion(url):
 
 def test_the_oldest_validators_go_first(url, monkeypatch):
     """Only so many URLs are kept; what was written again is not old."""
-    monkeypatch.setattr("scrapeengine.stores.rules.keeping._MOST_PAGES", 3)
+    monkeypatch.setattr("scrapeengine.stores.rules.beside._MOST_PAGES", 3)
 
     async def scenario(store, clock):
         await store.enqueue([job(str(number)) for number in range(6)])

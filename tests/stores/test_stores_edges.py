@@ -8,7 +8,7 @@ import trio
 
 from scrapeengine.errors import StoreClosed
 from scrapeengine.model.job import JobStatus, Reply, Ticket
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from stores.harness import done, job, run
 
 OK, ALREADY, LOST = Reply
@@ -27,7 +27,7 @@ def test_a_store_that_was_left_says_so(url):
                 ended.append(call.__name__)
 
         async with trio.open_nursery() as nursery:
-            async with open_store(url, most_pending=1, full="wait") as store:
+            async with open_store(url, max_pending=1, full="wait") as store:
                 await store.enqueue([job("a")])
                 await store.due()
                 nursery.start_soon(wait, store.wait, math.inf)
@@ -110,10 +110,10 @@ def test_bad_arguments_are_refused(url, call, error, text):
         ({"url": "memory:x"}, ValueError, "memory:"),
         ({"url": 5}, TypeError, "str"),
         ({"url": "memory:", "keep": -1}, ValueError, "keep"),
-        ({"url": "memory:", "most_pending": 0}, ValueError, "most_pending"),
+        ({"url": "memory:", "max_pending": 0}, ValueError, "max_pending"),
         ({"url": "memory:", "full": "block"}, ValueError, "'wait' or 'raise'"),
-        ({"url": "memory:", "durability": "none"}, ValueError, "'full' or 'normal'"),
-        ({"url": "memory:", "patience": "long"}, TypeError, "patience"),
+        ({"url": "sqlite:x", "durability": "none"}, ValueError, "'full' or 'normal'"),
+        ({"url": "memory:", "busy_timeout": 1}, TypeError, "no option busy_timeout; it has keep"),
     ],
 )
 def test_bad_ways_to_open_a_store_are_refused(options, error, text):

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from scrapeengine.model.job import Reply
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from stores.harness import claimed, done, job, run
 
 OK, ALREADY, LOST = Reply

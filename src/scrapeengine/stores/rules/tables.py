@@ -222,7 +222,7 @@ class Tables(Protocol):
     """All that a store keeps, as one call sees it."""
 
     @property
-    def settings(self) -> StorePolicy:
+    def policy(self) -> StorePolicy:
         """How it is to be kept."""
         ...
 
@@ -267,6 +267,6 @@ class Tables(Protocol):
         ...
 
     @property
-    def pool(self) -> SharingTable:
+    def sharing(self) -> SharingTable:
         """Locks, and what engines share."""
         ...

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules.restarting import restart
+from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
@@ -22,7 +22,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["StoreCall", "transact"]
+__all__ = ["Seen", "StoreCall", "transact"]
 
 
 @attrs.define(eq=False)
@@ -38,11 +38,19 @@ class StoreCall:
     marks: Marks = attrs.field(factory=Marks, init=False)
 
 
+class Seen(NamedTuple):
+    """The store as a transaction has seen it last."""
+
+    moment: Moment
+    pending: int
+    """How many jobs were pending."""
+
+
 class SqlTables:
     """All that a file keeps, within one transaction."""
 
-    def __init__(self, db: Connection, settings: StorePolicy, clock: Clock) -> None:
-        self.settings = settings
+    def __init__(self, db: Connection, policy: StorePolicy, clock: Clock) -> None:
+        self.policy = policy
         self.marks = Marks()
         self.sums = Sums(db)
         # Only now: what others have written down before this transaction was written no later than this.
@@ -54,7 +62,7 @@ class SqlTables:
         self.jobs = SqlJobTable(db, self.sums)
         self.pages = SqlPageTable(db, self.sums)
         self.outbox = SqlOutboxTable(db)
-        self.pool = SqlSharingTable(db)
+        self.sharing = SqlSharingTable(db)
         self._db = db
 
     @property
@@ -78,6 +86,10 @@ class SqlTables:
         self.marks = self.jobs.marks = Marks(self.moment.asleep)
         return self.marks
 
+    def seen(self) -> Seen:
+        """Return how things stand."""
+        return Seen(self.moment, self.jobs.total(pending=True))
+
     def write(self) -> None:
         """Write what is to be written once: sums, and the moment at which all that was changed was changed."""
         names, before = Moment._fields, self.before if self.known else (None,) * len(Moment._fields)
@@ -86,8 +98,8 @@ class SqlTables:
         self.sums.write()
 
 
-def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, clock: Clock) -> Moment:
-    """Run calls in one transaction, and return its moment.
+def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock) -> Seen:
+    """Run calls in one transaction, and return how things stand at its end.
 
     Raises:
         apsw.Error: nothing was changed by any of them.
@@ -95,13 +107,13 @@ def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, 
     # What only reads needs nobody's leave (https://www.sqlite.org/wal.html), but where another clock was used before.
     if all(call.reads for call in calls):
         with Transaction(db, "BEGIN"):
-            tables = SqlTables(db, settings, clock)
+            tables = SqlTables(db, policy, clock)
             if tables.known:
                 _attempt_all(db, tables, calls)
-                return tables.moment
+                return tables.seen()
     with Transaction(db, "BEGIN IMMEDIATE"):
         changes = db.total_changes()
-        tables = SqlTables(db, settings, clock)
+        tables = SqlTables(db, policy, clock)
         if not tables.known:
             tables.begin()
             restart(tables, tables.before)
@@ -109,7 +121,7 @@ def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, 
         _attempt_all(db, tables, calls)
         if not tables.known or db.total_changes() != changes:
             tables.write()
-        return tables.moment
+        return tables.seen()
 
 
 def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) -> None:
