@@ -87,7 +87,8 @@ class SqlTables:
         return self.marks
 
     def seen(self) -> Seen:
-        """Return how things stand."""
+        """Return how things stand after the last call, and before they are written down."""
+        self.sums.begin()  # a call that has failed has left its sums behind
         return Seen(self.moment, self.jobs.total(pending=True))
 
     def write(self) -> None:
@@ -119,9 +120,10 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
             restart(tables, tables.before)
             tables.sums.settle()
         _attempt_all(db, tables, calls)
+        seen = tables.seen()
         if not tables.known or db.total_changes() != changes:
             tables.write()
-        return tables.seen()
+        return seen
 
 
 def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) -> None:
