@@ -1,4 +1,4 @@
-"""Where jobs live: how stores are opened, and all that whoever writes one of their own needs.
+"""The stores, in which jobs live: how they are opened, and all that is needed to write another one.
 
 `Store` is the protocol; its arguments and answers are the classes below. A store of one's own offers its calls, is made
 known by `register`, and can be tried by `scrapeengine.testing.stores`. The calls need not check their arguments:

@@ -1,4 +1,4 @@
-"""What keeps a store's tables: it runs rules on them, one at a time, and knows who waits and what time it is.
+"""Backends: they keep the tables of a store, run rules on them, and know who waits and what time it is.
 
 This is the inner one of two seams. Rules (`rules`) are synchronous; whoever can run them on tables of its own offers a
 `TableBackend`, and `TableStore` makes a store of it. Whoever cannot, a database at the other end of a wire for one,
@@ -32,7 +32,7 @@ class Notifier:
     fresh: set[str] = attrs.field(factory=set, init=False)
     """The platforms that have got a ready job since their ready jobs were looked at last."""
     version: int | None = attrs.field(default=None, init=False)
-    """What was seen of others' changes when somebody looked at all platforms last."""
+    """The number of others' changes when somebody looked at all platforms last."""
     count: int = attrs.field(default=0, init=False)
     """How many calls so far have made something ready."""
     alarm: float = attrs.field(default=math.inf, init=False)

@@ -1,4 +1,4 @@
-"""How a store is opened: by the scheme of its URL, which somebody has registered."""
+"""Opens stores, each by the scheme of its URL, which somebody has registered."""
 
 from __future__ import annotations
 

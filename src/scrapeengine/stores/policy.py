@@ -26,7 +26,7 @@ def one_of(*choices: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class StorePolicy:
-    """How a store is to be kept.
+    """Options that all stores have.
 
     Raises:
         TypeError: a number is none.

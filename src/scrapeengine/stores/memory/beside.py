@@ -1,4 +1,4 @@
-"""What a store in memory keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+"""Tables in memory beside the jobs: validators by URL, outcomes, locks, and the shares of engines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable"]
 
 @attrs.define(eq=False, repr=False)
 class DictPageTable:
-    """What is known of URLs, in the order in which it was written."""
+    """Validators by URL, in the order in which they were written."""
 
     _pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
 
@@ -71,7 +71,7 @@ class DictOutboxTable:
 
 @attrs.define(eq=False)
 class DictSharingTable:
-    """Locks, and what engines share."""
+    """Locks, and the shares of engines."""
 
     _locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
     _stakes: defaultdict[str, dict[str, Stake]] = attrs.field(factory=lambda: defaultdict(dict), init=False)

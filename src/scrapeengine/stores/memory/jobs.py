@@ -80,7 +80,10 @@ class Orders:
 
 
 class DictJobTable:
-    """The jobs; each stands in the orders that its status gives it a place in."""
+    """The jobs; each stands in the orders that its status gives it a place in.
+
+    It has as many methods as `JobTable`.
+    """
 
     def __init__(self) -> None:
         self.marks = Marks()

@@ -1,4 +1,4 @@
-"""What is kept beside the jobs: validators by URL, outcomes to be delivered, locks, and what engines share.
+"""Rules for all that is kept beside the jobs: validators by URL, outcomes, locks, and the shares of engines.
 
 How engines on one store share a platform is decided in `decide.share`, on what they have written down here.
 """

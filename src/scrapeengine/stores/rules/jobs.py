@@ -1,4 +1,4 @@
-"""How jobs come in, are looked at and called off, and how they are completed with all that belongs to them."""
+"""Rules by which jobs come in, are looked at and called off, and are completed with all that belongs to them."""
 
 from __future__ import annotations
 

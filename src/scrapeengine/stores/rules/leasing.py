@@ -1,4 +1,4 @@
-"""How jobs become ready, are leased and given back, end, and are forgotten: the steps from one status to the next.
+"""Rules by which jobs become ready, are leased and given back, end, and are forgotten: each step between statuses.
 
 Whatever counts or lists what is true now first makes ready what is due (`promote`); whatever adds or ends a job clears
 away what has expired (`forget`).

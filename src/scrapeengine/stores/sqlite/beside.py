@@ -1,4 +1,4 @@
-"""What a file keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+"""Tables of a file beside the jobs: validators by URL, outcomes, locks, and the shares of engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSharingTable"]
 
 @attrs.frozen
 class SqlPageTable:
-    """What is known of URLs."""
+    """Validators by URL."""
 
     _db: Connection
     _sums: Sums

@@ -32,7 +32,10 @@ _PENDING = "pending"
 
 
 class SqlJobTable:
-    """The jobs, within one transaction."""
+    """The jobs, within one transaction.
+
+    It has as many methods as `JobTable`.
+    """
 
     def __init__(self, db: Connection, sums: Sums) -> None:
         self.marks = Marks()

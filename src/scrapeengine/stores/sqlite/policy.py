@@ -16,7 +16,7 @@ Durability: TypeAlias = Literal["full", "normal"]
 
 @attrs.frozen(kw_only=True)
 class SqlitePolicy(StorePolicy):
-    """How a store in a file is to be kept: what all stores have, and two things that only a file has.
+    """Options of a store in a file: those that all stores have, and two that only a file has.
 
     Raises:
         TypeError: a number is none.
@@ -24,6 +24,6 @@ class SqlitePolicy(StorePolicy):
     """
 
     durability: Durability = attrs.field(default="full", validator=one_of("full", "normal"))
-    """What a file outlives: "full" a power cut; "normal" spares it the syncing, and loses the last calls by one."""
+    """The worst that a file outlives: "full" a power cut; "normal" loses the last calls by one, and syncs less."""
     busy_timeout: float = attrs.field(default=10.0, validator=each(number, zero=True, instead="; it is seconds"))
     """Seconds to wait for others that keep the file locked."""

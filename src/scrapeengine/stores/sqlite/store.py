@@ -1,4 +1,4 @@
-"""How a store in a file of SQLite is opened and closed. Several processes may have the file open."""
+"""Opens and closes stores in files of SQLite. Several processes may have a file open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept in step with the jobs: counts, the trie of ranks, and running numbers.
+"""Sums that are kept in step with the jobs: counts, the trie of ranks, and running numbers.
 
 A transaction reads no sum but those that it needs. What its calls change is added up here and written once, before the
 commit: a job that comes and goes in one transaction costs nothing.
@@ -58,7 +58,7 @@ class Leaf(NamedTuple):
 
 @attrs.define(eq=False)
 class Changes:
-    """What is not written yet."""
+    """Changes that are not written yet."""
 
     counts: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     """By platform and status."""

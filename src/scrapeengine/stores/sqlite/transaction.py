@@ -30,7 +30,7 @@ class StoreCall:
     """One call, and how it went; what it says holds once its transaction is committed."""
 
     rule: Callable[[Tables], Any]
-    """What to do."""
+    """The rule to run."""
     reads: bool
     """Whether it changes nothing."""
     answer: Any = attrs.field(default=None, init=False)

@@ -1,11 +1,11 @@
-"""Behaviours: how jobs come in, in which order they are claimed, and how leases begin and end."""
+"""Behaviours: jobs come in, all of a batch or none, and are claimed in their order."""
 
 from __future__ import annotations
 
 import trio
 
 from scrapeengine.errors import StoreFull
-from scrapeengine.model.job import JobStatus, Reply, Ticket
+from scrapeengine.model.job import JobStatus, Reply
 from scrapeengine.model.store import Store
 from scrapeengine.testing.stores.scenes import (
     Passes,
@@ -21,7 +21,7 @@ from scrapeengine.testing.stores.scenes import (
     same,
 )
 
-__all__ = ["ArrivingScenes", "LeasingScenes"]
+__all__ = ["ArrivingScenes"]
 
 OK, ALREADY, LOST = Reply
 DONE = JobStatus.DONE
@@ -73,7 +73,7 @@ class ArrivingScenes(StoreScenes):
 
     @behaviour(keep=10)
     async def test_an_ended_job_is_known_for_its_time_and_then_new(self, store: Store, passes: Passes) -> None:
-        """What has ended is left as it is, a cadence notwithstanding, until its time is over; then the id is free."""
+        """An ended job is left as it is, a cadence notwithstanding, until its time is over; then the id is free."""
         await store.enqueue([job("a"), job("b")])
         a, b = await claimed(store)
         await store.complete([done(a, result="1"), done(b, keep=100)])
@@ -104,7 +104,7 @@ class ArrivingScenes(StoreScenes):
 
     @behaviour(max_pending=3)
     async def test_a_batch_is_taken_whole_or_not_at_all(self, store: Store) -> None:
-        """Where there is no room for all of a batch, none of it is there."""
+        """None of a batch is there if there was no room for all of it."""
         await store.enqueue([job("a"), job("b", delay=5)])
         await refused(store.enqueue([job("c"), job("d")]), StoreFull)
         same(await store.get("p", "c"), None)
@@ -170,7 +170,7 @@ class ArrivingScenes(StoreScenes):
 
     @behaviour()
     async def test_due_leaves_what_is_beyond_its_bound(self, store: Store, passes: Passes) -> None:
-        """What is delayed beyond `until` stays delayed, though it is due by now."""
+        """A job that is delayed beyond `until` stays delayed, though it is due by now."""
         await store.enqueue([job("a", delay=1), job("b", "q", delay=3), job("c", "r", delay=60)])
         start = store.now()
         await passes(5)
@@ -199,125 +199,3 @@ class ArrivingScenes(StoreScenes):
                 nursery.cancel_scope.cancel()
             there = [await store.get("p", each.id) is not None for each in batch]
             holds(len(set(there)) == 1, f"a part of a batch is there: {there}")
-
-
-class LeasingScenes(StoreScenes):
-    """A job is in one hand at a time, and only for as long as its lease."""
-
-    @behaviour()
-    async def test_a_lease_ends_at_its_time(self, store: Store, passes: Passes) -> None:
-        """At that instant it is lost, whether or not somebody else has the job; then the job is back in its place."""
-        await store.enqueue([job("a"), job("b")])
-        (a,) = await claimed(store, 1)
-        due = (await known(store, "p", "a")).due
-        same(due, store.now() + 10)
-        await passes(9.5)
-        same(await store.renew([a], 10), [OK])
-        await passes(10)
-        same(await store.renew([a], 10), [LOST])
-        same(await store.release([a]), [LOST])
-        same(await store.complete([done(a)]), [LOST])
-        same((await known(store, "p", "a")).status, JobStatus.LEASED)
-        await store.due()
-        first, second = await store.claim("p", 9, "you", 10)
-        same((first.ticket.id, first.attempts, second.ticket.id), ("a", 2, "b"))
-        holds(first.ticket.token != a.token, "a new lease has a new token")
-        same(await store.complete([done(a), done(first.ticket)]), [LOST, OK])
-
-    @behaviour()
-    async def test_what_is_released_was_not_claimed(self, store: Store, passes: Passes) -> None:
-        """It goes back to its place, or comes later; the claim is not counted, and the ticket is worth nothing."""
-        await store.enqueue([job("a"), job("b"), job("c")])
-        a, b = await claimed(store, 2)
-        same(await store.release([a]), [OK])
-        same(await store.release([b], 5), [OK])
-        same(await store.release([a, b]), [LOST, LOST])
-        stored = await known(store, "p", "b")
-        same((stored.status, stored.due, stored.attempts), (JobStatus.DELAYED, store.now() + 5, 0))
-        same(await order(store), ["a", "c"])
-        await passes(5)
-        await store.due()
-        same(await order(store), ["a", "c", "b"])
-        same((await store.claim("p", 1, "me", 10))[0].attempts, 1)
-
-    @behaviour(keep=1)
-    async def test_no_token_is_ever_used_twice(self, store: Store, passes: Passes) -> None:
-        """Not even when an id has been forgotten and comes back."""
-        seen: set[int] = set()
-        for _ in range(4):
-            await store.enqueue([job("a"), job("b")])
-            tickets = await claimed(store)
-            holds(not seen & {ticket.token for ticket in tickets}, "a token was used before")
-            seen |= {ticket.token for ticket in tickets}
-            old = [Ticket("p", "a", token) for token in seen - {tickets[0].token}]
-            same(set(await store.complete([done(ticket) for ticket in old])), {LOST})
-            await store.complete([done(ticket) for ticket in tickets])
-            await passes(2)
-
-    @behaviour()
-    async def test_what_is_cancelled_has_ended(self, store: Store, passes: Passes) -> None:
-        """Whatever it was, and whoever had it in hand has lost it; what has ended cannot be cancelled."""
-        await store.enqueue([job("ready"), job("delayed", delay=5, cadence="c"), job("leased", priority=1)])
-        (ticket,) = await claimed(store, 1)
-        for name in ("ready", "delayed", "leased"):
-            holds(await store.cancel("p", name), "a pending job can be called off")
-            stored = await known(store, "p", name)
-            same((stored.status, stored.finished, stored.due), (JobStatus.CANCELLED, store.now(), None))
-            holds(not await store.cancel("p", name), "it was called off before")
-        holds(not await store.cancel("p", "none"), "nobody knows it")
-        same(await store.complete([done(ticket)]), [LOST])
-        same(await store.renew([ticket], 5), [LOST])
-        await passes(20)
-        same(await store.due(), [])
-        same((await store.stats())["p"].cancelled, 3)
-
-    @behaviour()
-    async def test_only_delayed_jobs_that_recur_are_hastened(self, store: Store) -> None:
-        """They are ready now, those that are named or all; a delay without a cadence stays."""
-        jobs = [
-            job("a", delay=9, cadence="c"),
-            job("b", delay=5, cadence="c"),
-            job("c", delay=1),
-            job("d", cadence="c"),
-        ]
-        await store.enqueue([*jobs, job("b", "q", delay=7, cadence="c")])
-        same(await store.hasten(["b", "c", "d", "e"]), 2)
-        same(await order(store), ["d", "b"])
-        same(await order(store, "q"), ["b"])
-        same(await store.hasten(), 1)
-        same(await order(store), ["d", "b", "a"])
-        same((await known(store, "p", "c")).status, JobStatus.DELAYED)
-
-    @behaviour(keep=10)
-    async def test_statistics_count_what_is_true_now(self, store: Store, passes: Passes) -> None:
-        """What is due counts as ready; platforms with nothing are left out; the oldest is the one enqueued first."""
-        same(await store.stats(), {})
-        await store.enqueue([job("a", delay=3), job("b", "q")])
-        await passes(1)
-        await store.enqueue([job("c"), job("d", delay=60)])
-        same(len(await claimed(store, lease=1)), 1)
-        found = await store.stats()
-        same((found["p"].delayed, found["p"].leased, found["p"].oldest), (2, 1, None))
-        same((found["q"].ready, found["q"].oldest), (1, 1.0))
-        await passes(2)
-        later = (await store.stats())["p"]
-        same((later.ready, later.delayed, later.leased), (2, 1, 0))
-        same(later.oldest, 3.0)
-        await store.cancel("q", "b")
-        await passes(11)
-        same(set(await store.stats()), {"p"})
-
-    @behaviour()
-    async def test_no_two_claims_get_the_same_job(self, store: Store) -> None:
-        """Many claim at once: each job is in one hand, and all are in some."""
-        await store.enqueue([job(str(number)) for number in range(20)])
-        had: list[str] = []
-
-        async def take(owner: str) -> None:
-            while got := await store.claim("p", 2, owner, 10.0):
-                had.extend(each.ticket.id for each in got)
-
-        async with trio.open_nursery() as nursery:
-            for number in range(5):
-                nursery.start_soon(take, f"owner {number}")
-        same(sorted(had, key=int), [str(number) for number in range(20)], "each job once")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 from hypothesis import strategies as st
@@ -18,15 +16,16 @@ from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.testing.stores.loop import Loop, OpenedStore
 from scrapeengine.testing.stores.model import StoreModel
-from scrapeengine.testing.stores.scenes import StoreScenes, done, holds, job, same, within
+from scrapeengine.testing.stores.scenes import StoreScenes, done, holds, job, same
 
 __all__ = ["MAYBE_SPANS", "SPANS", "StoreMachine"]
 
-V = TypeVar("V")
 IDS, PLATFORMS, OWNERS, URLS = "abcdef", "pq", "xyz", "uv"
 SPANS = st.sampled_from([0.5, 1.0, 2.5, 7.0])
 """Seconds that a store can tell apart by any clock: halves are exact in Unix time too."""
@@ -55,80 +54,6 @@ ENDS = st.fixed_dictionaries(
 """How a job ends."""
 ANY = st.lists(st.integers(0, 3) | st.integers(0, 99), max_size=4)
 """Some of the tickets that there have been, counted round; often the latest, which may be good."""
-
-
-class Loop:
-    """A trio loop in a thread, in which a store is open from one rule to the next."""
-
-    def __init__(self, clock: MockClock, hangs_after: float) -> None:
-        tokens: SimpleQueue[trio.lowlevel.TrioToken] = SimpleQueue()
-        self._hangs_after = hangs_after
-        self._over = trio.Event()
-
-        async def main() -> None:
-            tokens.put(trio.lowlevel.current_trio_token())
-            await self._over.wait()
-
-        self._thread = threading.Thread(target=partial(trio.run, main, clock=clock), daemon=True)
-        self._thread.start()
-        self._token = tokens.get()
-
-    def run(self, call: Callable[..., Awaitable[V]], *args: Any, **values: Any) -> V:
-        """Run a call in the loop, and return what it returns."""
-        answers: list[V] = []
-
-        async def answer() -> None:
-            answers.append(await call(*args, **values))
-
-        trio.from_thread.run(within, self._hangs_after, answer, trio_token=self._token)
-        return answers[0]
-
-    def end(self) -> None:
-        """End the loop."""
-        trio.from_thread.run_sync(self._over.set, trio_token=self._token)
-        self._thread.join()
-
-
-class OpenedStore:
-    """A store that is opened and left by calls: its `async with` in a task of its own."""
-
-    def __init__(self) -> None:
-        self._left, self._gone = trio.Event(), trio.Event()
-        self._store: Store | None = None
-        self._error: BaseException | None = None
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        if self._store is None:
-            raise RuntimeError("the store is not open") from self._error
-        return self._store
-
-    async def open(self, opening: AbstractAsyncContextManager[Store]) -> None:
-        """Open it."""
-        opened = trio.Event()
-
-        async def stay() -> None:
-            try:
-                async with opening as self._store:
-                    opened.set()
-                    await self._left.wait()
-            except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
-                self._error = error
-            opened.set()
-            self._gone.set()
-
-        trio.lowlevel.spawn_system_task(stay)
-        await opened.wait()
-        if self._error is not None:
-            raise self._error
-
-    async def leave(self) -> None:
-        """Leave it."""
-        self._left.set()
-        await self._gone.wait()
-        if self._error is not None:
-            raise self._error
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -224,7 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Jobs are claimed, any or certain ones."""
         found = self.ask("claim", platform, n, "me", lease, ids=ids)
         expected = self.model.claimable(platform, n, ids)
-        why = f"claim({platform!r}, {n}, ids={ids!r})"
+        why = f"claim({platform!r}, {n}, ids={told(ids)})"
         same([each.ticket.id for each in found], [each.id for each in expected], why)
         tokens = [each.ticket.token for each in found]
         before = {ticket.token for ticket in self.tickets}
@@ -235,7 +160,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(until=st.none() | st.integers(0, 20))
     def due(self, until: int | None) -> None:
-        """What is due becomes ready."""
+        """Jobs that are due become ready."""
         # A quarter: at the very instant of a due time rounding would decide.
         at = None if until is None else self.store_now() - 10 + until + 0.25
         same(sorted(self.ask("due", at)), self.model.due(at), f"due({at!r})")

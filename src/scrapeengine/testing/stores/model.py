@@ -49,7 +49,7 @@ class ModelJob:
     cadence: str | None
     enqueued: float
     turn: int
-    """What became ready first, or was delayed first."""
+    """Its turn among those that became ready, or were delayed."""
     status: JobStatus = READY
     due: float = 0.0
     attempts: int = 0
@@ -69,19 +69,42 @@ class ModelJob:
 
 @attrs.define(eq=False)
 class ModelShare:
-    """What engines share of one platform."""
+    """One platform that engines share."""
 
     holds: dict[str, tuple[Hold, float]] = attrs.field(factory=dict)
     """By owner, with the end of the lease."""
     tat: float = -math.inf
     closed_until: float | None = None
 
+    def grant(self, owner: str, asked: ShareRequest, lease: float, moment: Moment) -> ShareGrant:
+        """Say what an engine may do."""
+        awake, ahead = moment.awake, moment.unix + moment.asleep
+        self.holds = {name: held for name, held in self.holds.items() if held[1] > awake}
+        before = self.holds.pop(owner, (Hold(0, 0, 0), 0.0))[0]
+        mine, others = attrs.evolve(before, wanted=asked.wanted, held=asked.held), [it for it, _ in self.holds.values()]
+        slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
+        if mine.demand:
+            has = max(slots, mine.held)
+            self.holds[owner] = Hold(has, mine.wanted, mine.held, awake if has else mine.served), awake + lease
+        times: tuple[float, ...] = ()
+        if asked.rate is not None and asked.requests > 0:
+            most = max(1, int(0.5 * asked.rate.count / asked.rate.per))
+            times, self.tat = reserve(self.tat, awake + asked.lead, asked.rate, min(asked.requests, most))
+        told = None if asked.closed_until is None else asked.closed_until - ahead
+        self.closed_until = max((at for at in (told, self.closed_until) if at is not None and at > awake), default=None)
+        return ShareGrant(
+            slots=slots,
+            times=tuple(at + ahead for at in times),
+            closed_until=None if self.closed_until is None else self.closed_until + ahead,
+            contended=contended(mine, others),
+        )
+
 
 @attrs.define(eq=False)
 class StoreModel:
     """All calls of a store, at the moment that it is told, synchronously.
 
-    It has as many methods as the protocol has, since it is the protocol in plain words.
+    It is larger than other classes, since it is the whole protocol, in plain words.
     """
 
     policy: StorePolicy
@@ -229,7 +252,8 @@ class StoreModel:
 
     def share(self, owner: str, share_requests: Mapping[str, ShareRequest], lease: float) -> dict[str, ShareGrant]:
         """Say what an engine may do on platforms."""
-        return {platform: self._share(owner, platform, it, lease) for platform, it in share_requests.items()}
+        shares = {name: self.shares.setdefault(name, ModelShare()) for name in share_requests}
+        return {name: shares[name].grant(owner, it, lease, self.moment) for name, it in share_requests.items()}
 
     def restart(self, asleep: float) -> None:
         """Go on after a reboot: whoever had anything in hand is gone.
@@ -333,31 +357,6 @@ class StoreModel:
             due += 0.001
         job.status, job.due, job.turn, job.token = DELAYED, due, self._next(), None
         job.attempts, job.finished = 0, self.moment.now
-
-    def _share(self, owner: str, platform: str, asked: ShareRequest, lease: float) -> ShareGrant:
-        share, awake = self.shares.setdefault(platform, ModelShare()), self.moment.awake
-        share.holds = {name: held for name, held in share.holds.items() if held[1] > awake}
-        before = share.holds.pop(owner, (Hold(0, 0, 0), 0.0))[0]
-        mine, others = (
-            attrs.evolve(before, wanted=asked.wanted, held=asked.held),
-            [it for it, _ in share.holds.values()],
-        )
-        slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
-        if mine.demand:
-            has = max(slots, mine.held)
-            share.holds[owner] = Hold(has, mine.wanted, mine.held, awake if has else mine.served), awake + lease
-        times: tuple[float, ...] = ()
-        if asked.rate is not None and asked.requests > 0:
-            most = max(1, int(0.5 * asked.rate.count / asked.rate.per))
-            times, share.tat = reserve(share.tat, awake + asked.lead, asked.rate, min(asked.requests, most))
-        ahead = self.moment.unix + self.moment.asleep
-        told = [] if asked.closed_until is None else [asked.closed_until - ahead]
-        known = [] if share.closed_until is None else [share.closed_until]
-        share.closed_until = max((at for at in (*told, *known) if at > awake), default=None)
-        closed = None if share.closed_until is None else share.closed_until + ahead
-        return ShareGrant(
-            slots=slots, times=tuple(at + ahead for at in times), closed_until=closed, contended=contended(mine, others)
-        )
 
     def _shown(self, job: ModelJob) -> StoredJob:
         due = {DELAYED: job.due, LEASED: self.moment.by_now(job.due)}.get(job.status)

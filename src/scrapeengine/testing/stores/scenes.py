@@ -1,4 +1,4 @@
-"""How a scenario is played with a store: in virtual time, within a bound of real time, and with checks that say why.
+"""Plays scenarios with stores: in virtual time, within a bound of real time, and with checks that say why.
 
 Checks are functions, so that they hold in any runner, and where Python leaves `assert` out.
 """
@@ -18,6 +18,7 @@ from trio.testing import MockClock
 
 from scrapeengine.model.job import Completion, Content, JobStatus, NewJob, StoredJob, Ticket
 from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
 
 __all__ = [
     "Passes",
@@ -199,7 +200,7 @@ async def known(store: Store, platform: str, id: str) -> StoredJob:
     """Return a job that should be known."""
     found = await store.get(platform, id)
     if found is None:
-        raise AssertionError(f"the job {id!r} of {platform!r} should be known, and get(…) has returned None")
+        raise AssertionError(f"the job {told(id)} of {platform!r} should be known, and get(…) has returned None")
     return found
 
 

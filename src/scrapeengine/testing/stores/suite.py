@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from scrapeengine.testing.stores.ends import CompletingScenes
-from scrapeengine.testing.stores.jobs import ArrivingScenes, LeasingScenes
+from scrapeengine.testing.stores.ends import CompletingScenes, LeasingScenes
+from scrapeengine.testing.stores.jobs import ArrivingScenes
 from scrapeengine.testing.stores.machine import StoreMachine
 from scrapeengine.testing.stores.shared import OpenScenes, SharingScenes
 
