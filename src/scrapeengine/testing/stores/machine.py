@@ -216,13 +216,13 @@ class StoreMachine(RuleBasedStateMachine):
         found = self.ask("undelivered", n, lease)
         late = self.model.late()
         times = {delivery: self.model.outbox[delivery][0] for delivery in late}
-        given = [kept.delivery for kept in found]
+        handed = [kept.delivery for kept in found]
         why = f"undelivered({n}), where {late} are late"
-        holds(set(given) <= set(late) and len(set(given)) == len(given), f"{why}: got {given}")
-        same([times[delivery] for delivery in given], [times[delivery] for delivery in late[:n]], why)
-        same(found, [self.model.postpone(delivery, lease) for delivery in given], why)
+        holds(set(handed) <= set(late) and len(set(handed)) == len(handed), f"{why}: got {handed}")
+        same([times[delivery] for delivery in handed], [times[delivery] for delivery in late[:n]], why)
+        same(found, [self.model.postpone(delivery, lease) for delivery in handed], why)
         if acknowledged:
-            self.both("acknowledge", given)
+            self.both("acknowledge", handed)
 
     @rule(owner=st.sampled_from(OWNERS), lease=SPANS, give_back=st.booleans())
     def lock(self, owner: str, lease: float, *, give_back: bool) -> None:
@@ -259,8 +259,6 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def all_is_as_it_should_be(self) -> None:
         """Each job, its position and what is known of its pages are the model's, and so is the time."""
-        if not hasattr(self, "model"):
-            return
         self.model.moment = self.moment()
         found = self.loop.run(all_of, self.opened.store)
         for (name, *args), answer in found.items():
