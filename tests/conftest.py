@@ -1,11 +1,18 @@
 """How much hypothesis tries: a little by default, a thousand runs a law in the slow profile.
 
 On mutants it does not look for the simplest example: that a test fails is all there is to see.
+
+Async tests are run by pytest-trio, each within a deadline.
 """
+
+import functools
+import inspect
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
+
+from support.deadlines import deadline
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
@@ -27,3 +34,19 @@ def _logs_as_they_are():
     """Leave structlog as no program has configured it: to capture its lines configures it."""
     yield
     structlog.reset_defaults()
+
+
+def pytest_collection_modifyitems(items):
+    """Give each async test a deadline: one that hangs fails."""
+    for item in items:
+        if inspect.iscoroutinefunction(item.obj):
+            item.obj = _within_its_time(item.obj, 10 if item.get_closest_marker("slow") else 1)
+
+
+def _within_its_time(test, times):
+    @functools.wraps(test)
+    async def within(**fixtures):
+        with deadline(times):
+            await test(**fixtures)
+
+    return within

@@ -77,7 +77,7 @@ def test_feeds_that_were_recorded():
     assert "トレンドマイクロ" in printed  # UTF-8
 
 
-def test_feeds_from_an_opml_file(tmp_path):
+async def test_feeds_from_an_opml_file(tmp_path):
     """The feeds of an OPML file are read in any depth of its outline; relative links are followed too."""
     feed = (
         "<rss version='2.0'><channel><title>Feed {}</title><item><title>no link</title></item>"
@@ -91,18 +91,15 @@ def test_feeds_from_an_opml_file(tmp_path):
             return Answer(body=feed.format(*request.path[-1] * 2).encode(), headers={"Content-Type": "text/xml"})
         return Answer(body=f"<title>Page {request.path}</title>".encode())
 
-    async def main():
-        async with Site.open(handler) as site:
-            file = tmp_path / "feeds.opml"
-            file.write_text(
-                f"<opml><body><outline xmlUrl='{site.url}/feed1'/><outline text='more'><outline text='and more'>"
-                f"<outline xmlUrl='{site.url}/feed2'/></outline></outline></body></opml>"
-            )
-            arguments = command("feeds", "--opml", file)
-            with trio.fail_after(60):
-                return await trio.run_process(arguments, capture_stdout=True, capture_stderr=True, env=ENVIRONMENT)
-
-    done = trio.run(main)
+    async with Site.open(handler) as site:
+        file = tmp_path / "feeds.opml"
+        file.write_text(
+            f"<opml><body><outline xmlUrl='{site.url}/feed1'/><outline text='more'><outline text='and more'>"
+            f"<outline xmlUrl='{site.url}/feed2'/></outline></outline></body></opml>"
+        )
+        arguments = command("feeds", "--opml", file)
+        with trio.fail_after(60):
+            done = await trio.run_process(arguments, capture_stdout=True, capture_stderr=True, env=ENVIRONMENT)
     assert done.stderr == b""
     table = rows(done.stdout.decode())
     assert [table[name] for name in ("outcomes", "feeds", "articles", "failures")] == ["5", "2", "3", "0"]
@@ -230,25 +227,21 @@ async def until_done(client, number):
         await trio.sleep(0.05)
 
 
-def with_pages(main, at_once):
-    """Run an async function with such a site, for two minutes at most."""
-
-    async def run():
-        pages = Pages(at_once)
-        with trio.fail_after(120):
-            async with Site.open(pages.answer) as site:
-                await main(pages, site.url)
-
-    trio.run(run)
+@asynccontextmanager
+async def open_pages(at_once):
+    """Open such a site, for two minutes at most; gives it and its URL."""
+    pages = Pages(at_once)
+    with trio.fail_after(120):
+        async with Site.open(pages.answer) as site:
+            yield pages, site.url
 
 
 JOBS = [f"job-{number}" for number in range(40)]
 
 
-def test_jobs_outlive_their_process(tmp_path):
+async def test_jobs_outlive_their_process(tmp_path):
     """It is killed amid forty jobs: the next one does the rest, and asks again for those only that were being done."""
-
-    async def main(pages, url):
+    async with open_pages(at_once=10) as (pages, url):
         options = ("--site", url, "--limit", 4, "--lease", 5)
         async with jobs_service(tmp_path, *options) as (process, client):
             reply = await client.post("/jobs", json=JOBS)
@@ -275,13 +268,10 @@ def test_jobs_outlive_their_process(tmp_path):
         assert sorted(set(pages.asked)) == sorted(JOBS)
         assert sorted(pages.asked) == sorted(JOBS + pages.asked[10:14])
 
-    with_pages(main, at_once=10)
 
-
-def test_jobs_end_by_a_deadline(tmp_path):
+async def test_jobs_end_by_a_deadline(tmp_path):
     """At SIGTERM jobs that do not end are given back, for the next process to do at once, whatever their lease."""
-
-    async def main(pages, url):
+    async with open_pages(at_once=2) as (pages, url):
         options = ("--site", url, "--limit", 4, "--grace", 1, "--lease", 3600)
         async with jobs_service(tmp_path, *options) as (process, client):
             await client.post("/jobs", json=JOBS[:8])
@@ -298,8 +288,6 @@ def test_jobs_end_by_a_deadline(tmp_path):
         async with jobs_service(tmp_path, *options) as (process, client):
             await until_done(client, 8)
         assert len(pages.asked) == 12
-
-    with_pages(main, at_once=2)
 
 
 @pytest.mark.parametrize(

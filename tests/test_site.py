@@ -11,16 +11,6 @@ import trio
 from scrapeengine.testing import Answer, Site
 
 
-def run(main):
-    """Run a test, and fail if it hangs."""
-
-    async def bounded():
-        with trio.fail_after(20):
-            await main()
-
-    trio.run(bounded)
-
-
 async def echo(request):
     """Answer with what was asked, as text."""
     text = f"{request.method} {request.path} {sorted(request.query.items())} {request.body!r}"
@@ -72,10 +62,9 @@ def sockets():
     return count
 
 
-def test_a_connection_is_kept_for_further_requests():
+async def test_a_connection_is_kept_for_further_requests():
     """Requests follow one another on one connection, also when the second one is sent before the first is answered."""
-
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(echo) as site, connected(site) as stream:
             assert (await exchange(stream, b"GET /a?x=1&y=%20 HTTP/1.1\r\n\r\n"))[
                 1
@@ -87,10 +76,8 @@ def test_a_connection_is_kept_for_further_requests():
             assert both.index(b"GET /b") < both.index(b"GET /c")
             assert (site.ledger.requests, site.ledger.connections) == (3, 1)
 
-    run(main)
 
-
-def test_a_connection_ends_when_one_side_asks_for_that():
+async def test_a_connection_ends_when_one_side_asks_for_that():
     """`Connection: close` of either side, HTTP/1.0, and a handler that returns None end the connection."""
 
     async def handler(request):
@@ -98,7 +85,7 @@ def test_a_connection_ends_when_one_side_asks_for_that():
             return None
         return Answer(headers={"Connection": "close"} if request.path == "/close" else {})
 
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(handler) as site:
             for head in (b"GET / HTTP/1.1\r\nConnection: close", b"GET / HTTP/1.0", b"GET /close HTTP/1.1"):
                 async with connected(site) as stream:
@@ -108,33 +95,25 @@ def test_a_connection_ends_when_one_side_asks_for_that():
                 await stream.send_all(b"GET /none HTTP/1.1\r\n\r\n")
                 assert await stream.receive_some() == b""
 
-    run(main)
 
-
-def test_head_is_answered_without_a_body():
+async def test_head_is_answered_without_a_body():
     """The answer to HEAD has the length of the body and no body, and the next answer follows it at once."""
-
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(echo) as site, connected(site) as stream:
             head, body = await exchange(stream, b"HEAD / HTTP/1.1\r\n\r\n")
             assert (b"Content-Length: 13" in head, body) == (True, b"")
             assert (await exchange(stream, b"GET / HTTP/1.1\r\n\r\n"))[1] == b"GET / [] b''"
 
-    run(main)
 
-
-def test_bodies_and_headers_reach_the_handler():
+async def test_bodies_and_headers_reach_the_handler():
     """A body with a Content-Length arrives whole, however it is cut up; header names are in lower case."""
-
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(echo) as site, connected(site) as stream:
             for piece in (b"POST / HTTP/1.1\r\nX-AGENT: one\r\n", b"Content-Length: 6\r\n\r\nab", b"cd"):
                 await stream.send_all(piece)
                 await trio.sleep(0.02)
             head, body = await exchange(stream, b"ef")
             assert (b"X-Agent: one" in head, body) == (True, b"POST / [] b'abcdef'")
-
-    run(main)
 
 
 @pytest.mark.parametrize(
@@ -149,20 +128,17 @@ def test_bodies_and_headers_reach_the_handler():
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000, 431),
     ],
 )
-def test_what_it_does_not_speak_is_refused(sent, status):
+async def test_what_it_does_not_speak_is_refused(sent, status):
     """A request that cannot be read is answered with a status that says why, and never reaches the handler."""
-
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(echo) as site, connected(site) as stream:
             head, _ = await exchange(stream, sent)
             assert head.startswith(f"HTTP/1.1 {status} ".encode())
             assert await stream.receive_some() == b""
             assert site.ledger.requests == 0
 
-    run(main)
 
-
-def test_the_ledger_counts_what_is_in_flight():
+async def test_the_ledger_counts_what_is_in_flight():
     """Requests are counted as they arrive, and are in flight until just before their answer is sent."""
     go_on = trio.Event()
 
@@ -170,7 +146,7 @@ def test_the_ledger_counts_what_is_in_flight():
         await go_on.wait()
         return Answer(status=204)
 
-    async def main():
+    with trio.fail_after(20):
         began = trio.current_time()
         async with (
             Site.open(handler) as site,
@@ -186,10 +162,8 @@ def test_the_ledger_counts_what_is_in_flight():
         assert site.ledger.arrivals == sorted(site.ledger.arrivals)
         assert began <= site.ledger.arrivals[0] <= trio.current_time()
 
-    run(main)
 
-
-def test_a_client_that_hangs_up_is_in_flight_no_more():
+async def test_a_client_that_hangs_up_is_in_flight_no_more():
     """The handler of a client that has gone is cancelled."""
     ended = trio.Event()
 
@@ -199,7 +173,7 @@ def test_a_client_that_hangs_up_is_in_flight_no_more():
         finally:
             ended.set()
 
-    async def main():
+    with trio.fail_after(20):
         async with Site.open(handler) as site:
             async with connected(site) as stream:
                 await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
@@ -208,16 +182,14 @@ def test_a_client_that_hangs_up_is_in_flight_no_more():
                 await ended.wait()
             await until(lambda: site.ledger.in_flight == 0)
 
-    run(main)
 
-
-def test_cancellation_leaves_no_socket():
+async def test_cancellation_leaves_no_socket():
     """When the `async with` is cancelled amid requests, idle connections and half a request, no socket is left."""
 
     async def forever(_):
         await trio.sleep_forever()
 
-    async def main():
+    with trio.fail_after(20):
         before = sockets()
         with trio.CancelScope() as scope:
             async with (
@@ -238,33 +210,25 @@ def test_cancellation_leaves_no_socket():
         with pytest.raises(OSError):
             await trio.open_tcp_stream("127.0.0.1", int(site.url.rpartition(":")[2]))
 
-    run(main)
 
-
-def test_what_the_body_raises_leaves_as_it_is():
+async def test_what_the_body_raises_leaves_as_it_is():
     """An error of the body is the same object outside, in no group."""
     error = KeyError("mine")
 
-    async def main():
+    with pytest.raises(KeyError) as caught:
         async with Site.open(echo):
             raise error
-
-    with pytest.raises(KeyError) as caught:
-        run(main)
     assert caught.value is error
 
 
-def test_what_a_handler_raises_ends_the_test():
+async def test_what_a_handler_raises_ends_the_test():
     """A handler that fails is not answered for: its error leaves the `async with`."""
 
     async def handler(_):
         raise ZeroDivisionError
 
-    async def main():
+    with trio.fail_after(20), pytest.raises(ExceptionGroup) as caught:
         async with Site.open(handler) as site, connected(site) as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
             await trio.sleep_forever()
-
-    with pytest.raises(ExceptionGroup) as caught:
-        run(main)
     assert caught.value.subgroup(ZeroDivisionError)

@@ -36,6 +36,7 @@ from scrapeengine.errors import (
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import JobStatus, Known, QueueStatistics, StoredJob
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.platform import Platform
@@ -66,6 +67,7 @@ __all__ = [
     "Failure",
     "HeadersTooLarge",
     "Http",
+    "Instrument",
     "InvalidRequest",
     "JobStatus",
     "Known",

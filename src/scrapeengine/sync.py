@@ -11,6 +11,7 @@ import trio
 
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.engine import Engine, EngineOptions
+from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
@@ -27,7 +28,10 @@ def run(
     platforms: Iterable[Platform[T]],
     events: Events,
     *,
+    default: Platform[T] | None = None,
     sinks: Sequence[Sink[T]] = (),
+    instruments: Sequence[Instrument] = (),
+    clock: trio.abc.Clock | None = None,
     **options: Unpack[EngineOptions],
 ) -> Report:
     """Run events on platforms to their end, in this thread.
@@ -39,40 +43,51 @@ def run(
     Args:
         platforms: as for `Engine`.
         events: as for `Engine.stream`.
+        default: as for `Engine`.
         sinks: as for `Engine.stream`.
+        instruments: as for `Engine.stream`.
+        clock: the clock of the run, `trio.testing.MockClock(autojump_threshold=0)`, say; None: trio's own.
         **options: what else `Engine` takes.
 
     Raises:
         RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
         Exception, BaseException: what `Engine.run` raises.
     """
-    return _run(platforms, events, sinks, options, None)
+    return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None)
 
 
-def collect(platforms: Iterable[Platform[T]], events: Events, **options: Unpack[EngineOptions]) -> list[Outcome[T]]:
+def collect(
+    platforms: Iterable[Platform[T]],
+    events: Events,
+    *,
+    default: Platform[T] | None = None,
+    instruments: Sequence[Instrument] = (),
+    clock: trio.abc.Clock | None = None,
+    **options: Unpack[EngineOptions],
+) -> list[Outcome[T]]:
     """Run events on platforms to their end, in this thread, and return all outcomes: for small things.
 
     Otherwise as `run`; but what a test framework raised in a scraper is in its outcome only.
     """
     outcomes: list[Outcome[T]] = []
-    _run(platforms, events, (), options, outcomes)
+    _run(Engine(platforms, default=default, **options), events, (), instruments, clock, outcomes)
     return outcomes
 
 
 def _run(
-    platforms: Iterable[Platform[T]],
+    engine: Engine[T],
     events: Events,
     sinks: Sequence[Sink[T]],
-    options: Any,
+    instruments: Sequence[Instrument],
+    clock: trio.abc.Clock | None,
     outcomes: list[Outcome[T]] | None,
 ) -> Report:
     if trio.lowlevel.in_trio_run():
         raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
-    engine = Engine(platforms, **options)
 
     async def main() -> Report:
         failure: BaseException | None = None
-        async with engine.stream(events, sinks=sinks) as run, trio.open_nursery() as nursery:
+        async with engine.stream(events, sinks=sinks, instruments=instruments) as run, trio.open_nursery() as nursery:
             if threading.current_thread() is threading.main_thread():
                 await nursery.start(_heed_signals, run)
             try:
@@ -90,7 +105,7 @@ def _run(
             raise failure
         return run.report
 
-    return trio.run(main)
+    return trio.run(main, clock=clock)
 
 
 async def _heed_signals(run: Run[Any], task_status: trio.TaskStatus[None]) -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from hostile.web import open_files
+from support.runs import open_files
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import trio
 
 from hostile.bombs import answer, bombs
-from hostile.web import answering, site
+from support.wire import answering, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -62,7 +62,7 @@ async def main():
     """Serve them all."""
     sites = SITES | {coding: answering(answer(coding, bomb)) for coding, bomb in bombs().items()}
     async with AsyncExitStack() as stack:
-        ports = {name: (await stack.enter_async_context(site(serve))).port for name, serve in sites.items()}
+        ports = {name: (await stack.enter_async_context(serving(serve))).port for name, serve in sites.items()}
         print(json.dumps(ports), flush=True)
         await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
 

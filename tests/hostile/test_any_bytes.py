@@ -9,7 +9,7 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from hostile.web import site, within
+from support.wire import serving
 
 PACKED = gzip.compress(b"packed" * 100)
 
@@ -150,22 +150,23 @@ def fetched(data, cuts, then, scrape, robots):
                 await talk.client_gone()
 
     async def main():
-        async with site(serve) as web:
-            policy = {
-                "retry": se.Retry(attempts=2, wait_max=0, patience=0),
-                "timeout": se.Timeout(attempt=0.2),
-                "cookies": True,
-                "robots": robots,
-            }
-            engine = se.Engine([se.Platform("A", scrape, base_url=web.url, **policy)])
-            for _ in range(2):
-                async with engine.stream([se.Event("e")]) as run:
-                    [outcome] = [outcome async for outcome in run]
-                if not is_ours(outcome):
-                    break
+        with trio.fail_after(6):
+            async with serving(serve) as web:
+                policy = {
+                    "retry": se.Retry(attempts=2, wait_max=0, patience=0),
+                    "timeout": se.Timeout(attempt=0.2),
+                    "cookies": True,
+                    "robots": robots,
+                }
+                engine = se.Engine([se.Platform("A", scrape, base_url=web.url, **policy)])
+                for _ in range(2):
+                    async with engine.stream([se.Event("e")]) as run:
+                        [outcome] = [outcome async for outcome in run]
+                    if not is_ours(outcome):
+                        break
         return outcome
 
-    return within(6, main)
+    return trio.run(main)
 
 
 def is_ours(outcome):

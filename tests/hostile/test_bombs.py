@@ -4,13 +4,15 @@ import gzip
 import json
 import subprocess
 import sys
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import AT_ONCE, OK, ONCE, answering, gaps, get, on, outcomes_of, site, within
+from support.runs import AT_ONCE, ONCE, ended, gaps, get, on
+from support.wire import OK, answering, serving
 
 CODINGS = ("gzip", "deflate", "br", "zstd")
 WIRE = 2_000_000
@@ -26,7 +28,7 @@ def test_they_are_small():
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("way", ["get", "stream", "status"])
-def test_a_bomb_is_left_at_the_cap(coding, way):
+async def test_a_bomb_is_left_at_the_cap(coding, way):
     """Read whole, streamed, or as the body of an error; it is not tried again."""
 
     async def scrape(task):
@@ -42,38 +44,38 @@ def test_a_bomb_is_left_at_the_cap(coding, way):
     if way == "status":
         bomb = bomb.replace(b"200 OK", b"500 No", 1)
     policy = {"caps": se.Caps(wire=WIRE, body=5_000_000), "timeout": se.Timeout(attempt=5)}
-    seen = on(answering(bomb), scrape, retry=AT_ONCE, **policy)
+    seen = await on(answering(bomb), scrape, retry=AT_ONCE, **policy)
     assert type(seen.error) is se.BodyTooLarge
-    assert (seen.error.phase, seen.error.attempt, seen.web.connections) == ("decode", 1, 1)
+    assert (seen.error.phase, seen.error.attempt, seen.server.connections) == ("decode", 1, 1)
     assert sum(sizes) <= 5_000_000
     assert seen.took < 2
 
 
-def test_a_bomb_in_a_bomb():
+async def test_a_bomb_in_a_bomb():
     """One within the other, the outer one is decoded no further than the inner one is."""
     twice = gzip.compress(bombs()["gzip"])
-    seen = on(answering(answer("gzip, gzip", twice)), caps=se.Caps(body=5_000_000), timeout=se.Timeout(attempt=5))
+    seen = await on(answering(answer("gzip, gzip", twice)), caps=se.Caps(body=5_000_000), timeout=se.Timeout(attempt=5))
     assert type(seen.error) is se.BodyTooLarge
 
 
-def test_more_codings_than_anyone_uses():
+async def test_more_codings_than_anyone_uses():
     """Ten layers are no answer."""
     body = b"ok"
     for _ in range(10):
         body = gzip.compress(body)
-    assert type(on(answering(answer(", ".join(["gzip"] * 10), body))).error) is se.ProtocolError
+    assert type((await on(answering(answer(", ".join(["gzip"] * 10), body)))).error) is se.ProtocolError
 
 
 @pytest.mark.parametrize("nothing", [gzip.compress(b"") * 200_000, b"\x50\x2a\x4d\x18\0\0\0\0" * 500_000])
-def test_work_for_nothing(nothing):
+async def test_work_for_nothing(nothing):
     """Empty members and frames without end cost time and count as nothing: they are given up."""
     coding = "gzip" if nothing.startswith(b"\x1f") else "zstd"
-    seen = on(answering(answer(coding, nothing)), timeout=se.Timeout(attempt=5))
+    seen = await on(answering(answer(coding, nothing)), timeout=se.Timeout(attempt=5))
     assert type(seen.error) is se.ProtocolError
     assert seen.took < 1.5
 
 
-def test_the_deadline_ends_a_decoding_too():
+async def test_the_deadline_ends_a_decoding_too():
     """What takes long to decode is under the deadline of its attempt, though all of it has come."""
     policy = {"caps": se.Caps(body=float("inf")), "timeout": se.Timeout(attempt=0.3)}
 
@@ -82,16 +84,17 @@ def test_the_deadline_ends_a_decoding_too():
             async for _ in body:
                 pass
 
-    error = on(answering(answer("zstd", bombs()["zstd"]), then="wait"), **policy).error
+    error = (await on(answering(answer("zstd", bombs()["zstd"]), then="wait"), **policy)).error
     assert type(error) is se.AttemptTimeout
     assert error.phase == "decode"
     assert error.seconds < 1
     assert (
-        type(on(answering(answer("br", bombs()["br"])), scrape, timeout=se.Timeout(task=0.5)).error) is se.TaskTimeout
+        type((await on(answering(answer("br", bombs()["br"])), scrape, timeout=se.Timeout(task=0.5))).error)
+        is se.TaskTimeout
     )
 
 
-def test_bombs_do_not_stall_the_loop():
+async def test_bombs_do_not_stall_the_loop():
     """While one of each kind is decoded, others come to their turn: the loop is never held up for long."""
 
     async def serve(talk):
@@ -104,38 +107,25 @@ def test_bombs_do_not_stall_the_loop():
             await task.http.get("/a")
         return "all"
 
-    async def main():
-        async with site(serve) as healthy, _all_bombs() as urls, gaps() as longest:
+    bombs()
+    with trio.fail_after(20):
+        async with serving(serve) as healthy, _all_bombs() as urls, gaps() as longest:
             policy = {"timeout": se.Timeout(attempt=5), "retry": ONCE}
             platforms = [se.Platform("healthy", many, base_url=healthy.url)]
             platforms += [se.Platform(coding, get, base_url=url, **policy) for coding, url in urls.items()]
-            outcomes = {each.platform: each for each in await outcomes_of(platforms, [se.Event("e")])}
-        return outcomes, longest[0]
-
-    bombs()
-    outcomes, longest = within(20, main)
+            outcomes = {each.platform: each for each in await ended(platforms, [se.Event("e")])}
+        longest = longest[0]
     assert outcomes.pop("healthy").value == "all"
     assert {type(each.error) for each in outcomes.values()} == {se.BodyTooLarge}
     assert longest < 0.25
 
 
-def _all_bombs():
+@asynccontextmanager
+async def _all_bombs():
     """Open a site for each."""
-    return _Many({coding: answering(answer(coding, bomb)) for coding, bomb in bombs().items()})
-
-
-class _Many:
-    """Several sites."""
-
-    def __init__(self, serves):
-        self._managers = {name: site(serve) for name, serve in serves.items()}
-
-    async def __aenter__(self):
-        return {name: (await manager.__aenter__()).url for name, manager in self._managers.items()}
-
-    async def __aexit__(self, *error):
-        for manager in reversed(self._managers.values()):
-            await manager.__aexit__(*error)
+    async with AsyncExitStack() as stack:
+        sites = {coding: serving(answering(answer(coding, bomb))) for coding, bomb in bombs().items()}
+        yield {coding: (await stack.enter_async_context(site)).url for coding, site in sites.items()}
 
 
 PROGRAM = """
@@ -143,22 +133,26 @@ import json, resource, sys
 import trio
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import answering, get, on
+from support.runs import get, on
+from support.wire import answering
 
 def status(name):
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 
-answers = {coding: answering(answer(coding, bomb)) for coding, bomb in bombs().items()}
-assert on(answering(answer("gzip", b"")), get).value == b""
-most = status("VmSize") + 300 * 2**20
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-before = status("VmRSS")
-told = {}
-for coding, serve in answers.items():
-    seen = on(serve, caps=se.Caps(body=float(sys.argv[1])), timeout=se.Timeout(attempt=8))
-    told[coding] = type(seen.error).__name__
-print(json.dumps([told, status("VmHWM") - before]))
+async def main():
+    answers = {coding: answering(answer(coding, bomb)) for coding, bomb in bombs().items()}
+    assert (await on(answering(answer("gzip", b"")), get)).value == b""
+    most = status("VmSize") + 300 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    before = status("VmRSS")
+    told = {}
+    for coding, serve in answers.items():
+        seen = await on(serve, caps=se.Caps(body=float(sys.argv[1])), timeout=se.Timeout(attempt=8))
+        told[coding] = type(seen.error).__name__
+    print(json.dumps([told, status("VmHWM") - before]))
+
+trio.run(main)
 """
 
 

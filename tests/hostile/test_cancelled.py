@@ -8,8 +8,10 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import OK, ONCE, get, of_the_engine, site, within
 from scrapeengine.http.transport import connections
+from support.cancelling import cancelled_at
+from support.runs import ONCE, get, of_the_engine
+from support.wire import OK, serving
 
 AUTHORITY = trustme.CA()
 TRUSTING = ssl.create_default_context()
@@ -104,7 +106,7 @@ async def hung_up(web, but=0):
 
 @pytest.mark.parametrize("how", ["its deadline", "a stop", "its own scope", "the run's surroundings"])
 @pytest.mark.parametrize("where", PLACES)
-def test_a_request_that_is_cancelled_leaves_nothing(where, how):
+async def test_a_request_that_is_cancelled_leaves_nothing(where, how):
     """In the handshake, in the head, in the body: the site sees its client gone, and the others end well."""
     serve, scrape, scheme = PLACES[where]
     bombs()
@@ -114,8 +116,8 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
             await scrape(task)
             raise AssertionError("it was not cancelled")
 
-    async def main():
-        async with site(serve) as web, site(well) as good:
+    with trio.fail_after(10):
+        async with serving(serve) as web, serving(well) as good:
             url = web.url.replace("http:", f"{scheme}:")
             timeout = se.Timeout(attempt=30, task=0.15 if how == "its deadline" else 100)
             platforms = [
@@ -137,9 +139,6 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
             assert not of_the_engine()
             if serve is not deaf:
                 await hung_up(web)
-            return outcomes, web
-
-    outcomes, web = within(10, main)
     assert web.connections == 5
     if how == "the run's surroundings":
         assert not [outcome for outcome in outcomes if outcome.platform == "bad"]
@@ -151,7 +150,7 @@ def test_a_request_that_is_cancelled_leaves_nothing(where, how):
     assert well_ended
 
 
-def test_cancelled_while_they_wait_for_their_turn():
+async def test_cancelled_while_they_wait_for_their_turn():
     """Who waits in the rate or for a slot has sent nothing, and what it waited for goes to others."""
 
     async def impatient(task):
@@ -159,36 +158,15 @@ def test_cancelled_while_they_wait_for_their_turn():
             await task.http.get("/impatient")
         return "left"
 
-    async def main():
-        async with site(well) as web:
+    with trio.fail_after(10):
+        async with serving(well) as web:
             rate = se.Rate(20, burst=1)
             platform = se.Platform("A", impatient, base_url=web.url, rate=rate, limit=40)
             async with se.Engine([platform], event_limit=40).stream([se.Event(str(at)) for at in range(30)]) as run:
                 outcomes = [outcome async for outcome in run]
-        return outcomes, web
-
-    outcomes, web = within(10, main)
     assert {type(outcome) for outcome in outcomes} == {se.Success}
     assert len(outcomes) == 30
     assert len(web.requests) <= 30
-
-
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope when its task goes on for the k-th time."""
-
-    def __init__(self, step):
-        self.step, self.task, self.scope = step, None, None
-
-    def watch(self, scope):
-        """Count the steps of this task from now on."""
-        self.task, self.scope = trio.lowlevel.current_task(), scope
-
-    def before_task_step(self, task):
-        """Count."""
-        if task is self.task:
-            self.step -= 1
-            if self.step == 0:
-                self.scope.cancel()
 
 
 async def varied(talk):
@@ -210,25 +188,23 @@ async def varied(talk):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch):
+async def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch):
     """Whichever it is: the next requests of the task get their own answers, and none that was meant for another."""
     monkeypatch.setattr(connections, "default_context", lambda: TRUSTING)
     names["there.test"] = ["127.0.0.1", "127.0.0.1"]
 
     async def scrape(task):
-        with trio.CancelScope() as scope:
-            instrument.watch(scope)
+        with cancelled_at(step, while_it="runs") as cancelling:
             assert (await task.http.get("/first")).content == b"/first"
             assert (await task.http.get("/away")).content == b"ok"
             async with task.http.stream("GET", "/streamed") as body:
                 assert [part async for part in body] == [b"/streamed"]
-        instrument.task = None
         for path in ("/second", "/third"):
             assert (await task.http.get(path)).content == path.encode()
-        return scope.cancelled_caught
+        return cancelling.scope.cancelled_caught
 
     async def main():
-        async with site(varied, tls=SERVING if scheme == "https" else None) as web:
+        async with serving(varied, tls=SERVING if scheme == "https" else None) as web:
             url = f"{scheme}://there.test:{web.port}"
             platform = se.Platform("A", scrape, base_url=url, retry=ONCE, robots=True, cookies=True)
             async with se.Engine([platform]).stream([se.Event("e")]) as run:
@@ -237,15 +213,15 @@ def test_cancelled_at_each_checkpoint_nothing_is_lost(scheme, names, monkeypatch
         return outcome
 
     for step in range(1, 200):
-        instrument = CancelAt(step)
-        outcome = within(5, main, instruments=[instrument])
+        with trio.fail_after(5):
+            outcome = await main()
         assert isinstance(outcome, se.Success), (step, outcome.error)
         if not outcome.value:
             break
     assert 8 < step < 199
 
 
-def test_a_thousand_tasks_share_ten_connections():
+async def test_a_thousand_tasks_share_ten_connections():
     """All succeed: no one is told that there was no connection for it, and ten are all that the site ever sees."""
     busy, most = [0], [0]
 
@@ -257,21 +233,18 @@ def test_a_thousand_tasks_share_ten_connections():
             busy[0] -= 1
             await talk.send(OK)
 
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(20):
+        async with serving(serve) as web:
             platform = se.Platform("A", get, base_url=web.url, limit=10)
             async with se.Engine([platform], event_limit=1000).stream([se.Event(str(at)) for at in range(1000)]) as run:
                 outcomes = [outcome async for outcome in run]
-        return outcomes, web
-
-    outcomes, web = within(20, main)
     assert [outcome.value for outcome in outcomes] == [b"ok"] * 1000
     assert len(web.requests) == 1000
     assert most[0] <= 10
     assert web.connections <= 10
 
 
-def test_cancellations_by_the_hundred_leak_nothing():
+async def test_cancellations_by_the_hundred_leak_nothing():
     """Tasks that give up at any time, over and over: the pool serves the last one as it did the first."""
 
     async def scrape(task):
@@ -285,13 +258,11 @@ def test_cancellations_by_the_hundred_leak_nothing():
             await trio.sleep(0.002)
             await talk.send(OK)
 
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(15):
+        async with serving(serve) as web:
             platform = se.Platform("A", scrape, base_url=web.url, limit=4)
             async with se.Engine([platform]).stream([se.Event(str(at)) for at in range(20)]) as run:
                 outcomes = [outcome async for outcome in run]
                 await hung_up(web, but=4)
             await hung_up(web)
-        return outcomes
-
-    assert [outcome.value for outcome in within(15, main)] == [b"ok"] * 20
+    assert [outcome.value for outcome in outcomes] == [b"ok"] * 20

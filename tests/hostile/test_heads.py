@@ -5,23 +5,13 @@ import trio
 import trio.testing
 
 import scrapeengine as se
-from hostile.web import AT_ONCE, OK, answering, on
+from support.runs import AT_ONCE, on
+from support.wire import OK, answering, flooding
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 KERNELS = 8_000_000
 LONG = {"timeout": se.Timeout(attempt=5), "retry": se.Retry(attempts=3, wait_max=0)}
-
-
-def flooding(head, piece):
-    """Make a site that says something and then the same without end."""
-
-    async def serve(talk):
-        await talk.request()
-        await talk.send(head)
-        await talk.flood(piece)
-
-    return serve
 
 
 @pytest.mark.parametrize(
@@ -39,45 +29,45 @@ def flooding(head, piece):
         (CHUNKED + b"0\r\nX-A: ", b"a"),
     ],
 )
-def test_a_head_without_end_is_left(head, piece):
+async def test_a_head_without_end_is_left(head, piece):
     """Headers, one header, trailers, extensions of chunks: what is framing and no content has a bound of 64 KiB.
 
     It is not tried again: it would have no end again.
     """
-    seen = on(flooding(head, piece), **LONG)
+    seen = await on(flooding(head, piece), **LONG)
     assert type(seen.error) is se.HeadersTooLarge
-    assert (seen.error.attempt, seen.web.connections) == (1, 1)
+    assert (seen.error.attempt, seen.server.connections) == (1, 1)
     assert seen.took < 1
-    assert seen.web.sent < KERNELS
+    assert seen.server.sent < KERNELS
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints", b"102 Processing", b"199 What"])
-def test_interim_answers_without_end_are_left(status):
+async def test_interim_answers_without_end_are_left(status):
     """With headers or without: quickly, and long before the deadline."""
     for headers in (b"", b"Link: </a>\r\n"):
-        seen = on(flooding(b"", b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n"), **LONG)
+        seen = await on(flooding(b"", b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n"), **LONG)
         assert type(seen.error) is se.HeadersTooLarge
         assert seen.took < 1
-        assert seen.web.sent < KERNELS
+        assert seen.server.sent < KERNELS
 
 
-def test_a_few_interim_answers_are_passed_over():
+async def test_a_few_interim_answers_are_passed_over():
     """What comes after them is the answer."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    assert on(answering(hints, hints, b"HTTP/1.1 100 Continue\r\n\r\n" + OK)).value == b"ok"
+    assert (await on(answering(hints, hints, b"HTTP/1.1 100 Continue\r\n\r\n" + OK))).value == b"ok"
 
 
 @pytest.mark.parametrize("count", [257, 10_000, 100_000])
-def test_too_many_headers(count):
+async def test_too_many_headers(count):
     """256 are enough for anyone; the head that has them is whole, and small as it may be, it is refused."""
     head = HEAD + b"a:\r\n" * count + b"Content-Length: 2\r\n\r\nok"
-    assert type(on(answering(head)).error) is se.HeadersTooLarge
+    assert type((await on(answering(head))).error) is se.HeadersTooLarge
 
 
-def test_as_many_headers_as_there_may_be():
+async def test_as_many_headers_as_there_may_be():
     """255, and the length."""
     head = HEAD + b"a:\r\n" * 255 + b"Content-Length: 2\r\n\r\nok"
-    assert on(answering(head)).value == b"ok"
+    assert (await on(answering(head))).value == b"ok"
 
 
 BROKEN = {
@@ -124,29 +114,29 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_what_is_not_http_is_no_answer(kind):
+async def test_what_is_not_http_is_no_answer(kind):
     """It is `ProtocolError`, tried once more on a connection of its own, and says nothing of what came."""
-    seen = on(answering(BROKEN[kind], then="keep"), **LONG)
+    seen = await on(answering(BROKEN[kind], then="keep"), **LONG)
     assert type(seen.error) is se.ProtocolError
-    assert (seen.error.attempt, seen.web.connections) == (2, 2)
+    assert (seen.error.attempt, seen.server.connections) == (2, 2)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 9])
 @pytest.mark.parametrize("between", [b"", b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"])
-def test_a_malformed_answer_is_asked_for_once_more(attempts, between):
+async def test_a_malformed_answer_is_asked_for_once_more(attempts, between):
     """What a site says wrongly it says again. Other failures between two of them have the attempts that they have."""
     retry = se.Retry(attempts=attempts, wait_initial=0, wait_max=0)
 
     async def serve(talk):
         while await talk.request():
-            await talk.send(between if between and len(talk.web.requests) == 2 else b"no HTTP\r\n\r\n")
+            await talk.send(between if between and len(talk.server.requests) == 2 else b"no HTTP\r\n\r\n")
 
-    seen = on(serve, retry=retry)
-    assert len(seen.web.requests) == min(attempts, 3 if between else 2)
+    seen = await on(serve, retry=retry)
+    assert len(seen.server.requests) == min(attempts, 3 if between else 2)
 
 
 @pytest.mark.parametrize("policy", [{}, {"rate": se.Rate(50, burst=2)}])
-def test_a_malformed_answer_is_asked_for_on_a_connection_of_its_own(policy):
+async def test_a_malformed_answer_is_asked_for_on_a_connection_of_its_own(policy):
     """One that rests is not trusted with it: it may be the connection that is at fault."""
 
     async def scrape(task):
@@ -166,7 +156,7 @@ def test_a_malformed_answer_is_asked_for_on_a_connection_of_its_own(policy):
                 await talk.send(OK if len(bad) > 1 else b"no HTTP\r\n\r\n")
 
     good, bad, both = [], [], trio.Event()
-    seen = on(serve, scrape, retry=AT_ONCE, events=("first", "second"), limit=2, **policy)
+    seen = await on(serve, scrape, retry=AT_ONCE, events=("first", "second"), limit=2, **policy)
     assert [outcome.value for outcome in seen.outcomes] == [b"ok", b"ok"]
     assert sorted(good) == [0, 1]
     assert bad[0] in good
@@ -174,7 +164,7 @@ def test_a_malformed_answer_is_asked_for_on_a_connection_of_its_own(policy):
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_connection_on_which_http_was_broken_is_not_used_again(kind):
+async def test_a_connection_on_which_http_was_broken_is_not_used_again(kind):
     """The request after it goes out on another one."""
 
     async def scrape(task):
@@ -186,8 +176,8 @@ def test_a_connection_on_which_http_was_broken_is_not_used_again(kind):
         while request := await talk.request():
             await talk.send(OK if b" /b " in request else BROKEN[kind])
 
-    seen = on(serve, scrape)
-    assert (seen.value, seen.web.connections) == (b"ok", 2)
+    seen = await on(serve, scrape)
+    assert (seen.value, seen.server.connections) == (b"ok", 2)
 
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
@@ -195,7 +185,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
 
 @pytest.mark.parametrize("behind", [ANSWER, b"x", b"HTTP/1.1 100 Continue\r\n\r\n", b"\0" * 1000])
 @pytest.mark.parametrize("when", ["with it", "after it"])
-def test_what_follows_an_answer_is_nobody_s(behind, when):
+async def test_what_follows_an_answer_is_nobody_s(behind, when):
     """A site that says more than it was asked cannot answer the next request before it is made."""
 
     async def scrape(task):
@@ -217,18 +207,18 @@ def test_what_follows_an_answer_is_nobody_s(behind, when):
                 asked.set()
 
     asked = trio.Event()
-    seen = on(serve, scrape)
+    seen = await on(serve, scrape)
     assert seen.value == (b"ok", b"ok")
-    assert seen.web.connections == 2
+    assert seen.server.connections == 2
 
 
-def test_an_empty_line_behind_an_answer_does_no_harm():
+async def test_an_empty_line_behind_an_answer_does_no_harm():
     """Some sites send one (RFC 9112, section 2.2); no answer is made of it."""
 
     async def scrape(task):
         return [(await task.http.get("/a")).content for _ in range(3)]
 
-    assert on(answering(OK + b"\r\n", then="keep"), scrape).value == [b"ok"] * 3
+    assert (await on(answering(OK + b"\r\n", then="keep"), scrape)).value == [b"ok"] * 3
 
 
 @pytest.mark.parametrize(
@@ -239,7 +229,7 @@ def test_an_empty_line_behind_an_answer_does_no_harm():
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\nforged"),
     ],
 )
-def test_a_body_where_none_may_be_is_not_the_next_answer(method, answer):
+async def test_a_body_where_none_may_be_is_not_the_next_answer(method, answer):
     """Answers that have no body end with their head, whatever they say; what follows is not trusted."""
 
     async def scrape(task):
@@ -250,6 +240,6 @@ def test_a_body_where_none_may_be_is_not_the_next_answer(method, answer):
         while request := await talk.request():
             await talk.send(OK if b" /b " in request else answer)
 
-    seen = on(serve, scrape)
+    seen = await on(serve, scrape)
     assert seen.value == (b"", b"ok")
-    assert seen.web.connections == 2
+    assert seen.server.connections == 2

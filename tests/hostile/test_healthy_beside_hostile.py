@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from hostile.web import OK, site, within
+from support.wire import OK, serving
 
 LATENCY = 0.02
 """What the healthy site takes to answer, in seconds."""
@@ -41,7 +41,7 @@ async def healthy_site(talk):
         await talk.send(OK)
 
 
-def measured(hostile_one, expected=frozenset()):
+async def measured(hostile_one, expected=frozenset()):
     """Run the healthy platform, beside the hostile one if there is one, until that has failed as expected; its p99."""
     latencies, met = [], set()
 
@@ -56,8 +56,8 @@ def measured(hostile_one, expected=frozenset()):
         for number in range(100_000 * bool(hostile_one)):
             yield se.Event(f"x{number}", platforms=("hostile",))
 
-    async def main():
-        async with site(healthy_site) as web:
+    with trio.fail_after(30):
+        async with serving(healthy_site) as web:
             platforms = [se.Platform("healthy", healthy, base_url=web.url, limit=10)]
             platforms += [hostile_one] * bool(hostile_one)
             engine = se.Engine(platforms, event_limit=100, lookahead=EVENTS + 20)
@@ -67,8 +67,6 @@ def measured(hostile_one, expected=frozenset()):
                         met.add(type(getattr(outcome, "error", None)).__name__)
                     if len(latencies) == EVENTS and (not hostile_one or expected & met):
                         await run.stop(0)
-
-    within(30, main)
     return sorted(latencies)[int(EVENTS * 0.99)]
 
 
@@ -94,7 +92,7 @@ EXPECTED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_hostile_platform_does_not_slow_down_a_healthy_one(hostile, name):
+async def test_a_hostile_platform_does_not_slow_down_a_healthy_one(hostile, name):
     """The slowest answer in a hundred takes at most twice what it does alone; medians of three rounds each, in turns.
 
     The hostile platform has no rate, eight tasks at once, and more of them as fast as they end.
@@ -104,6 +102,6 @@ def test_a_hostile_platform_does_not_slow_down_a_healthy_one(hostile, name):
     platform = se.Platform("hostile", suffering, base_url=url, caps=CAPS, timeout=timeout, retry=se.Retry(attempts=1))
     alone, beside = [], []
     for _ in range(ROUNDS):
-        alone.append(measured(None))
-        beside.append(measured(platform, EXPECTED[name]))
+        alone.append(await measured(None))
+        beside.append(await measured(platform, EXPECTED[name]))
     assert median(beside) <= 2 * median(alone) + FLOOR, (alone, beside)

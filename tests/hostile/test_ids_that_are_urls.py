@@ -23,7 +23,7 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.model.job import Claimed, Completion, Delivery, JobStatus, Kept, NewJob, Ticket
 from scrapeengine.model.urls import named, told
 from support.serving import Flaky, serve_all
-from support.world import Panic, virtually
+from support.world import Panic
 
 PACKAGE = pathlib.Path(se.__file__).parent
 
@@ -219,7 +219,7 @@ def living():
             yield repr(thing)
 
 
-def plain_run(url):
+async def plain_run(url):
     """Have events end in all ways, and be logged in all ways; return what was shown."""
     texts = []
     in_thread, shielded, given_up, blocked = trio.Event(), trio.Event(), trio.Event(), threading.Event()
@@ -254,7 +254,12 @@ def plain_run(url):
     events = [se.Event(f"{url}&n={kind}", data=kind, platforms=("A",)) for kind in kinds]
     events += [se.Event(f"{url}&n=u", platforms=("B", url)), se.Event(f"{url}&n=v", url=url)]
 
-    async def main():
+    async def skipped(engine):
+        async with engine.stream([se.Event(f"{url}&n=skip", data="skip", platforms=("A",))]) as run:
+            async for outcome in run:
+                yield outcome
+
+    try:
         engine = se.Engine([se.Platform("A", scrape)], event_limit=20)
         async with engine.stream(events) as run:
             await in_thread.wait()
@@ -267,20 +272,12 @@ def plain_run(url):
         texts.extend(str(getattr(outcome, "error", "")) for outcome in outcomes)
         again = [outcome async for outcome in skipped(engine)]
         texts.extend(map(repr, again))
-
-    async def skipped(engine):
-        async with engine.stream([se.Event(f"{url}&n=skip", data="skip", platforms=("A",))]) as run:
-            async for outcome in run:
-                yield outcome
-
-    try:
-        trio.run(main)
     finally:
         blocked.set()
     return texts
 
 
-def served_run(url):
+async def served_run(url):
     """The same on a store that has its troubles; and what the store shows of its jobs."""
     texts = []
 
@@ -297,28 +294,25 @@ def served_run(url):
     async def sink(batch):
         texts.extend(map(repr, batch))
 
-    async def main():
-        engine = se.Engine([se.Platform("A", scrape)])
-        async with se.open_store("memory:") as store:
-            kinds = ["look", "fail", "odd", "fine"]
-            events = [se.Event(f"{url}&n={kind}", data=kind) for kind in kinds]
-            texts.extend(map(repr, await engine.enqueue(store, events, cadence=None)))
-            await store.enqueue([NewJob("A", f"{url}&n=unreadable", "garbage")])
-            troubled = Undelivered(store, refuses=f"{url}&n=fine")
-            outcomes, report = await serve_all(engine, troubled, count=4, sinks=[sink])
-            texts.extend(map(repr, [*outcomes, report, store, await store.stats()]))
-            for kind in kinds:
-                job = await store.get("A", f"{url}&n={kind}")
-                texts.extend([repr(job), job.error or ""])
-
-    virtually(main)
+    engine = se.Engine([se.Platform("A", scrape)])
+    async with se.open_store("memory:") as store:
+        kinds = ["look", "fail", "odd", "fine"]
+        events = [se.Event(f"{url}&n={kind}", data=kind) for kind in kinds]
+        texts.extend(map(repr, await engine.enqueue(store, events, cadence=None)))
+        await store.enqueue([NewJob("A", f"{url}&n=unreadable", "garbage")])
+        troubled = Undelivered(store, refuses=f"{url}&n=fine")
+        outcomes, report = await serve_all(engine, troubled, count=4, sinks=[sink])
+        texts.extend(map(repr, [*outcomes, report, store, await store.stats()]))
+        for kind in kinds:
+            job = await store.get("A", f"{url}&n={kind}")
+            texts.extend([repr(job), job.error or ""])
     return texts
 
 
-def logged(run, url, caplog):
+async def logged(run, url, caplog):
     """Make a run with all its log lines; return what was logged, and all texts."""
     with caplog.at_level(logging.DEBUG):
-        texts = run(url)
+        texts = await run(url)
     return [record.getMessage() for record in caplog.records], [*texts, caplog.text]
 
 
@@ -326,24 +320,24 @@ SOME = ["plain", "a host only", "within another", "behind a name"]
 
 
 @pytest.mark.parametrize("kind", SOME)
-def test_no_run_tells_it(kind, caplog):
+async def test_no_run_tells_it(kind, caplog):
     """Log lines, outcomes, errors, reports, and every object of the library that is alive in the middle of it."""
-    lines, texts = logged(plain_run, URLS[kind], caplog)
+    lines, texts = await logged(plain_run, URLS[kind], caplog)
     assert not found(texts)
     assert any("shields itself" in line for line in lines)
     assert any("worker thread" in line for line in lines)
 
 
 @pytest.mark.parametrize("kind", SOME)
-def test_no_run_on_a_store_tells_it(kind, caplog):
+async def test_no_run_on_a_store_tells_it(autojump_clock, kind, caplog):
     """Neither where its ends cannot be stored, nor where an outcome of an earlier run cannot be read."""
-    lines, texts = logged(served_run, URLS[kind], caplog)
+    lines, texts = await logged(served_run, URLS[kind], caplog)
     assert not found(texts)
     assert any("cannot be read, and is dropped" in line for line in lines)
     assert any("the end of a job cannot be stored" in line for line in lines)
 
 
-def test_a_thread_is_named_by_its_function_alone(caplog):
+async def test_a_thread_is_named_by_its_function_alone(caplog):
     """Of a `partial`, and of an object that can be called, the arguments are nobody's business."""
 
     def held():
@@ -375,7 +369,7 @@ def test_a_thread_is_named_by_its_function_alone(caplog):
     scopes, blocked = [], threading.Event()
     for function in (functools.partial(parse, URLS["plain"]), Parser(URLS["plain"])):
         with caplog.at_level(logging.DEBUG):
-            trio.run(main, function)
+            await main(function)
     blocked.set()
     assert not found([caplog.text])
     assert "locals>.parse" in caplog.text

@@ -8,8 +8,9 @@ import pytest
 import trio.testing
 
 import scrapeengine as se
-from hostile.web import ONCE, outcomes_of, site, within
 from scrapeengine.http.transport.parser import Parser
+from support.runs import ONCE, ended
+from support.wire import serving
 from unit.test_mutated_answers import mutated
 
 
@@ -22,7 +23,7 @@ def heard(answer):
             parser.feed(answer[at : at + 1])
         except httpx.RemoteProtocolError:
             return at + 1, "refused"
-        if parser.done:
+        if parser.answer.done:
             return at + 1, "whole"
     return None, "open"
 
@@ -63,31 +64,27 @@ async def ask_twice(task):
     return went
 
 
-def went(events):
+async def went(events):
     """Ask a site on one connection after the other, and say how the answers with faults went."""
-
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(120):
+        async with serving(serve) as web:
             timeout = se.Timeout(attempt=5)
             platform = se.Platform("A", ask_twice, base_url=web.url, limit=1, retry=ONCE, timeout=timeout)
-            outcomes = await outcomes_of([platform], [se.Event(each) for each in events])
+            outcomes = await ended([platform], [se.Event(each) for each in events])
             assert web.connections < len(events)
-            return outcomes
-
-    outcomes = within(120, main)
     for outcome in outcomes:
         assert isinstance(outcome, se.Success), (outcome.event.id, outcome.error)
     return [outcome.value for outcome in outcomes]
 
 
-def test_the_next_request_gets_its_own_answer():
+async def test_the_next_request_gets_its_own_answer():
     """On the same connection where it is kept, on another one where it is not: never what was left before it."""
-    kinds = went(range(400))
+    kinds = await went(range(400))
     assert {"read", "ProtocolError"} <= set(kinds)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(1_000, 11_000, 2_000))
-def test_the_next_request_gets_its_own_answer_10_000_times(start):
+async def test_the_next_request_gets_its_own_answer_10_000_times(start):
     """The same, for many more."""
-    assert len(went(range(start, start + 2_000))) == 2_000
+    assert len(await went(range(start, start + 2_000))) == 2_000

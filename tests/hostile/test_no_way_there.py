@@ -10,8 +10,9 @@ import trio
 import trustme
 
 import scrapeengine as se
-from hostile.web import OK, ONCE, answering, get, get_event, on, outcomes_of, site, within
 from scrapeengine.http.transport import connections
+from support.runs import ONCE, ended, get, get_event, on
+from support.wire import OK, answering, serving
 
 AUTHORITY, STRANGER = trustme.CA(), trustme.CA()
 TRUSTING = ssl.create_default_context()
@@ -40,7 +41,7 @@ def ways():
 
 @pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("way", ways())
-def test_a_good_certificate_is_trusted(way):
+async def test_a_good_certificate_is_trusted(way):
     """So that what follows fails for its certificate, and for nothing else."""
 
     async def serve(talk):
@@ -50,15 +51,12 @@ def test_a_good_certificate_is_trusted(way):
     async def scrape(task):
         return [(await task.http.get("/a")).content for _ in range(3)]
 
-    async def main():
-        async with site(serve, tls=issued()) as web:
+    with trio.fail_after(5):
+        async with serving(serve, tls=issued()) as web:
             policy = ways()[way]()
-            [outcome] = await outcomes_of([se.Platform("A", scrape, base_url=web.url, **policy)], [se.Event("e")])
+            [outcome] = await ended([se.Platform("A", scrape, base_url=web.url, **policy)], [se.Event("e")])
             if policy:
                 await policy["transport"].aclose()
-        return outcome, web
-
-    outcome, web = within(5, main)
     assert outcome.value == [b"ok"] * 3
     assert web.connections == 1
 
@@ -73,23 +71,23 @@ BAD = {
 @pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("way", ways())
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_certificate_is_never_accepted_and_never_tried_again(kind, way):
+async def test_a_bad_certificate_is_never_accepted_and_never_tried_again(kind, way):
     """Whatever the policy calls an error to be tried again; no request is sent, and the message says what is wrong."""
-    seen = on(answering(OK), tls=BAD[kind](), retry=EAGER, **ways()[way]())
+    seen = await on(answering(OK), tls=BAD[kind](), retry=EAGER, **ways()[way]())
     assert type(seen.error) is se.CertificateError
     assert "certificate verify failed: " in str(seen.error)
-    assert (seen.web.connections, seen.web.requests, seen.error.attempt) == (1, [], 1)
+    assert (seen.server.connections, seen.server.requests, seen.error.attempt) == (1, [], 1)
 
 
-def test_by_default_no_test_authority_is_trusted():
+async def test_by_default_no_test_authority_is_trusted():
     """What the system does not know is not trusted."""
-    assert type(on(answering(OK), tls=issued(), retry=EAGER).error) is se.CertificateError
+    assert type((await on(answering(OK), tls=issued(), retry=EAGER)).error) is se.CertificateError
 
 
 @pytest.mark.parametrize(
     "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x15\x03\x01\0\x02\x02\x28", b""]
 )
-def test_what_speaks_no_tls_is_no_connection(garbage):
+async def test_what_speaks_no_tls_is_no_connection(garbage):
     """Plain HTTP on the port of https, rubbish, an alert, nothing at all."""
 
     async def serve(talk):
@@ -97,13 +95,11 @@ def test_what_speaks_no_tls_is_no_connection(garbage):
         if garbage:
             await talk.send(garbage)
 
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(5):
+        async with serving(serve) as web:
             platform = se.Platform("A", get, base_url=web.url.replace("http:", "https:"), retry=ONCE)
-            [outcome] = await outcomes_of([platform], [se.Event("e")])
-        return outcome
-
-    error = within(5, main).error
+            [outcome] = await ended([platform], [se.Event("e")])
+    error = (outcome).error
     assert type(error) is se.ConnectFailed
     assert "TLS failed: " in str(error)
     assert error.phase == "connect"
@@ -121,24 +117,21 @@ async def dripping(talk):
 
 
 @pytest.mark.parametrize("serve", [stalling, dripping])
-def test_tls_that_stalls_is_given_up(serve):
+async def test_tls_that_stalls_is_given_up(serve):
     """In the time of the attempt, in the phase of connecting."""
-
-    async def main():
-        async with site(serve) as web:
+    with trio.fail_after(5):
+        async with serving(serve) as web:
             url = web.url.replace("http:", "https:")
             platform = se.Platform("A", get, base_url=url, retry=ONCE, timeout=se.Timeout(attempt=0.3))
-            [outcome] = await outcomes_of([platform], [se.Event("e")])
-        return outcome
-
-    error = within(5, main).error
+            [outcome] = await ended([platform], [se.Event("e")])
+    error = (outcome).error
     assert type(error) is se.AttemptTimeout
     assert error.phase == "connect"
     assert 0.29 < error.seconds < 0.8
 
 
 @pytest.mark.usefixtures("trusting")
-def test_tls_that_ends_without_a_farewell():
+async def test_tls_that_ends_without_a_farewell():
     """A body that has no length, and a connection that just ends: as complete as it is without TLS."""
 
     async def serve(talk):
@@ -146,61 +139,57 @@ def test_tls_that_ends_without_a_farewell():
         await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         talk.socket.close()
 
-    assert isinstance(on(serve, tls=issued()).error, se.TruncatedBody | se.ConnectionBroken)
+    assert isinstance((await on(serve, tls=issued())).error, se.TruncatedBody | se.ConnectionBroken)
 
 
 @pytest.mark.usefixtures("trusting")
-def test_a_secure_site_that_drips_is_given_up():
+async def test_a_secure_site_that_drips_is_given_up():
     """The deadline holds within TLS too."""
 
     async def serve(talk):
         await talk.request()
         await talk.drip(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1000)
 
-    seen = on(serve, tls=issued(), timeout=se.Timeout(attempt=0.4))
+    seen = await on(serve, tls=issued(), timeout=se.Timeout(attempt=0.4))
     assert type(seen.error) is se.AttemptTimeout
     assert seen.error.phase == "body"
 
 
-def ask_name(names, name, addresses, **policy):
+async def ask_name(names, name, addresses, **policy):
     """Ask for a name that has these addresses."""
     names[name] = addresses
     anyone = se.Platform("*", get_event, **({"retry": ONCE, "timeout": se.Timeout(attempt=0.5)} | policy))
 
-    async def main():
-        [outcome] = await outcomes_of([], [se.Event("e", url=f"http://{name}:9/")], default=anyone)
-        return outcome
-
-    return within(5, main).error
+    with trio.fail_after(5):
+        [outcome] = await ended([], [se.Event("e", url=f"http://{name}:9/")], default=anyone)
+    return (outcome).error
 
 
-def test_a_name_that_does_not_exist_says_so(names):
+async def test_a_name_that_does_not_exist_says_so(names):
     """The message names it, and why."""
-    error = ask_name(names, "nowhere.test", [])
+    error = await ask_name(names, "nowhere.test", [])
     assert type(error) is se.ConnectFailed
     assert "'nowhere.test' could not be resolved: Name or service not known" in str(error)
 
 
-def test_a_refused_connection_says_so(names):
+async def test_a_refused_connection_says_so(names):
     """With the name, the port, and the reason."""
-    error = ask_name(names, "closed.test", ["127.0.0.1"])
+    error = await ask_name(names, "closed.test", ["127.0.0.1"])
     assert type(error) is se.ConnectFailed
     assert "no connection to 'closed.test', port 9: connection refused" in str(error)
 
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".test", "-.test", "a_b.test", "a..test", ".a.test", "☃.test"])
-def test_a_name_that_is_none_is_an_error_of_ours(name):
+async def test_a_name_that_is_none_is_an_error_of_ours(name):
     """Whatever a resolver thinks of it, and whether or not DNS can have it."""
     anyone = se.Platform("*", get_event, retry=ONCE, timeout=se.Timeout(attempt=1))
 
-    async def main():
-        [outcome] = await outcomes_of([], [se.Event("e", url=f"http://{name}:9/")], default=anyone)
-        return outcome
-
-    assert type(within(5, main).error) is se.ConnectFailed
+    with trio.fail_after(5):
+        [outcome] = await ended([], [se.Event("e", url=f"http://{name}:9/")], default=anyone)
+    assert type((outcome).error) is se.ConnectFailed
 
 
-def test_sixty_slow_names_hold_up_nobody_else(names):
+async def test_sixty_slow_names_hold_up_nobody_else(names):
     """Neither a platform whose name is known, nor one whose name is not, nor trio's own threads."""
     release = threading.Event()
 
@@ -218,9 +207,9 @@ def test_sixty_slow_names_hold_up_nobody_else(names):
     async def healthy(task):
         return (await task.http.get("/a")).content
 
-    async def main():
-        try:
-            async with site(answering(OK, then="keep")) as web:
+    try:
+        with trio.fail_after(10):
+            async with serving(answering(OK, then="keep")) as web:
                 names["quick.test"] = ["127.0.0.1"]
                 platforms = [
                     se.Platform("slow", get_event, limit=60, retry=ONCE, timeout=se.Timeout(attempt=1.3)),
@@ -235,11 +224,9 @@ def test_sixty_slow_names_hold_up_nobody_else(names):
                 async with se.Engine(platforms, event_limit=100).stream(events) as run:
                     await trio.sleep(0.05)
                     threads = await other_threads()
-                    return [outcome async for outcome in run], threads
-        finally:
-            release.set()
-
-    outcomes, threads = within(10, main)
+                    outcomes = [outcome async for outcome in run]
+    finally:
+        release.set()
     ends = {}
     for outcome in outcomes:
         kind = se.Success if outcome.platform != "slow" else se.Failure

@@ -1,9 +1,11 @@
 """Redirects that lead in circles, to nowhere, and to others."""
 
 import pytest
+import trio
 
 import scrapeengine as se
-from hostile.web import OK, on, outcomes_of, site, within
+from support.runs import ended, on
+from support.wire import OK, serving
 
 BIG = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 50000000\r\n\r\n"
 KERNELS = 8_000_000
@@ -25,16 +27,18 @@ def by_path(answers):
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"303 See Other", b"307 Temporary", b"308 Permanent"])
-def test_a_loop_is_left(status):
+async def test_a_loop_is_left(status):
     """After ten redirects, though it has no end; not tried again."""
-    seen = on(by_path({b"/a": to(b"/b", status), b"/b": to(b"/a", status)}), retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on(
+        by_path({b"/a": to(b"/b", status), b"/b": to(b"/a", status)}), retry=se.Retry(attempts=3, wait_max=0)
+    )
     assert type(seen.error) is se.TooManyRedirects
-    assert seen.web.targets == ["/a", "/b"] * 5 + ["/a"]
+    assert seen.server.targets == ["/a", "/b"] * 5 + ["/a"]
     assert seen.error.attempt == 1
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_a_chain_is_followed_as_far_as_the_cap_says(most):
+async def test_a_chain_is_followed_as_far_as_the_cap_says(most):
     """An endless chain of new places is no loop, and ends all the same."""
 
     async def serve(talk):
@@ -42,12 +46,12 @@ def test_a_chain_is_followed_as_far_as_the_cap_says(most):
             length = len(request.split(b" ", 2)[1])
             await talk.send(to(b"/" + b"x" * length))
 
-    seen = on(serve, caps=se.Caps(redirects=most))
+    seen = await on(serve, caps=se.Caps(redirects=most))
     assert type(seen.error) is se.TooManyRedirects
-    assert len(seen.web.requests) == most + 1
+    assert len(seen.server.requests) == most + 1
 
 
-def test_the_body_of_a_redirect_is_never_read():
+async def test_the_body_of_a_redirect_is_never_read():
     """A site that offers 50 MB with each of them keeps them: its connection is closed, and what left it was in vain."""
 
     async def serve(talk):
@@ -62,13 +66,13 @@ def test_the_body_of_a_redirect_is_never_read():
     async def scrape(task):
         return (await task.http.get("/1")).content
 
-    seen = on(serve, scrape)
+    seen = await on(serve, scrape)
     assert seen.value == b"ok"
-    assert seen.web.targets == ["/1", "/2", "/3", "/ok"]
-    assert seen.web.sent < 3 * KERNELS
+    assert seen.server.targets == ["/1", "/2", "/3", "/ok"]
+    assert seen.server.sent < 3 * KERNELS
 
 
-def test_a_redirect_s_own_length_is_no_matter():
+async def test_a_redirect_s_own_length_is_no_matter():
     """As its body is not read, it may be of any size, also beyond the caps; and so may that of a stream's."""
 
     async def serve(talk):
@@ -81,8 +85,8 @@ def test_a_redirect_s_own_length_is_no_matter():
         async with task.http.stream("GET", "/a") as answer:
             return b"".join([part async for part in answer])
 
-    assert on(serve).value == b"ok"
-    assert on(serve, scrape).value == b"ok"
+    assert (await on(serve)).value == b"ok"
+    assert (await on(serve, scrape)).value == b"ok"
 
 
 NOWHERE = [
@@ -122,20 +126,20 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("location", NOWHERE)
-def test_there_is_no_way_to_where_no_web_is(location):
+async def test_there_is_no_way_to_where_no_web_is(location):
     """Other schemes, no host, malformed and over-long URLs, names that are none: an error of ours, and no request."""
-    seen = on(by_path({b"/a": to(location)}))
+    seen = await on(by_path({b"/a": to(location)}))
     kinds = (se.RedirectError, se.HeadersTooLarge, se.ConnectFailed)
     assert isinstance(seen.error, kinds)
-    assert len(seen.web.requests) == 1
+    assert len(seen.server.requests) == 1
 
 
 @pytest.mark.parametrize("location", [b"file:///etc/passwd", b"ftp://a.test/", b"javascript:alert(1)", b"http://[::1"])
-def test_it_is_called_what_it_is(location):
+async def test_it_is_called_what_it_is(location):
     """`RedirectError`, never tried again."""
-    seen = on(by_path({b"/a": to(location)}), retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on(by_path({b"/a": to(location)}), retry=se.Retry(attempts=3, wait_max=0))
     assert type(seen.error) is se.RedirectError
-    assert (len(seen.web.requests), seen.error.attempt) == (1, 1)
+    assert (len(seen.server.requests), seen.error.attempt) == (1, 1)
 
 
 SECRETS = {
@@ -149,29 +153,27 @@ SECRETS = {
 }
 
 
-def led_away(status, method, where, **request):
+async def led_away(status, method, where, **request):
     """Have one site lead to another one with all that is secret; return the requests of the other, and the outcome."""
 
     async def scrape(task):
         return (await task.http.request(method, "/a", headers=SECRETS, **request)).content
 
-    async def main():
-        async with site(by_path({})) as other:
+    with trio.fail_after(10):
+        async with serving(by_path({})) as other:
             location = where.format(port=other.port).encode()
-            async with site(by_path({b"/a": to(location, status)})) as home:
+            async with serving(by_path({b"/a": to(location, status)})) as home:
                 url = home.url.replace("//", "//anna:t0ps3cret@")
                 policy = {"headers": {"X-Token": "t0ps3cret"}, "retry": se.Retry(attempts=1)}
-                [outcome] = await outcomes_of([se.Platform("A", scrape, base_url=url, **policy)], [se.Event("e")])
+                [outcome] = await ended([se.Platform("A", scrape, base_url=url, **policy)], [se.Event("e")])
         return outcome, other.requests
-
-    return within(10, main)
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"303 See Other", b"307 Temporary", b"308 Permanent"])
 @pytest.mark.parametrize("where", ["http://127.0.0.1:{port}/b", "//localhost:{port}/b", "http://127.1:{port}/b"])
-def test_another_origin_gets_nothing_that_is_secret(status, where):
+async def test_another_origin_gets_nothing_that_is_secret(status, where):
     """Only what tells nothing goes along: another port, and another name of the same machine, are other origins."""
-    outcome, [request] = led_away(status, "GET", where)
+    outcome, [request] = await led_away(status, "GET", where)
     assert outcome.value == b"ok"
     names = {line.partition(b":")[0].lower() for line in request.split(b"\r\n")[1:] if line}
     assert names == {b"host", b"accept", b"accept-encoding", b"user-agent"}
@@ -180,17 +182,17 @@ def test_another_origin_gets_nothing_that_is_secret(status, where):
 
 @pytest.mark.parametrize("status", [b"307 Temporary", b"308 Permanent"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_a_body_does_not_leave_its_origin(status, method):
+async def test_a_body_does_not_leave_its_origin(status, method):
     """Where it would have to be sent again, to others, nothing is sent."""
-    outcome, requests = led_away(status, method, "http://127.0.0.1:{port}/b", content=b"t0ps3cret")
+    outcome, requests = await led_away(status, method, "http://127.0.0.1:{port}/b", content=b"t0ps3cret")
     assert type(outcome.error) is se.RedirectError
     assert not requests
 
 
 @pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"303 See Other"])
-def test_a_post_that_is_led_away_becomes_a_get(status):
+async def test_a_post_that_is_led_away_becomes_a_get(status):
     """Without a body, and without what would describe one."""
-    outcome, [request] = led_away(status, "POST", "http://127.0.0.1:{port}/b", json={"key": "t0ps3cret"})
+    outcome, [request] = await led_away(status, "POST", "http://127.0.0.1:{port}/b", json={"key": "t0ps3cret"})
     assert outcome.value == b"ok"
     assert request.startswith(b"GET /b ")
     assert b"t0ps3cret" not in request
@@ -198,14 +200,14 @@ def test_a_post_that_is_led_away_becomes_a_get(status):
 
 
 @pytest.mark.parametrize("location", [b"http:x", b"http:/x", b"?x", b"/b, file:///etc/passwd", b"/b//c;d", b" /b "])
-def test_what_names_no_host_stays_at_home(location):
+async def test_what_names_no_host_stays_at_home(location):
     """Odd as it is, it is a path on the same site."""
-    seen = on(by_path({b"/a": to(location)}))
+    seen = await on(by_path({b"/a": to(location)}))
     assert seen.value == b"ok"
-    assert len(seen.web.requests) == 2
+    assert len(seen.server.requests) == 2
 
 
-def test_two_places_are_no_choice():
+async def test_two_places_are_no_choice():
     """Of two `Location`s none that leads out of the web is followed."""
     answer = b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"
-    assert type(on(by_path({b"/a": answer})).error) is se.RedirectError
+    assert type((await on(by_path({b"/a": answer}))).error) is se.RedirectError

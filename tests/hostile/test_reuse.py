@@ -6,7 +6,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from hostile.web import AT_ONCE, OK, on
+from support.runs import AT_ONCE, on
+from support.wire import OK
 
 
 def closing(how, times=1):
@@ -38,39 +39,39 @@ def twice(method):
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_what_may_be_sent_twice_is(how, method):
+async def test_what_may_be_sent_twice_is(how, method):
     """Once more on a fresh connection, though there is but one attempt."""
-    seen = on(closing(how), twice(method))
+    seen = await on(closing(how), twice(method))
     assert seen.value[1] is None
-    assert seen.web.targets == ["/1", "/2", "/2"]
-    assert seen.web.connections == 2
+    assert seen.server.targets == ["/1", "/2", "/2"]
+    assert seen.server.connections == 2
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_may_have_been_done_is_not_done_again(how, method):
+async def test_what_may_have_been_done_is_not_done_again(how, method):
     """The site has seen it, and may have acted: it is sent once."""
-    seen = on(closing(how), twice(method))
+    seen = await on(closing(how), twice(method))
     assert type(seen.value[1]) is se.ConnectionBroken
-    assert seen.web.targets == ["/1", "/2"]
+    assert seen.server.targets == ["/1", "/2"]
 
 
-def test_the_free_retry_is_no_attempt():
+async def test_the_free_retry_is_no_attempt():
     """An error after it is the first attempt's still; and there is one free retry, not one for each connection."""
-    seen = on(closing("close", times=9), twice("GET"))
+    seen = await on(closing("close", times=9), twice("GET"))
     body, error = seen.value
     assert (body, type(error), error.attempt) == (None, se.ConnectionBroken, 1)
-    assert seen.web.targets == ["/1", "/2", "/2"]
+    assert seen.server.targets == ["/1", "/2", "/2"]
 
 
-def test_the_free_retry_is_beside_the_others():
+async def test_the_free_retry_is_beside_the_others():
     """Three attempts are four requests at most, if the first one met a connection that was closed."""
-    seen = on(closing("close", times=9), twice("GET"), retry=AT_ONCE)
+    seen = await on(closing("close", times=9), twice("GET"), retry=AT_ONCE)
     assert seen.value[1].attempt == 3
-    assert seen.web.targets == ["/1", "/2", "/2", "/2", "/2"]
+    assert seen.server.targets == ["/1", "/2", "/2", "/2", "/2"]
 
 
-def test_the_free_retry_takes_its_turn_in_the_rate():
+async def test_the_free_retry_takes_its_turn_in_the_rate():
     """It is a request like any other."""
     times = []
 
@@ -81,14 +82,14 @@ def test_the_free_retry_takes_its_turn_in_the_rate():
                 return
             await talk.send(OK)
 
-    seen = on(serve, twice("GET"), rate=se.Rate.every(0.15))
+    seen = await on(serve, twice("GET"), rate=se.Rate.every(0.15))
     assert seen.value == (b"ok", None)
     assert len(times) == 3
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.13
 
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
-def test_an_answer_that_has_begun_is_not_asked_for_again(part):
+async def test_an_answer_that_has_begun_is_not_asked_for_again(part):
     """A connection that ends in the midst of an answer was not closed while it was idle."""
 
     async def serve(talk):
@@ -97,12 +98,12 @@ def test_an_answer_that_has_begun_is_not_asked_for_again(part):
         await talk.request()
         await talk.send(part)
 
-    seen = on(serve, twice("GET"))
+    seen = await on(serve, twice("GET"))
     assert isinstance(seen.value[1], se.ConnectionBroken | se.TruncatedBody)
-    assert seen.web.targets == ["/1", "/2"]
+    assert seen.server.targets == ["/1", "/2"]
 
 
-def test_a_connection_that_was_closed_before_is_not_used():
+async def test_a_connection_that_was_closed_before_is_not_used():
     """What is known to be closed costs nothing: a POST goes out on a fresh one."""
 
     async def scrape(task):
@@ -118,8 +119,8 @@ def test_a_connection_that_was_closed_before_is_not_used():
             closed.set()
 
     closed = trio.Event()
-    seen = on(serve, scrape)
-    assert (seen.value, seen.web.targets, seen.web.connections) == (b"ok", ["/1", "/2"], 2)
+    seen = await on(serve, scrape)
+    assert (seen.value, seen.server.targets, seen.server.connections) == (b"ok", ["/1", "/2"], 2)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +131,13 @@ def test_a_connection_that_was_closed_before_is_not_used():
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     ],
 )
-def test_a_site_that_says_goodbye_is_believed(goodbye):
+async def test_a_site_that_says_goodbye_is_believed(goodbye):
     """It need not close for it: the next request has another connection."""
 
     async def serve(talk):
         while await talk.request():
             await talk.send(goodbye)
 
-    seen = on(serve, twice("POST"))
+    seen = await on(serve, twice("POST"))
     assert seen.value == (b"ok", None)
-    assert seen.web.connections == 2
+    assert seen.server.connections == 2

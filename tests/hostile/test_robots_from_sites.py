@@ -10,13 +10,13 @@ import trio
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import OK, on
-from support.world import virtually
+from support.runs import on
+from support.wire import OK
 
 ONCE = se.Retry(attempts=1)
 
 
-def played(answer_to, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
+async def played(answer_to, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
     """Ask for some URLs in virtual time; return the outcomes, and what was asked for and when.
 
     `answer_to` makes the answer to a request for a robots.txt; all else is answered with 200.
@@ -33,18 +33,15 @@ def played(answer_to, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
 
     begun = []
 
-    async def main():
-        begun.append(trio.current_time())
-        policies = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry), "limit": 50} | policy
-        engine = se.Engine([se.Platform("A", scrape, **policies)], event_limit=50)
-        outcomes = []
-        for at in range(runs):
-            events = [se.Event(f"{at}.{number}", url=url, platforms=("A",)) for number, url in enumerate(urls)]
-            async with engine.stream(events) as run:
-                outcomes += [outcome async for outcome in run]
-        return sorted(outcomes, key=lambda outcome: outcome.event.id)
-
-    return virtually(main), asked
+    begun.append(trio.current_time())
+    policies = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry), "limit": 50} | policy
+    engine = se.Engine([se.Platform("A", scrape, **policies)], event_limit=50)
+    outcomes = []
+    for at in range(runs):
+        events = [se.Event(f"{at}.{number}", url=url, platforms=("A",)) for number, url in enumerate(urls)]
+        async with engine.stream(events) as run:
+            outcomes += [outcome async for outcome in run]
+    return sorted(outcomes, key=lambda outcome: outcome.event.id), asked
 
 
 def saying(text, status=200, **headers):
@@ -57,43 +54,43 @@ def robots_in(asked):
     return sum(url.endswith("/robots.txt") for url, _ in asked)
 
 
-def test_what_it_forbids_is_not_asked_for():
+async def test_what_it_forbids_is_not_asked_for(autojump_clock):
     """And what it allows is; neither is tried again."""
     urls = ["http://a.test/private/x", "http://a.test/public"]
-    (no, yes), asked = played(saying("User-agent: *\nDisallow: /private"), urls=urls, retry=se.Retry(attempts=3))
+    (no, yes), asked = await played(saying("User-agent: *\nDisallow: /private"), urls=urls, retry=se.Retry(attempts=3))
     assert type(no.error) is se.RobotsDisallowed
     assert (no.error.url, no.error.attempt) == ("http://a.test/private/x", 1)
     assert isinstance(yes, se.Success)
     assert sorted(url for url, _ in asked) == ["http://a.test/public", "http://a.test/robots.txt"]
 
 
-def test_it_is_fetched_once_for_many_tasks():
+async def test_it_is_fetched_once_for_many_tasks(autojump_clock):
     """They wait for the one who fetches it; and the next run knows it still."""
     urls = [f"http://a.test/{number}" for number in range(40)]
-    outcomes, asked = played(saying(""), urls=urls, took=1.0, runs=2)
+    outcomes, asked = await played(saying(""), urls=urls, took=1.0, runs=2)
     assert {type(outcome) for outcome in outcomes} == {se.Success}
     assert len(outcomes) == 80
     assert robots_in(asked) == 1
 
 
-def test_each_origin_has_its_own():
+async def test_each_origin_has_its_own(autojump_clock):
     """Another port and another scheme are other origins."""
     urls = ["http://a.test/x", "http://a.test:81/x", "https://a.test/x", "http://b.test/x", "http://a.test/y"]
-    _, asked = played(saying(""), urls=urls)
+    _, asked = await played(saying(""), urls=urls)
     assert robots_in(asked) == 4
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 451])
-def test_where_there_is_none_all_is_allowed(status):
+async def test_where_there_is_none_all_is_allowed(autojump_clock, status):
     """RFC 9309, section 2.3.1.3."""
-    [outcome], _ = played(saying("User-agent: *\nDisallow: /", status))
+    [outcome], _ = await played(saying("User-agent: *\nDisallow: /", status))
     assert isinstance(outcome, se.Success)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599, 429])
-def test_where_the_site_is_not_well_nothing_is(status):
+async def test_where_the_site_is_not_well_nothing_is(autojump_clock, status):
     """RFC 9309, section 2.3.1.4; and who is asked too much already is not asked for more."""
-    [outcome], asked = played(saying("", status))
+    [outcome], asked = await played(saying("", status))
     assert type(outcome.error) is se.RobotsDisallowed
     assert robots_in(asked) == len(asked) == 1
 
@@ -102,18 +99,18 @@ def test_where_the_site_is_not_well_nothing_is(status):
     "error",
     [httpx.ConnectError("no route"), httpx.ReadError("lost"), httpx.RemoteProtocolError("what"), LookupError("x")],
 )
-def test_where_it_cannot_be_had_nothing_is_allowed(error):
+async def test_where_it_cannot_be_had_nothing_is_allowed(autojump_clock, error):
     """Whatever has gone wrong."""
 
     def robots(_):
         raise error
 
-    [outcome], asked = played(robots)
+    [outcome], asked = await played(robots)
     assert type(outcome.error) is se.RobotsDisallowed
     assert len(asked) == 1
 
 
-def test_a_robots_txt_that_does_not_come_is_given_up():
+async def test_a_robots_txt_that_does_not_come_is_given_up():
     """In the time that an attempt has; all who wait for it are told."""
 
     async def scrape(task):
@@ -123,13 +120,13 @@ def test_a_robots_txt_that_does_not_come_is_given_up():
         await talk.request()
         await talk.drip(b"HTTP/1.1 200 OK\r\n\r\n" + b"User-agent: *\n" * 1000)
 
-    seen = on(serve, scrape, events=("/1", "/2", "/3"), robots=True, timeout=se.Timeout(attempt=0.3))
+    seen = await on(serve, scrape, events=("/1", "/2", "/3"), robots=True, timeout=se.Timeout(attempt=0.3))
     assert [type(outcome.error) for outcome in seen.outcomes] == [se.RobotsDisallowed] * 3
-    assert seen.web.targets == ["/robots.txt"]
+    assert seen.server.targets == ["/robots.txt"]
     assert seen.took < 1
 
 
-def test_what_could_not_be_had_is_asked_for_again_later():
+async def test_what_could_not_be_had_is_asked_for_again_later(autojump_clock):
     """Not for each task, and not never."""
     calls, found = [], []
 
@@ -147,21 +144,16 @@ def test_what_could_not_be_had_is_asked_for_again_later():
             except se.RobotsDisallowed:
                 found.append(None)
 
-    async def main():
-        policy = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry)}
-        policy["timeout"] = se.Timeout(task=1e6)
-        async with se.Engine([se.Platform("A", scrape, base_url="http://a.test", **policy)]).stream(
-            [se.Event("e")]
-        ) as run:
-            assert [type(outcome) async for outcome in run] == [se.Success]
-
-    virtually(main)
+    policy = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry)}
+    policy["timeout"] = se.Timeout(task=1e6)
+    async with se.Engine([se.Platform("A", scrape, base_url="http://a.test", **policy)]).stream([se.Event("e")]) as run:
+        assert [type(outcome) async for outcome in run] == [se.Success]
     assert found == [None, None, 200]
     assert len(calls) == 2
 
 
 @pytest.mark.parametrize("hops", [1, 5])
-def test_redirects_to_it_are_followed(hops):
+async def test_redirects_to_it_are_followed(autojump_clock, hops):
     """Five, also to other hosts (RFC 9309, section 2.3.1.2); its rules are for the origin that was asked."""
 
     def robots(request):
@@ -170,49 +162,51 @@ def test_redirects_to_it_are_followed(hops):
             return httpx.Response(200, text="User-agent: *\nDisallow: /a")
         return httpx.Response(302, headers={"Location": f"http://h{hop}.test/robots.txt?hop={hop + 1}"})
 
-    [outcome], asked = played(robots)
+    [outcome], asked = await played(robots)
     assert type(outcome.error) is se.RobotsDisallowed
     assert len(asked) == hops + 1
 
 
-def test_a_loop_of_redirects_forbids():
+async def test_a_loop_of_redirects_forbids(autojump_clock):
     """It has an end, and no one knows what it would have said."""
-    [outcome], asked = played(lambda _: httpx.Response(302, headers={"Location": "/robots.txt"}))
+    [outcome], asked = await played(lambda _: httpx.Response(302, headers={"Location": "/robots.txt"}))
     assert type(outcome.error) is se.RobotsDisallowed
     assert len(asked) == 6
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://[::1", "javascript:x", "http://xn--a/"])
-def test_a_redirect_to_nowhere_forbids(location):
+async def test_a_redirect_to_nowhere_forbids(autojump_clock, location):
     """As if there were no answer."""
-    [outcome], asked = played(lambda _: httpx.Response(302, headers={"Location": location}))
+    [outcome], asked = await played(lambda _: httpx.Response(302, headers={"Location": location}))
     assert type(outcome.error) is se.RobotsDisallowed
     assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("Crawl-delay: 3", 3), ("Request-rate: 1/5", 5)])
-def test_a_crawl_delay_slows_requests(text, seconds):
+async def test_a_crawl_delay_slows_requests(autojump_clock, text, seconds):
     """It becomes a rate of at most that, for all that comes after it."""
     urls = [f"http://a.test/{number}" for number in range(6)]
-    _, asked = played(saying(f"User-agent: *\n{text}"), urls=urls)
+    _, asked = await played(saying(f"User-agent: *\n{text}"), urls=urls)
     times = sorted(at for url, at in asked if not url.endswith("robots.txt"))
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert min(gaps[1:]) >= seconds - 0.01
 
 
 @pytest.mark.parametrize("delay", ["-5", "nan", "inf", "1e9", "0x10", "soon", "99999999999999999999"])
-def test_no_crawl_delay_stops_the_engine(delay):
+async def test_no_crawl_delay_stops_the_engine(autojump_clock, delay):
     """What is no number is none, and what is too long is five minutes."""
     urls = [f"http://a.test/{number}" for number in range(3)]
-    outcomes, asked = played(saying(f"User-agent: *\nCrawl-delay: {delay}"), urls=urls, timeout=se.Timeout(task=1e6))
+    outcomes, asked = await played(
+        saying(f"User-agent: *\nCrawl-delay: {delay}"), urls=urls, timeout=se.Timeout(task=1e6)
+    )
     assert {type(outcome) for outcome in outcomes} == {se.Success}
     assert max(at for _, at in asked) <= 900
 
 
-def test_asking_for_it_takes_its_turn_in_the_rate():
+async def test_asking_for_it_takes_its_turn_in_the_rate(autojump_clock):
     """A robots.txt for each origin is a request like any other."""
     urls = [f"http://{name}.test/x" for name in "abcd"]
-    _, asked = played(saying(""), urls=urls, rate=se.Rate.every(2.0))
+    _, asked = await played(saying(""), urls=urls, rate=se.Rate.every(2.0))
     times = sorted(at for _, at in asked)
     assert len(times) == 8
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 2 - 0.01
@@ -232,7 +226,7 @@ def serving(robots):
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000000\r\n", b""])
-def test_of_a_hundred_megabytes_half_a_one_is_read(framing):
+async def test_of_a_hundred_megabytes_half_a_one_is_read(framing):
     """What stands at its beginning counts; the rest stays where it is."""
 
     async def robots(talk):
@@ -244,20 +238,20 @@ def test_of_a_hundred_megabytes_half_a_one_is_read(framing):
             await task.http.get("/no")
         return (await task.http.get("/yes")).content
 
-    seen = on(serving(robots), scrape, robots=True)
+    seen = await on(serving(robots), scrape, robots=True)
     assert seen.value == b"ok"
-    assert seen.web.sent < 9_000_000
+    assert seen.server.sent < 9_000_000
 
 
-def test_rules_behind_half_a_megabyte_are_not_read():
+async def test_rules_behind_half_a_megabyte_are_not_read(autojump_clock):
     """The parsing has an end (RFC 9309, section 2.5)."""
     text = "User-agent: *\nAllow: /\n" + "# x\n" * 128_000 + "Disallow: /a\n"
-    [outcome], _ = played(saying(text))
+    [outcome], _ = await played(saying(text))
     assert isinstance(outcome, se.Success)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
-def test_a_bomb_is_read_no_further(coding):
+async def test_a_bomb_is_read_no_further(coding):
     """A gigabyte of nothing that is allowed, half a megabyte of which is looked at."""
 
     async def robots(talk):
@@ -265,12 +259,12 @@ def test_a_bomb_is_read_no_further(coding):
 
     bombs()  # made before it is measured
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    seen = on(serving(robots), robots=True)
+    seen = await on(serving(robots), robots=True)
     assert seen.value == b"ok"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 1
 
 
-def test_one_that_is_coded_is_read():
+async def test_one_that_is_coded_is_read():
     """It is decoded as other answers are; one that is cut short forbids."""
     body = gzip.compress(b"User-agent: *\nDisallow: /a\n" + b"# x\n" * 1000)
 
@@ -280,8 +274,8 @@ def test_one_that_is_coded_is_read():
     async def cut(talk):
         await talk.send(answer("gzip", body[:-10]))
 
-    assert type(on(serving(robots), robots=True).error) is se.RobotsDisallowed
-    assert type(on(serving(cut), robots=True).error) is se.RobotsDisallowed
+    assert type((await on(serving(robots), robots=True)).error) is se.RobotsDisallowed
+    assert type((await on(serving(cut), robots=True)).error) is se.RobotsDisallowed
 
 
 @pytest.mark.parametrize(
@@ -299,13 +293,13 @@ def test_one_that_is_coded_is_read():
         b"Disallow: /%\nAllow: /%zz\n" * 10_000,
     ],
 )
-def test_no_robots_txt_holds_up_the_engine(text):
+async def test_no_robots_txt_holds_up_the_engine(text):
     """Whatever is in it, a task ends soon: it may go or it may not."""
 
     async def robots(talk):
         await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
 
-    seen = on(serving(robots), robots=True, timeout=se.Timeout(attempt=5))
+    seen = await on(serving(robots), robots=True, timeout=se.Timeout(attempt=5))
     assert isinstance(seen.outcome, se.Success) or type(seen.error) is se.RobotsDisallowed
     assert seen.took < 1
 
@@ -328,25 +322,25 @@ FOR_SOME = "User-agent: mybot\nCrawl-delay: 7\nDisallow: /mine\n\nUser-agent: mo
         (False, {"User-Agent": "MyBot/1.0"}, None),
     ],
 )
-def test_by_which_name_it_is_asked(robots, headers, forbidden):
+async def test_by_which_name_it_is_asked(autojump_clock, robots, headers, forbidden):
     """By the one that the platform names, else by the one that the `User-Agent` begins with."""
     urls = ["http://a.test/mine", "http://a.test/theirs"]
-    outcomes, asked = played(saying(FOR_SOME), urls=urls, robots=robots, headers=headers)
+    outcomes, asked = await played(saying(FOR_SOME), urls=urls, robots=robots, headers=headers)
     refused = [outcome.event.url for outcome in outcomes if isinstance(outcome, se.Failure)]
     assert refused == ([] if forbidden is None else [f"http://a.test{forbidden}"])
     assert robots_in(asked) == (robots is not False)
 
 
-def test_the_named_robot_s_delay_is_kept_to():
+async def test_the_named_robot_s_delay_is_kept_to(autojump_clock):
     """A `Crawl-delay` for the name that the platform goes by is its rate, whatever its `User-Agent`."""
     urls = [f"http://a.test/{number}" for number in range(4)]
-    _, asked = played(saying(FOR_SOME), urls=urls, robots="MyBot", headers=BROWSER)
+    _, asked = await played(saying(FOR_SOME), urls=urls, robots="MyBot", headers=BROWSER)
     times = [time for url, time in asked if not url.endswith("/robots.txt")]
     assert all(later - earlier >= 7 - 1e-6 for earlier, later in itertools.pairwise(times[1:]))
     assert times[-1] >= 14
 
 
-def test_the_name_is_tuned_in_the_middle_of_a_run():
+async def test_the_name_is_tuned_in_the_middle_of_a_run(autojump_clock):
     """From the next request on it is asked by the new one, without another look at the file."""
 
     async def carry(request):
@@ -363,9 +357,7 @@ def test_the_name_is_tuned_in_the_middle_of_a_run():
     policy = {"base_url": "http://a.test", "robots": "Another", "headers": BROWSER, "limit": 1, "retry": ONCE}
     engine = se.Engine([se.Platform("A", scrape, transport=httpx.MockTransport(carry), **policy)])
 
-    async def main():
-        async with engine.stream([se.Event(number) for number in range(4)]) as run:
-            return [type(outcome) async for outcome in run]
-
-    assert virtually(main) == [se.Success, se.Success, se.Failure, se.Failure]
+    async with engine.stream([se.Event(number) for number in range(4)]) as run:
+        found = [type(outcome) async for outcome in run]
+    assert found == [se.Success, se.Success, se.Failure, se.Failure]
     assert asked == ["/robots.txt", "/mine", "/mine"]

@@ -13,7 +13,8 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from hostile.web import OK, ONCE, answering, outcomes_of, site, within
+from support.runs import ONCE, ended
+from support.wire import OK, answering, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -87,7 +88,7 @@ def _unknown():
     return context
 
 
-def told(kind, caplog):
+async def told(kind, caplog):
     """Run a task into an error with all that is secret; return its outcome, and all texts that might be printed."""
     texts = []
 
@@ -114,32 +115,31 @@ def told(kind, caplog):
         "block_private": kind == "AddressBlocked",
     }
 
-    async def main():
-        async with site(SITES[kind] or answering(OK), tls=_unknown() if kind == "CertificateError" else None) as web:
-            at = "nowhere.test" if kind == "ConnectFailed" else f"127.0.0.1:{web.port}"
-            scheme = "https" if kind == "CertificateError" else "http"
-            who = f"{secret('user')}:{secret('password')}"
-            url = f"{scheme}://{who}@{at}/a?token={secret('token')}#{secret('fragment')}"
-            platform = se.Platform("A", scrape, base_url=f"{scheme}://{who}@{at}/", **policy)
-            engine = se.Engine([platform])
-            event = se.Event(url=url, platforms=("A",), data=None)
-            async with engine.stream([event]) as run:
-                texts.extend(map(repr, (platform, engine, run, event)))
-                [outcome] = [outcome async for outcome in run]
-                texts.extend(map(repr, (engine, run, run.report, run.statistics(), outcome)))
-        return outcome
-
     with caplog.at_level(logging.DEBUG):
-        outcome = within(5, main)
+        with trio.fail_after(5):
+            async with serving(
+                SITES[kind] or answering(OK), tls=_unknown() if kind == "CertificateError" else None
+            ) as web:
+                at = "nowhere.test" if kind == "ConnectFailed" else f"127.0.0.1:{web.port}"
+                scheme = "https" if kind == "CertificateError" else "http"
+                who = f"{secret('user')}:{secret('password')}"
+                url = f"{scheme}://{who}@{at}/a?token={secret('token')}#{secret('fragment')}"
+                platform = se.Platform("A", scrape, base_url=f"{scheme}://{who}@{at}/", **policy)
+                engine = se.Engine([platform])
+                event = se.Event(url=url, platforms=("A",), data=None)
+                async with engine.stream([event]) as run:
+                    texts.extend(map(repr, (platform, engine, run, event)))
+                    [outcome] = [outcome async for outcome in run]
+                    texts.extend(map(repr, (engine, run, run.report, run.statistics(), outcome)))
     texts.extend([caplog.text, str(outcome)])
     return outcome, texts
 
 
 @pytest.mark.parametrize("kind", SITES)
-def test_no_secret_is_told(kind, caplog, names):
+async def test_no_secret_is_told(kind, caplog, names):
     """Whatever goes wrong, and if nothing does: neither by the error, nor by what stands around it."""
     names["nowhere.test"] = []
-    outcome, texts = told(kind, caplog)
+    outcome, texts = await told(kind, caplog)
     if kind == "Success":
         assert isinstance(outcome, se.Success)
         texts.append(repr(outcome.value))
@@ -157,26 +157,23 @@ def test_no_secret_is_told(kind, caplog, names):
     assert not found
 
 
-def test_a_task_that_fails_by_itself_tells_no_secret(caplog):
+async def test_a_task_that_fails_by_itself_tells_no_secret(caplog):
     """An error of the scraper's own shows the scraper's source, and nothing of the request before it."""
 
     async def scrape(task):
         response = await task.http.get(task.event.url)
         raise LookupError(len(response.content))
 
-    async def main():
-        async with site(answering(OK)) as web:
-            url = f"http://{secret('user')}:{secret('password')}@127.0.0.1:{web.port}/?token={secret('token')}"
-            [outcome] = await outcomes_of([se.Platform("A", scrape)], [se.Event(url=url, platforms=("A",))])
-        return outcome
-
     with caplog.at_level(logging.DEBUG):
-        outcome = within(5, main)
+        with trio.fail_after(5):
+            async with serving(answering(OK)) as web:
+                url = f"http://{secret('user')}:{secret('password')}@127.0.0.1:{web.port}/?token={secret('token')}"
+                [outcome] = await ended([se.Platform("A", scrape)], [se.Event(url=url, platforms=("A",))])
     texts = [*traceback.format_exception(outcome.error), repr(outcome), caplog.text]
     assert not [each for each in ALL for text in texts if each in text]
 
 
-def test_what_is_logged_at_the_end_of_a_run_tells_no_secret(caplog):
+async def test_what_is_logged_at_the_end_of_a_run_tells_no_secret(caplog):
     """A run that is stopped in the midst of a request has something to say, and this not."""
 
     async def scrape(task):
@@ -184,17 +181,14 @@ def test_what_is_logged_at_the_end_of_a_run_tells_no_secret(caplog):
             with trio.move_on_after(0.3):
                 await task.http.get(task.event.url)
 
-    async def main():
-        async with site(silent) as web:
-            url = f"http://{secret('user')}:{secret('password')}@127.0.0.1:{web.port}/?token={secret('token')}"
-            platform = se.Platform("A", scrape)
-            async with se.Engine([platform]).stream([se.Event(url=url, platforms=("A",))]) as run:
-                await trio.sleep(0.05)
-                await run.stop(0)
-                outcomes = [outcome async for outcome in run]
-        return outcomes
-
     with caplog.at_level(logging.DEBUG):
-        outcomes = within(5, main)
+        with trio.fail_after(5):
+            async with serving(silent) as web:
+                url = f"http://{secret('user')}:{secret('password')}@127.0.0.1:{web.port}/?token={secret('token')}"
+                platform = se.Platform("A", scrape)
+                async with se.Engine([platform]).stream([se.Event(url=url, platforms=("A",))]) as run:
+                    await trio.sleep(0.05)
+                    await run.stop(0)
+                    outcomes = [outcome async for outcome in run]
     texts = [*map(repr, outcomes), caplog.text]
     assert not [each for each in ALL for text in texts if each in text]

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from hostile.web import AT_ONCE, OK, get, on
+from support.runs import AT_ONCE, get, on
+from support.wire import OK
 
 SHORT = se.Timeout(attempt=0.3)
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -54,22 +55,22 @@ async def deaf(talk):
         (dripping(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x10\0\0\0\0\0\3", b"comment"), "body"),
     ],
 )
-def test_what_drips_is_given_up(serve, phase):
+async def test_what_drips_is_given_up(serve, phase):
     """Headers, interim answers, bodies and trailers: each byte is in time, and the whole is not."""
-    seen = on(serve, timeout=SHORT)
+    seen = await on(serve, timeout=SHORT)
     assert type(seen.error) is se.AttemptTimeout
     assert seen.error.phase == phase
     assert 0.29 < seen.error.seconds < 0.8
     assert seen.took < 1.0
 
 
-def test_a_site_that_reads_nothing_is_given_up():
+async def test_a_site_that_reads_nothing_is_given_up():
     """A request that is larger than what the kernels hold is never sent: the deadline ends that too."""
 
     async def scrape(task):
         await task.http.post("/a", content=b"x" * 32_000_000)
 
-    seen = on(deaf, scrape, timeout=SHORT)
+    seen = await on(deaf, scrape, timeout=SHORT)
     assert type(seen.error) is se.AttemptTimeout
     assert seen.error.phase == "send"
 
@@ -94,19 +95,19 @@ def test_a_site_that_does_not_accept_is_given_up():
     assert 0.29 < outcome.error.seconds < 0.8
 
 
-def test_each_attempt_has_its_deadline_and_a_connection_of_its_own():
+async def test_each_attempt_has_its_deadline_and_a_connection_of_its_own():
     """What timed out is tried again, on another connection; the late half of an answer meets no one."""
 
     async def serve(talk):
         await talk.request()
         await (talk.send(OK) if talk.number == 2 else talk.drip(OK, gap=0.05))
 
-    seen = on(serve, timeout=SHORT, retry=AT_ONCE)
+    seen = await on(serve, timeout=SHORT, retry=AT_ONCE)
     assert seen.value == b"ok"
-    assert (seen.web.connections, len(seen.web.requests)) == (3, 3)
+    assert (seen.server.connections, len(seen.server.requests)) == (3, 3)
 
 
-def test_the_deadline_of_an_earlier_request_does_not_end_a_later_one():
+async def test_the_deadline_of_an_earlier_request_does_not_end_a_later_one():
     """On a connection that is kept, each request has its own."""
 
     async def scrape(task):
@@ -119,12 +120,12 @@ def test_the_deadline_of_an_earlier_request_does_not_end_a_later_one():
             await trio.sleep(0.2)
             await talk.send(OK)
 
-    seen = on(serve, scrape, timeout=SHORT)
+    seen = await on(serve, scrape, timeout=SHORT)
     assert seen.value == "all"
-    assert seen.web.connections == 1
+    assert seen.server.connections == 1
 
 
-def test_each_part_of_a_stream_may_take_its_time_and_no_longer():
+async def test_each_part_of_a_stream_may_take_its_time_and_no_longer():
     """A body that is streamed may last; a part of it that does not come ends it."""
 
     async def scrape(task):
@@ -143,12 +144,12 @@ def test_each_part_of_a_stream_may_take_its_time_and_no_longer():
         await talk.drip(b"12345678", gap=0.1)
         await talk.client_gone()
 
-    seen = on(serve, scrape, timeout=SHORT)
+    seen = await on(serve, scrape, timeout=SHORT)
     assert seen.value == (b"12345678", "body")
     assert seen.took > 0.9
 
 
-def test_a_task_has_its_deadline_too():
+async def test_a_task_has_its_deadline_too():
     """A stream that drips without end is ended with its task."""
 
     async def scrape(task):
@@ -156,6 +157,6 @@ def test_a_task_has_its_deadline_too():
             async for _ in answer:
                 pass
 
-    seen = on(dripping(HEAD + b"\r\n", b"a"), scrape, timeout=se.Timeout(attempt=0.3, task=0.5))
+    seen = await on(dripping(HEAD + b"\r\n", b"a"), scrape, timeout=se.Timeout(attempt=0.3, task=0.5))
     assert type(seen.error) is se.TaskTimeout
     assert seen.took < 1.2

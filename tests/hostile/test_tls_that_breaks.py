@@ -10,8 +10,9 @@ import trio
 import trustme
 
 import scrapeengine as se
-from hostile.web import OK, ONCE, get, outcomes_of, site, within
 from scrapeengine.http.transport import connections
+from support.runs import ONCE, ended, get
+from support.wire import OK, serving
 
 AUTHORITY = trustme.CA()
 CLASS_NAME = re.compile(r"\b(ssl\w*error|\w+error)\b", re.IGNORECASE)
@@ -26,7 +27,7 @@ def trusting(**settings):
     return context
 
 
-def serving(**settings):
+def server_context(**settings):
     """Make a server's context."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
@@ -50,17 +51,14 @@ WIRES = {
 }
 
 
-def asked(serve, transport=None, scrape=get, *, tls=None, **policy):
+async def asked(serve, transport=None, scrape=get, *, tls=None, **policy):
     """Run a scraper against a site by https; return the outcome and the number of connections. All is closed then."""
-
-    async def main():
-        async with site(serve, tls=tls) as web, transport or nullcontext():
+    with trio.fail_after(10):
+        async with serving(serve, tls=tls) as web, transport or nullcontext():
             url = web.url.replace("http:", "https:")
             platform = se.Platform("A", scrape, base_url=url, **({"retry": ONCE, "transport": transport} | policy))
-            [outcome] = await outcomes_of([platform], [se.Event("e")])
+            [outcome] = await ended([platform], [se.Event("e")])
         return outcome, web.connections
-
-    return within(10, main)
 
 
 async def raw(talk, data):
@@ -112,7 +110,7 @@ BEFORE = {
 @pytest.mark.parametrize("wire", ["own", "our transport"])
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("before", BEFORE)
-def test_an_answer_that_tls_ends_is_no_answer(before, how, wire):
+async def test_an_answer_that_tls_ends_is_no_answer(before, how, wire):
     """Wherever it ends, the error says what happened, in words that name no class; tried again, it may come whole."""
     (part, phase), (end, words) = BEFORE[before], ENDS[how]
 
@@ -125,18 +123,18 @@ def test_an_answer_that_tls_ends_is_no_answer(before, how, wire):
             await talk.send(OK)
         return None
 
-    outcome, _ = asked(serve, WIRES[wire](), tls=serving())
+    outcome, _ = await asked(serve, WIRES[wire](), tls=server_context())
     error = outcome.error
     assert isinstance(error, se.ConnectionBroken | se.TruncatedBody)
     assert error.phase == phase
     assert re.search(words, str(error))
     assert not CLASS_NAME.search(str(error))
-    again, _ = asked(serve, WIRES[wire](), tls=serving(), retry=se.Retry(attempts=2, wait_max=0))
+    again, _ = await asked(serve, WIRES[wire](), tls=server_context(), retry=se.Retry(attempts=2, wait_max=0))
     assert again.value == b"ok"
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_kept_connection_whose_tls_ends_costs_no_attempt(how):
+async def test_a_kept_connection_whose_tls_ends_costs_no_attempt(how):
     """It is found out before, or the request goes out once more on a fresh connection."""
     end, _ = ENDS[how]
 
@@ -151,7 +149,7 @@ def test_a_kept_connection_whose_tls_ends_costs_no_attempt(how):
         await task.http.get("/1")
         return (await task.http.get("/2")).content
 
-    outcome, connections = asked(serve, scrape=scrape, tls=serving())
+    outcome, connections = await asked(serve, scrape=scrape, tls=server_context())
     assert (outcome.value, connections) == (b"ok", 2)
 
 
@@ -176,27 +174,27 @@ def by(context):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_server_that_wants_a_client_certificate_is_said_to(version):
+async def test_a_server_that_wants_a_client_certificate_is_said_to(version):
     """Before the handshake is over, or right after it, where TLS 1.3 says so; and what to do stands there."""
-    outcome, _ = asked(by(serving(maximum_version=version, verify_mode=ssl.CERT_REQUIRED)))
+    outcome, _ = await asked(by(server_context(maximum_version=version, verify_mode=ssl.CERT_REQUIRED)))
     assert isinstance(outcome.error, se.ConnectFailed | se.ConnectionBroken)
     assert "wants a client certificate" in str(outcome.error)
 
 
-def test_a_server_of_another_version_is_said_to_be_one():
+async def test_a_server_of_another_version_is_said_to_be_one():
     """There is no TLS, and the text says what is not in common, and where it is set."""
     transport = se.Transport(verify=trusting(minimum_version=ssl.TLSVersion.TLSv1_3))
-    outcome, _ = asked(by(serving(maximum_version=ssl.TLSVersion.TLSv1_2)), transport)
+    outcome, _ = await asked(by(server_context(maximum_version=ssl.TLSVersion.TLSv1_2)), transport)
     assert type(outcome.error) is se.ConnectFailed
     assert "no version of TLS in common; see minimum_version" in str(outcome.error)
 
 
-def test_ciphers_of_which_none_is_in_common():
+async def test_ciphers_of_which_none_is_in_common():
     """The server says no more than that it has failed; what that means stands there."""
-    client, server = trusting(maximum_version=ssl.TLSVersion.TLSv1_2), serving()
+    client, server = trusting(maximum_version=ssl.TLSVersion.TLSv1_2), server_context()
     client.set_ciphers("ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384")
     server.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256")
-    outcome, _ = asked(by(server), se.Transport(verify=client))
+    outcome, _ = await asked(by(server), se.Transport(verify=client))
     assert "no cipher in common" in str(outcome.error)
 
 
@@ -204,7 +202,7 @@ def test_ciphers_of_which_none_is_in_common():
 @pytest.mark.parametrize(
     "greeting", ["HTTP/1.1 400 No\r\n\r\n", "SSH-2.0-x\r\n", "220 mail\r\n", "<p>t0ps3cret", "\0" * 9]
 )
-def test_a_port_that_speaks_something_else(greeting, wire):
+async def test_a_port_that_speaks_something_else(greeting, wire):
     """The text says so, asks whether it is an http URL, and quotes nothing."""
 
     async def serve(talk):
@@ -212,7 +210,7 @@ def test_a_port_that_speaks_something_else(greeting, wire):
         await talk.send(greeting.encode())
         await talk.client_gone()
 
-    error = asked(serve, WIRES[wire]())[0].error
+    error = (await asked(serve, WIRES[wire]()))[0].error
     assert type(error) is se.ConnectFailed
     assert "does not speak TLS on this port; ask for an http URL" in str(error)
     assert "t0ps3cret" not in str(error)
@@ -222,7 +220,7 @@ ALERTS = [0, 10, 20, 22, 30, *range(40, 52), 60, 70, 71, 80, 86, 90, 100, *range
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_every_alert_has_words(wire):
+async def test_every_alert_has_words(wire):
     """Those that Python has a name for, those that OpenSSL knows, and those that nobody knows."""
 
     async def serve(talk):
@@ -238,14 +236,14 @@ def test_every_alert_has_words(wire):
             errors.append(caught.value.args[0])
         return errors
 
-    for said in asked(serve, WIRES[wire](), scrape)[0].value:
+    for said in (await asked(serve, WIRES[wire](), scrape))[0].value:
         assert re.match(r"TLS failed: (the server|OpenSSL does not say why)", said)
         assert not re.search(r"\b(ssl\w*|tlsv\w*|alert)\b", said)
 
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("how", ["hangs up", "resets"])
-def test_a_server_that_ends_the_handshake(how, wire):
+async def test_a_server_that_ends_the_handshake(how, wire):
     """The text says so, whatever class this Python has for it, and whoever has made the connection."""
 
     async def serve(talk):
@@ -253,21 +251,21 @@ def test_a_server_that_ends_the_handshake(how, wire):
         if how == "resets":
             talk.reset()
 
-    error = asked(serve, WIRES[wire]())[0].error
+    error = (await asked(serve, WIRES[wire]()))[0].error
     assert type(error) is se.ConnectFailed
     assert ("the server hung up in the handshake" if how == "hangs up" else "connection reset by peer") in str(
         error
     ).lower()
 
 
-def test_a_certificate_that_another_s_transport_refuses_is_never_tried_again():
+async def test_a_certificate_that_another_s_transport_refuses_is_never_tried_again():
     """The one of httpx has no words for it, and no class; what is behind its error has both."""
 
     async def serve(talk):
         await talk.client_gone()
 
     retry = se.Retry(attempts=3, wait_max=0, errors=(Exception,))
-    outcome, connections = asked(serve, httpx.AsyncHTTPTransport(), tls=serving(), retry=retry)
+    outcome, connections = await asked(serve, httpx.AsyncHTTPTransport(), tls=server_context(), retry=retry)
     assert type(outcome.error) is se.CertificateError
     assert re.search("certificate verify failed: (unable to get local issuer|self-signed)", str(outcome.error))
     assert connections == 1

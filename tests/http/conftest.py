@@ -7,44 +7,14 @@ import attrs
 import httpx
 import pytest
 import trio
+from trio.testing import MockClock
 
 import scrapeengine as se
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import ForeignConnector
 from scrapeengine.testing import Answer, Site
-from support.world import virtually
-
-ONCE = se.Retry(attempts=1)
-
-
-@attrs.define(eq=False)
-class Seen:
-    """What came of a run: how its tasks ended, and what the sites were asked."""
-
-    outcomes: list
-    asked: list
-    """Of the platform's own site: requests, in order."""
-    abroad: list
-    """Of the other site, which is another origin."""
-
-    @property
-    def outcome(self):
-        """The only outcome."""
-        [outcome] = self.outcomes
-        return outcome
-
-    @property
-    def value(self):
-        """What the only scraper returned."""
-        assert isinstance(self.outcome, se.Success), self.outcome
-        return self.outcome.value
-
-    @property
-    def error(self):
-        """What the only scraper raised."""
-        assert isinstance(self.outcome, se.Failure), self.outcome
-        return self.outcome.error
+from support.runs import ONCE, Ended, Seen
 
 
 @pytest.fixture
@@ -55,7 +25,7 @@ def on_sites():
     in headers of answers become the sites' URLs, which the scraper finds in `task.event.data`.
     """
 
-    def run(scrape, answers=None, *, below="", **policy):
+    async def run(scrape, answers=None, *, below="", **policy):
         urls, asked = {}, {"here": [], "there": []}
 
         async def answer(name, request):
@@ -65,7 +35,7 @@ def on_sites():
                 return await given(request)
             return attrs.evolve(given, headers={key: text.format(**urls) for key, text in given.headers.items()})
 
-        async def main():
+        with trio.fail_after(10):
             async with (
                 Site.open(functools.partial(answer, "here")) as here,
                 Site.open(functools.partial(answer, "there")) as there,
@@ -73,47 +43,19 @@ def on_sites():
                 urls.update(here=here.url, there=there.url)
                 platform = se.Platform("A", scrape, base_url=here.url + below, **({"retry": ONCE} | policy))
                 async with se.Engine([platform]).stream([se.Event("e", data=urls)]) as run:
-                    return [outcome async for outcome in run]
-
-        with_deadline = functools.partial(_within, 10, main)
-        return Seen(trio.run(with_deadline), asked["here"], asked["there"])
+                    outcomes = [outcome async for outcome in run]
+        return Seen(outcomes, asked["here"], asked["there"])
 
     return run
 
 
-async def _within(seconds, main):
-    with trio.fail_after(seconds):
-        return await main()
-
-
 @attrs.define(eq=False)
-class Played:
+class Played(Ended):
     """What a wire that is played has carried, and how the tasks ended."""
 
-    requests: list = attrs.field(factory=list)
-    times: list = attrs.field(factory=list)
+    requests: list
+    times: list
     """When each request was sent, from the start of the run on."""
-    begun: float = 0.0
-    outcomes: dict = attrs.field(factory=dict)
-    """By the event's id."""
-
-    @property
-    def outcome(self):
-        """The only outcome."""
-        [outcome] = self.outcomes.values()
-        return outcome
-
-    @property
-    def error(self):
-        """What the only scraper raised."""
-        assert isinstance(self.outcome, se.Failure), self.outcome
-        return self.outcome.error
-
-    @property
-    def value(self):
-        """What the only scraper returned."""
-        assert isinstance(self.outcome, se.Success), self.outcome
-        return self.outcome.value
 
 
 @pytest.fixture
@@ -126,26 +68,22 @@ def play():
     the answer to a request by itself. Each takes `latency` seconds.
     """
 
-    def run(scrape, *answers, events=("e",), latency=0.0, draw=1.0, base_url="http://a.test", **policy):
-        played, left = Played(), list(answers)
+    async def run(scrape, *answers, events=("e",), latency=0.0, draw=1.0, base_url="http://a.test", **policy):
+        assert isinstance(trio.lowlevel.current_clock(), MockClock), "the test is to have the autojump_clock"
+        played, left, begun = Played([], [], []), list(answers), trio.current_time()
 
         class Wire(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request):
                 played.requests.append(request)
-                played.times.append(trio.current_time() - played.begun)
+                played.times.append(trio.current_time() - begun)
                 answer = left.pop(0) if len(left) > 1 else left[0]
                 return await _answered(request, answer, latency)
 
-        async def main():
-            played.begun = trio.current_time()
-            engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
-            engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire()))
-            engine._plan.draw = lambda: draw
-            async with engine.stream([_event(each, engine) for each in events]) as run:
-                async for outcome in run:
-                    played.outcomes[outcome.event.id] = outcome
-
-        virtually(main)
+        engine = se.Engine([se.Platform("A", scrape, base_url=base_url, **policy)])
+        engine._plan.clients = lambda _: HttpClients(Keeping(), ForeignConnector(Wire()))
+        engine._plan.draw = lambda: draw
+        async with engine.stream([_event(each, engine) for each in events]) as run:
+            played.outcomes += [outcome async for outcome in run]
         return played
 
     return run

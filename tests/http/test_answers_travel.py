@@ -5,16 +5,18 @@ import pickle
 
 import httpx
 import pytest
+import trio
 
 import scrapeengine as se
-from hostile.web import answering, outcomes_of, site, within
+from support.runs import ended
+from support.wire import answering, serving
 
 WAYS = [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))]
 NAMES = ["copy", "deepcopy", "pickle"]
 ANSWER = b"HTTP/1.1 %b\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 6\r\n\r\nh\xc3\xa9llo"
 
 
-def ended(status, headers, look):
+async def outcome_of(status, headers, look):
     """Ask a site that answers with a status; return the outcome of the task."""
 
     async def scrape(task):
@@ -26,13 +28,11 @@ def ended(status, headers, look):
         look(answer)
         return answer
 
-    async def main():
-        async with site(answering(ANSWER % status)) as web:
+    with trio.fail_after(5):
+        async with serving(answering(ANSWER % status)) as web:
             base = f"http://user:hidden@127.0.0.1:{web.port}"
-            [outcome] = await outcomes_of([se.Platform("A", scrape, base_url=base)], [se.Event(1)])
+            [outcome] = await ended([se.Platform("A", scrape, base_url=base)], [se.Event(1)])
         return outcome
-
-    return within(5, main)
 
 
 def said(answer):
@@ -59,24 +59,24 @@ LOOKS = {
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @pytest.mark.parametrize("look", LOOKS)
-def test_an_answer_says_the_same(way, look):
+async def test_an_answer_says_the_same(way, look):
     """Whatever of it was looked at before; with its request, as httpx has it."""
-    answer = ended(b"200 OK", {"X-Api-Key": "hidden"}, LOOKS[look]).value
+    answer = (await outcome_of(b"200 OK", {"X-Api-Key": "hidden"}, LOOKS[look])).value
     again = way(answer)
     assert type(again) is type(answer)
     assert said(again) == said(answer)
     assert again.request.headers == answer.request.headers
     assert again.request.content == answer.request.content
     with pytest.raises(httpx.HTTPStatusError, match="404"):
-        way(ended(b"404 Not Found", {}, LOOKS[look]).error.response).raise_for_status()
+        way((await outcome_of(b"404 Not Found", {}, LOOKS[look])).error.response).raise_for_status()
 
 
 @pytest.mark.parametrize("way", WAYS, ids=NAMES)
 @pytest.mark.parametrize("look", LOOKS)
-def test_an_error_s_answer_says_the_same_and_its_request_no_secret(way, look):
+async def test_an_error_s_answer_says_the_same_and_its_request_no_secret(way, look):
     """What the site has said is all there; of the request neither credentials nor body; the original has them."""
     headers = {"Authorization": "hidden", "Cookie": "id=hidden", "X-Api-Key": "hidden", "Accept": "text/plain"}
-    error = ended(b"403 Forbidden", headers, LOOKS[look]).error
+    error = (await outcome_of(b"403 Forbidden", headers, LOOKS[look])).error
     again = way(error)
     assert said(again.response) == said(error.response)
     assert str(again) == str(error)

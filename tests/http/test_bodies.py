@@ -11,8 +11,6 @@ import threading
 from decimal import Decimal
 from pathlib import Path
 
-import attrs
-import h11
 import httpx
 import pytest
 import trio
@@ -22,75 +20,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from hostile.web import OK, on, outcomes_of, within
 from scrapeengine.http.transport import connections
-from scrapeengine.testing import Answer, Request
+from scrapeengine.testing import Answer
+from support.runs import AT_ONCE, Seen, ended, on
+from support.understanding import Understanding
+from support.wire import OK
 
-AT_ONCE = se.Retry(attempts=3, wait_initial=0, wait_max=0)
 PUT_AGAIN = {"retry": AT_ONCE}
 BIG = bytes(range(256)) * 1024
 """A quarter of a megabyte: more than is read at once."""
 
 
-@attrs.define
-class Seen:
-    """What came of a run, and what the site was asked."""
-
-    outcome: object
-    asked: list
-
-    @property
-    def value(self):
-        """What the scraper returned."""
-        assert isinstance(self.outcome, se.Success), repr(self.outcome.error)
-        return self.outcome.value
-
-    @property
-    def error(self):
-        """What it raised."""
-        assert isinstance(self.outcome, se.Failure), self.outcome
-        return self.outcome.error
-
-
 @pytest.fixture
-def on_sites():
+def on_h11():
     """Return a function that runs one scraper against a site that reads requests by h11, chunked ones too."""
 
-    def run(scrape, answers=None, **policy):
+    async def run(scrape, answers=None, **policy):
         asked = []
 
         async def serve(talk):
-            connection = h11.Connection(h11.SERVER)
-            while (request := await read(talk.stream, connection)) is not None:
+            understanding = Understanding(talk)
+            while (request := await understanding.request()) is not None:
                 asked.append(request)
                 given = (answers or {}).get(request.path, Answer())
                 answer = given if isinstance(given, Answer) else await given(request)
-                headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
-                parts = (h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body))
-                await talk.send(b"".join(connection.send(part) or b"" for part in (*parts, h11.EndOfMessage())))
-                connection.start_next_cycle()
+                await understanding.answer(answer.status, answer.headers.items(), answer.body)
 
-        return Seen(on(serve, scrape, **policy).outcome, asked)
+        return Seen((await on(serve, scrape, **policy)).outcomes, asked)
 
     return run
-
-
-async def read(stream, connection):
-    """Read a request; None if the client has hung up."""
-    request, body = None, b""
-    while True:
-        match connection.next_event():
-            case h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(65536))
-            case h11.Request(method=method, target=target, headers=headers):
-                pairs = {name.decode(): value.decode("latin-1") for name, value in headers}
-                request = Request(method.decode(), target.decode(), pairs)
-            case h11.Data(data=part):
-                body += part
-            case h11.EndOfMessage():
-                return attrs.evolve(request, body=body)
-            case _:
-                return None
 
 
 def send(make, method="PUT", **parts):
@@ -177,9 +135,9 @@ ONCE = {"generator", "async generator", "pipe"}
 
 @pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
-def test_a_body_arrives(on_sites, kind, method):
+async def test_a_body_arrives(on_h11, kind, method):
     """With its length where it is known, in chunks where it is not."""
-    seen = on_sites(send((KNOWN | UNKNOWN)[kind], method))
+    seen = await on_h11(send((KNOWN | UNKNOWN)[kind], method))
     [request] = seen.asked
     assert (seen.value, request.method, request.body) == (200, method, b"abc")
     assert request.headers.get("content-length") == ("3" if kind in KNOWN else None)
@@ -187,7 +145,7 @@ def test_a_body_arrives(on_sites, kind, method):
 
 
 @pytest.mark.parametrize("how", ["open", "trio", "temporary"])
-def test_a_file_is_uploaded(on_sites, tmp_path, how):
+async def test_a_file_is_uploaded(on_h11, tmp_path, how):
     """Opened by the program, by trio, or a temporary one: all of it, with its length."""
     (tmp_path / "file").write_bytes(BIG)
 
@@ -203,12 +161,12 @@ def test_a_file_is_uploaded(on_sites, tmp_path, how):
             file.seek(0)
             return (await task.http.post("/a", content=file)).status_code
 
-    [request] = on_sites(scrape).asked
+    [request] = (await on_h11(scrape)).asked
     assert request.body == BIG
     assert request.headers["content-length"] == str(len(BIG))
 
 
-def test_files_are_read_off_the_loop(on_sites):
+async def test_files_are_read_off_the_loop(on_h11):
     """In another thread, 64 KiB at a time; the loop goes on meanwhile."""
     threads, sizes = set(), []
 
@@ -218,13 +176,13 @@ def test_files_are_read_off_the_loop(on_sites):
             sizes.append(size)
             return super().read(size)
 
-    seen = on_sites(send(lambda: File(BIG)))
+    seen = await on_h11(send(lambda: File(BIG)))
     assert seen.asked[0].body == BIG
     assert threading.get_ident() not in threads
     assert max(sizes) <= 64 * 1024
 
 
-def test_a_file_that_grows_is_sent_as_it_was(on_sites):
+async def test_a_file_that_grows_is_sent_as_it_was(on_h11):
     """What is appended meanwhile is not part of the body whose length was said."""
 
     class Growing(io.BytesIO):
@@ -236,10 +194,10 @@ def test_a_file_that_grows_is_sent_as_it_was(on_sites):
             self.seek(here)
             return found
 
-    assert on_sites(send(lambda: Growing(BIG))).asked[0].body == BIG
+    assert (await on_h11(send(lambda: Growing(BIG)))).asked[0].body == BIG
 
 
-def test_a_file_that_shrinks_is_an_error_of_ours(on_sites):
+async def test_a_file_that_shrinks_is_an_error_of_ours(on_h11):
     """Its length was said, and cannot be kept."""
 
     class Shrinking(io.BytesIO):
@@ -247,7 +205,7 @@ def test_a_file_that_shrinks_is_an_error_of_ours(on_sites):
             self.truncate(100)
             return super().read(size)
 
-    error = on_sites(send(lambda: Shrinking(BIG))).error
+    error = (await on_h11(send(lambda: Shrinking(BIG)))).error
     assert type(error) is se.InvalidRequest
     assert "length" in str(error)
 
@@ -256,14 +214,14 @@ def test_a_file_that_shrinks_is_an_error_of_ours(on_sites):
 
 
 @pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
-def test_what_can_be_read_anew_is_tried_again(on_sites, kind):
+async def test_what_can_be_read_anew_is_tried_again(on_h11, kind):
     """From where it stood at first; what cannot is sent once, and the failure stands and says why."""
     answers = iter([Answer(503), Answer(200)])
 
     async def answer(request):
         return next(answers)
 
-    seen = on_sites(send((KNOWN | UNKNOWN)[kind]), {"/a": answer}, **PUT_AGAIN)
+    seen = await on_h11(send((KNOWN | UNKNOWN)[kind]), {"/a": answer}, **PUT_AGAIN)
     bodies = [request.body for request in seen.asked]
     if kind in ONCE:
         assert bodies == [b"abc"]
@@ -275,9 +233,9 @@ def test_what_can_be_read_anew_is_tried_again(on_sites, kind):
 
 @pytest.mark.parametrize("kind", [*KNOWN, *UNKNOWN])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_that_asks_for_the_body_once_more(on_sites, kind, status):
+async def test_a_redirect_that_asks_for_the_body_once_more(on_h11, kind, status):
     """A 307 or 308 gets it if it can be read anew; else it is an error that says so. What becomes a GET has none."""
-    seen = on_sites(send((KNOWN | UNKNOWN)[kind], "POST"), {"/a": Answer(status, headers={"Location": "/b"})})
+    seen = await on_h11(send((KNOWN | UNKNOWN)[kind], "POST"), {"/a": Answer(status, headers={"Location": "/b"})})
     if status in {307, 308} and kind in ONCE:
         assert type(seen.error) is se.RedirectError
         assert "cannot be read anew" in str(seen.error)
@@ -288,24 +246,20 @@ def test_a_redirect_that_asks_for_the_body_once_more(on_sites, kind, status):
         assert "content-type" not in seen.asked[1].headers
 
 
-def test_what_was_not_begun_can_still_be_sent():
+async def test_what_was_not_begun_can_still_be_sent():
     """A generator that no attempt has read from is as good as new: none of them found a connection."""
-
-    async def main():
+    with trio.fail_after(10):
         with trio.socket.socket() as sock:  # bound, so that nobody else is there, and not listening
             await sock.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             platform = se.Platform("A", send(generator), base_url=url, retry=AT_ONCE)
-            [outcome] = await outcomes_of([platform], [se.Event("e")])
-            return outcome
-
-    error = within(10, main).error
-    assert type(error) is se.ConnectFailed
-    assert error.attempt == 3
+            [outcome] = await ended([platform], [se.Event("e")])
+    assert type(outcome.error) is se.ConnectFailed
+    assert outcome.error.attempt == 3
 
 
 @pytest.mark.parametrize("kind", ["list", "file in memory", "generator", "async generator"])
-def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(kind):
+async def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(kind):
     """It is sent on a fresh one; a body that is gone is not sent half."""
 
     async def scrape(task):
@@ -321,7 +275,7 @@ def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(k
         await talk.stream.receive_some(1)
         talk.reset()
 
-    seen = on(serve, scrape)
+    seen = await on(serve, scrape)
     if kind in ONCE:
         assert type(seen.error) is se.ConnectionBroken
     else:
@@ -333,7 +287,7 @@ def test_a_kept_connection_that_was_closed_costs_what_can_be_read_anew_nothing(k
 
 @pytest.mark.parametrize("kind", ["iterable", "async iterable"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_who_has_answered_need_not_read_on(monkeypatch, scheme, kind):
+async def test_who_has_answered_need_not_read_on(monkeypatch, scheme, kind):
     """The site says 429 after the head and reads no more: its answer counts, and nothing waits for the rest."""
     parts = 0
 
@@ -368,12 +322,12 @@ def test_who_has_answered_need_not_read_on(monkeypatch, scheme, kind):
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(serving)
     monkeypatch.setattr(connections, "default_context", lambda: trusting)
-    seen = on(serve, scrape, tls=serving if scheme == "https" else None)
+    seen = await on(serve, scrape, tls=serving if scheme == "https" else None)
     assert seen.value == (429, "1")
     assert parts < 1000
 
 
-def test_a_site_that_breaks_off_ends_the_sending():
+async def test_a_site_that_breaks_off_ends_the_sending():
     """Its end is heard while the program takes its time over the next part."""
 
     async def slow():
@@ -386,10 +340,10 @@ def test_a_site_that_breaks_off_ends_the_sending():
     async def serve(talk):
         await talk.stream.receive_some(65536)
 
-    assert isinstance(on(serve, scrape).error, se.ConnectionBroken)
+    assert isinstance((await on(serve, scrape)).error, se.ConnectionBroken)
 
 
-def test_a_body_that_waits_in_a_nursery_of_its_own_is_ended_by_the_answer():
+async def test_a_body_that_waits_in_a_nursery_of_its_own_is_ended_by_the_answer():
     """What it was doing is cancelled, in whatever group that leaves, and no sibling is touched."""
 
     async def parts():
@@ -407,10 +361,10 @@ def test_a_body_that_waits_in_a_nursery_of_its_own_is_ended_by_the_answer():
         await talk.send(b"HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n")
         await trio.sleep_forever()
 
-    assert on(serve, scrape, timeout=se.Timeout(task=5)).value == 429
+    assert (await on(serve, scrape, timeout=se.Timeout(task=5))).value == 429
 
 
-def test_what_was_heard_as_the_last_part_went_out_is_not_forgotten():
+async def test_what_was_heard_as_the_last_part_went_out_is_not_forgotten():
     """A malformed answer that came meanwhile, on a connection that stays open: nothing waits for another."""
     answered = trio.Event()
 
@@ -429,7 +383,7 @@ def test_what_was_heard_as_the_last_part_went_out_is_not_forgotten():
         answered.set()
         await trio.sleep_forever()
 
-    assert type(on(serve, scrape, timeout=se.Timeout(task=5)).error) is se.ProtocolError
+    assert type((await on(serve, scrape, timeout=se.Timeout(task=5))).error) is se.ProtocolError
 
 
 # -- what goes wrong in the caller's own code
@@ -472,7 +426,7 @@ def raising(error, after=1):
         (2, StopAsyncIteration()),  # a generator makes a RuntimeError of it by itself
     ],
 )
-def test_what_the_caller_s_own_code_raises_leaves_as_it_is(which, after, error):
+async def test_what_the_caller_s_own_code_raises_leaves_as_it_is(which, after, error):
     """The same object, without a cause of ours; no retry, and the connection is closed."""
     caught = []
 
@@ -487,9 +441,9 @@ def test_what_the_caller_s_own_code_raises_leaves_as_it_is(which, after, error):
         while request := await talk.request():
             await (talk.send(OK) if b" /b " in request else talk.client_gone())
 
-    seen = on(serve, scrape, retry=AT_ONCE)
+    seen = await on(serve, scrape, retry=AT_ONCE)
     assert seen.value == b"ok"
-    assert [target for target in seen.web.targets if target == "/a"] in ([], ["/a"])
+    assert [target for target in seen.server.targets if target == "/a"] in ([], ["/a"])
     [(left, cause, context)] = caught
     assert left is error
     assert (cause, context) == (None, None)
@@ -497,7 +451,7 @@ def test_what_the_caller_s_own_code_raises_leaves_as_it_is(which, after, error):
 
 @pytest.mark.parametrize("part", ["text", 1, None, [b"x"]])
 @pytest.mark.parametrize("kind", ["plain", "async", "file"])
-def test_what_gives_something_else_than_bytes(on_sites, part, kind):
+async def test_what_gives_something_else_than_bytes(on_h11, part, kind):
     """Is a `TypeError` that says what to write."""
 
     async def in_async():
@@ -510,12 +464,12 @@ def test_what_gives_something_else_than_bytes(on_sites, part, kind):
     if kind == "file" and part is None:
         part = 0.5
     made = {"plain": lambda: iter([part]), "async": in_async, "file": File}[kind]
-    error = on_sites(send(made)).error
+    error = (await on_h11(send(made))).error
     assert type(error) is TypeError
     assert "must give bytes" in str(error)
 
 
-def test_a_body_that_hangs_is_in_the_time_of_the_attempt():
+async def test_a_body_that_hangs_is_in_the_time_of_the_attempt():
     """A generator that waits for ever is ended, and is closed."""
     closed = trio.Event()
 
@@ -529,12 +483,12 @@ def test_a_body_that_hangs_is_in_the_time_of_the_attempt():
     async def serve(talk):
         await talk.client_gone()
 
-    seen = on(serve, send(endless), timeout=se.Timeout(attempt=0.2))
+    seen = await on(serve, send(endless), timeout=se.Timeout(attempt=0.2))
     assert type(seen.error) is se.AttemptTimeout
     assert closed.is_set()
 
 
-def test_an_answer_that_comes_before_the_body_was_sent(on_sites):
+async def test_an_answer_that_comes_before_the_body_was_sent(on_h11):
     """A server that has read enough says so; the rest of the body stays unread."""
     given = []
 
@@ -548,7 +502,7 @@ def test_an_answer_that_comes_before_the_body_was_sent(on_sites):
         await talk.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         talk.reset()
 
-    seen = on(serve, send(endless))
+    seen = await on(serve, send(endless))
     assert type(seen.error) in {se.StatusError, se.ConnectionBroken}
     assert len(given) < 200
 
@@ -570,13 +524,13 @@ def test_an_answer_that_comes_before_the_body_was_sent(on_sites):
         ([], b""),
     ],
 )
-def test_forms(on_sites, data, body):
+async def test_forms(on_h11, data, body):
     """A mapping or pairs, a list for several values."""
 
     async def scrape(task):
         await task.http.post("/a", data=data)
 
-    [request] = on_sites(scrape).asked
+    [request] = (await on_h11(scrape)).asked
     assert request.body == body
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
 
@@ -591,7 +545,7 @@ def test_forms(on_sites, data, body):
     ],
 )
 @pytest.mark.parametrize("data", [None, {"a": "b"}, [("a", "b"), ("a", "c")]])
-def test_files_are_uploaded(on_sites, files, data):
+async def test_files_are_uploaded(on_h11, files, data):
     """As a form with parts, its fields before; and again, if it is tried again."""
     answers = iter([Answer(503), Answer(200)])
 
@@ -602,7 +556,7 @@ def test_files_are_uploaded(on_sites, files, data):
         response = await task.http.request("PUT", "/a", files=files(), data=data)
         return response.status_code
 
-    seen = on_sites(scrape, {"/a": answer}, **PUT_AGAIN)
+    seen = await on_h11(scrape, {"/a": answer}, **PUT_AGAIN)
     assert seen.value == 200
     for request in seen.asked:
         boundary = re.fullmatch("multipart/form-data; boundary=(.+)", request.headers["content-type"])[1]
@@ -612,14 +566,14 @@ def test_files_are_uploaded(on_sites, files, data):
         assert len(parts) == 3 + (0 if data is None else len(data))
 
 
-def test_a_stream_takes_a_body_too(on_sites):
+async def test_a_stream_takes_a_body_too(on_h11):
     """`stream` sends what `request` does."""
 
     async def scrape(task):
         async with task.http.stream("POST", "/a", content=generator()) as answer:
             return b"".join([part async for part in answer])
 
-    seen = on_sites(scrape, {"/a": Answer(200, b"read")})
+    seen = await on_h11(scrape, {"/a": Answer(200, b"read")})
     assert (seen.value, seen.asked[0].body) == (b"read", b"abc")
 
 
@@ -645,7 +599,7 @@ def test_a_body_goes_to_a_transport_of_httpx_s(play):
 
 
 @pytest.mark.parametrize("kind", ["ours", "httpx"])
-def test_a_caller_s_generator_is_closed_when_the_call_ends(kind):
+async def test_a_caller_s_generator_is_closed_when_the_call_ends(kind):
     """Whoever sends it: what it holds is let go of at once, and not by the garbage collector."""
     closed = []
 
@@ -671,14 +625,14 @@ def test_a_caller_s_generator_is_closed_when_the_call_ends(kind):
         await trio.sleep_forever()
 
     if kind == "ours":
-        assert on(serve, scrape).value == 1
+        assert (await on(serve, scrape)).value == 1
         return
     platform = se.Platform("A", scrape, base_url="http://a.test", transport=Reader())
-    [outcome] = se.collect([platform], [se.Event("e")])
+    [outcome] = await ended([platform], [se.Event("e")])
     assert outcome.value == 1
 
 
-def test_what_a_caller_s_iterable_raises_as_it_begins_is_the_caller_s(on_sites):
+async def test_what_a_caller_s_iterable_raises_as_it_begins_is_the_caller_s(on_h11):
     """As what it raises later: the same object, and no failure of the connection."""
     mine = Mine("as it begins")
 
@@ -686,10 +640,10 @@ def test_what_a_caller_s_iterable_raises_as_it_begins_is_the_caller_s(on_sites):
         def __aiter__(self):
             raise mine
 
-    assert on_sites(send(Broken)).error is mine
+    assert (await on_h11(send(Broken))).error is mine
 
 
-def test_files_that_are_closed_say_so(on_sites):
+async def test_files_that_are_closed_say_so(on_h11):
     """Before anything is sent."""
 
     def closed():
@@ -700,12 +654,12 @@ def test_files_that_are_closed_say_so(on_sites):
     async def scrape(task):
         await task.http.post("/a", files={"f": closed()})
 
-    seen = on_sites(scrape)
+    seen = await on_h11(scrape)
     assert "closed" in str(seen.error)
     assert not seen.asked
 
 
-def test_a_packed_file_is_sent_as_it_is_unpacked(on_sites, tmp_path):
+async def test_a_packed_file_is_sent_as_it_is_unpacked(on_h11, tmp_path):
     """To find its end it would have to be read twice: it goes out in chunks."""
     with gzip.open(tmp_path / "file.gz", "wb") as file:
         file.write(BIG)
@@ -714,28 +668,28 @@ def test_a_packed_file_is_sent_as_it_is_unpacked(on_sites, tmp_path):
         with gzip.open(tmp_path / "file.gz") as file:
             return (await task.http.request("PUT", "/a", content=file)).status_code
 
-    [request] = on_sites(scrape).asked
+    [request] = (await on_h11(scrape)).asked
     assert request.body == BIG
     assert request.headers["transfer-encoding"] == "chunked"
 
 
-def test_no_files_are_none(on_sites):
+async def test_no_files_are_none(on_h11):
     """As a form without them."""
 
     async def scrape(task):
         await task.http.post("/a", data={"a": "b"}, files={})
         await task.http.post("/b", json=1, files=[])
 
-    assert [request.body for request in on_sites(scrape).asked] == [b"a=b", b"1"]
+    assert [request.body for request in (await on_h11(scrape)).asked] == [b"a=b", b"1"]
 
 
-def test_bytes_of_any_kind_in_a_query(on_sites):
+async def test_bytes_of_any_kind_in_a_query(on_h11):
     """What is bytes is one value, not a row of numbers."""
 
     async def scrape(task):
         await task.http.get("/a", params={"a": bytearray(b"\xe9"), "b": memoryview(b"x")})
 
-    assert on_sites(scrape).asked[0].target == "/a?a=%E9&b=x"
+    assert (await on_h11(scrape)).asked[0].target == "/a?a=%E9&b=x"
 
 
 # -- wrong arguments
@@ -774,13 +728,13 @@ def test_bytes_of_any_kind_in_a_query(on_sites):
         ({"headers": {"": None}}, "in headers=…"),
     ],
 )
-def test_wrong_types_say_what_to_write(on_sites, given, says):
+async def test_wrong_types_say_what_to_write(on_h11, given, says):
     """A `TypeError`, before anything is sent."""
 
     async def scrape(task):
         await task.http.request("POST", "/a", **given)
 
-    seen = on_sites(scrape)
+    seen = await on_h11(scrape)
     assert type(seen.error) is TypeError
     assert says in str(seen.error)
     assert not seen.asked
@@ -789,23 +743,23 @@ def test_wrong_types_say_what_to_write(on_sites, given, says):
 @pytest.mark.parametrize(
     ("method", "url"), [(5, "/a"), (None, "/a"), (b"GET", "/a"), ("GET", 5), ("GET", b"/a"), ("GET", None)]
 )
-def test_methods_and_urls_are_texts(on_sites, method, url):
+async def test_methods_and_urls_are_texts(on_h11, method, url):
     """The message says what is one."""
 
     async def scrape(task):
         await task.http.request(method, url)
 
-    assert "a str" in str(on_sites(scrape).error)
-    assert type(on_sites(scrape).error) is TypeError
+    assert "a str" in str((await on_h11(scrape)).error)
+    assert type((await on_h11(scrape)).error) is TypeError
 
 
-def test_a_method_and_a_url_in_the_wrong_places_tell_no_secret(on_sites):
+async def test_a_method_and_a_url_in_the_wrong_places_tell_no_secret(on_h11):
     """The error says what is wrong, and shows no part of what stands where the method should."""
 
     async def scrape(task):
         await task.http.request("http://u:hunter2@a.test/?key=s3cret", "GET")
 
-    error = on_sites(scrape).error
+    error = (await on_h11(scrape)).error
     assert type(error) is se.InvalidRequest
     assert "malformed method" in str(error)
     assert "hunter2" not in repr(error) + str(error)
@@ -844,19 +798,19 @@ for _ in range(100_000):
         {"headers": {"Transfer-Encoding": "chunked"}, "content": [b"x"]},
     ],
 )
-def test_what_cannot_be_sent_is_said(on_sites, given):
+async def test_what_cannot_be_sent_is_said(on_h11, given):
     """Of the right type, and still no request: an `InvalidRequest`, before anything is sent."""
 
     async def scrape(task):
         await task.http.request("POST", "/a?key=s3cret", **given)
 
-    seen = on_sites(scrape)
+    seen = await on_h11(scrape)
     assert type(seen.error) is se.InvalidRequest
     assert seen.error.url.endswith("/a?key=…")
     assert not seen.asked
 
 
-def test_headers_in_pairs(on_sites):
+async def test_headers_in_pairs(on_h11):
     """A name that stands twice goes out twice, and in place of the platform's; values may be bytes."""
 
     async def scrape(task):
@@ -864,24 +818,24 @@ def test_headers_in_pairs(on_sites):
         await task.http.get("/a", headers=pairs)
         await task.http.get("/b", headers=httpx.Headers(pairs[:1] * 2))
 
-    seen = on_sites(scrape, headers={"X-A": "0", "X-C": "3"})
+    seen = await on_h11(scrape, headers={"X-A": "0", "X-C": "3"})
     assert seen.value is None
     assert seen.asked[0].headers["x-b"] == "2"
     assert seen.asked[0].headers["x-c"] == "3"
 
 
-def test_a_length_of_the_caller_s_own(on_sites):
+async def test_a_length_of_the_caller_s_own(on_h11):
     """Of a body whose length is not known it is believed, and then it must be kept."""
 
     async def scrape(task):
         return (await task.http.post("/a", headers={"Content-Length": "3"}, content=generator())).status_code
 
-    assert on_sites(scrape).asked[0].headers["content-length"] == "3"
+    assert (await on_h11(scrape)).asked[0].headers["content-length"] == "3"
 
     async def too_long(task):
         await task.http.post("/a", headers={"Content-Length": "2"}, content=iter([b"abc"]))
 
-    assert type(on_sites(too_long).error) is se.InvalidRequest
+    assert type((await on_h11(too_long)).error) is se.InvalidRequest
 
 
 # -- a property: no other exception leaves a call

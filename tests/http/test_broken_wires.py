@@ -1,11 +1,9 @@
 """What comes from a network that fails: on real sockets, translated at the border, and nothing left open."""
 
-import functools
 import gc
 import gzip
 import socket
 import warnings
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,52 +11,8 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.testing import Answer
-
-ONCE = se.Retry(attempts=1)
-
-
-async def get(task):
-    """Make one request."""
-    return (await task.http.get("/a")).content
-
-
-def open_files():
-    """Count what this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def on_raw(serve, scrape=get, **policy):
-    """Run one scraper against a listener whose connections are served by a function of streams."""
-    connections = []
-
-    async def handle(stream):
-        connections.append(stream)
-        await stream.receive_some(65536)
-        await serve(stream)
-        await stream.aclose()
-
-    async def main():
-        with trio.fail_after(10):
-            async with trio.open_nursery() as nursery:
-                [listener] = await nursery.start(functools.partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
-                url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-                platform = se.Platform("A", scrape, base_url=url, **({"retry": ONCE} | policy))
-                async with se.Engine([platform]).stream([se.Event("e")]) as run:
-                    [outcome] = [outcome async for outcome in run]
-                nursery.cancel_scope.cancel()
-        return outcome
-
-    return trio.run(main), len(connections)
-
-
-def saying(*parts):
-    """Make a server that sends something and hangs up."""
-
-    async def serve(stream):
-        for part in parts:
-            await stream.send_all(part)
-
-    return serve
+from support.runs import ONCE, get, on, open_files
+from support.wire import answering
 
 
 def causes(error):
@@ -89,36 +43,36 @@ def test_a_refused_connection():
         (se.TruncatedBody, (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",)),
     ],
 )
-def test_a_server_that_hangs_up(kind, parts):
+async def test_a_server_that_hangs_up(kind, parts):
     """Before the answer or in its head: `ConnectionBroken`; in its body: `TruncatedBody`."""
-    outcome, _ = on_raw(saying(*parts))
-    assert type(outcome.error) is kind
-    assert outcome.error.phase == ("head" if kind is se.ConnectionBroken else "body")
+    seen = await on(answering(*parts))
+    assert type(seen.error) is kind
+    assert seen.error.phase == ("head" if kind is se.ConnectionBroken else "body")
 
 
 @pytest.mark.parametrize("asked", [b"Retry-After: 1000\r\n", b"Retry-After: 1000\r\nRetry-After: 1\r\n"])
 @pytest.mark.parametrize("status", [b"429", b"503"])
-def test_a_refusal_counts_though_its_answer_is_bad(status, asked):
+async def test_a_refusal_counts_though_its_answer_is_bad(status, asked):
     """The head says how long to wait, whatever follows it in the same packet; said twice, the longer one holds."""
     bad = b"HTTP/1.1 %b X\r\nTransfer-Encoding: chunked\r\n%b\r\nzz\r\n" % (status, asked)
-    outcome, connections = on_raw(saying(bad), retry=se.Retry(attempts=3, wait_max=0))
-    assert isinstance(outcome.error, se.PlatformClosed)
-    assert 990 < outcome.error.seconds <= 1000
-    assert connections == 1
+    seen = await on(answering(bad), retry=se.Retry(attempts=3, wait_max=0))
+    assert isinstance(seen.error, se.PlatformClosed)
+    assert 990 < seen.error.seconds <= 1000
+    assert seen.server.connections == 1
 
 
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part"])
-def test_a_connection_that_is_reset(before):
+async def test_a_connection_that_is_reset(before):
     """A reset is `ConnectionBroken` too, from the error of the read."""
 
-    async def serve(stream):
-        await stream.send_all(before)
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        stream.socket.close()
+    async def serve(talk):
+        await talk.request()
+        await talk.send(before)
+        talk.reset()
 
-    outcome, _ = on_raw(serve)
-    assert type(outcome.error) is se.ConnectionBroken
-    assert isinstance(outcome.error.__cause__, httpx.HTTPError)
+    seen = await on(serve)
+    assert type(seen.error) is se.ConnectionBroken
+    assert isinstance(seen.error.__cause__, httpx.HTTPError)
 
 
 @pytest.mark.parametrize(
@@ -132,79 +86,76 @@ def test_a_connection_that_is_reset(before):
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_not_http(text):
+async def test_what_is_not_http(text):
     """Garbage instead of an answer, or within it, is `ProtocolError`; what quotes it is neither told nor shown."""
-    outcome, _ = on_raw(saying(text))
-    assert type(outcome.error) is se.ProtocolError
-    assert outcome.error.args == ("the answer is no HTTP",)
-    assert not causes(outcome.error)
+    seen = await on(answering(text))
+    assert type(seen.error) is se.ProtocolError
+    assert seen.error.args == ("the answer is no HTTP",)
+    assert not causes(seen.error)
 
 
 BADLY_PACKED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
 
 
-def test_what_cannot_be_unpacked():
+async def test_what_cannot_be_unpacked():
     """A body that is not in the encoding that its header says is `ProtocolError`."""
-    outcome, _ = on_raw(saying(BADLY_PACKED))
-    assert type(outcome.error) is se.ProtocolError
-    assert outcome.error.args == ("the body cannot be decoded",)
-    assert not causes(outcome.error)
+    seen = await on(answering(BADLY_PACKED))
+    assert type(seen.error) is se.ProtocolError
+    assert seen.error.args == ("the body cannot be decoded",)
+    assert not causes(seen.error)
 
 
-def test_what_cannot_be_unpacked_leaves_nothing_to_the_collector():
+async def test_what_cannot_be_unpacked_leaves_nothing_to_the_collector():
     """All that read the body was closed when the error comes; trio warns of what was not."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        on_raw(saying(BADLY_PACKED))
+        await on(answering(BADLY_PACKED))
         gc.collect()
     assert not [str(each.message) for each in warned if issubclass(each.category, ResourceWarning)]
 
 
-def test_a_server_that_echoes_betrays_nothing():
+async def test_a_server_that_echoes_betrays_nothing():
     """What comes back of the request, credentials and query with it, is not in the text of the error."""
 
     async def scrape(task):
         await task.http.get("/a", params={"key": "t0ps3cret"})
 
-    async def echo(stream):
-        await stream.send_all(b"GET /a?key=t0ps3cret HTTP/1.1\r\n\r\n")
-
-    outcome, _ = on_raw(echo, scrape)
-    assert type(outcome.error) is se.ProtocolError
-    assert "t0ps3cret" not in str(outcome.error)
+    seen = await on(answering(b"GET /a?key=t0ps3cret HTTP/1.1\r\n\r\n"), scrape)
+    assert type(seen.error) is se.ProtocolError
+    assert "t0ps3cret" not in str(seen.error)
 
 
-def test_garbage_that_speaks_of_disconnection_is_garbage():
+async def test_garbage_that_speaks_of_disconnection_is_garbage():
     """A server's own words do not choose the error."""
-    outcome, _ = on_raw(saying(b"421 disconnected\r\n\r\n"))
-    assert type(outcome.error) is se.ProtocolError
+    seen = await on(answering(b"421 disconnected\r\n\r\n"))
+    assert type(seen.error) is se.ProtocolError
 
 
-def test_a_broken_connection_is_made_anew():
+async def test_a_broken_connection_is_made_anew():
     """Each attempt that lost its connection opens another one; the last error stands."""
-    outcome, connections = on_raw(saying(), retry=se.Retry(attempts=3, wait_max=0))
-    assert (type(outcome.error), outcome.error.attempt, connections) == (se.ConnectionBroken, 3, 3)
+    seen = await on(answering(), retry=se.Retry(attempts=3, wait_max=0))
+    assert (type(seen.error), seen.error.attempt, seen.server.connections) == (se.ConnectionBroken, 3, 3)
 
 
-def test_what_the_wire_raises_is_translated_whatever_it_is(play):
+async def test_what_the_wire_raises_is_translated_whatever_it_is(autojump_clock, play):
     """Of what is not known nothing but the type is named; what says nothing is put into words."""
-    odd = play(get, LookupError("what is this"), retry=ONCE).error
+    odd = (await play(get, LookupError("what is this"), retry=ONCE)).error
     assert type(odd) is se.TransportError
     assert odd.args == ("the wire failed with LookupError",)
     assert not causes(odd)
-    mute = play(get, httpx.ReadError(""), retry=ONCE).error
+    mute = (await play(get, httpx.ReadError(""), retry=ONCE)).error
     assert mute.args == ("the connection broke",)
     assert [type(each) for each in causes(mute)] == [httpx.ReadError]
-    assert type(play(get, httpx.UnsupportedProtocol("x"), retry=ONCE).error) is se.InvalidRequest
+    assert type((await play(get, httpx.UnsupportedProtocol("x"), retry=ONCE)).error) is se.InvalidRequest
 
 
-def test_an_answer_is_read_whole_and_decoded(on_sites):
+async def test_an_answer_is_read_whole_and_decoded(on_sites):
     """Its body is there, unpacked."""
     body = gzip.compress(b"packed" * 1000)
-    assert on_sites(get, {"/a": Answer(200, body, {"Content-Encoding": "gzip"})}).value == b"packed" * 1000
+    assert (await on_sites(get, {"/a": Answer(200, body, {"Content-Encoding": "gzip"})})).value == b"packed" * 1000
 
 
-def test_an_answer_is_what_the_wire_has_brought():
+async def test_an_answer_is_what_the_wire_has_brought():
     """With the server's own reason, version and headers, none of them added; though there is nothing to unpack."""
 
     async def scrape(task):
@@ -213,21 +164,21 @@ def test_an_answer_is_what_the_wire_has_brought():
         told = [(each.status_code, each.reason_phrase, each.http_version, each.content) for each in (first, second)]
         return told, first.headers.multi_items(), second.headers["content-encoding"], first.num_bytes_downloaded
 
-    async def serve(stream):
-        await stream.send_all(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nX-A: 2\r\n\r\n")
-        await stream.send_all(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
-        await stream.receive_some(65536)
-        await stream.send_all(b"HTTP/1.1 299 Empty\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n")
+    async def serve(talk):
+        await talk.request()
+        await talk.send(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nX-A: 2\r\n\r\n")
+        await talk.send(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+        await talk.request()
+        await talk.send(b"HTTP/1.1 299 Empty\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n")
 
-    outcome, connections = on_raw(serve, scrape)
-    assert isinstance(outcome, se.Success), outcome
-    told, headers, encoding, downloaded = outcome.value
+    seen = await on(serve, scrape)
+    told, headers, encoding, downloaded = seen.value
     assert told == [(200, "Fine", "HTTP/1.1", b"abc"), (299, "Empty", "HTTP/1.1", b"")]
     assert headers == [("transfer-encoding", "chunked"), ("x-a", "1"), ("x-a", "2")]
-    assert (encoding, downloaded, connections) == ("gzip", 3, 1)
+    assert (encoding, downloaded, seen.server.connections) == ("gzip", 3, 1)
 
 
-def test_a_timeout_on_the_wire_closes_the_connection(on_sites):
+async def test_a_timeout_on_the_wire_closes_the_connection(on_sites):
     """An answer that does not come in time is given up; the site sees its client gone, and the next attempt stands."""
     gone = trio.Event()
     tries = []
@@ -243,19 +194,20 @@ def test_a_timeout_on_the_wire_closes_the_connection(on_sites):
             gone.set()
 
     policy = {"timeout": se.Timeout(attempt=1), "retry": se.Retry(attempts=2, wait_max=0)}
-    assert on_sites(get, {"/a": slow}, **policy).value == b"late"
+    assert (await on_sites(get, {"/a": slow}, **policy)).value == b"late"
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_cancelled_in_the_middle_it_hangs_up(part):
+async def test_cancelled_in_the_middle_it_hangs_up(part):
     """A scope of the scraper's own ends a request: the connection is closed, and the task goes on."""
     hung_up = trio.Event()
 
-    async def serve(stream):
+    async def serve(talk):
+        await talk.request()
         if part == "body":
-            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part")
+            await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na part")
         begun.set()
-        assert await stream.receive_some(1) == b""
+        assert await talk.receive() == b""
         hung_up.set()
 
     async def scrape(task):
@@ -267,13 +219,13 @@ def test_cancelled_in_the_middle_it_hangs_up(part):
         return "went on"
 
     begun = trio.Event()
-    outcome, _ = on_raw(serve, scrape)
-    assert outcome.value == "went on"
+    seen = await on(serve, scrape)
+    assert seen.value == "went on"
 
 
-def test_cancelled_requests_are_no_longer_in_flight(on_sites):
+async def test_cancelled_requests_are_no_longer_in_flight(on_sites):
     """The site sees each of three clients hang up, and no file is left of them."""
-    files = open_files()
+    files = len(open_files())
 
     async def never(_):
         begun.set()
@@ -291,13 +243,13 @@ def test_cancelled_requests_are_no_longer_in_flight(on_sites):
 
     for _ in range(3):
         begun, hung_up = trio.Event(), trio.Event()
-        assert isinstance(on_sites(scrape, {"/a": never}).outcome, se.Success)
-    assert open_files() <= files
+        assert isinstance((await on_sites(scrape, {"/a": never})).outcome, se.Success)
+    assert len(open_files()) <= files
 
 
-def test_a_refusal_is_heeded_though_its_body_breaks():
+async def test_a_refusal_is_heeded_though_its_body_breaks():
     """A 429 that says when to come back has said so, whatever becomes of the rest of the answer."""
     refusal = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\na part"
-    outcome, connections = on_raw(saying(refusal), retry=se.Retry(attempts=3, wait_max=0, patience=1))
-    assert type(outcome.error) is se.PlatformClosed
-    assert connections == 1
+    seen = await on(answering(refusal), retry=se.Retry(attempts=3, wait_max=0, patience=1))
+    assert type(seen.error) is se.PlatformClosed
+    assert seen.server.connections == 1

@@ -199,7 +199,7 @@ def test_another_origin_than_the_event_s_goes_the_slow_way():
 
 
 @pytest.mark.parametrize("length", [60_000, 65_530, 65_536, 66_000, 70_000])
-def test_a_long_url_is_sent_or_refused_in_our_words(on_sites, length):
+async def test_a_long_url_is_sent_or_refused_in_our_words(on_sites, length):
     """What httpx has no room for is an `InvalidRequest`, by either way; the site here finds 16 KiB too long."""
     path = "/" + "a" * (length - 1)
 
@@ -212,7 +212,7 @@ def test_a_long_url_is_sent_or_refused_in_our_words(on_sites, length):
                 found.append((type(error), getattr(error, "status", None)))
         return found
 
-    seen = on_sites(scrape)
+    seen = await on_sites(scrape)
     assert isinstance(seen.outcome, se.Success), seen.outcome.error
     fits, refused = [(se.StatusError, 431)] * 2, [(se.InvalidRequest, None)] * 2
     assert seen.value == fits if length < 65_000 else seen.value in (fits, refused)
@@ -227,19 +227,19 @@ def test_a_long_url_is_sent_or_refused_in_our_words(on_sites, length):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_policy_that_cannot_be_sent(play, policy, method):
+async def test_a_policy_that_cannot_be_sent(autojump_clock, play, policy, method):
     """Each request is an `InvalidRequest` that names the platform and the URL, whether or not it would be prepared."""
 
     async def scrape(task):
         await task.http.request(method, "/x")
 
-    error = play(scrape, 200, **policy).error
+    error = (await play(scrape, 200, **policy)).error
     assert type(error) is se.InvalidRequest
     assert (error.platform, error.method, error.phase) == ("A", method, "build")
     assert error.url
 
 
-def test_an_event_s_url_that_cannot_be_sent(play):
+async def test_an_event_s_url_that_cannot_be_sent(autojump_clock, play):
     """As above, for a platform that serves URLs."""
 
     async def scrape(task):
@@ -254,7 +254,7 @@ def test_an_event_s_url_that_cannot_be_sent(play):
         "//",
         "mailto:a@b",
     ):
-        error = play(scrape, 200, events=[se.Event("e", url=url, platforms=("A",))], base_url=None).error
+        error = (await play(scrape, 200, events=[se.Event("e", url=url, platforms=("A",))], base_url=None)).error
         assert type(error) is se.InvalidRequest
         assert error.platform == "A"
 
@@ -363,14 +363,14 @@ DEFAULTS = ("host", "accept", "accept-encoding", "user-agent")
         ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, b"abc", False),
     ],
 )
-def test_no_second_request_hides_in_the_body(on_sites, method, headers, content, sent):
+async def test_no_second_request_hides_in_the_body(on_sites, method, headers, content, sent):
     """A frame of the scraper's own goes out only if it is that of the body; nothing of the others arrives."""
 
     async def scrape(task):
         response = await task.http.request(method, "/a", headers=headers, content=content)
         return response.status_code, (await task.http.get("/b")).status_code
 
-    seen = on_sites(scrape)
+    seen = await on_sites(scrape)
     if sent:
         assert seen.value == (200, 200)
         assert [(request.path, request.body) for request in seen.asked] == [("/a", content or b""), ("/b", b"")]
@@ -380,13 +380,13 @@ def test_no_second_request_hides_in_the_body(on_sites, method, headers, content,
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_platform_s_headers_hide_none_either(on_sites, method):
+async def test_a_platform_s_headers_hide_none_either(on_sites, method):
     """They are checked as a request's own are."""
 
     async def scrape(task):
         await task.http.request(method, "/a")
 
-    seen = on_sites(scrape, headers={"Content-Length": "40"})
+    seen = await on_sites(scrape, headers={"Content-Length": "40"})
     assert type(seen.error) is se.InvalidRequest
     assert not seen.asked
 
@@ -419,27 +419,27 @@ ANNA = "Basic YW5uYTpodW50ZXIy"
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_user_and_password_of_base_url_go_to_its_origin_alone(play, url, known, method):
+async def test_user_and_password_of_base_url_go_to_its_origin_alone(autojump_clock, play, url, known, method):
     """To relative and absolute URLs of it, by the fast way and by the slow one; the URL of the answer shows neither."""
 
     async def scrape(task):
         response = await task.http.request(method, url)
         return str(response.url)
 
-    played = play(scrape, 200, base_url="http://anna:hunter2@a.test")
+    played = await play(scrape, 200, base_url="http://anna:hunter2@a.test")
     [request] = played.requests
     assert (request.headers.get("authorization") == ANNA) is known
     assert "hunter2" not in played.value
 
 
 @pytest.mark.parametrize("given", ["bert:s", ":", "bert"])
-def test_user_and_password_of_the_url_stand_before_those_of_base_url(play, given):
+async def test_user_and_password_of_the_url_stand_before_those_of_base_url(autojump_clock, play, given):
     """What an absolute URL brings along was given for it."""
 
     async def scrape(task):
         await task.http.get(f"http://{given}@a.test/x")
 
-    [request] = play(scrape, 200, base_url="http://anna:hunter2@a.test").requests
+    [request] = (await play(scrape, 200, base_url="http://anna:hunter2@a.test")).requests
     expected = {"bert:s": "Basic YmVydDpz", "bert": "Basic YmVydDo=", ":": ANNA}[given]
     assert request.headers["authorization"] == expected
 
@@ -447,40 +447,40 @@ def test_user_and_password_of_the_url_stand_before_those_of_base_url(play, given
 # -- head and post
 
 
-def test_head(on_sites):
+async def test_head(on_sites):
     """It has a head and no body, and the next request on the connection is as ever."""
 
     async def scrape(task):
         response = await task.http.head("/a", params={"q": 1}, headers={"X-A": "1"})
         return response.content, response.headers["content-length"], (await task.http.get("/b")).content
 
-    seen = on_sites(scrape, {"/a": Answer(200, b"x" * 100), "/b": Answer(200, b"body")})
+    seen = await on_sites(scrape, {"/a": Answer(200, b"x" * 100), "/b": Answer(200, b"body")})
     assert seen.value == (b"", "100", b"body")
     assert (seen.asked[0].method, seen.asked[0].target, seen.asked[0].headers["x-a"]) == ("HEAD", "/a?q=1", "1")
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_head_of_what_is_not_there(on_sites, check):
+async def test_head_of_what_is_not_there(on_sites, check):
     """`check` is as for `get`."""
 
     async def scrape(task):
         return (await task.http.head("/a", check=check)).status_code
 
-    seen = on_sites(scrape, {"/a": Answer(404)})
+    seen = await on_sites(scrape, {"/a": Answer(404)})
     assert type(seen.outcome) is (se.Failure if check else se.Success)
 
 
 @pytest.mark.parametrize(
     ("body", "sent"), [({"content": b"abc"}, b"abc"), ({"data": {"a": "b c"}}, b"a=b+c"), ({"json": [1]}, b"[1]")]
 )
-def test_post(on_sites, body, sent):
+async def test_post(on_sites, body, sent):
     """It takes params, headers and a body of either kind; it is made once."""
 
     async def scrape(task):
         response = await task.http.post("/a", params={"q": 1}, headers={"X-A": "1"}, check=False, **body)
         return response.status_code, response.content
 
-    seen = on_sites(scrape, {"/a": Answer(503, b"busy")}, retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on_sites(scrape, {"/a": Answer(503, b"busy")}, retry=se.Retry(attempts=3, wait_max=0))
     assert seen.value == (503, b"busy")
     [request] = seen.asked
     assert (request.method, request.target, request.headers["x-a"], request.body) == ("POST", "/a?q=1", "1", sent)
@@ -493,8 +493,8 @@ def answered(status=200, headers=(), body=b"", method="GET", url="/x"):
     """Make an answer of ours as the client makes it."""
     call = Prepared(platform(base_url="http://a.test")).call("A", EVENT, method, url)
     extensions = {"http_version": b"HTTP/1.1", "reason_phrase": b"Fine"}
-    line = SimpleNamespace(status=status, headers=list(headers), extensions=extensions, taken=len(body))
-    return OurAnswer.of(call, line, body)
+    came = SimpleNamespace(status=status, headers=list(headers), extensions=extensions, size=len(body))
+    return OurAnswer.of(call, came, body)
 
 
 kinds = st.sampled_from(
@@ -585,7 +585,7 @@ def test_another_encoding():
 
 
 @pytest.mark.parametrize("looked_at", [True, False])
-def test_an_answer_can_be_pickled(on_sites, looked_at):
+async def test_an_answer_can_be_pickled(on_sites, looked_at):
     """A worker process gets all that is data: status, headers, body, request, time, size."""
 
     async def scrape(task):
@@ -604,11 +604,11 @@ def test_an_answer_can_be_pickled(on_sites, looked_at):
         return repr(again)
 
     body = json.dumps({"c": "é"}).encode()
-    seen = on_sites(scrape, {"/a": Answer(203, gzip.compress(body), {"X-B": "2", "Content-Encoding": "gzip"})})
+    seen = await on_sites(scrape, {"/a": Answer(203, gzip.compress(body), {"X-B": "2", "Content-Encoding": "gzip"})})
     assert "203" in seen.value
 
 
-def test_num_bytes_downloaded_counts_what_came(on_sites):
+async def test_num_bytes_downloaded_counts_what_came(on_sites):
     """Of a compressed body the compressed bytes, as httpx has it; of none, none."""
 
     async def scrape(task):
@@ -620,10 +620,10 @@ def test_num_bytes_downloaded_counts_what_came(on_sites):
         "/plain": Answer(200, b"abc"),
         "/none": Answer(204),
     }
-    assert on_sites(scrape, answers).value == [len(packed), 3, 0]
+    assert (await on_sites(scrape, answers)).value == [len(packed), 3, 0]
 
 
-def test_elapsed_is_the_time_of_the_last_attempt(play):
+async def test_elapsed_is_the_time_of_the_last_attempt(autojump_clock, play):
     """Redirects are in it; the attempts before, backoffs, and waits for a turn are not."""
 
     async def scrape(task):
@@ -631,6 +631,6 @@ def test_elapsed_is_the_time_of_the_last_attempt(play):
 
     moved = (302, {"location": "/b"})
     policy = {"rate": se.Rate.every(100), "retry": se.Retry(wait_initial=50)}
-    played = play(scrape, 500, moved, 200, latency=2, **policy)
+    played = await play(scrape, 500, moved, 200, latency=2, **policy)
     assert played.value == dt.timedelta(seconds=4)
     assert played.times[-1] >= 200

@@ -37,9 +37,9 @@ async def telling(task):
         (LookupError("what is this"), se.TransportError),
     ],
 )
-def test_no_error_tells_a_secret(play, answer, kind):
+async def test_no_error_tells_a_secret(autojump_clock, play, answer, kind):
     """Neither text nor repr nor attributes show credentials, header values, query values or the body."""
-    error = play(telling, answer, retry=ONCE, headers={"X-Key": "t0ps3cret"}).error
+    error = (await play(telling, answer, retry=ONCE, headers={"X-Key": "t0ps3cret"})).error
     assert type(error) is kind
     texts = [str(error), repr(error), error.url, repr(error.args), "".join(traceback.format_exception_only(error))]
     assert not [secret for secret in SECRETS for text in texts if secret in text]
@@ -51,42 +51,42 @@ def test_no_error_tells_a_secret(play, answer, kind):
 @pytest.mark.parametrize(
     "url", ["ftp://anna:hunter2@a.test/?key=t0ps3cret", "http://anna:hunter2@[::1/?t0ps3cret", "anna:hunter2@a.test/x"]
 )
-def test_an_invalid_request_tells_no_secret(play, url):
+async def test_an_invalid_request_tells_no_secret(autojump_clock, play, url):
     """What cannot be sent is not shown whole either; a traceback shows nothing of what lies behind it."""
 
     async def scrape(task):
         await task.http.get(url, params=params)
 
     params = {"key": "t0ps3cret"}
-    played = play(scrape, 200, base_url=None)
+    played = await play(scrape, 200, base_url=None)
     assert type(played.error) is se.InvalidRequest
     whole = "".join(traceback.format_exception(played.error))
     assert not [secret for secret in ("hunter2", "t0ps3cret") if secret in whole]
 
 
-def test_a_password_with_a_slash_is_not_shown(play):
+async def test_a_password_with_a_slash_is_not_shown(autojump_clock, play):
     """Who forgets to encode a password does not find it in the log."""
 
     async def scrape(task):
         await task.http.get("http://anna:hunter2/x@a.test/")
 
-    error = play(scrape, 200).error
+    error = (await play(scrape, 200)).error
     assert type(error) is se.InvalidRequest
     assert "hunter2" not in str(error)
 
 
-def test_a_header_that_is_refused_is_not_shown(on_sites):
+async def test_a_header_that_is_refused_is_not_shown(on_sites):
     """A token read from a file, its line break with it, is refused, and not printed."""
 
     async def scrape(task):
         await task.http.get("/", headers={"Authorization": "Bearer t0ps3cret\n"})
 
-    error = on_sites(scrape).error
+    error = (await on_sites(scrape)).error
     assert type(error) is se.InvalidRequest
     assert "t0ps3cret" not in str(error)
 
 
-def test_no_log_tells_a_secret(on_sites, caplog):
+async def test_no_log_tells_a_secret(on_sites, caplog):
     """A program that logs what is of interest does not log the credentials and the queries of its requests."""
 
     async def scrape(task):
@@ -94,18 +94,18 @@ def test_no_log_tells_a_secret(on_sites, caplog):
         await task.http.get(url, params={"key": "t0ps3cret"})
 
     with caplog.at_level("INFO"):
-        on_sites(scrape)
+        await on_sites(scrape)
     assert not [secret for secret in SECRETS if secret in caplog.text]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 418, 451, 499, 500, 501, 503, 599])
-def test_a_bad_status_is_an_error(on_sites, status):
+async def test_a_bad_status_is_an_error(on_sites, status):
     """It has the status, and the answer with its body."""
 
     async def scrape(task):
         await task.http.get("/a")
 
-    error = on_sites(scrape, {"/a": Answer(status, b"why", headers={"X-Why": "because"})}).error
+    error = (await on_sites(scrape, {"/a": Answer(status, b"why", headers={"X-Why": "because"})})).error
     assert type(error) is se.StatusError
     assert (error.status, error.response.status_code) == (status, status)
     assert (error.response.content, error.response.headers["x-why"]) == (b"why", "because")
@@ -113,16 +113,16 @@ def test_a_bad_status_is_an_error(on_sites, status):
 
 
 @pytest.mark.parametrize("status", [200, 204, 299, 304, 399])
-def test_another_status_is_an_answer(on_sites, status):
+async def test_another_status_is_an_answer(on_sites, status):
     """Below 400 nothing is raised."""
 
     async def scrape(task):
         return (await task.http.get("/a")).status_code
 
-    assert on_sites(scrape, {"/a": Answer(status)}).value == status
+    assert (await on_sites(scrape, {"/a": Answer(status)})).value == status
 
 
-def test_without_check_a_bad_status_is_an_answer(on_sites):
+async def test_without_check_a_bad_status_is_an_answer(on_sites):
     """`check=False` returns it, once the retries are used up; `get` and `request` alike."""
 
     async def scrape(task):
@@ -131,67 +131,67 @@ def test_without_check_a_bad_status_is_an_answer(on_sites):
         return first.status_code, first.content, second.status_code
 
     answers = {"/a": Answer(500, b"why"), "/b": Answer(404)}
-    seen = on_sites(scrape, answers, retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=3, wait_max=0))
     assert seen.value == (500, b"why", 404)
     assert [request.path for request in seen.asked] == ["/a", "/a", "/a", "/b"]
 
 
-def test_without_check_other_failures_still_are_errors(play):
+async def test_without_check_other_failures_still_are_errors(autojump_clock, play):
     """There is no answer to return."""
 
     async def scrape(task):
         await task.http.get("/a", check=False)
 
-    assert type(play(scrape, httpx.ReadError("lost"), retry=ONCE).error) is se.ConnectionBroken
+    assert type((await play(scrape, httpx.ReadError("lost"), retry=ONCE)).error) is se.ConnectionBroken
 
 
-def test_an_error_says_which_request_failed_and_when(play):
+async def test_an_error_says_which_request_failed_and_when(autojump_clock, play):
     """Platform, method, URL and attempt; the seconds are those of the last attempt."""
 
     async def scrape(task):
         await task.http.request("delete", "/a?b=1")
 
-    error = play(scrape, httpx.ReadError("lost"), latency=3.5, retry=se.Retry(attempts=2)).error
+    error = (await play(scrape, httpx.ReadError("lost"), latency=3.5, retry=se.Retry(attempts=2))).error
     assert (error.platform, error.method, error.url) == ("A", "DELETE", "http://a.test/a?b=…")
     assert (error.attempt, error.seconds) == (2, 3.5)
     assert str(error) == "lost (DELETE http://a.test/a?b=… on 'A', attempt 2, in head, 3.50 s)"
 
 
-def test_an_attempt_that_timed_out_says_its_limit(play):
+async def test_an_attempt_that_timed_out_says_its_limit(autojump_clock, play):
     """The message has the limit, and the attempt took as long."""
 
     async def scrape(task):
         await task.http.get("/a")
 
-    error = play(scrape, "never", timeout=se.Timeout(attempt=2.5), retry=ONCE).error
+    error = (await play(scrape, "never", timeout=se.Timeout(attempt=2.5), retry=ONCE)).error
     assert str(error) == "no whole answer in 2.5 s (GET http://a.test/a on 'A', attempt 1, in head, 2.50 s)"
     assert error.seconds == 2.5
 
 
-def test_a_bad_status_says_how_long_it_took(play):
+async def test_a_bad_status_says_how_long_it_took(autojump_clock, play):
     """Of the attempt, as for other errors."""
 
     async def scrape(task):
         await task.http.get("/a")
 
-    assert play(scrape, 404, latency=3).error.seconds == 3
+    assert (await play(scrape, 404, latency=3)).error.seconds == 3
 
 
-def test_the_wait_before_an_attempt_is_no_part_of_it(play):
+async def test_the_wait_before_an_attempt_is_no_part_of_it(autojump_clock, play):
     """Neither the backoff nor the rate's pace makes an attempt longer than it was."""
 
     async def scrape(task):
         await task.http.get("/a")
 
     policy = se.Retry(attempts=2, wait_initial=8)
-    assert play(scrape, 503, latency=3, retry=policy).error.seconds == 3
+    assert (await play(scrape, 503, latency=3, retry=policy)).error.seconds == 3
 
 
 @pytest.mark.parametrize("location", ["ftp://a.test/", "/loop"])
-def test_a_redirect_error_says_how_long_it_took(play, location):
+async def test_a_redirect_error_says_how_long_it_took(autojump_clock, play, location):
     """The attempt took at least as long as its last answer."""
 
     async def scrape(task):
         await task.http.get("/a")
 
-    assert play(scrape, (302, {"location": location}), latency=3).error.seconds >= 3
+    assert (await play(scrape, (302, {"location": location}), latency=3)).error.seconds >= 3

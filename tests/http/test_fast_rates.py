@@ -25,36 +25,29 @@ def make_engine(host, rate, limit=20):
 
 
 @pytest.mark.parametrize("rate", FAST, ids=str)
-def test_requests_are_made(rate):
+async def test_requests_are_made(rate):
     """Of those that wait for one another, one goes."""
-
-    async def main():
-        with trio.fail_after(PATIENCE):
-            async with (
-                Site.open(echo) as site,
-                make_engine(site.host, rate).stream(se.Event(number) for number in range(300)) as run,
-            ):
-                return [outcome.value async for outcome in run]
-
-    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(300))
+    with trio.fail_after(PATIENCE):
+        async with (
+            Site.open(echo) as site,
+            make_engine(site.host, rate).stream(se.Event(number) for number in range(300)) as run,
+        ):
+            found = [outcome.value async for outcome in run]
+    assert sorted(found) == sorted(f"/{number}" for number in range(300))
 
 
 @pytest.mark.parametrize(
     ("count", "rate"), [(100, se.Rate(1_000_000)), (1000, se.Rate(1_000_000, burst=1000))], ids=str
 )
-def test_requests_of_a_shared_rate_are_made(tmp_path, count, rate):
+async def test_requests_of_a_shared_rate_are_made(tmp_path, count, rate):
     """The last one too, for which one time is reserved after the other; and of a thousand that wait together some."""
-
-    async def main():
-        values = []
-        with trio.fail_after(PATIENCE):
-            async with Site.open(echo) as site, se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
-                engine = make_engine(site.host, rate, limit=count)
-                await engine.enqueue(store, (se.Event(number) for number in range(count)))
-                async with engine.serve(store) as run:
-                    while len(values) < count:
-                        values.append((await anext(run)).value)
-                    await run.stop(0)
-        return values
-
-    assert sorted(trio.run(main)) == sorted(f"/{number}" for number in range(count))
+    values = []
+    with trio.fail_after(PATIENCE):
+        async with Site.open(echo) as site, se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
+            engine = make_engine(site.host, rate, limit=count)
+            await engine.enqueue(store, (se.Event(number) for number in range(count)))
+            async with engine.serve(store) as run:
+                while len(values) < count:
+                    values.append((await anext(run)).value)
+                await run.stop(0)
+    assert sorted(values) == sorted(f"/{number}" for number in range(count))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import scrapeengine as se
 from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
 from scrapeengine.testing import Answer, Site
+from support.clients import Body
 from support.world import virtually
 
 ONCE = se.Retry(attempts=1)
@@ -24,29 +25,6 @@ ONCE = se.Retry(attempts=1)
 async def get(task):
     """Make one request."""
     return (await task.http.get("/a")).content
-
-
-@attrs.define(eq=False)
-class Body(httpx.AsyncByteStream):
-    """A body in parts: bytes, seconds to wait, errors to raise; it takes note of its end."""
-
-    steps: list
-    closed: int = 0
-
-    async def __aiter__(self):
-        """Bring them."""
-        for step in self.steps:
-            match step:
-                case bytes():
-                    yield step
-                case BaseException():
-                    raise step
-                case seconds:
-                    await trio.sleep(seconds)
-
-    async def aclose(self):
-        """Take note of it."""
-        self.closed += 1
 
 
 @attrs.define(eq=False)
@@ -75,16 +53,12 @@ class Carrier(httpx.AsyncBaseTransport):
         self.closed = True
 
 
-def carried(carrier, scrape=get, **policy):
+async def carried(carrier, scrape=get, **policy):
     """Run a scraper in virtual time on a transport; return how it ended."""
-
-    async def main():
-        given = {"base_url": "http://a.test", "retry": ONCE} | policy
-        async with se.Engine([se.Platform("A", scrape, transport=carrier, **given)]).stream([se.Event("e")]) as run:
-            [outcome] = [outcome async for outcome in run]
-        return outcome
-
-    return virtually(main)
+    given = {"base_url": "http://a.test", "retry": ONCE} | policy
+    async with se.Engine([se.Platform("A", scrape, transport=carrier, **given)]).stream([se.Event("e")]) as run:
+        [outcome] = [outcome async for outcome in run]
+    return outcome
 
 
 def open_files():
@@ -95,7 +69,7 @@ def open_files():
 # -- httpx's own transport
 
 
-def test_httpx_s_own_transport():
+async def test_httpx_s_own_transport():
     """It carries requests, bodies, redirects and retries to a real site and back; what it keeps is its own."""
     tries = []
 
@@ -121,22 +95,20 @@ def test_httpx_s_own_transport():
             (head.content, head.headers["content-encoding"]),
         ]
 
-    async def main():
-        files = open_files()
-        async with httpx.AsyncHTTPTransport(verify=False) as transport:
-            async with Site.open(answer) as site:
-                retry = se.Retry(attempts=2, wait_max=0)
-                platform = se.Platform("A", scrape, base_url=site.url, transport=transport, retry=retry)
-                for _ in range(2):
-                    async with se.Engine([platform]).stream([se.Event("e")]) as run:
-                        [outcome] = [outcome async for outcome in run]
-                    assert isinstance(outcome, se.Success), outcome.error
-        with trio.fail_after(5):
-            while open_files() > files:
-                await trio.sleep(0.01)
-        return outcome.value, site.url
-
-    value, url = trio.run(main)
+    files = open_files()
+    async with httpx.AsyncHTTPTransport(verify=False) as transport:
+        async with Site.open(answer) as site:
+            retry = se.Retry(attempts=2, wait_max=0)
+            platform = se.Platform("A", scrape, base_url=site.url, transport=transport, retry=retry)
+            for _ in range(2):
+                async with se.Engine([platform]).stream([se.Event("e")]) as run:
+                    [outcome] = [outcome async for outcome in run]
+                assert isinstance(outcome, se.Success), outcome.error
+    with trio.fail_after(5):
+        while open_files() > files:
+            await trio.sleep(0.01)
+    value = outcome.value
+    url = site.url
     assert value == [
         (201, b"[1]", "1", "HTTP/1.1", "Created"),
         f"{url}/landed",
@@ -146,7 +118,7 @@ def test_httpx_s_own_transport():
     ]
 
 
-def test_httpx_s_own_transport_is_cancelled_as_ours_is():
+async def test_httpx_s_own_transport_is_cancelled_as_ours_is():
     """A deadline ends the request and its connection, and the transport goes on to serve."""
 
     async def answer(request):
@@ -159,20 +131,15 @@ def test_httpx_s_own_transport_is_cancelled_as_ours_is():
             await task.http.get("/never")
         return (await task.http.get("/a")).content
 
-    async def main():
-        async with httpx.AsyncHTTPTransport(verify=False) as transport, Site.open(answer) as site:
-            policy = {"retry": ONCE, "timeout": se.Timeout(attempt=0.5), "transport": transport}
-            async with se.Engine([se.Platform("A", scrape, base_url=site.url, **policy)]).stream(
-                [se.Event("e")]
-            ) as run:
-                return [outcome async for outcome in run]
-
-    [outcome] = trio.run(main)
+    async with httpx.AsyncHTTPTransport(verify=False) as transport, Site.open(answer) as site:
+        policy = {"retry": ONCE, "timeout": se.Timeout(attempt=0.5), "transport": transport}
+        async with se.Engine([se.Platform("A", scrape, base_url=site.url, **policy)]).stream([se.Event("e")]) as run:
+            [outcome] = [outcome async for outcome in run]
     assert isinstance(outcome, se.Success), outcome.error
     assert outcome.value == b"served"
 
 
-def test_a_mock_transport():
+async def test_a_mock_transport(autojump_clock):
     """A test of a scraper needs no network; its handler may be async or not, and sees the request as it goes out."""
     seen = []
 
@@ -184,11 +151,11 @@ def test_a_mock_transport():
     async def scrape(task):
         return (await task.http.post("/x", json=[1])).json()
 
-    outcome = carried(httpx.MockTransport(handler), scrape, headers={"X-Key": "k"})
+    outcome = await carried(httpx.MockTransport(handler), scrape, headers={"X-Key": "k"})
     assert outcome.value == {"a": 1}
     assert outcome.ran == 1
     assert seen == [("POST", "http://a.test/x", "k", b"[1]")]
-    assert carried(httpx.MockTransport(lambda _: httpx.Response(204))).value == b""
+    assert (await carried(httpx.MockTransport(lambda _: httpx.Response(204)))).value == b""
 
 
 # -- transports that fail
@@ -226,10 +193,10 @@ FAULTS = [
 @pytest.mark.parametrize(
     ("fault", "kind"), FAULTS, ids=lambda it: type(it).__name__ if isinstance(it, Exception) else ""
 )
-def test_whatever_a_transport_raises_leaves_in_our_words(fault, kind):
+async def test_whatever_a_transport_raises_leaves_in_our_words(autojump_clock, fault, kind):
     """It says where it was, and is made again where that may help; what is unknown is named by its type alone."""
     carrier = Carrier(fault)
-    outcome = carried(carrier, retry=se.Retry(attempts=2, wait_max=0))
+    outcome = await carried(carrier, retry=se.Retry(attempts=2, wait_max=0))
     error = outcome.error
     assert isinstance(error, kind)
     assert (error.platform, error.method, error.url, error.phase) == ("A", "GET", "http://a.test/a", "head")
@@ -244,11 +211,11 @@ def kinds(base):
 
 
 @pytest.mark.parametrize("kind", sorted(set(kinds(httpx.TransportError)), key=lambda kind: kind.__name__))
-def test_what_says_nothing_is_put_into_words(kind):
+async def test_what_says_nothing_is_put_into_words(autojump_clock, kind):
     """An error of httpx's without a text is not called by the name of its class; some have more to say than others."""
     if kind is httpx.TransportError:
         return
-    said = carried(Carrier(kind("")), retry=ONCE).error.args[0]
+    said = (await carried(Carrier(kind("")), retry=ONCE)).error.args[0]
     assert " " in said
     names = {each.__name__ for each in kinds(httpx.TransportError)}
     assert not names & set(said.replace(";", " ").split())
@@ -266,9 +233,9 @@ def test_what_says_nothing_is_put_into_words(kind):
         (httpx.ProxyError("t0ps3cret"), "the proxy failed, or refused the request"),
     ],
 )
-def test_what_another_s_transport_means(fault, words):
+async def test_what_another_s_transport_means(autojump_clock, fault, words):
     """Its own timeouts and what the system says are told apart."""
-    assert carried(Carrier(fault), retry=ONCE).error.args[0].startswith(words)
+    assert (await carried(Carrier(fault), retry=ONCE)).error.args[0].startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +244,7 @@ def test_what_another_s_transport_means(fault, words):
     ids=lambda it: type(it).__name__ if isinstance(it, Exception) else "",
 )
 @pytest.mark.parametrize("after", [[], [b"a part"]])
-def test_whatever_a_body_raises_leaves_in_our_words(fault, kind, after):
+async def test_whatever_a_body_raises_leaves_in_our_words(autojump_clock, fault, kind, after):
     """At its first part or in its middle; it is closed then, and the next attempt may succeed."""
     bodies = []
 
@@ -285,12 +252,12 @@ def test_whatever_a_body_raises_leaves_in_our_words(fault, kind, after):
         bodies.append(Body([*after, fault] if not bodies else [b"whole"]))
         return httpx.Response(200, stream=bodies[-1])
 
-    outcome = carried(Carrier(answer))
+    outcome = await carried(Carrier(answer))
     assert isinstance(outcome.error, kind)
     assert outcome.error.phase == "body"
     assert [body.closed for body in bodies] == [1]
     bodies.clear()
-    outcome = carried(Carrier(answer), retry=se.Retry(attempts=2, wait_max=0))
+    outcome = await carried(Carrier(answer), retry=se.Retry(attempts=2, wait_max=0))
     if issubclass(kind, se.TransportError):
         assert outcome.value == b"whole"
         assert [body.closed for body in bodies] == [1, 1]
@@ -302,7 +269,7 @@ def test_whatever_a_body_raises_leaves_in_our_words(fault, kind, after):
 def test_what_ends_the_program_ends_it(fatal):
     """It is no failure of a request."""
     with pytest.raises(fatal):
-        carried(Carrier(fatal()))
+        virtually(carried, Carrier(fatal()))
 
 
 @pytest.mark.parametrize(
@@ -317,35 +284,35 @@ def test_what_ends_the_program_ends_it(fatal):
         ),
     ],
 )
-def test_bodies_come_in_any_form(answer):
+async def test_bodies_come_in_any_form(autojump_clock, answer):
     """As content that httpx has decoded already, as a stream of bytes, in parts."""
     made = answer()
-    outcome = carried(Carrier(lambda _: made))
+    outcome = await carried(Carrier(lambda _: made))
     assert isinstance(outcome, se.Success), outcome.error
     assert outcome.value == b"given"
 
 
-def test_a_body_that_is_not_async_is_said():
+async def test_a_body_that_is_not_async_is_said(autojump_clock):
     """A response for httpx's synchronous client cannot be read here; it is our error, and not an assertion's."""
 
     class Sync(httpx.SyncByteStream):
         def __iter__(self):
             yield b"given"
 
-    outcome = carried(Carrier(httpx.Response(200, stream=Sync())))
+    outcome = await carried(Carrier(httpx.Response(200, stream=Sync())))
     assert isinstance(outcome.error, se.RequestError)
 
 
 @pytest.mark.parametrize("fault", [httpx.ReadError("lost"), RuntimeError("t0ps3cret"), OSError("gone")])
 @pytest.mark.parametrize("steps", [[b"whole"], [b"a part", httpx.ReadError("the first")], [b"x" * 1000]])
-def test_a_body_that_cannot_be_closed_changes_nothing(fault, steps):
+async def test_a_body_that_cannot_be_closed_changes_nothing(autojump_clock, fault, steps):
     """The answer that came whole stands, and so does the error that was there before."""
 
     class Stuck(Body):
         async def aclose(self):
             raise fault
 
-    outcome = carried(Carrier(lambda _: httpx.Response(200, stream=Stuck(steps))), caps=se.Caps(body=999))
+    outcome = await carried(Carrier(lambda _: httpx.Response(200, stream=Stuck(steps))), caps=se.Caps(body=999))
     if steps == [b"whole"]:
         assert isinstance(outcome, se.Success), outcome.error
         assert outcome.value == b"whole"
@@ -365,21 +332,21 @@ def test_a_body_that_cannot_be_closed_changes_nothing(fault, steps):
         ([b"x"] * 2000, {}, se.Caps(wire=1000), "body"),
     ],
 )
-def test_caps(steps, headers, caps, phase):
+async def test_caps(autojump_clock, steps, headers, caps, phase):
     """On the wire and decoded: the body is left at that point, and closed."""
     body = Body([*steps, AssertionError("read on")])
-    outcome = carried(Carrier(httpx.Response(200, headers=headers, stream=body)), caps=caps)
+    outcome = await carried(Carrier(httpx.Response(200, headers=headers, stream=body)), caps=caps)
     assert type(outcome.error) is se.BodyTooLarge
     assert outcome.error.phase == phase
     assert body.closed == 1
 
 
-def test_the_body_of_a_redirect_is_not_read():
+async def test_the_body_of_a_redirect_is_not_read(autojump_clock):
     """It is closed, and where it leads is asked."""
     body = Body([AssertionError("read")])
     answers = [httpx.Response(302, headers={"location": "/b"}, stream=body), httpx.Response(200, content=b"landed")]
     carrier = Carrier(lambda _: answers.pop(0))
-    assert carried(carrier).value == b"landed"
+    assert (await carried(carrier)).value == b"landed"
     assert body.closed == 1
     assert [request.url.path for request in carrier.asked] == ["/a", "/b"]
 
@@ -388,26 +355,26 @@ def test_the_body_of_a_redirect_is_not_read():
     ("body", "phase"),
     [(None, "head"), ([3600, b"x"], "body"), ([step for _ in range(100) for step in (1, b"x")], "body")],
 )
-def test_deadlines(body, phase):
+async def test_deadlines(autojump_clock, body, phase):
     """The whole attempt is under one, whatever comes meanwhile; what carried it is closed."""
     stream = Body(body or [])
     carrier = Carrier(3600 if body is None else httpx.Response(200, stream=stream))
-    outcome = carried(carrier, timeout=se.Timeout(attempt=10))
+    outcome = await carried(carrier, timeout=se.Timeout(attempt=10))
     assert type(outcome.error) is se.AttemptTimeout
     assert (outcome.error.phase, outcome.error.seconds, outcome.ran) == (phase, 10, 10)
     assert stream.closed == (body is not None)
 
 
-def test_retries_and_turns():
+async def test_retries_and_turns(autojump_clock):
     """Each attempt takes its turn in the rate, and waits for a `Retry-After`."""
     answers = [httpx.Response(429, headers={"retry-after": "60"}), httpx.ReadError("lost"), httpx.Response(200)]
     carrier = Carrier(lambda _: answers.pop(0))
     retry = se.Retry(attempts=3, wait_max=0)
-    assert carried(carrier, retry=retry, rate=se.Rate.every(10)).value == b""
+    assert (await carried(carrier, retry=retry, rate=se.Rate.every(10))).value == b""
     assert [time - carrier.times[0] for time in carrier.times] == [0, 60, 70]
 
 
-def test_a_cancelled_request_closes_its_body():
+async def test_a_cancelled_request_closes_its_body(autojump_clock):
     """A scope of the scraper's own ends it; the task goes on, and the body is closed by then."""
     body = Body([b"a part", 3600])
 
@@ -416,10 +383,10 @@ def test_a_cancelled_request_closes_its_body():
             await task.http.get("/a")
         return body.closed
 
-    assert carried(Carrier(httpx.Response(200, stream=body)), scrape).value == 1
+    assert (await carried(Carrier(httpx.Response(200, stream=body)), scrape)).value == 1
 
 
-def test_nothing_is_left_to_the_collector():
+async def test_nothing_is_left_to_the_collector(autojump_clock):
     """Bodies in the middle of their generators are closed where they are left; trio warns of those that are not."""
 
     def answer(_):
@@ -434,7 +401,7 @@ def test_nothing_is_left_to_the_collector():
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        carried(Carrier(answer), scrape)
+        await carried(Carrier(answer), scrape)
         gc.collect()
     assert not [str(each.message) for each in warned if issubclass(each.category, ResourceWarning)]
 
@@ -462,7 +429,7 @@ def test_whatever_comes_only_our_errors_leave(parts, coding, status, cap):
     def answer(_):
         return httpx.Response(status, headers=list(headers.items()), stream=body)
 
-    outcome = carried(Carrier(answer), scrape, caps=se.Caps(wire=cap, body=cap))
+    outcome = virtually(carried, Carrier(answer), scrape, caps=se.Caps(wire=cap, body=cap))
     assert isinstance(outcome, se.Success), outcome.error
     assert body.closed == 1
 
@@ -478,33 +445,30 @@ def test_a_transport_that_guards_nothing_is_refused_with_block_private():
         se.Platform("A", get, transport=httpx.HTTPTransport(verify=False))
 
 
-def test_the_engine_does_not_close_it():
+async def test_the_engine_does_not_close_it(autojump_clock):
     """It is the program's, which may use it again: in the next run, or itself."""
     carrier = Carrier(200)
     for _ in range(2):
-        assert carried(carrier).value == b""
+        assert (await carried(carrier)).value == b""
     assert not carrier.closed
 
 
-def test_it_serves_two_runs_of_an_engine_and_stays_open():
+async def test_it_serves_two_runs_of_an_engine_and_stays_open(autojump_clock):
     """As above, between the runs of one engine; also when a run is cancelled."""
     carrier = Carrier(lambda request: 200 if request.url.path == "/a" else 3600)
 
     async def scrape(task):
         await task.http.get(task.event.data)
 
-    async def main():
-        engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=carrier)])
-        with trio.move_on_after(5) as scope:
-            await engine.run([se.Event("e", data="/never")])
-        assert scope.cancelled_caught
-        return (await engine.run([se.Event("e", data="/a")])).outcomes.succeeded
-
-    assert virtually(main) == 1
+    engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=carrier)])
+    with trio.move_on_after(5) as scope:
+        await engine.run([se.Event("e", data="/never")])
+    assert scope.cancelled_caught
+    assert (await engine.run([se.Event("e", data="/a")])).outcomes.succeeded == 1
     assert not carrier.closed
 
 
-def test_two_platforms_with_two_transports():
+async def test_two_platforms_with_two_transports(autojump_clock):
     """Each platform's tasks are carried by its own; a visit to the other platform by the visitor's."""
     first, second = Carrier(200), Carrier(200)
 
@@ -512,38 +476,33 @@ def test_two_platforms_with_two_transports():
         await task.http.get("/own")
         await task.http.get("http://b.test/visit")
 
-    async def main():
-        platforms = [
-            se.Platform("A", scrape, base_url="http://a.test", transport=first),
-            se.Platform("B", scrape, base_url="http://b.test", transport=second),
-        ]
-        return (await se.Engine(platforms).run([se.Event("e")])).outcomes.succeeded
-
-    assert virtually(main) == 2
+    platforms = [
+        se.Platform("A", scrape, base_url="http://a.test", transport=first),
+        se.Platform("B", scrape, base_url="http://b.test", transport=second),
+    ]
+    assert (await se.Engine(platforms).run([se.Event("e")])).outcomes.succeeded == 2
     assert [str(request.url) for request in first.asked] == ["http://a.test/own", "http://b.test/visit"]
     assert [str(request.url) for request in second.asked] == ["http://b.test/own", "http://b.test/visit"]
 
 
-def test_one_platform_with_a_transport_and_one_without():
+async def test_one_platform_with_a_transport_and_one_without():
     """The other one goes by our own wire, in the same run."""
     carrier = Carrier(lambda _: httpx.Response(200, content=b"carried"))
 
     async def answer(_):
         return Answer(200, b"ours")
 
-    async def main():
-        async with Site.open(answer) as site:
-            platforms = [
-                se.Platform("A", get, base_url="http://a.test", transport=carrier),
-                se.Platform("B", get, base_url=site.url),
-            ]
-            async with se.Engine(platforms).stream([se.Event("e")]) as run:
-                return {outcome.platform: outcome.value async for outcome in run}
-
-    assert trio.run(main) == {"A": b"carried", "B": b"ours"}
+    async with Site.open(answer) as site:
+        platforms = [
+            se.Platform("A", get, base_url="http://a.test", transport=carrier),
+            se.Platform("B", get, base_url=site.url),
+        ]
+        async with se.Engine(platforms).stream([se.Event("e")]) as run:
+            found = {outcome.platform: outcome.value async for outcome in run}
+    assert found == {"A": b"carried", "B": b"ours"}
 
 
-def test_one_transport_for_two_platforms():
+async def test_one_transport_for_two_platforms(autojump_clock):
     """It may serve many; tuning one of them does not take it away."""
     carrier = Carrier(200)
 
@@ -551,22 +510,17 @@ def test_one_transport_for_two_platforms():
         task.event.data.tune(task.platform, limit=3)
         await task.http.get("/x")
 
-    async def main():
-        engine = se.Engine(
-            [se.Platform(name, scrape, base_url=f"http://{name}.test", transport=carrier) for name in "ab"]
-        )
-        return (await engine.run([se.Event("e", data=engine)])).outcomes.succeeded
-
-    assert virtually(main) == 2
+    engine = se.Engine([se.Platform(name, scrape, base_url=f"http://{name}.test", transport=carrier) for name in "ab"])
+    assert (await engine.run([se.Event("e", data=engine)])).outcomes.succeeded == 2
     assert {request.url.host for request in carrier.asked} == {"a.test", "b.test"}
 
 
-def test_robots_are_asked_by_it_too():
+async def test_robots_are_asked_by_it_too(autojump_clock):
     """A platform that obeys robots.txt reads it over the transport that carries its requests."""
 
     def answer(request):
         return httpx.Response(200, content=b"User-agent: *\nDisallow: /a" if request.url.path == "/robots.txt" else b"")
 
     carrier = Carrier(answer)
-    assert type(carried(carrier, robots=True).error) is se.RobotsDisallowed
+    assert type((await carried(carrier, robots=True)).error) is se.RobotsDisallowed
     assert [request.url.path for request in carrier.asked] == ["/robots.txt"]

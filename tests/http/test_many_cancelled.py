@@ -99,7 +99,7 @@ class Patience:
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_requests_cancelled_at_random(count, rng):
+async def test_requests_cancelled_at_random(count, rng):
     """No file, no task, no connection is left of them, and the next thousand succeed."""
     patience, hung_up = Patience(rng), []
 
@@ -114,26 +114,23 @@ def test_requests_cancelled_at_random(count, rng):
             assert response.content == (BODY if path == "/much" else b"little")
             assert response.headers["x-length"] == str(len(upload))
 
-    async def main():
-        async with site(rng, hung_up) as there:
-            await trio.testing.wait_all_tasks_blocked()
-            files, running = open_files(), tasks()
-            async with Transport() as transport:
-                client = httpx.AsyncClient(transport=transport, base_url=there.url, timeout=None)
-                await at_once(count, lambda: one(client))
-                resting = len(transport._connections._pool)
-                assert repr(transport) == f"<Transport <Connections 0 in use, {resting} at rest>>"
-                assert resting <= AT_ONCE
-                await settled(lambda: open_files() == files + 2 * resting)
+    async with site(rng, hung_up) as there:
+        await trio.testing.wait_all_tasks_blocked()
+        files, running = open_files(), tasks()
+        async with Transport() as transport:
+            client = httpx.AsyncClient(transport=transport, base_url=there.url, timeout=None)
+            await at_once(count, lambda: one(client))
+            resting = len(transport._connections._pool)
+            assert repr(transport) == f"<Transport <Connections 0 in use, {resting} at rest>>"
+            assert resting <= AT_ONCE
+            await settled(lambda: open_files() == files + 2 * resting)
 
-                async def plain():
-                    response = await client.get("/much")
-                    assert response.content == BODY
+            async def plain():
+                response = await client.get("/much")
+                assert response.content == BODY
 
-                await at_once(1000, lambda: again(plain))
-            await settled(lambda: (open_files(), tasks()) == (files, running))
-
-    trio.run(main)
+            await at_once(1000, lambda: again(plain))
+        await settled(lambda: (open_files(), tasks()) == (files, running))
     assert patience.answered + patience.cancelled == count
     assert min(patience.answered, patience.cancelled) > count / 5
     assert hung_up
@@ -149,7 +146,7 @@ async def again(request):
     raise AssertionError("the site hangs up each time, which it does once in twenty")
 
 
-def test_requests_of_tasks_cancelled_at_random(rng):
+async def test_requests_of_tasks_cancelled_at_random(rng):
     """Nor is anything left of them in an engine: a thousand tasks give up on a request, and make another one."""
     made, hung_up, patience = [], [], Patience(rng)
 
@@ -158,24 +155,20 @@ def test_requests_of_tasks_cancelled_at_random(rng):
             await task.http.get(rng.choice(["/much", "/little"]))
         return len((await task.http.get("/much")).content)
 
-    async def main():
-        async with site(rng, hung_up) as there:
-            await trio.testing.wait_all_tasks_blocked()
-            files, running = open_files(), tasks()
-            retry = se.Retry(attempts=20, wait_initial=0.001, wait_max=0.001)
-            platform = se.Platform("A", scrape, base_url=there.url, limit=AT_ONCE, retry=retry)
-            engine = se.Engine([platform], event_limit=AT_ONCE)
-            make = engine._plan.clients
-            engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
-            async with engine.stream([se.Event(str(number)) for number in range(1000)]) as run:
-                outcomes = [outcome async for outcome in run]
-                connections = made[0]._connector._connections
-                resting = len(connections._pool)
-                assert repr(connections) == f"<Connections 0 in use, {resting} at rest>"
-            await settled(lambda: (open_files(), tasks()) == (files, running))
-        return outcomes
-
-    outcomes = trio.run(main)
+    async with site(rng, hung_up) as there:
+        await trio.testing.wait_all_tasks_blocked()
+        files, running = open_files(), tasks()
+        retry = se.Retry(attempts=20, wait_initial=0.001, wait_max=0.001)
+        platform = se.Platform("A", scrape, base_url=there.url, limit=AT_ONCE, retry=retry)
+        engine = se.Engine([platform], event_limit=AT_ONCE)
+        make = engine._plan.clients
+        engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
+        async with engine.stream([se.Event(str(number)) for number in range(1000)]) as run:
+            outcomes = [outcome async for outcome in run]
+            connections = made[0]._connector._connections
+            resting = len(connections._pool)
+            assert repr(connections) == f"<Connections 0 in use, {resting} at rest>"
+        await settled(lambda: (open_files(), tasks()) == (files, running))
     values = [outcome.value if isinstance(outcome, se.Success) else outcome.error for outcome in outcomes]
     assert values == [len(BODY)] * 1000
     assert min(patience.answered, patience.cancelled) > 200

@@ -52,18 +52,12 @@ class Server:
         return HERE
 
 
-def standing_still(main):
-    """Run a test with a clock that moves only when told to, and let all threads go at its end."""
-    clock = trio.testing.MockClock()
+@pytest.fixture
+async def server():
+    """Make a name server, and let all threads go in the end."""
     server = Server()
-
-    async def run():
-        try:
-            await main(server, clock)
-        finally:
-            server.go.set()
-
-    trio.run(run, clock=clock)
+    yield server
+    server.go.set()
 
 
 async def settled():
@@ -82,78 +76,58 @@ LITERALS = {
 
 
 @pytest.mark.parametrize("host", LITERALS)
-def test_an_address_is_no_name(host):
+async def test_an_address_is_no_name(mock_clock, server, host):
     """Addresses in any form are returned without a thread, and without a checkpoint."""
-
-    async def main(server, clock):
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            [address] = await Names(resolve=server.resolve).lookup(host, 80)
-        assert not scope.cancelled_caught
-        assert address.text == LITERALS[host]
-        assert address.sockaddr[1] == 80
-        assert address.family == (socket.AF_INET6 if ":" in host else socket.AF_INET)
-        assert not server.asked
-
-    standing_still(main)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        [address] = await Names(resolve=server.resolve).lookup(host, 80)
+    assert not scope.cancelled_caught
+    assert address.text == LITERALS[host]
+    assert address.sockaddr[1] == 80
+    assert address.family == (socket.AF_INET6 if ":" in host else socket.AF_INET)
+    assert not server.asked
 
 
-def test_an_address_that_is_not_there_is_an_error_of_the_connection():
+async def test_an_address_that_is_not_there_is_an_error_of_the_connection(mock_clock, server):
     """A zone that is no interface of this machine cannot be connected to."""
-
-    async def main(server, clock):
-        with pytest.raises(httpx.ConnectError, match="there is no address 'fe80::1%nosuch0' here: "):
-            await Names(resolve=server.resolve).lookup("fe80::1%nosuch0", 80)
-
-    standing_still(main)
+    with pytest.raises(httpx.ConnectError, match="there is no address 'fe80::1%nosuch0' here: "):
+        await Names(resolve=server.resolve).lookup("fe80::1%nosuch0", 80)
 
 
-def test_the_system_knows_localhost():
+async def test_the_system_knows_localhost():
     """Without a resolver of one's own it is the system that is asked, each address counts once, and has its port."""
-
-    async def main():
-        addresses = await Names().lookup("localhost", 8080)
-        assert len(set(addresses)) == len(addresses)
-        assert {address.sockaddr[1] for address in addresses} == {8080}
-        assert {address.text for address in addresses} <= {"127.0.0.1", "::1"}
-
-    trio.run(main)
+    addresses = await Names().lookup("localhost", 8080)
+    assert len(set(addresses)) == len(addresses)
+    assert {address.sockaddr[1] for address in addresses} == {8080}
+    assert {address.text for address in addresses} <= {"127.0.0.1", "::1"}
 
 
-def test_an_answer_is_kept_for_half_a_minute():
+async def test_an_answer_is_kept_for_half_a_minute(mock_clock, server):
     """For 30 s the name is not looked up again, whatever the port, and there is no checkpoint; then it is."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        await names.lookup("a.test", 80)
-        clock.jump(29.999)
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            [address] = await names.lookup("a.test", 443)
-        assert address.sockaddr == ("127.0.0.1", 443)
-        assert server.asked["a.test"] == 1
-        clock.jump(0.001)
-        await names.lookup("a.test", 80)
-        assert server.asked["a.test"] == 2
-
-    standing_still(main)
+    names = Names(resolve=server.resolve)
+    await names.lookup("a.test", 80)
+    mock_clock.jump(29.999)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        [address] = await names.lookup("a.test", 443)
+    assert address.sockaddr == ("127.0.0.1", 443)
+    assert server.asked["a.test"] == 1
+    mock_clock.jump(0.001)
+    await names.lookup("a.test", 80)
+    assert server.asked["a.test"] == 2
 
 
-def test_a_thousand_names_are_kept():
+async def test_a_thousand_names_are_kept(mock_clock, server):
     """The one that was not asked for longest is forgotten first."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        for number in range(1000):
-            await names.lookup(f"{number}.test", 80)
-        await names.lookup("0.test", 80)
-        await names.lookup("new.test", 80)
-        await names.lookup("0.test", 80)
-        assert server.asked["0.test"] == 1
-        await names.lookup("1.test", 80)
-        assert server.asked["1.test"] == 2
-
-    standing_still(main)
+    names = Names(resolve=server.resolve)
+    for number in range(1000):
+        await names.lookup(f"{number}.test", 80)
+    await names.lookup("0.test", 80)
+    await names.lookup("new.test", 80)
+    await names.lookup("0.test", 80)
+    assert server.asked["0.test"] == 1
+    await names.lookup("1.test", 80)
+    assert server.asked["1.test"] == 2
 
 
 FAILURES = [
@@ -165,191 +139,146 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "words"), FAILURES)
-def test_a_failure_says_why_and_is_not_kept(error, words):
+async def test_a_failure_says_why_and_is_not_kept(mock_clock, server, error, words):
     """The message names the host and the system's reason; the next lookup asks anew."""
-
-    async def main(server, clock):
-        server.errors = [error]
-        names = Names(resolve=server.resolve)
-        with pytest.raises(httpx.ConnectError) as caught:
-            await names.lookup("a.test", 80)
-        assert str(caught.value) == f"the name 'a.test' could not be resolved: {words}"
-        assert await names.lookup("a.test", 80)
-
-    standing_still(main)
+    server.errors = [error]
+    names = Names(resolve=server.resolve)
+    with pytest.raises(httpx.ConnectError) as caught:
+        await names.lookup("a.test", 80)
+    assert str(caught.value) == f"the name 'a.test' could not be resolved: {words}"
+    assert await names.lookup("a.test", 80)
 
 
-def test_a_name_without_addresses_is_a_failure():
+async def test_a_name_without_addresses_is_a_failure():
     """No answer is an answer without addresses."""
-
-    async def main():
-        with pytest.raises(httpx.ConnectError, match="could not be resolved: it has no address"):
-            await Names(resolve=lambda _: []).lookup("a.test", 80)
-
-    trio.run(main)
+    with pytest.raises(httpx.ConnectError, match="could not be resolved: it has no address"):
+        await Names(resolve=lambda _: []).lookup("a.test", 80)
 
 
-def test_each_address_counts_once():
+async def test_each_address_counts_once():
     """What a resolver says twice is tried once, in the order in which it came first."""
-
-    async def main():
-        one, other = Address.of("127.0.0.1"), Address.of("::1")
-        found = await Names(resolve=lambda _: [other, one, other, one]).lookup("a.test", 80)
-        assert found == [other.at(80), one.at(80)]
-
-    trio.run(main)
+    one, other = Address.of("127.0.0.1"), Address.of("::1")
+    found = await Names(resolve=lambda _: [other, one, other, one]).lookup("a.test", 80)
+    assert found == [other.at(80), one.at(80)]
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test", "\udcff.test", "a\0b"])
-def test_a_name_that_is_none_is_an_error_of_the_connection(host):
+async def test_a_name_that_is_none_is_an_error_of_the_connection(host):
     """What the system refuses to look up ends in no other error."""
-
-    async def main():
-        with pytest.raises(httpx.ConnectError, match="could not be resolved: "):
-            await Names().lookup(host, 80)
-
-    trio.run(main)
+    with pytest.raises(httpx.ConnectError, match="could not be resolved: "):
+        await Names().lookup(host, 80)
 
 
 @pytest.mark.parametrize("host", ["", "a." * 127 + "a"])
-def test_an_overlong_name_is_not_looked_up(host):
+async def test_an_overlong_name_is_not_looked_up(mock_clock, server, host):
     """It is refused at once, and not repeated."""
-
-    async def main(server, clock):
-        with pytest.raises(
-            httpx.ConnectError, match=f"a host name of {len(host)} characters; .* at most 254"
-        ) as caught:
-            await Names(resolve=server.resolve).lookup(host, 80)
-        assert len(str(caught.value)) < 100
-        assert not server.asked
-
-    standing_still(main)
+    with pytest.raises(httpx.ConnectError, match=f"a host name of {len(host)} characters; .* at most 254") as caught:
+        await Names(resolve=server.resolve).lookup(host, 80)
+    assert len(str(caught.value)) < 100
+    assert not server.asked
 
 
-def test_lookups_of_one_name_are_one():
+async def test_lookups_of_one_name_are_one(mock_clock, server):
     """Who asks while it is being looked up waits for the same answer."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        async with trio.open_nursery() as nursery:
-            for port in range(1, 21):
-                nursery.start_soon(names.lookup, "slow.test", port)
-            await settled()
-            server.go.set()
-        assert server.asked["slow.test"] == 1
-
-    standing_still(main)
-
-
-def test_each_of_those_who_wait_gets_an_error_of_its_own():
-    """A failure is told to all, not one object to all of them."""
-
-    async def main(server, clock):
-        server.errors = [OSError(1, "no")]
-        names, errors = Names(resolve=server.resolve), []
-
-        async def ask():
-            with pytest.raises(httpx.ConnectError, match="no") as caught:
-                await names.lookup("slow.test", 80)
-            errors.append(caught.value)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask)
-            nursery.start_soon(ask)
-            await settled()
-            server.go.set()
-        assert len(set(map(id, errors))) == 2
-
-    standing_still(main)
-
-
-def test_the_first_one_may_go():
-    """Cancelling the one who began a lookup leaves it to those who have joined."""
-
-    async def main(server, clock):
-        names, found = Names(resolve=server.resolve), []
-        first = trio.CancelScope()
-
-        async def begin():
-            with first:
-                await names.lookup("slow.test", 80)
-
-        async def join():
-            found.extend(await names.lookup("slow.test", 80))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(begin)
-            await settled()
-            nursery.start_soon(join)
-            await settled()
-            first.cancel()
-            await settled()
-            server.go.set()
-        assert first.cancelled_caught
-        assert found == [HERE[0].at(80)]
-        assert server.asked["slow.test"] == 1
-
-    standing_still(main)
-
-
-def test_what_nobody_waits_for_any_more_is_not_looked_up_twice():
-    """Each new try for a slow name joins the thread that has it; its answer counts although all have left."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        for _ in range(20):
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(names.lookup, "slow.test", 80)
-                    await settled()
-                    scope.cancel()
+    names = Names(resolve=server.resolve)
+    async with trio.open_nursery() as nursery:
+        for port in range(1, 21):
+            nursery.start_soon(names.lookup, "slow.test", port)
+        await settled()
         server.go.set()
-        assert await names.lookup("slow.test", 80)
-        assert server.asked["slow.test"] == 1
-
-    standing_still(main)
+    assert server.asked["slow.test"] == 1
 
 
-def test_who_is_cancelled_in_line_leaves_it():
+async def test_each_of_those_who_wait_gets_an_error_of_its_own(mock_clock, server):
+    """A failure is told to all, not one object to all of them."""
+    server.errors = [OSError(1, "no")]
+    names, errors = Names(resolve=server.resolve), []
+
+    async def ask():
+        with pytest.raises(httpx.ConnectError, match="no") as caught:
+            await names.lookup("slow.test", 80)
+        errors.append(caught.value)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        nursery.start_soon(ask)
+        await settled()
+        server.go.set()
+    assert len(set(map(id, errors))) == 2
+
+
+async def test_the_first_one_may_go(mock_clock, server):
+    """Cancelling the one who began a lookup leaves it to those who have joined."""
+    names, found = Names(resolve=server.resolve), []
+    first = trio.CancelScope()
+
+    async def begin():
+        with first:
+            await names.lookup("slow.test", 80)
+
+    async def join():
+        found.extend(await names.lookup("slow.test", 80))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(begin)
+        await settled()
+        nursery.start_soon(join)
+        await settled()
+        first.cancel()
+        await settled()
+        server.go.set()
+    assert first.cancelled_caught
+    assert found == [HERE[0].at(80)]
+    assert server.asked["slow.test"] == 1
+
+
+async def test_what_nobody_waits_for_any_more_is_not_looked_up_twice(mock_clock, server):
+    """Each new try for a slow name joins the thread that has it; its answer counts although all have left."""
+    names = Names(resolve=server.resolve)
+    for _ in range(20):
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(names.lookup, "slow.test", 80)
+                await settled()
+                scope.cancel()
+    server.go.set()
+    assert await names.lookup("slow.test", 80)
+    assert server.asked["slow.test"] == 1
+
+
+async def test_who_is_cancelled_in_line_leaves_it(mock_clock, server):
     """A name that waited for a thread, and that nobody wants any more, is never looked up."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve, threads=1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(names.lookup, "slow.test", 80)
-            await settled()
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as others:
-                    others.start_soon(names.lookup, "other.test", 80)
-                    await settled()
-                    assert "1 waiting" in repr(names)
-                    scope.cancel()
-            assert "0 waiting" in repr(names)
-            server.go.set()
-        await names.lookup("third.test", 80)
-        assert server.asked == {"slow.test": 1, "third.test": 1}
-        assert repr(names) == "<Names 2 kept, 0 looked up, 0 waiting>"
-
-    standing_still(main)
+    names = Names(resolve=server.resolve, threads=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(names.lookup, "slow.test", 80)
+        await settled()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as others:
+                others.start_soon(names.lookup, "other.test", 80)
+                await settled()
+                assert "1 waiting" in repr(names)
+                scope.cancel()
+        assert "0 waiting" in repr(names)
+        server.go.set()
+    await names.lookup("third.test", 80)
+    assert server.asked == {"slow.test": 1, "third.test": 1}
+    assert repr(names) == "<Names 2 kept, 0 looked up, 0 waiting>"
 
 
-def test_few_names_are_looked_up_at_once():
+async def test_few_names_are_looked_up_at_once(mock_clock, server):
     """With three threads there are three lookups at once and never four."""
     together = threading.Barrier(3, timeout=30)
 
-    async def main(server, clock):
-        def resolve(host):
-            together.wait()
-            return server.resolve(host)
+    def resolve(host):
+        together.wait()
+        return server.resolve(host)
 
-        names = Names(resolve=resolve, threads=3)
-        async with trio.open_nursery() as nursery:
-            for number in range(21):
-                nursery.start_soon(names.lookup, f"{number}.test", 80)
-        assert server.most_inside <= 3
-        assert server.asked.total() == 21
-
-    standing_still(main)
+    names = Names(resolve=resolve, threads=3)
+    async with trio.open_nursery() as nursery:
+        for number in range(21):
+            nursery.start_soon(names.lookup, f"{number}.test", 80)
+    assert server.most_inside <= 3
+    assert server.asked.total() == 21
 
 
 async def ask_for_slow_ones(names, nursery, count):
@@ -359,108 +288,88 @@ async def ask_for_slow_ones(names, nursery, count):
     await settled()
 
 
-def test_sixty_slow_names_hold_up_nobody_else():
+async def test_sixty_slow_names_hold_up_nobody_else(mock_clock, server):
     """They take none of trio's own threads, and what is kept is at hand."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        await names.lookup("kept.test", 80)
-        async with trio.open_nursery() as nursery:
-            await ask_for_slow_ones(names, nursery, 60)
-            limiter = trio.to_thread.current_default_thread_limiter()
-            assert limiter.borrowed_tokens == 0
-            assert await trio.to_thread.run_sync(lambda: 42) == 42
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                assert await names.lookup("kept.test", 80)
-            assert not scope.cancelled_caught
-            server.go.set()
-
-    standing_still(main)
-
-
-def test_a_healthy_name_waits_for_those_before_it_and_not_for_slow_ones():
-    """Behind 60 names that are not answered it is its turn within 4 s: 8 of them begin in each half second."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve)
-        async with trio.open_nursery() as nursery:
-            await ask_for_slow_ones(names, nursery, 60)
-            healthy = trio.Event()
-
-            async def ask():
-                assert await names.lookup("healthy.test", 80)
-                healthy.set()
-
-            nursery.start_soon(ask)
-            for step in range(7):
-                await settled()
-                assert names._quick + names._slow == 8 * (step + 1)
-                assert not server.asked["healthy.test"]
-                clock.jump(0.499)
-                await settled()
-                assert names._quick + names._slow == 8 * (step + 1)
-                clock.jump(0.001)
-            await healthy.wait()
-            server.go.set()
-        assert server.asked.total() == 61
-
-    standing_still(main)
-
-
-def test_there_is_an_end_to_slow_names_too():
-    """At most 56 slow ones and those that have just begun have threads."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve, threads=2)
-        async with trio.open_nursery() as nursery:
-            await ask_for_slow_ones(names, nursery, 70)
-            for _ in range(60):
-                clock.jump(1.0)
-                await settled()
-            assert repr(names) == "<Names 0 kept, 58 looked up, 12 waiting>"
-            for _ in range(58):
-                await trio.to_thread.run_sync(functools.partial(server.begun.acquire, timeout=30))
-            assert server.inside == 58
-            server.go.set()
-        assert repr(names) == "<Names 70 kept, 0 looked up, 0 waiting>"
-
-    standing_still(main)
-
-
-def test_who_leaves_a_lookup_to_itself_makes_room():
-    """A lookup that nobody waits for counts as slow at once."""
-
-    async def main(server, clock):
-        names = Names(resolve=server.resolve, threads=1)
+    names = Names(resolve=server.resolve)
+    await names.lookup("kept.test", 80)
+    async with trio.open_nursery() as nursery:
+        await ask_for_slow_ones(names, nursery, 60)
+        limiter = trio.to_thread.current_default_thread_limiter()
+        assert limiter.borrowed_tokens == 0
+        assert await trio.to_thread.run_sync(lambda: 42) == 42
         with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(names.lookup, "slow.test", 80)
-                await settled()
-                scope.cancel()
-        assert (names._quick, names._slow) == (0, 1)
-        assert await names.lookup("other.test", 80)
-
-    standing_still(main)
+            scope.cancel()
+            assert await names.lookup("kept.test", 80)
+        assert not scope.cancelled_caught
+        server.go.set()
 
 
-def test_without_threads_a_lookup_fails_and_the_next_ones_go_on(monkeypatch):
+async def test_a_healthy_name_waits_for_those_before_it_and_not_for_slow_ones(mock_clock, server):
+    """Behind 60 names that are not answered it is its turn within 4 s: 8 of them begin in each half second."""
+    names = Names(resolve=server.resolve)
+    async with trio.open_nursery() as nursery:
+        await ask_for_slow_ones(names, nursery, 60)
+        healthy = trio.Event()
+
+        async def ask():
+            assert await names.lookup("healthy.test", 80)
+            healthy.set()
+
+        nursery.start_soon(ask)
+        for step in range(7):
+            await settled()
+            assert names._quick + names._slow == 8 * (step + 1)
+            assert not server.asked["healthy.test"]
+            mock_clock.jump(0.499)
+            await settled()
+            assert names._quick + names._slow == 8 * (step + 1)
+            mock_clock.jump(0.001)
+        await healthy.wait()
+        server.go.set()
+    assert server.asked.total() == 61
+
+
+async def test_there_is_an_end_to_slow_names_too(mock_clock, server):
+    """At most 56 slow ones and those that have just begun have threads."""
+    names = Names(resolve=server.resolve, threads=2)
+    async with trio.open_nursery() as nursery:
+        await ask_for_slow_ones(names, nursery, 70)
+        for _ in range(60):
+            mock_clock.jump(1.0)
+            await settled()
+        assert repr(names) == "<Names 0 kept, 58 looked up, 12 waiting>"
+        for _ in range(58):
+            await trio.to_thread.run_sync(functools.partial(server.begun.acquire, timeout=30))
+        assert server.inside == 58
+        server.go.set()
+    assert repr(names) == "<Names 70 kept, 0 looked up, 0 waiting>"
+
+
+async def test_who_leaves_a_lookup_to_itself_makes_room(mock_clock, server):
+    """A lookup that nobody waits for counts as slow at once."""
+    names = Names(resolve=server.resolve, threads=1)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(names.lookup, "slow.test", 80)
+            await settled()
+            scope.cancel()
+    assert (names._quick, names._slow) == (0, 1)
+    assert await names.lookup("other.test", 80)
+
+
+async def test_without_threads_a_lookup_fails_and_the_next_ones_go_on(mock_clock, server, monkeypatch):
     """If the system gives no thread, that is an error of the one who asked, and nothing stays behind."""
+    names = Names(resolve=server.resolve, threads=1)
 
-    async def main(server, clock):
-        names = Names(resolve=server.resolve, threads=1)
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
 
-        def refuse(*_):
-            raise RuntimeError("can't start new thread")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(trio.lowlevel, "start_thread_soon", refuse)
-            for _ in range(3):
-                with pytest.raises(httpx.ConnectError, match="the system gives no thread for it"):
-                    await names.lookup("a.test", 80)
-        assert await names.lookup("a.test", 80)
-
-    standing_still(main)
+    with monkeypatch.context() as patch:
+        patch.setattr(trio.lowlevel, "start_thread_soon", refuse)
+        for _ in range(3):
+            with pytest.raises(httpx.ConnectError, match="the system gives no thread for it"):
+                await names.lookup("a.test", 80)
+    assert await names.lookup("a.test", 80)
 
 
 @attrs.define(eq=False)

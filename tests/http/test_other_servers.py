@@ -20,6 +20,8 @@ import trustme
 
 import scrapeengine as se
 from scrapeengine.http.transport.transport import Transport
+from support.clients import parts_of
+from support.runs import ended
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 BIG = 20_000_000
@@ -99,25 +101,21 @@ def nginx(authority, tmp_path_factory):
         print((here / "log").read_text())
 
 
-def using(url, use, **options):
+async def using(url, use, **options):
     """Let a function use a client; at the end nothing is in use, and nothing open."""
-
-    async def main():
-        with trio.fail_after(20):
-            files = len(os.listdir("/proc/self/fd"))
-            async with Transport(**options) as transport:
-                client = httpx.AsyncClient(transport=transport, base_url=url)
-                result = await use(client)
-                assert "0 in use" in repr(transport)
-            assert len(os.listdir("/proc/self/fd")) == files
-            return result
-
-    return trio.run(main)
+    with trio.fail_after(20):
+        files = len(os.listdir("/proc/self/fd"))
+        async with Transport(**options) as transport:
+            client = httpx.AsyncClient(transport=transport, base_url=url)
+            result = await use(client)
+            assert "0 in use" in repr(transport)
+        assert len(os.listdir("/proc/self/fd")) == files
+        return result
 
 
-def scraping(url, scrape, **policy):
+async def scraping(url, scrape, **policy):
     """Run a scraper once; return what it returned."""
-    [outcome] = se.collect([se.Platform("A", scrape, base_url=url, **policy)], [se.Event("e")])
+    [outcome] = await ended([se.Platform("A", scrape, base_url=url, **policy)], [se.Event("e")])
     assert isinstance(outcome, se.Success), outcome.error
     return outcome.value
 
@@ -125,7 +123,7 @@ def scraping(url, scrape, **policy):
 # -- nginx
 
 
-def test_nginx_files(nginx):
+async def test_nginx_files(nginx):
     """Files come whole: plain, by HEAD, in part, and not at all."""
 
     async def use(client):
@@ -139,10 +137,10 @@ def test_nginx_files(nginx):
         assert (await client.get("/nothing")).status_code == 204
         assert (await client.get("/events.json")).json()[7] == {"id": 7, "name": "match 7"}
 
-    using(nginx[0], use)
+    await using(nginx[0], use)
 
 
-def test_nginx_compresses_in_chunks(nginx):
+async def test_nginx_compresses_in_chunks(nginx):
     """What it compresses has no length, and its HEAD neither: both are read, and the connection goes on."""
 
     async def use(client):
@@ -153,10 +151,10 @@ def test_nginx_compresses_in_chunks(nginx):
             assert response.num_bytes_downloaded < len(EVENTS) / 2
             assert (await client.head("/events.json", headers={"Accept-Encoding": "gzip"})).content == b""
 
-    using(nginx[0], use)
+    await using(nginx[0], use)
 
 
-def test_nginx_says_that_nothing_has_changed(nginx):
+async def test_nginx_says_that_nothing_has_changed(nginx):
     """A 304 to `If-None-Match` has no body, and the connection goes on."""
 
     async def use(client):
@@ -165,10 +163,10 @@ def test_nginx_says_that_nothing_has_changed(nginx):
             response = await client.get("/events.json", headers={"If-None-Match": etag})
             assert (response.status_code, response.content) == (304, b"")
 
-    using(nginx[0], use)
+    await using(nginx[0], use)
 
 
-def test_nginx_redirects(nginx):
+async def test_nginx_redirects(nginx):
     """A 301 is followed by httpx, and by the client of a task."""
 
     async def use(client):
@@ -179,20 +177,20 @@ def test_nginx_redirects(nginx):
     async def scrape(task):
         return (await task.http.get("/moved")).content
 
-    assert using(nginx[0], use) == scraping(nginx[0], scrape) == EVENTS
+    assert await using(nginx[0], use) == await scraping(nginx[0], scrape) == EVENTS
 
 
-def test_nginx_keeps_connections_for_five_requests(nginx):
+async def test_nginx_keeps_connections_for_five_requests(nginx):
     """They are used for as long as it says, and not once longer."""
 
     async def use(client):
         return [(await client.get("/connection")).text for _ in range(15)]
 
-    numbers = using(nginx[0], use)
+    numbers = await using(nginx[0], use)
     assert [numbers[at : at + 5] for at in (0, 5, 10)] == [[number] * 5 for number in dict.fromkeys(numbers)]
 
 
-def test_nginx_limits_requests(nginx):
+async def test_nginx_limits_requests(nginx):
     """One request too many is a 503, which the client of a task raises, and which closes nothing."""
 
     async def use(client):
@@ -204,11 +202,11 @@ def test_nginx_limits_requests(nginx):
             await task.http.get("/limited")
         return caught.value.status, (await task.http.get("/events.json")).content
 
-    assert using(nginx[0], use) == 503
-    assert scraping(nginx[0], scrape, retry=se.Retry(attempts=1)) == (503, EVENTS)
+    assert await using(nginx[0], use) == 503
+    assert await scraping(nginx[0], scrape, retry=se.Retry(attempts=1)) == (503, EVENTS)
 
 
-def test_nginx_refuses_an_upload(nginx):
+async def test_nginx_refuses_an_upload(nginx):
     """A body that is too large is answered before it is read: the 413 arrives."""
 
     async def use(client):
@@ -216,10 +214,10 @@ def test_nginx_refuses_an_upload(nginx):
         assert (await client.get("/connection")).status_code == 200
         return response.status_code
 
-    assert using(nginx[0], use) == 413
+    assert await using(nginx[0], use) == 413
 
 
-def test_nginx_sends_a_big_file(nginx):
+async def test_nginx_sends_a_big_file(nginx):
     """20 MB come whole and in bounded parts; the connection is kept."""
     big = random.Random(1).randbytes(BIG)
 
@@ -234,11 +232,11 @@ def test_nginx_sends_a_big_file(nginx):
     async def scrape(task):
         return (await task.http.get("/big")).content == big
 
-    assert using(nginx[0], use)
-    assert scraping(nginx[0], scrape, caps=se.Caps(wire=BIG, body=BIG))
+    assert await using(nginx[0], use)
+    assert await scraping(nginx[0], scrape, caps=se.Caps(wire=BIG, body=BIG))
 
 
-def test_nginx_through_tls(nginx, authority):
+async def test_nginx_through_tls(nginx, authority):
     """The tickets that TLS 1.3 sends beside the answers do not make a connection look as if it were not quiet."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
@@ -250,7 +248,7 @@ def test_nginx_through_tls(nginx, authority):
             size = sum([len(part) async for part in response.aiter_raw()])
         return len(set(numbers)), size
 
-    assert using(nginx[1], use, verify=context) == (1, BIG)
+    assert await using(nginx[1], use, verify=context) == (1, BIG)
 
 
 # -- hypercorn
@@ -298,60 +296,39 @@ async def application(scope, receive, send):
             await body(b"")
 
 
-def visiting(use):
+async def visiting(use):
     """Let a function use a client of a hypercorn that runs beside it; at the end nothing is in use."""
-
-    async def main():
-        stop = trio.Event()
-        config = hypercorn.config.Config()
-        config.bind = ["127.0.0.1:0"]
-        config.accesslog = config.errorlog = None
-        serve = functools.partial(hypercorn.trio.serve, application, config, shutdown_trigger=stop.wait)
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                [url] = await nursery.start(serve)
-                async with Transport() as transport:
-                    result = await use(httpx.AsyncClient(transport=transport, base_url=url))
-                    assert "0 in use" in repr(transport)
-                stop.set()
-        return result
-
-    return trio.run(main)
-
-
-class Parts:
-    """A body that comes in parts."""
-
-    def __init__(self, *parts):
-        """Keep them."""
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
+    stop = trio.Event()
+    config = hypercorn.config.Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    serve = functools.partial(hypercorn.trio.serve, application, config, shutdown_trigger=stop.wait)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            [url] = await nursery.start(serve)
+            async with Transport() as transport:
+                result = await use(httpx.AsyncClient(transport=transport, base_url=url))
+                assert "0 in use" in repr(transport)
+            stop.set()
+    return result
 
 
 @pytest.mark.parametrize("size", [0, 10, 5_000_000])
-def test_hypercorn_echoes_uploads(size):
+async def test_hypercorn_echoes_uploads(size):
     """What goes out comes back, in one piece or in parts, with or without waiting for a 100."""
     data = random.Random(size).randbytes(size)
 
     async def use(client):
         for headers in ({}, {"Expect": "100-continue"}):
             assert (await client.post("/echo", content=data, headers=headers)).content == data
-            parts = Parts(*[data[at : at + 100_000] for at in range(0, size, 100_000)])
+            parts = parts_of(*[data[at : at + 100_000] for at in range(0, size, 100_000)])
             assert (await client.post("/echo", content=parts, headers=headers)).content == data
         assert "1 at rest" in repr(client._transport)
 
-    visiting(use)
+    await visiting(use)
 
 
-def test_hypercorn_streams():
+async def test_hypercorn_streams():
     """What is sent in parts is read in parts, and a connection on which all was read is kept."""
 
     async def use(client):
@@ -360,10 +337,10 @@ def test_hypercorn_streams():
                 assert [int(line) async for line in response.aiter_lines()] == list(range(20))
         assert "1 at rest" in repr(client._transport)
 
-    visiting(use)
+    await visiting(use)
 
 
-def test_hypercorn_compresses():
+async def test_hypercorn_compresses():
     """What is compressed is decoded; HEAD of it has its length, and no body."""
 
     async def use(client):
@@ -373,10 +350,10 @@ def test_hypercorn_compresses():
         assert (await client.get("/none")).status_code == 404
         assert "1 at rest" in repr(client._transport)
 
-    visiting(use)
+    await visiting(use)
 
 
-def test_hypercorn_breaks_off():
+async def test_hypercorn_breaks_off():
     """An answer whose application fails is cut short, and an error of httpx's."""
 
     async def use(client):
@@ -384,4 +361,4 @@ def test_hypercorn_breaks_off():
             await client.get("/fails")
         assert "0 at rest" in repr(client._transport)
 
-    visiting(use)
+    await visiting(use)

@@ -22,14 +22,14 @@ def fetch(url, method="GET", **parts):
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_urls_are_joined_as_httpx_joins_them(play, base):
+async def test_urls_are_joined_as_httpx_joins_them(autojump_clock, play, base):
     """Relative ones go below `base_url`, with or without slashes between; absolute ones are left as they are."""
 
     async def scrape(task):
         for path in PATHS:
             await task.http.get(path)
 
-    played = play(scrape, 200, base_url=base)
+    played = await play(scrape, 200, base_url=base)
     assert isinstance(played.outcome, se.Success)
     with httpx.Client(base_url=base, verify=False) as client:
         for path, request in zip(PATHS, played.requests, strict=True):
@@ -48,15 +48,15 @@ def test_urls_are_joined_as_httpx_joins_them(play, base):
         ("https://b.test/x", "https://b.test/x"),
     ],
 )
-def test_without_a_base_url_they_are_seen_from_the_event(play, url, joined):
+async def test_without_a_base_url_they_are_seen_from_the_event(autojump_clock, play, url, joined):
     """A platform without `base_url` joins relative URLs to that of the event, as a browser does."""
     event = se.Event("e", url="http://a.test/news/today?page=1", platforms=("A",))
-    assert play(fetch(url), 200, events=[event], base_url=None).value == joined
+    assert (await play(fetch(url), 200, events=[event], base_url=None)).value == joined
 
 
-def test_paths_and_bases_arrive_on_the_wire(on_sites):
+async def test_paths_and_bases_arrive_on_the_wire(on_sites):
     """The site is asked for the path below the base."""
-    seen = on_sites(fetch("/events?live=1"), below="/api/v1/")
+    seen = await on_sites(fetch("/events?live=1"), below="/api/v1/")
     assert seen.asked[0].target == "/api/v1/events?live=1"
 
 
@@ -88,19 +88,19 @@ def test_nothing_to_join_to(url):
         "file:///etc/passwd",
     ],
 )
-def test_a_malformed_url_is_refused(play, url):
+async def test_a_malformed_url_is_refused(autojump_clock, play, url):
     """What is no http or https URL is an `InvalidRequest`; nothing of httpx leaves, and nothing is sent."""
-    played = play(fetch(url, method="get"), 200)
+    played = await play(fetch(url, method="get"), 200)
     assert type(played.error) is se.InvalidRequest
     assert (played.error.platform, played.error.method, played.error.attempt) == ("A", "GET", 1)
     assert played.error.__cause__ is None
     assert not played.requests
 
 
-def test_a_malformed_url_of_the_event_is_refused(play):
+async def test_a_malformed_url_of_the_event_is_refused(autojump_clock, play):
     """A relative URL that would be joined to a malformed one cannot be sent."""
     event = se.Event("e", url="http://[::1", platforms=("A",))
-    assert type(play(fetch("/x"), 200, events=[event], base_url=None).error) is se.InvalidRequest
+    assert type((await play(fetch("/x"), 200, events=[event], base_url=None)).error) is se.InvalidRequest
 
 
 @given(
@@ -121,37 +121,37 @@ def test_whatever_is_asked_for_only_our_errors_leave(url, scheme):
     "headers",
     [{"X-A": "é"}, {"X-A": "a\nX-B: b"}, {"X-A": "a\r\n"}, {"X-A": "\0"}, {"X A": "a"}, {"": "a"}, {"X-é": "a"}],
 )
-def test_a_bad_header_is_refused(on_sites, headers):
+async def test_a_bad_header_is_refused(on_sites, headers):
     """What HTTP has no place for is an `InvalidRequest`, and nothing of it arrives."""
-    seen = on_sites(fetch("/", headers=headers))
+    seen = await on_sites(fetch("/", headers=headers))
     assert type(seen.error) is se.InvalidRequest
     assert (seen.error.platform, seen.error.method, seen.error.attempt) == ("A", "GET", 1)
     assert not seen.asked
 
 
-def test_a_bad_method_is_refused(on_sites):
+async def test_a_bad_method_is_refused(on_sites):
     """A method with a space in it is an `InvalidRequest`, and is not tried again."""
-    seen = on_sites(fetch("/", method="G T"), retry=se.Retry(methods={"G T"}, wait_max=0))
+    seen = await on_sites(fetch("/", method="G T"), retry=se.Retry(methods={"G T"}, wait_max=0))
     assert type(seen.error) is se.InvalidRequest
     assert seen.error.attempt == 1
 
 
 @pytest.mark.parametrize(("given", "sent"), [("get", "GET"), ("Post", "POST"), ("PURGE", "PURGE")])
-def test_methods_are_sent_in_capitals(on_sites, given, sent):
+async def test_methods_are_sent_in_capitals(on_sites, given, sent):
     """However a method is written, the site reads it in capitals."""
-    assert on_sites(fetch("/", method=given)).asked[0].method == sent
+    assert (await on_sites(fetch("/", method=given))).asked[0].method == sent
 
 
-def test_params_become_the_query(on_sites):
+async def test_params_become_the_query(on_sites):
     """They are encoded; a list makes the name come several times."""
-    seen = on_sites(fetch("/a", params={"q": "ä&b", "n": 5, "tag": ["x", "y"]}))
+    seen = await on_sites(fetch("/a", params={"q": "ä&b", "n": 5, "tag": ["x", "y"]}))
     assert seen.asked[0].target == "/a?q=%C3%A4%26b&n=5&tag=x&tag=y"
 
 
 @pytest.mark.parametrize(("params", "target"), [({"page": 2}, "/a?live=1&page=2"), ({}, "/a?live=1")])
-def test_params_are_added_to_the_query_of_the_url(on_sites, params, target):
+async def test_params_are_added_to_the_query_of_the_url(on_sites, params, target):
     """What the URL asks for already stays: `params` says "what to add to the URL's query"."""
-    assert on_sites(fetch("/a?live=1", params=params)).asked[0].target == target
+    assert (await on_sites(fetch("/a?live=1", params=params))).asked[0].target == target
 
 
 @pytest.mark.parametrize(
@@ -165,29 +165,29 @@ def test_params_are_added_to_the_query_of_the_url(on_sites, params, target):
         ({"json": {}, "headers": {"Content-Type": "text/x"}}, b"{}", "text/x"),
     ],
 )
-def test_bodies_arrive(on_sites, parts, body, kind):
+async def test_bodies_arrive(on_sites, parts, body, kind):
     """`content` as it is, `data` as a form, `json` as JSON; a content type of the scraper's own stays."""
-    seen = on_sites(fetch("/", method="post", **parts))
+    seen = await on_sites(fetch("/", method="post", **parts))
     assert seen.asked[0].body == body
     assert seen.asked[0].headers.get("content-type") == kind
     assert seen.asked[0].headers["content-length"] == str(len(body))
 
 
-def test_get_is_a_request_by_get(on_sites):
+async def test_get_is_a_request_by_get(on_sites):
     """`get` passes on its params and headers."""
 
     async def scrape(task):
         return (await task.http.get("/a", params={"b": 1}, headers={"X-A": "1"})).status_code
 
-    seen = on_sites(scrape)
+    seen = await on_sites(scrape)
     assert seen.value == 200
     assert (seen.asked[0].method, seen.asked[0].target, seen.asked[0].headers["x-a"]) == ("GET", "/a?b=1", "1")
 
 
-def test_a_length_that_is_not_the_body_s_cannot_be_sent(on_sites):
+async def test_a_length_that_is_not_the_body_s_cannot_be_sent(on_sites):
     """A `Content-Length` that lies is the scraper's fault, and no reason to try again."""
     parts = {"content": b"abc", "headers": {"Content-Length": "9"}}
-    assert type(on_sites(fetch("/", method="PUT", **parts)).error) is se.InvalidRequest
+    assert type((await on_sites(fetch("/", method="PUT", **parts))).error) is se.InvalidRequest
 
 
 def test_an_invalid_request_names_the_platform_as_its_outcome_does():

@@ -51,18 +51,14 @@ class Failing:
         policy = {"base_url": f"http://{name.lower()}.test", "retry": AT_ONCE, "limit": 1000} | policy
         return se.Platform(name, scrape, transport=httpx.MockTransport(self.handle), **policy)
 
-    def run(self, engine, *batches):
+    async def run(self, engine, *batches):
         """Run an engine once for each batch of events; return all outcomes."""
-
-        async def main():
-            outcomes = []
-            self.begun = trio.current_time()
-            for events in batches:
-                async with engine.stream(events) as run:
-                    outcomes += [outcome async for outcome in run]
-            return outcomes
-
-        return virtually(main)
+        outcomes = []
+        self.begun = trio.current_time()
+        for events in batches:
+            async with engine.stream(events) as run:
+                outcomes += [outcome async for outcome in run]
+        return outcomes
 
 
 def asking(method="GET"):
@@ -95,11 +91,11 @@ def held(first, retries, share=0.2):
 
 @pytest.mark.parametrize("answer", [500, httpx.ReadError("lost")])
 @pytest.mark.parametrize(("requests", "retries"), [(1, 3), (4, 10), (40, 10), (100, 20), (500, 100)])
-def test_a_site_that_always_fails_is_asked_little_more(requests, retries, answer):
+async def test_a_site_that_always_fails_is_asked_little_more(autojump_clock, requests, retries, answer):
     """Ten times more, or a fifth, in place of the three times that the policy alone allows."""
     site = Failing(answer)
     engine = se.Engine([site.platform(asking())], event_limit=1000, buffer=1000)
-    site.run(engine, at(1, requests))
+    await site.run(engine, at(1, requests))
     assert (len(site.firsts), len(site.retries)) == (requests, retries)
 
 
@@ -111,7 +107,7 @@ def test_no_minute_holds_more_retries_than_its_requests_allow(batches, attempts)
         [site.platform(asking(), retry=attrs.evolve(AT_ONCE, attempts=attempts))], event_limit=1000, buffer=1000
     )
     events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
-    outcomes = site.run(engine, events)
+    outcomes = virtually(site.run, engine, events)
     assert len(site.firsts) == len(outcomes) == len(events)
     assert not held(site.firsts, site.retries)
     assert len(site.retries) >= min(10, len(events) * (attempts - 1))
@@ -124,18 +120,18 @@ def test_with_a_backoff_as_many_in_all(batches, wait):
     retry = se.Retry(attempts=3, wait_initial=wait, wait_max=wait)
     engine = se.Engine([site.platform(asking(), retry=retry)], event_limit=1000, buffer=1000)
     events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
-    site.run(engine, events)
+    virtually(site.run, engine, events)
     begins = [(path, time) for path, times in site.tries.items() for time in times[:-1]]
     assert len(begins) == len(site.retries)
     # Each retry was granted when the try before it had failed, which takes no time here.
     assert not held(site.firsts, sorted(time for _, time in begins))
 
 
-def test_the_error_says_why_it_was_not_tried_again():
+async def test_the_error_says_why_it_was_not_tried_again(autojump_clock):
     """In the text of those that had no retry for want of budget alone; not of those that had all their attempts."""
     site = Failing()
     engine = se.Engine([site.platform(asking(), limit=1)], event_limit=1000)
-    outcomes = site.run(engine, [se.Event(n) for n in range(6)])
+    outcomes = await site.run(engine, [se.Event(n) for n in range(6)])
     reason = REASON.format(20, 0.2, "A")
     texts = [str(outcome.error) for outcome in outcomes]
     assert [len(times) for times in site.tries.values()] == [4, 4, 4, 2, 1, 1]
@@ -150,11 +146,11 @@ def test_the_error_says_why_it_was_not_tried_again():
 @pytest.mark.parametrize(
     ("budget", "said"), [(0, "0 % of its requests (Retry(budget=0)"), (0.125, "12.5 %"), (0.07, "7 %"), (3, "300 %")]
 )
-def test_the_error_says_how_much_was_allowed(budget, said):
+async def test_the_error_says_how_much_was_allowed(autojump_clock, budget, said):
     """In per cent, as it was given; an error that only lasts is another thing, and is told from it."""
     site = Failing(httpx.ConnectError("refused"))
     retry = attrs.evolve(AT_ONCE, budget=budget)
-    outcomes = site.run(
+    outcomes = await site.run(
         se.Engine([site.platform(asking(), retry=retry, limit=1)], event_limit=1), [se.Event(n) for n in range(9)]
     )
     texts = [str(outcome.error) for outcome in outcomes]
@@ -166,13 +162,13 @@ SHARES = [(0, 0), (0.01, 10), (0.1, 20), (0.2, 40), (0.29, 58), (1, 200), (2.5, 
 
 
 @pytest.mark.parametrize(("budget", "retries"), SHARES)
-def test_the_budget_is_a_knob(budget, retries):
+async def test_the_budget_is_a_knob(autojump_clock, budget, retries):
     """200 requests that all fail, with three retries each if there are so many: the share of 200, and always ten."""
     site = Failing()
     engine = se.Engine(
         [site.platform(asking(), retry=attrs.evolve(AT_ONCE, budget=budget))], event_limit=1000, buffer=1000
     )
-    site.run(engine, at(1, 200))
+    await site.run(engine, at(1, 200))
     assert (len(site.firsts), len(site.retries)) == (200, retries)
 
 
@@ -183,13 +179,13 @@ def test_whatever_it_is_the_law_holds(batches, budget):
     retry = attrs.evolve(AT_ONCE, budget=budget)
     engine = se.Engine([site.platform(asking(), retry=retry)], event_limit=1000, buffer=1000)
     events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
-    site.run(engine, events)
+    virtually(site.run, engine, events)
     assert not held(site.firsts, site.retries, budget)
     least = {0: 0, math.inf: 3 * len(events)}.get(budget, min(10, 3 * len(events)))
     assert len(site.retries) >= least
 
 
-def test_it_is_tuned_in_the_middle_of_a_run():
+async def test_it_is_tuned_in_the_middle_of_a_run(autojump_clock):
     """Each platform's own: what A is given more, or nothing, changes from the next retry on; B stays as it is."""
     site = Failing()
     engine = se.Engine([site.platform(asking()), site.platform(asking(), "B")], event_limit=5000, buffer=5000)
@@ -201,19 +197,16 @@ def test_it_is_tuned_in_the_middle_of_a_run():
             await trio.sleep_until(begun + 70 * number + 0.5)
             engine.tune("A", retry=attrs.evolve(AT_ONCE, budget=budget))
 
-    async def main():
-        events = [
-            se.Event(f"{number}-{n}", data=70 * number + 1, platforms=("A", "B"))
-            for number in range(len(steps))
-            for n in range(100 if number != 1 else 200)
-        ]
-        site.begun = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(tuner)
-            async with engine.stream(events) as run:
-                assert len([outcome async for outcome in run]) == 2 * len(events)
-
-    virtually(main)
+    events = [
+        se.Event(f"{number}-{n}", data=70 * number + 1, platforms=("A", "B"))
+        for number in range(len(steps))
+        for n in range(100 if number != 1 else 200)
+    ]
+    site.begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tuner)
+        async with engine.stream(events) as run:
+            assert len([outcome async for outcome in run]) == 2 * len(events)
     for host, expected in (("a.test", [retries for _, retries in steps]), ("b.test", [20, 40, 20, 20])):
         times = [time for (at, _), each in site.tries.items() if at == host for time in each[1:]]
         assert [sum(round(time) == 70 * number + 1 for time in times) for number in range(4)] == expected
@@ -223,14 +216,14 @@ def test_what_was_granted_is_counted_under_any_budget():
     """Retries that an endless budget has granted are held against a smaller one for a minute, in the next run too."""
     site = Failing()
     engine = se.Engine([site.platform(asking(), retry=attrs.evolve(AT_ONCE, budget=math.inf))], event_limit=1000)
-    site.run(engine, at(0, 20, "a"))
+    virtually(site.run, engine, at(0, 20, "a"))
     assert len(site.retries) == 60
     engine.tune("A", retry=AT_ONCE)
-    site.run(engine, at(0, 20, "b"), at(70, 20, "c"))
+    virtually(site.run, engine, at(0, 20, "b"), at(70, 20, "c"))
     assert len(site.retries) == 60 + 10
 
 
-def test_a_budget_of_nothing_leaves_task_retry():
+async def test_a_budget_of_nothing_leaves_task_retry(autojump_clock):
     """It is the scraper's own decision, and another thing than `attempts=1`."""
     site = Failing()
 
@@ -239,34 +232,34 @@ def test_a_budget_of_nothing_leaves_task_retry():
         if task.attempt < 3:
             task.retry(after=0)
 
-    [outcome] = site.run(
+    [outcome] = await site.run(
         se.Engine([site.platform(scrape, retry=attrs.evolve(AT_ONCE, budget=0))]), [se.Event("e", platforms=("A",))]
     )
     assert isinstance(outcome, se.Success)
     assert (outcome.attempts, len(site.retries)) == (3, 0)
 
 
-def test_without_check_the_answer_stands():
+async def test_without_check_the_answer_stands(autojump_clock):
     """Who does not want errors gets the answer, as after the last attempt."""
     site = Failing(503)
 
     async def scrape(task):
         return [(await task.http.get(f"/{number}", check=False)).status_code for number in range(5)]
 
-    [outcome] = site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    [outcome] = await site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
     assert outcome.value == [503] * 5
     assert [len(times) for times in site.tries.values()] == [4, 4, 4, 2, 1]
 
 
-def test_a_minute_later_there_is_budget_again():
+async def test_a_minute_later_there_is_budget_again(autojump_clock):
     """What was granted is forgotten after 65 s at most."""
     site = Failing()
-    site.run(se.Engine([site.platform(asking())], event_limit=1000), [*at(1, 10), *at(67, 10)])
+    await site.run(se.Engine([site.platform(asking())], event_limit=1000), [*at(1, 10), *at(67, 10)])
     assert len([time for time in site.retries if time == 1]) == 10
     assert len([time for time in site.retries if time == 67]) == 10
 
 
-def test_good_requests_earn_retries():
+async def test_good_requests_earn_retries(autojump_clock):
     """A platform that is asked a thousand times has two hundred retries for those that fail."""
     site = Failing()
 
@@ -284,7 +277,7 @@ def test_good_requests_earn_retries():
         transport=httpx.MockTransport(handle),
     )
     engine = se.Engine([platform], event_limit=2000, buffer=2000)
-    site.run(engine, [*at(1, 900, "good"), *at(2, 100, "bad")])
+    await site.run(engine, [*at(1, 900, "good"), *at(2, 100, "bad")])
     assert len(site.retries) == 200
 
 
@@ -292,14 +285,14 @@ def test_the_budget_stays_with_the_engine():
     """What a run has used up, the next one that begins at once does not have; another engine has its own."""
     site = Failing()
     engine = se.Engine([site.platform(asking())], event_limit=1000)
-    site.run(engine, at(0, 10, "a"), at(0, 10, "b"))
+    virtually(site.run, engine, at(0, 10, "a"), at(0, 10, "b"))
     assert (len(site.firsts), len(site.retries)) == (20, 10)
-    site.run(se.Engine([site.platform(asking())], event_limit=1000), at(0, 10, "c"))
+    virtually(site.run, se.Engine([site.platform(asking())], event_limit=1000), at(0, 10, "c"))
     assert len(site.retries) == 20
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_is_not_idempotent_uses_none_of_it(method):
+async def test_what_is_not_idempotent_uses_none_of_it(autojump_clock, method):
     """Posts are not tried again; as requests they earn retries for the others."""
     site = Failing()
 
@@ -309,13 +302,13 @@ def test_what_is_not_idempotent_uses_none_of_it(method):
         for number in range(10):
             await task.http.get(f"/{number}", check=False)
 
-    site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    await site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
     assert len(site.firsts) == 110
     assert all(len(times) == 1 for (_, path), times in site.tries.items() if path.startswith("/post"))
     assert len(site.retries) == 22
 
 
-def test_each_platform_has_its_own():
+async def test_each_platform_has_its_own(autojump_clock):
     """What A has used up does not concern B; a visit to B is a matter of B's."""
     site = Failing()
 
@@ -325,12 +318,12 @@ def test_each_platform_has_its_own():
         for number in range(10):
             await task.http.get(f"http://b.test/{number}", check=False)
 
-    site.run(se.Engine([site.platform(scrape), site.platform(asking(), "B")]), [se.Event("e", platforms=("A",))])
+    await site.run(se.Engine([site.platform(scrape), site.platform(asking(), "B")]), [se.Event("e", platforms=("A",))])
     used = {host: sum(len(times) - 1 for (at, _), times in site.tries.items() if at == host) for host, _ in site.tries}
     assert used == {"a.test": 10, "b.test": 10}
 
 
-def test_streams_take_of_it_too():
+async def test_streams_take_of_it_too(autojump_clock):
     """Up to the head a stream is tried again like any request."""
     site = Failing()
 
@@ -339,12 +332,12 @@ def test_streams_take_of_it_too():
             async with task.http.stream("GET", f"/{number}", check=False) as answer:
                 assert answer.status_code == 500
 
-    [outcome] = site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
+    [outcome] = await site.run(se.Engine([site.platform(scrape)]), [se.Event("e")])
     assert isinstance(outcome, se.Success)
     assert len(site.retries) == 10
 
 
-def test_runs_of_the_scraper_are_no_retries():
+async def test_runs_of_the_scraper_are_no_retries(autojump_clock):
     """`task.retry` is the scraper's own decision: its requests are first ones, each time."""
     site = Failing()
 
@@ -353,13 +346,13 @@ def test_runs_of_the_scraper_are_no_retries():
         if task.attempt < 4:
             task.retry(after=0)
 
-    outcomes = site.run(se.Engine([site.platform(scrape)], event_limit=1000), [se.Event(n) for n in range(50)])
+    outcomes = await site.run(se.Engine([site.platform(scrape)], event_limit=1000), [se.Event(n) for n in range(50)])
     assert {outcome.attempts for outcome in outcomes} == {4}
     assert len(site.firsts) == 200
     assert not held(site.firsts, site.retries)
 
 
-def test_what_a_redirect_leads_to_is_spared_too():
+async def test_what_a_redirect_leads_to_is_spared_too(autojump_clock):
     """A's requests are led to B, which fails: B is asked again no more often than its own budget allows."""
     tries = []
 
@@ -380,18 +373,15 @@ def test_what_a_redirect_leads_to_is_spared_too():
     ]
     events = [*at(0, 190, "good"), *at(1, 10, "led")]
 
-    async def main():
-        async with se.Engine(platforms, event_limit=1000, buffer=1000).stream(events) as run:
-            return [outcome async for outcome in run]
-
-    outcomes = virtually(main)
+    async with se.Engine(platforms, event_limit=1000, buffer=1000).stream(events) as run:
+        outcomes = [outcome async for outcome in run]
     assert len(outcomes) == 200
     assert len(tries) == 10 + 10
     texts = [str(outcome.error) for outcome in outcomes if isinstance(outcome, se.Failure)]
     assert {text.partition(";")[2] for text in texts if "not tried again" in text} == {REASON[1:].format(20, 0.2, "B")}
 
 
-def test_a_retry_that_one_budget_forbids_is_taken_out_of_none():
+async def test_a_retry_that_one_budget_forbids_is_taken_out_of_none(autojump_clock):
     """A, which leads to B, has no budget: B's is whole for B's own requests afterwards, and the other way round."""
     for forbidding in ("A", "B"):
         site = Failing()
@@ -414,7 +404,7 @@ def test_a_retry_that_one_budget_forbids_is_taken_out_of_none():
         ]
         events = at(0, 20, "led")
         events += [se.Event(f"own-{n}", data=1, platforms=("A", "B")) for n in range(20)]
-        outcomes = site.run(se.Engine(platforms, event_limit=1000, buffer=1000), events)
+        outcomes = await site.run(se.Engine(platforms, event_limit=1000, buffer=1000), events)
         led = [str(outcome.error) for outcome in outcomes if outcome.event.id.startswith("led")]
         assert len(led) == 20
         assert all(text.endswith(REASON.format(0, 0, forbidding)) for text in led)

@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache, Rules
+from scrapeengine.http.features.robots import MOST_BYTES, Rules
+from scrapeengine.http.features.robots_cache import RobotsCache
 
 FORBIDDING = b"User-agent: *\nDisallow: /"
 
@@ -43,12 +44,12 @@ class Site:
         return await cache.rules(origin, self.fetch, trio.current_time)
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
+async def run(main: Callable[[], Awaitable[None]]) -> None:
     """Run in virtual time."""
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    await main()
 
 
-def test_many_who_ask_at_once_fetch_once() -> None:
+async def test_many_who_ask_at_once_fetch_once(autojump_clock) -> None:
     """One fetches, the others wait for it, and all get the same rules."""
     site, cache = Site(), RobotsCache()
     got = []
@@ -62,14 +63,14 @@ def test_many_who_ask_at_once_fetch_once() -> None:
                 nursery.start_soon(one)
         assert trio.current_time() == 1.0
 
-    run(main)
+    await run(main)
     assert site.asked == 1
     assert len(got) == 50
     assert len(set(map(id, got))) == 1
 
 
 @pytest.mark.parametrize(("status", "kept"), [(200, 86400.0), (404, 86400.0), (500, 60.0), (None, 60.0)])
-def test_rules_are_kept_as_long_as_they_may(status: int | None, kept: float) -> None:
+async def test_rules_are_kept_as_long_as_they_may(autojump_clock, status: int | None, kept: float) -> None:
     """What is known is returned at once, without a checkpoint; what is too old is fetched anew."""
     site, cache = Site(status), RobotsCache()
 
@@ -82,10 +83,10 @@ def test_rules_are_kept_as_long_as_they_may(status: int | None, kept: float) -> 
         assert await site.ask(cache) is not first
         assert site.asked == 2
 
-    run(main)
+    await run(main)
 
 
-def test_origins_do_not_wait_for_each_other() -> None:
+async def test_origins_do_not_wait_for_each_other(autojump_clock) -> None:
     """Each origin has a file of its own, and its own fetch."""
     site, cache = Site(), RobotsCache()
 
@@ -95,11 +96,11 @@ def test_origins_do_not_wait_for_each_other() -> None:
                 nursery.start_soon(site.ask, cache, origin)
         assert trio.current_time() == 1.0
 
-    run(main)
+    await run(main)
     assert site.asked == site.most_at_once == 4
 
 
-def test_who_waits_takes_over_when_the_fetcher_is_cancelled() -> None:
+async def test_who_waits_takes_over_when_the_fetcher_is_cancelled(autojump_clock) -> None:
     """A cancelled fetch harms only who was cancelled: one of the others fetches, the rest go on waiting."""
     site, cache = Site(), RobotsCache()
     got = []
@@ -117,13 +118,13 @@ def test_who_waits_takes_over_when_the_fetcher_is_cancelled() -> None:
                         nursery.start_soon(one)
                     await trio.sleep_forever()
 
-    run(main)
+    await run(main)
     assert (site.asked, site.most_at_once) == (2, 1)
     assert [at for _, at in got] == [1.5] * 5
     assert len({id(rules) for rules, _ in got}) == 1
 
 
-def test_who_is_cancelled_while_it_waits_changes_nothing() -> None:
+async def test_who_is_cancelled_while_it_waits_changes_nothing(autojump_clock) -> None:
     """The fetch goes on for the others."""
     site, cache = Site(), RobotsCache()
 
@@ -136,11 +137,11 @@ def test_who_is_cancelled_while_it_waits_changes_nothing() -> None:
             assert scope.cancelled_caught
         assert await site.ask(cache) is await site.ask(cache)
 
-    run(main)
+    await run(main)
     assert site.asked == 1
 
 
-def test_an_error_is_of_its_own_fetch_only() -> None:
+async def test_an_error_is_of_its_own_fetch_only(autojump_clock) -> None:
     """What one fetch raises leaves that call; those who wait fetch for themselves, one after the other."""
     site, cache = Site(error=LookupError("no")), RobotsCache()
     failed = []
@@ -158,13 +159,13 @@ def test_an_error_is_of_its_own_fetch_only() -> None:
         site.error = None
         await site.ask(cache)
 
-    run(main)
+    await run(main)
     assert failed == [1.0, 2.0, 3.0]
     assert (site.asked, site.most_at_once) == (4, 1)
 
 
 @pytest.mark.parametrize("step", range(6))
-def test_cancelled_at_any_step_it_is_as_if_it_had_not_been(step: int) -> None:
+async def test_cancelled_at_any_step_it_is_as_if_it_had_not_been(autojump_clock, step: int) -> None:
     """At whichever checkpoint the fetcher is cancelled, the others get their rules, and nothing is left behind."""
     cache, asked, got = RobotsCache(), [], []
 
@@ -189,14 +190,14 @@ def test_cancelled_at_any_step_it_is_as_if_it_had_not_been(step: int) -> None:
                 await one()
             assert scope.cancelled_caught
 
-    run(main)
+    await run(main)
     assert len(asked) == 2
     assert len(got) == 3
     assert len(set(map(id, got))) == 1
     assert repr(cache) == "<RobotsCache 1 origins, 25 bytes, 0 being fetched>"
 
 
-def test_no_more_origins_are_kept_than_may_be() -> None:
+async def test_no_more_origins_are_kept_than_may_be(autojump_clock) -> None:
     """The least recently used one goes first."""
     site, cache = Site(status=404), RobotsCache(most=3)
 
@@ -210,11 +211,11 @@ def test_no_more_origins_are_kept_than_may_be() -> None:
         await site.ask(cache, "b")
         assert site.asked == 5
 
-    run(main)
+    await run(main)
     assert repr(cache).startswith("<RobotsCache 3 origins")
 
 
-def test_a_few_giant_files_push_out_no_others() -> None:
+async def test_a_few_giant_files_push_out_no_others(autojump_clock) -> None:
     """Where the files are too large together, the largest go, and what is used counts for nothing there."""
     small, giant, cache = Site(), Site(body=b"#" * MOST_BYTES), RobotsCache(most_bytes=2 * MOST_BYTES + 100)
 
@@ -227,12 +228,12 @@ def test_a_few_giant_files_push_out_no_others() -> None:
         for n in range(3):
             await small.ask(cache, f"small-{n}")
 
-    run(main)
+    await run(main)
     assert (small.asked, giant.asked) == (3, 10)
     assert repr(cache).startswith("<RobotsCache 5 origins")
 
 
-def test_a_file_is_replaced_by_the_next_one() -> None:
+async def test_a_file_is_replaced_by_the_next_one(autojump_clock) -> None:
     """What is too old is not counted any more once it was fetched anew."""
     site, cache = Site(), RobotsCache()
 
@@ -242,5 +243,5 @@ def test_a_file_is_replaced_by_the_next_one() -> None:
         site.body = b""
         await site.ask(cache)
 
-    run(main)
+    await run(main)
     assert repr(cache) == "<RobotsCache 1 origins, 0 bytes, 0 being fetched>"

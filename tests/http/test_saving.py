@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from scrapeengine.http.client import files
+from support.cancelling import cancelled_at
+from support.runs import open_files
 
 BODY = b"the whole body" * 1000
 
@@ -296,63 +298,31 @@ def test_a_part_that_somebody_removes(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-class CutAt(trio.abc.Instrument):
-    """Cancels a scope before the k-th step of a task."""
-
-    def __init__(self, step):
-        self.left = step
-        self.task = self.scope = None
-
-    def before_task_step(self, task):
-        """Count."""
-        if task is self.task:
-            self.left -= 1
-            if self.left == 0:
-                self.scope.cancel()
-
-
-def open_files():
-    """Count the open files of this process; 0 where that cannot be told."""
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except FileNotFoundError:
-        return 0
-
-
-def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
+async def test_cancelled_anywhere_it_is_whole_or_not_at_all(tmp_path):
     """At each of its checkpoints: the earlier file or the new one, nothing beside it, and no file left open."""
     path = tmp_path / ("n" * 255)
     ends = []
 
-    async def main(cut):
-        trio.lowlevel.add_instrument(cut)
-        body = httpx.MockTransport(lambda _: httpx.Response(200, stream=Parts()))
+    async def scrape(task):
+        async with task.http.stream("GET", "/a") as answer:
+            with cancelled_at(task.event.data, while_it="runs") as cancelling:
+                await answer.save(path)
+        return cancelling.struck, cancelling.scope.cancelled_caught
 
-        async def scrape(task):
-            async with task.http.stream("GET", "/a") as answer:
-                with trio.CancelScope() as cut.scope:
-                    cut.task = trio.lowlevel.current_task()
-                    await answer.save(path)
-                cut.task = None
-            return cut.scope.cancelled_caught
-
-        platform = se.Platform("A", scrape, base_url="http://a.test", transport=body)
-        async with se.Engine([platform]).stream([se.Event(1)]) as run:
-            [outcome] = [outcome async for outcome in run]
-        trio.lowlevel.remove_instrument(cut)
-        return outcome.value
-
+    body = httpx.MockTransport(lambda _: httpx.Response(200, stream=Parts()))
     for step in range(1, 100):
         path.write_bytes(b"earlier")
-        before = open_files()
-        cut = CutAt(step)
-        cancelled = trio.run(main, cut)
-        assert open_files() <= before
+        before = len(open_files())
+        platform = se.Platform("A", scrape, base_url="http://a.test", transport=body)
+        async with se.Engine([platform]).stream([se.Event(1, data=step)]) as run:
+            [outcome] = [outcome async for outcome in run]
+        struck, cancelled = outcome.value
+        assert len(open_files()) <= before
         assert os.listdir(tmp_path) == [path.name]
         content = path.read_bytes()
         assert content == BODY or (cancelled and content == b"earlier")
         ends.append((cancelled, content == BODY))
-        if cut.left > 0:
+        if not struck:
             break
     assert ends[-1] == (False, True)
     assert ends.count((True, False)) >= 6

@@ -35,36 +35,32 @@ class Stream:
         """Do nothing."""
 
 
-def ask(*parts):
+async def ask(*parts):
     """Make a request; return the connection, its body, and how many bytes of content each step brought."""
-
-    async def main():
-        connection, steps = Connection(Origin("http", "a.test", 80), Stream(*parts), 0.0), []
-        await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
-        body = connection.answer.take()
-        steps.append(sum(map(len, body)))
-        while not connection.answer.done:
-            await connection.more()
-            body += connection.answer.take()
-            steps.append(sum(map(len, body)) - sum(steps))
-        return connection, b"".join(body), steps
-
-    return trio.run(main)
+    connection, steps = Connection(Origin("http", "a.test", 80), Stream(*parts), 0.0), []
+    await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
+    body = connection.parser.answer.take()
+    steps.append(sum(map(len, body)))
+    while not connection.parser.answer.done:
+        await connection.more()
+        body += connection.parser.answer.take()
+        steps.append(sum(map(len, body)) - sum(steps))
+    return connection, b"".join(body), steps
 
 
-def test_a_body_with_a_length_is_taken_at_one_go():
+async def test_a_body_with_a_length_is_taken_at_one_go():
     """It needs no parsing."""
     content = bytes(range(256)) * 200
-    connection, body, steps = ask(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+    connection, body, steps = await ask(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
     assert (body, steps) == (content, [len(content)])
     assert connection.reusable
     assert connection._ahead.obj == b"", "it keeps a page that it has given away"
 
 
-def test_chunks_are_taken_in_steps():
+async def test_chunks_are_taken_in_steps():
     """64 KiB of chunks of one byte take as many steps as have 16 KiB."""
     sent = CHUNKED + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
-    connection, body, steps = ask(sent)
+    connection, body, steps = await ask(sent)
     assert body == b"x" * 10_000
     assert len(steps) == math.ceil(len(sent) / STEP)
     assert max(steps) <= STEP / 6 + 1
@@ -74,50 +70,43 @@ def test_chunks_are_taken_in_steps():
 @pytest.mark.parametrize("more", [1, 100, STEP, 3 * STEP])
 @pytest.mark.parametrize("length", [1, STEP, 2 * STEP])
 @pytest.mark.parametrize("head", [b"Content-Length: %d\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n"])
-def test_what_comes_behind_an_answer_is_no_one_s(head, length, more):
+async def test_what_comes_behind_an_answer_is_no_one_s(head, length, more):
     """However far behind: the connection carries no other request."""
     end = b"\r\n0\r\n\r\n" if b"chunked" in head else b""
     answer = b"HTTP/1.1 200 OK\r\n" + head % length + b"a" * length + end
-    connection, body, _ = ask(answer + (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 2000)[:more])
+    connection, body, _ = await ask(answer + (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 2000)[:more])
     assert body == b"a" * length
     assert not connection.reusable
 
 
-def test_a_connection_that_was_closed_gives_nothing_more():
+async def test_a_connection_that_was_closed_gives_nothing_more():
     """Its deadline has passed, whatever was read before."""
-
-    async def main():
-        connection = Connection(Origin("http", "a.test", 80), Stream(CHUNKED + b"1\r\nx\r\n" * 10_000), 0.0)
-        await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
-        connection.close()
-        with pytest.raises(CutShort):
-            await connection.more()
-
-    trio.run(main)
+    connection = Connection(Origin("http", "a.test", 80), Stream(CHUNKED + b"1\r\nx\r\n" * 10_000), 0.0)
+    await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
+    connection.close()
+    with pytest.raises(CutShort):
+        await connection.more()
 
 
-def test_who_is_cancelled_between_two_steps_loses_nothing():
+async def test_who_is_cancelled_between_two_steps_loses_nothing():
     """The next call goes on there."""
     sent = CHUNKED + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
 
-    async def main():
-        connection = Connection(Origin("http", "a.test", 80), Stream(sent), 0.0)
-        await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await connection.more()
-        assert scope.cancelled_caught
-        while not connection.answer.done:
-            await connection.more()
-        return b"".join(connection.answer.take())
-
-    assert trio.run(main) == b"x" * 10_000
+    connection = Connection(Origin("http", "a.test", 80), Stream(sent), 0.0)
+    await connection.ask("GET", b"GET / HTTP/1.1\r\n\r\n", most=math.inf)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await connection.more()
+    assert scope.cancelled_caught
+    while not connection.parser.answer.done:
+        await connection.more()
+    assert b"".join(connection.parser.answer.take()) == b"x" * 10_000
 
 
-def test_what_comes_behind_an_answer_that_fills_a_step_is_no_one_s():
+async def test_what_comes_behind_an_answer_that_fills_a_step_is_no_one_s():
     """It is not parsed, and is seen all the same."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX: "
     answer = head + b"x" * (STEP - len(head) - 5) + b"\r\n\r\na"
     assert len(answer) == STEP
-    assert ask(answer)[0].reusable
-    assert not ask(answer + b"b")[0].reusable
+    assert (await ask(answer))[0].reusable
+    assert not (await ask(answer + b"b"))[0].reusable

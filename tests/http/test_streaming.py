@@ -6,16 +6,15 @@ import os
 import stat
 import sys
 
-import attrs
 import httpx
 import pytest
 import trio
 
 import scrapeengine as se
 from scrapeengine.testing import Answer, Site
-from support.world import virtually
+from support.clients import Body
+from support.runs import ONCE, on
 
-ONCE = se.Retry(attempts=1)
 LARGE = os.urandom(1000) * 1000
 """Of a million bytes."""
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -33,78 +32,19 @@ async def whole(task):
     return b"".join(await parts_of(task))
 
 
-def raw(serve, scrape, *, seconds=10, **policy):
-    """Run a scraper against a listener of which each connection is served by a function of its stream."""
-
-    async def handle(stream):
-        try:
-            async with stream:
-                await serve(stream)
-        except trio.BrokenResourceError:
-            pass  # the client has hung up
-
-    async def main():
-        with trio.fail_after(seconds):
-            async with trio.open_nursery() as nursery:
-                [listener] = await nursery.start(functools.partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
-                url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-                platform = se.Platform("A", scrape, base_url=url, **({"retry": ONCE} | policy))
-                async with se.Engine([platform]).stream([se.Event("e")]) as run:
-                    [outcome] = [outcome async for outcome in run]
-                nursery.cancel_scope.cancel()
-        return outcome
-
-    return trio.run(main)
-
-
-async def hung_up(stream):
-    """Wait until the client has hung up."""
-    try:
-        while await stream.receive_some(65536):
-            pass
-    except trio.BrokenResourceError:
-        pass
-
-
-@attrs.define(eq=False)
-class Parts(httpx.AsyncByteStream):
-    """A body of a played wire: bytes, seconds to wait, errors to raise, in their order."""
-
-    steps: list
-    closed: bool = False
-
-    async def __aiter__(self):
-        """Bring them."""
-        for step in self.steps:
-            match step:
-                case bytes():
-                    yield step
-                case Exception():
-                    raise step
-                case seconds:
-                    await trio.sleep(seconds)
-
-    async def aclose(self):
-        """Take note of it."""
-        self.closed = True
-
-
 @pytest.fixture
 def played():
-    """Return a function that runs a scraper, and answers by a function of the request: in virtual time, if not `real`.
+    """Return a function that runs a scraper, and answers by a function of the request, by the test's own clock.
 
     What works in threads needs the real one: the virtual one does not wait for them.
     """
 
-    def run(scrape, answer, *, events=("e",), real=False, **policy):
-        async def main():
-            policy.setdefault("base_url", "http://a.test")
-            platform = se.Platform("A", scrape, transport=httpx.MockTransport(answer), **({"retry": ONCE} | policy))
-            async with se.Engine([platform]).stream([se.Event(each) for each in events]) as stream:
-                outcomes = [outcome async for outcome in stream]
-            return outcomes[0] if len(outcomes) == 1 else outcomes
-
-        return trio.run(main) if real else virtually(main)
+    async def run(scrape, answer, *, events=("e",), **policy):
+        policy.setdefault("base_url", "http://a.test")
+        platform = se.Platform("A", scrape, transport=httpx.MockTransport(answer), **({"retry": ONCE} | policy))
+        async with se.Engine([platform]).stream([se.Event(each) for each in events]) as stream:
+            outcomes = [outcome async for outcome in stream]
+        return outcomes[0] if len(outcomes) == 1 else outcomes
 
     return run
 
@@ -113,30 +53,30 @@ def played():
 
 
 @pytest.mark.parametrize("body", [b"", b"x", LARGE])
-def test_all_of_the_body_comes(on_sites, body):
+async def test_all_of_the_body_comes(on_sites, body):
     """In parts of at most 64 KiB or a little more, none of them empty."""
-    parts = on_sites(parts_of, {"/a": Answer(200, body)}).value
+    parts = (await on_sites(parts_of, {"/a": Answer(200, body)})).value
     assert b"".join(parts) == body
     assert all(0 < len(part) <= 2 * 65536 for part in parts)
 
 
-def test_a_compressed_body_comes_decoded(on_sites):
+async def test_a_compressed_body_comes_decoded(on_sites):
     """In steps too: ten megabytes of nothing in no part of more than 128 KiB."""
     body = bytes(10_000_000)
     answer = Answer(200, gzip.compress(body), {"Content-Encoding": "gzip"})
-    parts = on_sites(parts_of, {"/a": answer}).value
+    parts = (await on_sites(parts_of, {"/a": answer})).value
     assert b"".join(parts) == body
     assert max(map(len, parts)) <= 2 * 65536
 
 
-def test_parts_come_as_they_are_sent():
+async def test_parts_come_as_they_are_sent():
     """The first one is there before the site sends the second."""
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(CHUNKED + b"\r\n5\r\nfirst\r\n")
+    async def serve(talk):
+        await talk.request()
+        await talk.send(CHUNKED + b"\r\n5\r\nfirst\r\n")
         await seen.wait()
-        await stream.send_all(b"6\r\nsecond\r\n0\r\n\r\n")
+        await talk.send(b"6\r\nsecond\r\n0\r\n\r\n")
 
     async def scrape(task):
         found = []
@@ -147,10 +87,10 @@ def test_parts_come_as_they_are_sent():
         return found
 
     seen = trio.Event()
-    assert raw(serve, scrape).value == [b"first", b"second"]
+    assert (await on(serve, scrape)).value == [b"first", b"second"]
 
 
-def test_the_head_is_there_before_the_body(on_sites):
+async def test_the_head_is_there_before_the_body(on_sites):
     """Status, headers and URL can be looked at without reading; the URL is without user and password."""
 
     async def scrape(task):
@@ -158,24 +98,24 @@ def test_the_head_is_there_before_the_body(on_sites):
         async with task.http.stream("GET", url) as answer:
             return answer.status_code, answer.headers["x-a"], str(answer.url), repr(answer)
 
-    status, header, url, text = on_sites(scrape, {"/a": Answer(203, LARGE, {"X-A": "1"})}).value
+    status, header, url, text = (await on_sites(scrape, {"/a": Answer(203, LARGE, {"X-A": "1"})})).value
     assert (status, header) == (203, "1")
     assert url.endswith("/a")
     assert "@" not in url
     assert text == "<Streamed [203]>"
 
 
-def test_a_body_can_be_read_once(on_sites):
+async def test_a_body_can_be_read_once(on_sites):
     """What comes after the end is nothing, again and again."""
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
             return [[part async for part in answer] for _ in range(3)]
 
-    assert on_sites(scrape, {"/a": Answer(200, b"once")}).value == [[b"once"], [], []]
+    assert (await on_sites(scrape, {"/a": Answer(200, b"once")})).value == [[b"once"], [], []]
 
 
-def test_after_the_block_it_cannot_be_read(on_sites):
+async def test_after_the_block_it_cannot_be_read(on_sites):
     """An answer that was carried out of its block says so: an empty body would be taken for the real one."""
 
     async def scrape(task):
@@ -184,12 +124,12 @@ def test_after_the_block_it_cannot_be_read(on_sites):
         await task.http.get("/b")
         return [part async for part in answer]
 
-    error = on_sites(scrape, {"/a": Answer(200, LARGE)}).error
+    error = (await on_sites(scrape, {"/a": Answer(200, LARGE)})).error
     assert isinstance(error, RuntimeError)
     assert "async with task.http.stream" in str(error)
 
 
-def test_post_with_a_body(on_sites):
+async def test_post_with_a_body(on_sites):
     """A stream takes what a request takes."""
 
     async def scrape(task):
@@ -197,7 +137,7 @@ def test_post_with_a_body(on_sites):
         async with task.http.stream("post", "/a", **parts) as answer:
             return [part async for part in answer]
 
-    seen = on_sites(scrape, {"/a": Answer(200, b"ok")})
+    seen = await on_sites(scrape, {"/a": Answer(200, b"ok")})
     [request] = seen.asked
     assert (request.method, request.target, request.headers["x-a"], request.body) == ("POST", "/a?q=1", "1", b"[1]")
     assert seen.value == [b"ok"]
@@ -206,7 +146,7 @@ def test_post_with_a_body(on_sites):
 # -- into a file
 
 
-def test_save(on_sites, tmp_path):
+async def test_save(on_sites, tmp_path):
     """The file holds the decoded body, for its owner alone, and nothing else is there."""
     path = tmp_path / "page"
 
@@ -217,7 +157,7 @@ def test_save(on_sites, tmp_path):
     answer = Answer(200, gzip.compress(LARGE), {"Content-Encoding": "gzip"})
     before = os.umask(0)
     try:
-        assert on_sites(scrape, {"/a": answer}).value == len(LARGE)
+        assert (await on_sites(scrape, {"/a": answer})).value == len(LARGE)
     finally:
         os.umask(before)
     assert path.read_bytes() == LARGE
@@ -226,7 +166,7 @@ def test_save(on_sites, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [str, os.fspath, lambda path: path])
-def test_save_replaces_an_earlier_file(on_sites, tmp_path, kind):
+async def test_save_replaces_an_earlier_file(on_sites, tmp_path, kind):
     """By one that is whole, and private though the earlier one was not; a path may be a text."""
     path = tmp_path / "page"
     path.write_bytes(b"earlier")
@@ -236,22 +176,22 @@ def test_save_replaces_an_earlier_file(on_sites, tmp_path, kind):
         async with task.http.stream("GET", "/a") as answer:
             return await answer.save(kind(path))
 
-    assert on_sites(scrape, {"/a": Answer(200, b"later")}).value == 5
+    assert (await on_sites(scrape, {"/a": Answer(200, b"later")})).value == 5
     assert path.read_bytes() == b"later"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("fault", ["cut short", "too large", "not gzip", "timeout", "error page"])
-def test_what_fails_leaves_no_file_and_the_earlier_one(played, tmp_path, fault):
+async def test_what_fails_leaves_no_file_and_the_earlier_one(played, tmp_path, fault):
     """The error leaves as it is for the iterator; a file of that name is as it was."""
     path = tmp_path / "page"
     path.write_bytes(b"earlier")
     body = {
-        "cut short": Parts([b"a part", httpx.ReadError("lost")]),
-        "too large": Parts([b"x" * 600, b"x" * 600]),
-        "not gzip": Parts([b"not gzip"]),
-        "timeout": Parts([b"a part", 3600]),
-        "error page": Parts([b"not found"]),
+        "cut short": Body([b"a part", httpx.ReadError("lost")]),
+        "too large": Body([b"x" * 600, b"x" * 600]),
+        "not gzip": Body([b"not gzip"]),
+        "timeout": Body([b"a part", 3600]),
+        "error page": Body([b"not found"]),
     }[fault]
     kinds = [se.ConnectionBroken, se.BodyTooLarge, se.ProtocolError, se.AttemptTimeout, se.StatusError]
     kind = dict(zip(("cut short", "too large", "not gzip", "timeout", "error page"), kinds, strict=True))[fault]
@@ -264,7 +204,7 @@ def test_what_fails_leaves_no_file_and_the_earlier_one(played, tmp_path, fault):
         async with task.http.stream("GET", "/a", cap=1000) as streamed:
             await streamed.save(path)
 
-    outcome = played(scrape, answer, real=True, timeout=se.Timeout(attempt=0.5))
+    outcome = await played(scrape, answer, timeout=se.Timeout(attempt=0.5))
     assert type(outcome.error) is kind
     assert body.closed
     assert path.read_bytes() == b"earlier"
@@ -272,15 +212,15 @@ def test_what_fails_leaves_no_file_and_the_earlier_one(played, tmp_path, fault):
 
 
 @pytest.mark.parametrize("by", ["a scope", "the task's time", "the end of the run"])
-def test_cancelled_it_leaves_no_file(tmp_path, by):
+async def test_cancelled_it_leaves_no_file(tmp_path, by):
     """In the middle of the body, by whatever: nothing is left, and the site sees its client gone."""
     gone, begun = trio.Event(), trio.Event()
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(100_000))
+    async def serve(talk):
+        await talk.request()
+        await talk.send(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(100_000))
         begun.set()
-        await hung_up(stream)
+        await talk.client_gone()
         gone.set()
 
     async def scrape(task):
@@ -303,17 +243,16 @@ def test_cancelled_it_leaves_no_file(tmp_path, by):
 
     timeout = se.Timeout(task=1) if by == "the task's time" else se.Timeout()
     if by == "the end of the run":
-        with pytest.raises(BaseExceptionGroup) as caught:
-            raw(serve, scrape, timeout=timeout)
-        assert caught.group_contains(SystemExit)
+        with pytest.raises(SystemExit):
+            await on(serve, scrape, timeout=timeout)
     else:
-        outcome = raw(serve, scrape, timeout=timeout)
+        outcome = (await on(serve, scrape, timeout=timeout)).outcome
         assert outcome.value == "went on" if by == "a scope" else type(outcome.error) is se.TaskTimeout
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("target", ["missing/page", "folder"])
-def test_a_file_that_cannot_be_written(on_sites, tmp_path, target):
+async def test_a_file_that_cannot_be_written(on_sites, tmp_path, target):
     """It is an `OSError`, nothing is left, and the task goes on."""
     (tmp_path / "folder").mkdir()
 
@@ -325,12 +264,12 @@ def test_a_file_that_cannot_be_written(on_sites, tmp_path, target):
             return type(error), (await task.http.get("/b")).status_code
 
     kind = FileNotFoundError if target == "missing/page" else IsADirectoryError
-    assert on_sites(scrape, {"/a": Answer(200, b"body")}).value == (kind, 200)
+    assert (await on_sites(scrape, {"/a": Answer(200, b"body")})).value == (kind, 200)
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize("before", ["a part", "a save", "the block"])
-def test_a_body_is_saved_whole_or_not_at_all(on_sites, tmp_path, before):
+async def test_a_body_is_saved_whole_or_not_at_all(on_sites, tmp_path, before):
     """After a part, a second time, or outside the block it is refused, and an earlier file stays as it is."""
     target = tmp_path / "file"
     target.write_bytes(b"earlier")
@@ -345,7 +284,7 @@ def test_a_body_is_saved_whole_or_not_at_all(on_sites, tmp_path, before):
                 await answer.save(target)
         await answer.save(target)
 
-    error = on_sites(scrape, {"/a": Answer(200, LARGE)}).error
+    error = (await on_sites(scrape, {"/a": Answer(200, LARGE)})).error
     assert isinstance(error, RuntimeError)
     assert "saved once" in str(error)
     assert target.read_bytes() == b"earlier"
@@ -367,31 +306,31 @@ def test_a_body_is_saved_whole_or_not_at_all(on_sites, tmp_path, before):
     ],
 )
 @pytest.mark.parametrize("framing", ["length", "chunks", "foreign"])
-def test_caps(played, options, policy, fits, framing):
+async def test_caps(played, options, policy, fits, framing):
     """`cap` stands in place of the platform's `Caps`, be it more or less; on the wire the chunks' frames count too."""
 
     async def scrape(task):
         return b"".join(await parts_of(task, **options)) == LARGE
 
-    async def serve(stream):
-        await stream.receive_some(65536)
+    async def serve(talk):
+        await talk.request()
         if framing == "length":
-            await stream.send_all(HEAD + b"Content-Length: 1000000\r\n\r\n" + LARGE)
+            await talk.send(HEAD + b"Content-Length: 1000000\r\n\r\n" + LARGE)
         else:
-            await stream.send_all(CHUNKED + b"\r\nF4240\r\n" + LARGE + b"\r\n0\r\n\r\n")
+            await talk.send(CHUNKED + b"\r\nF4240\r\n" + LARGE + b"\r\n0\r\n\r\n")
 
     if framing == "foreign":
         cut = [LARGE[at : at + 50_000] for at in range(0, len(LARGE), 50_000)]
-        outcome = played(scrape, lambda _: httpx.Response(200, stream=Parts(cut)), **policy)
+        outcome = await played(scrape, lambda _: httpx.Response(200, stream=Body(cut)), **policy)
     else:
-        outcome = raw(serve, scrape, **policy)
+        outcome = (await on(serve, scrape, **policy)).outcome
     if fits:
         assert outcome.value is True
     else:
         assert type(outcome.error) is se.BodyTooLarge
 
 
-def test_a_bomb_is_left_at_the_cap(on_sites):
+async def test_a_bomb_is_left_at_the_cap(on_sites):
     """What is small on the wire and large decoded goes no further than the cap, part by part."""
     sizes = []
 
@@ -401,15 +340,15 @@ def test_a_bomb_is_left_at_the_cap(on_sites):
                 sizes.append(len(part))
 
     answer = Answer(200, gzip.compress(bytes(50_000_000)), {"Content-Encoding": "gzip"})
-    error = on_sites(scrape, {"/a": answer}).error
+    error = (await on_sites(scrape, {"/a": answer})).error
     assert (type(error), error.phase) == (se.BodyTooLarge, "decode")
     assert 500_000 < sum(sizes) <= 1_000_000
 
 
 @pytest.mark.parametrize("cap", [0, -1, float("nan"), "large"])
-def test_a_cap_that_is_none(on_sites, cap):
+async def test_a_cap_that_is_none(on_sites, cap):
     """It is said where it is made, and nothing is asked."""
-    seen = on_sites(functools.partial(_with_cap, cap=cap))
+    seen = await on_sites(functools.partial(_with_cap, cap=cap))
     assert type(seen.error) is (TypeError if isinstance(cap, str) else ValueError)
     assert "stream(cap=…)" in str(seen.error)
     assert not seen.asked
@@ -422,19 +361,19 @@ async def _with_cap(task, cap):
 # -- what ends it
 
 
-def test_leaving_early_closes_the_connection():
+async def test_leaving_early_closes_the_connection():
     """The rest of the body is not waited for: the site sees its client gone, and the next request has a new one."""
     served = []
 
-    async def serve(stream):
-        served.append(stream)
-        await stream.receive_some(65536)
+    async def serve(talk):
+        served.append(talk)
+        await talk.request()
         if len(served) == 1:
-            await stream.send_all(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(70_000))
-            await hung_up(stream)
+            await talk.send(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(70_000))
+            await talk.client_gone()
             gone.set()
         else:
-            await stream.send_all(HEAD + b"Content-Length: 2\r\n\r\nok")
+            await talk.send(HEAD + b"Content-Length: 2\r\n\r\nok")
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
@@ -444,13 +383,13 @@ def test_leaving_early_closes_the_connection():
         return (await task.http.get("/b")).content
 
     gone = trio.Event()
-    outcome = raw(serve, scrape)
+    outcome = (await on(serve, scrape)).outcome
     assert isinstance(outcome, se.Success), outcome.error
     assert outcome.value == b"ok"
     assert len(served) == 2
 
 
-def test_a_body_that_was_read_whole_leaves_its_connection_for_the_next_request():
+async def test_a_body_that_was_read_whole_leaves_its_connection_for_the_next_request():
     """Streams and requests share what is kept."""
 
     async def answer(_):
@@ -461,19 +400,16 @@ def test_a_body_that_was_read_whole_leaves_its_connection_for_the_next_request()
             await whole(task)
             await task.http.get("/b")
 
-    async def main():
-        async with Site.open(answer) as site:
-            report = await se.Engine([se.Platform("A", scrape, base_url=site.url)]).run([se.Event("e")])
-        assert report.outcomes.succeeded == 1
-        return site.ledger.requests, site.ledger.connections
-
-    assert trio.run(main) == (6, 1)
+    async with Site.open(answer) as site:
+        report = await se.Engine([se.Platform("A", scrape, base_url=site.url)]).run([se.Event("e")])
+    assert report.outcomes.succeeded == 1
+    assert (site.ledger.requests, site.ledger.connections) == (6, 1)
 
 
 @pytest.mark.parametrize("where", ["own", "foreign"])
-def test_an_error_of_the_scraper_s_own_closes_it_too(played, where):
+async def test_an_error_of_the_scraper_s_own_closes_it_too(played, where):
     """What the block raises leaves as it is."""
-    body = Parts([b"a part", 3600])
+    body = Body([b"a part", 3600])
     gone = trio.Event()
 
     async def scrape(task):
@@ -481,16 +417,16 @@ def test_an_error_of_the_scraper_s_own_closes_it_too(played, where):
             async for _ in answer:
                 raise LookupError("no such thing in there")
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(HEAD + b"Content-Length: 100\r\n\r\na part")
-        await hung_up(stream)
+    async def serve(talk):
+        await talk.request()
+        await talk.send(HEAD + b"Content-Length: 100\r\n\r\na part")
+        await talk.client_gone()
         gone.set()
 
     if where == "own":
-        outcome = raw(serve, scrape)
+        outcome = (await on(serve, scrape)).outcome
     else:
-        outcome = played(scrape, lambda _: httpx.Response(200, stream=body))
+        outcome = await played(scrape, lambda _: httpx.Response(200, stream=body))
         assert body.closed
     assert type(outcome.error) is LookupError
 
@@ -504,23 +440,23 @@ def test_an_error_of_the_scraper_s_own_closes_it_too(played, where):
         (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n", b"nope", se.ProtocolError, "decode"),
     ],
 )
-def test_a_body_that_breaks(head, end, kind, phase):
+async def test_a_body_that_breaks(head, end, kind, phase):
     """It is the error that it is for a whole answer, says where it was, and is not tried again: the head was shown."""
     served, shown = [], trio.Event()
 
-    async def serve(stream):
-        served.append(stream)
-        await stream.receive_some(65536)
-        await stream.send_all(head)
+    async def serve(talk):
+        served.append(talk)
+        await talk.request()
+        await talk.send(head)
         await shown.wait()
-        await stream.send_all(end)
+        await talk.send(end)
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
             shown.set()
             return [part async for part in answer]
 
-    outcome = raw(serve, scrape, retry=se.Retry(attempts=3, wait_max=0))
+    outcome = (await on(serve, scrape, retry=se.Retry(attempts=3, wait_max=0))).outcome
     assert type(outcome.error) is kind
     assert (outcome.error.phase, outcome.error.attempt, outcome.error.platform) == (phase, 1, "A")
     assert len(served) == 1
@@ -530,14 +466,14 @@ def test_a_body_that_breaks(head, end, kind, phase):
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_an_error_status(on_sites, check):
+async def test_an_error_status(on_sites, check):
     """It is raised, its body read, or handed out like any other answer."""
 
     async def scrape(task):
         async with task.http.stream("GET", "/a", check=check) as answer:
             return answer.status_code, answer.headers["x-a"], [part async for part in answer]
 
-    seen = on_sites(scrape, {"/a": Answer(404, b"not there", {"X-A": "1"})})
+    seen = await on_sites(scrape, {"/a": Answer(404, b"not there", {"X-A": "1"})})
     if check:
         assert type(seen.error) is se.StatusError
         assert seen.error.response.content == b"not there"
@@ -546,7 +482,7 @@ def test_an_error_status(on_sites, check):
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_up_to_the_head_it_is_tried_again(on_sites, check):
+async def test_up_to_the_head_it_is_tried_again(on_sites, check):
     """Errors and statuses that may pass, as for any request; a good one in the end is streamed."""
     tries = []
 
@@ -557,20 +493,20 @@ def test_up_to_the_head_it_is_tried_again(on_sites, check):
     async def scrape(task):
         return b"".join(await parts_of(task, check=check))
 
-    assert on_sites(scrape, {"/a": answer}, retry=se.Retry(attempts=3, wait_max=0)).value == b"body"
+    assert (await on_sites(scrape, {"/a": answer}, retry=se.Retry(attempts=3, wait_max=0))).value == b"body"
     assert len(tries) == 3
 
 
-def test_an_empty_error_page_has_no_part(on_sites):
+async def test_an_empty_error_page_has_no_part(on_sites):
     """Its body is nothing, not one part of nothing."""
-    assert on_sites(_unchecked, {"/a": Answer(404)}).value == []
+    assert (await on_sites(_unchecked, {"/a": Answer(404)})).value == []
 
 
 async def _unchecked(task):
     return await parts_of(task, check=False)
 
 
-def test_redirects_are_followed(on_sites):
+async def test_redirects_are_followed(on_sites):
     """To the other site, with the turn taken there; the URL is that of where the body came from."""
 
     async def scrape(task):
@@ -582,26 +518,29 @@ def test_redirects_are_followed(on_sites):
         "/b": Answer(307, headers={"Location": "/c"}),
         "/c": Answer(200, LARGE),
     }
-    seen = on_sites(scrape, answers)
+    seen = await on_sites(scrape, answers)
     assert seen.value[0].endswith("/c")
     assert seen.value[1] == LARGE
     assert [request.path for request in seen.abroad] == ["/b", "/c"]
 
 
-def test_a_redirect_to_nowhere(on_sites):
+async def test_a_redirect_to_nowhere(on_sites):
     """What cannot be followed is a `RedirectError` here too."""
-    assert type(on_sites(whole, {"/a": Answer(302, headers={"Location": "ftp://a.test/"})}).error) is se.RedirectError
+    assert (
+        type((await on_sites(whole, {"/a": Answer(302, headers={"Location": "ftp://a.test/"})})).error)
+        is se.RedirectError
+    )
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_a_body(on_sites, status):
+async def test_an_answer_without_a_body(on_sites, status):
     """It has no part, and its connection is kept."""
 
     async def scrape(task):
         async with task.http.stream("GET", "/a", check=False) as answer:
             return answer.status_code, [part async for part in answer]
 
-    assert on_sites(scrape, {"/a": Answer(status)}).value == (status, [])
+    assert (await on_sites(scrape, {"/a": Answer(status)})).value == (status, [])
 
 
 # -- deadlines
@@ -609,12 +548,12 @@ def test_an_answer_without_a_body(on_sites, status):
 
 def slowly(gap, times):
     """Make a body that comes in parts, with a gap before each."""
-    return Parts([step for _ in range(times) for step in (gap, b"part")])
+    return Body([step for _ in range(times) for step in (gap, b"part")])
 
 
-def test_longer_than_an_attempt_in_all_is_fine(played):
+async def test_longer_than_an_attempt_in_all_is_fine(autojump_clock, played):
     """A hundred parts, each 9 s after the other, come in spite of a limit of 10 s."""
-    outcome = played(
+    outcome = await played(
         whole,
         lambda _: httpx.Response(200, stream=slowly(9, 100)),
         timeout=se.Timeout(attempt=10, task=1000),
@@ -623,23 +562,23 @@ def test_longer_than_an_attempt_in_all_is_fine(played):
     assert outcome.ran == 900
 
 
-def test_a_part_that_does_not_come(played):
+async def test_a_part_that_does_not_come(autojump_clock, played):
     """Its limit is that of an attempt, from when it was asked for: the error says that it was in the body."""
-    body = Parts([b"part", 9, b"part", 11, b"part"])
-    outcome = played(whole, lambda _: httpx.Response(200, stream=body), timeout=se.Timeout(attempt=10))
+    body = Body([b"part", 9, b"part", 11, b"part"])
+    outcome = await played(whole, lambda _: httpx.Response(200, stream=body), timeout=se.Timeout(attempt=10))
     assert type(outcome.error) is se.AttemptTimeout
     assert (outcome.error.phase, outcome.error.seconds, outcome.ran) == ("body", 19, 19)
     assert body.closed
 
 
-def test_a_part_that_does_not_come_on_our_own_wire():
+async def test_a_part_that_does_not_come_on_our_own_wire():
     """The connection is closed, and the site sees it."""
     gone = trio.Event()
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(HEAD + b"Content-Length: 100\r\n\r\na part")
-        await hung_up(stream)
+    async def serve(talk):
+        await talk.request()
+        await talk.send(HEAD + b"Content-Length: 100\r\n\r\na part")
+        await talk.client_gone()
         gone.set()
 
     async def scrape(task):
@@ -648,20 +587,20 @@ def test_a_part_that_does_not_come_on_our_own_wire():
                 begun.append(trio.current_time())
 
     begun = []
-    outcome = raw(serve, scrape, timeout=se.Timeout(attempt=0.5))
+    outcome = (await on(serve, scrape, timeout=se.Timeout(attempt=0.5))).outcome
     assert (type(outcome.error), outcome.error.phase) == (se.AttemptTimeout, "body")
     assert 0.5 <= outcome.ran < 1.5
 
 
-def test_a_scraper_may_take_its_time_between_two_parts():
+async def test_a_scraper_may_take_its_time_between_two_parts():
     """On our own wire too the limit is for what the site does: it does not go on while the scraper works."""
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(CHUNKED + b"\r\n5\r\nfirst\r\n")
+    async def serve(talk):
+        await talk.request()
+        await talk.send(CHUNKED + b"\r\n5\r\nfirst\r\n")
         await waited.wait()
-        await stream.send_all(b"6\r\nsecond\r\n0\r\n\r\n")
-        await hung_up(stream)
+        await talk.send(b"6\r\nsecond\r\n0\r\n\r\n")
+        await talk.client_gone()
 
     async def scrape(task):
         found = []
@@ -674,21 +613,21 @@ def test_a_scraper_may_take_its_time_between_two_parts():
         return found
 
     waited = trio.Event()
-    outcome = raw(serve, scrape, timeout=se.Timeout(attempt=0.5))
+    outcome = (await on(serve, scrape, timeout=se.Timeout(attempt=0.5))).outcome
     assert isinstance(outcome, se.Success), getattr(outcome, "error", outcome)
     assert outcome.value == [b"first", b"second"]
 
 
-def test_the_task_s_time_is_over_all(played):
+async def test_the_task_s_time_is_over_all(autojump_clock, played):
     """An endless body of quick parts ends by `Timeout.task`."""
-    outcome = played(
+    outcome = await played(
         whole, lambda _: httpx.Response(200, stream=slowly(1, 10_000)), timeout=se.Timeout(attempt=10, task=60)
     )
     assert type(outcome.error) is se.TaskTimeout
     assert outcome.ran == 60
 
 
-def test_a_tuned_timeout_holds_from_the_next_part_on(played):
+async def test_a_tuned_timeout_holds_from_the_next_part_on(autojump_clock, played):
     """A body that is under way is under the limit as it is now."""
 
     async def scrape(task):
@@ -696,21 +635,18 @@ def test_a_tuned_timeout_holds_from_the_next_part_on(played):
             async for _ in answer:
                 engines[0].tune("A", timeout=se.Timeout(attempt=3))
 
-    async def main():
-        platform = se.Platform(
-            "A",
-            scrape,
-            base_url="http://a.test",
-            timeout=se.Timeout(attempt=10),
-            retry=ONCE,
-            transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=slowly(5, 3))),
-        )
-        engines.append(se.Engine([platform]))
-        async with engines[0].stream([se.Event("e")]) as run:
-            return [outcome async for outcome in run]
-
     engines = []
-    [outcome] = virtually(main)
+    platform = se.Platform(
+        "A",
+        scrape,
+        base_url="http://a.test",
+        timeout=se.Timeout(attempt=10),
+        retry=ONCE,
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=slowly(5, 3))),
+    )
+    engines.append(se.Engine([platform]))
+    async with engines[0].stream([se.Event("e")]) as run:
+        [outcome] = [outcome async for outcome in run]
     assert type(outcome.error) is se.AttemptTimeout
     assert outcome.ran == 8
 
@@ -719,7 +655,7 @@ def test_a_tuned_timeout_holds_from_the_next_part_on(played):
 
 
 @pytest.mark.parametrize("where", ["own", "foreign"])
-def test_a_second_request_inside_would_wait_for_itself(on_sites, played, where):
+async def test_a_second_request_inside_would_wait_for_itself(on_sites, played, where):
     """It is a `RuntimeError` that says what to do; the stream is as it was, and the next request goes."""
 
     async def scrape(task):
@@ -732,15 +668,15 @@ def test_a_second_request_inside_would_wait_for_itself(on_sites, played, where):
         return body, (await task.http.get("/c")).status_code
 
     if where == "own":
-        seen = on_sites(scrape, {"/a": Answer(200, LARGE)})
+        seen = await on_sites(scrape, {"/a": Answer(200, LARGE)})
         assert [request.path for request in seen.asked] == ["/a", "/c"]
         assert seen.value == (LARGE, 200)
     else:
-        assert played(scrape, lambda _: httpx.Response(200, content=LARGE)).value == (LARGE, 200)
+        assert (await played(scrape, lambda _: httpx.Response(200, content=LARGE))).value == (LARGE, 200)
 
 
 @pytest.mark.parametrize("where", ["own", "foreign"])
-def test_another_coroutine_of_the_task_waits_for_its_turn(on_sites, played, where):
+async def test_another_coroutine_of_the_task_waits_for_its_turn(on_sites, played, where):
     """Its request is sent when the block is left, not before."""
     order = []
 
@@ -759,12 +695,12 @@ def test_another_coroutine_of_the_task_waits_for_its_turn(on_sites, played, wher
         return order
 
     if where == "own":
-        assert on_sites(scrape, {"/a": Answer(200, LARGE)}).value == [True, "left", "answered"]
+        assert (await on_sites(scrape, {"/a": Answer(200, LARGE)})).value == [True, "left", "answered"]
     else:
-        assert played(scrape, lambda _: httpx.Response(200, content=LARGE)).value == [True, "left", "answered"]
+        assert (await played(scrape, lambda _: httpx.Response(200, content=LARGE))).value == [True, "left", "answered"]
 
 
-def test_who_waits_for_a_stream_may_give_up(played):
+async def test_who_waits_for_a_stream_may_give_up(autojump_clock, played):
     """A request that is cancelled before its turn is never sent, and the next in line goes."""
     paths = []
 
@@ -783,7 +719,7 @@ def test_who_waits_for_a_stream_may_give_up(played):
                 nursery.start_soon(task.http.get, "/b")
                 assert [part async for part in streamed]
 
-    assert isinstance(played(scrape, answer), se.Success)
+    assert isinstance(await played(scrape, answer), se.Success)
     assert paths == ["/a", "/b"]
 
 
@@ -791,15 +727,15 @@ def test_who_waits_for_a_stream_may_give_up(played):
 
 
 @pytest.mark.parametrize("transport", [None, httpx.AsyncHTTPTransport])
-def test_a_large_body_is_not_held(transport):
+async def test_a_large_body_is_not_held(transport):
     """While 200 MB pass, the process does not grow by a tenth of it."""
     piece = bytes(1_000_000)
 
-    async def serve(stream):
-        await stream.receive_some(65536)
-        await stream.send_all(HEAD + b"Content-Length: 200000000\r\n\r\n")
+    async def serve(talk):
+        await talk.request()
+        await talk.send(HEAD + b"Content-Length: 200000000\r\n\r\n")
         for _ in range(200):
-            await stream.send_all(piece)
+            await talk.send(piece)
 
     async def scrape(task):
         size, most = 0, 0
@@ -812,11 +748,11 @@ def test_a_large_body_is_not_held(transport):
 
     made = transport() if transport else None
     try:
-        outcome = raw(serve, scrape, seconds=30, transport=made)
+        outcome = (await on(serve, scrape, seconds=30, transport=made)).outcome
         size, most, grown = outcome.value
     finally:
         if made is not None:
-            trio.run(made.aclose)
+            await made.aclose()
     assert size == 200_000_000
     assert most <= 2 * 65536
     assert grown < 20_000_000
@@ -827,12 +763,12 @@ def _resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-def test_nothing_is_left_of_many_that_were_left(played):
+async def test_nothing_is_left_of_many_that_were_left(autojump_clock, played):
     """Each of a hundred streams that are left at the first part closes its body."""
     bodies = []
 
     def answer(request):
-        bodies.append(Parts([b"a part", 3600]))
+        bodies.append(Body([b"a part", 3600]))
         return httpx.Response(200, stream=bodies[-1])
 
     async def scrape(task):
@@ -842,7 +778,7 @@ def test_nothing_is_left_of_many_that_were_left(played):
                     assert part == b"a part"
                     break
 
-    outcomes = played(scrape, answer, events=range(10))
+    outcomes = await played(scrape, answer, events=range(10))
     assert all(isinstance(outcome, se.Success) for outcome in outcomes)
     assert len(bodies) == 100
     assert all(body.closed for body in bodies)

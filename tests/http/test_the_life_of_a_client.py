@@ -43,7 +43,7 @@ def made(monkeypatch):
     return pools
 
 
-def test_cookies_are_never_sent_back(on_sites, made):
+async def test_cookies_are_never_sent_back(on_sites, made):
     """What a site sets is in its answer and nowhere else: not in the next request, nor in a redirect, nor a retry."""
 
     async def scrape(task):
@@ -60,7 +60,7 @@ def test_cookies_are_never_sent_back(on_sites, made):
         "/moved": Answer(302, headers={"Location": "/landed"} | cookie),
         "/bad": Answer(503, headers=cookie),
     }
-    seen = on_sites(scrape, answers, retry=se.Retry(attempts=2, wait_max=0))
+    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=2, wait_max=0))
     assert seen.value == "id=s3ss10n; Path=/"
     paths = ["/set", "/next", "/moved", "/landed", "/bad", "/bad", "/mine"]
     assert [request.path for request in seen.asked] == paths
@@ -68,19 +68,19 @@ def test_cookies_are_never_sent_back(on_sites, made):
     assert len(made) == 1
 
 
-def test_one_pool_serves_a_run(on_sites, made):
+async def test_one_pool_serves_a_run(on_sites, made):
     """Tasks and requests share it, and what is left of it is closed at the end."""
 
     async def scrape(task):
         for _ in range(3):
             await task.http.get("/")
 
-    on_sites(scrape)
+    await on_sites(scrape)
     [pool] = made
     assert pool.is_closed
 
 
-def test_connections_are_kept_between_requests_and_tasks():
+async def test_connections_are_kept_between_requests_and_tasks():
     """Ten tasks, one after the other, need one connection."""
 
     async def answer(_):
@@ -90,15 +90,12 @@ def test_connections_are_kept_between_requests_and_tasks():
         await task.http.get("/a")
         await task.http.get("/b")
 
-    async def main():
-        async with Site.open(answer) as site:
-            await se.Engine([se.Platform("A", scrape, base_url=site.url, limit=1)]).run(map(se.Event, range(10)))
-        return site.ledger.requests, site.ledger.connections
-
-    assert trio.run(main) == (20, 1)
+    async with Site.open(answer) as site:
+        await se.Engine([se.Platform("A", scrape, base_url=site.url, limit=1)]).run(map(se.Event, range(10)))
+    assert (site.ledger.requests, site.ledger.connections) == (20, 1)
 
 
-def test_each_run_has_its_own_pool(made):
+async def test_each_run_has_its_own_pool(made):
     """An engine that runs again makes another one: the first one is closed."""
 
     async def answer(_):
@@ -107,18 +104,15 @@ def test_each_run_has_its_own_pool(made):
     async def scrape(task):
         await task.http.get("/")
 
-    async def main():
-        async with Site.open(answer) as site:
-            engine = se.Engine([se.Platform("A", scrape, base_url=site.url)])
-            for _ in range(2):
-                report = await engine.run([se.Event("e")])
-                assert report.outcomes.succeeded == 1
-
-    trio.run(main)
+    async with Site.open(answer) as site:
+        engine = se.Engine([se.Platform("A", scrape, base_url=site.url)])
+        for _ in range(2):
+            report = await engine.run([se.Event("e")])
+            assert report.outcomes.succeeded == 1
     assert [pool.is_closed for pool in made] == [True, True]
 
 
-def test_no_connection_is_left_with_the_collector_off():
+async def test_no_connection_is_left_with_the_collector_off():
     """After answers, bad statuses, broken connections, timeouts and refusals of ours no file is open."""
 
     async def answer(request):
@@ -136,7 +130,9 @@ def test_no_connection_is_left_with_the_collector_off():
     async def scrape(task):
         await task.http.get(f"/{task.event.id}", headers={"X-A": "a\n"} if task.event.id == "bad" else {})
 
-    async def main():
+    gc.collect()
+    gc.disable()
+    try:
         async with Site.open(answer) as site:
             files = open_files()
             timeout = se.Timeout(attempt=1)
@@ -148,12 +144,6 @@ def test_no_connection_is_left_with_the_collector_off():
                 # The site's own ends close when it sees ours closed.
                 while open_files() > files:
                     await trio.sleep(0.01)
-        return ended
-
-    gc.collect()
-    gc.disable()
-    try:
-        ended = trio.run(main)
     finally:
         gc.enable()
     assert ended == {
@@ -166,7 +156,7 @@ def test_no_connection_is_left_with_the_collector_off():
     }
 
 
-def test_a_task_makes_one_request_at_a_time():
+async def test_a_task_makes_one_request_at_a_time():
     """Those that it asks for at once go one after the other; two tasks' go side by side."""
     order = []
 
@@ -186,12 +176,12 @@ def test_a_task_makes_one_request_at_a_time():
         assert report.outcomes.succeeded == events
         return site.ledger.most_in_flight
 
-    assert trio.run(main, 1) == 1
+    assert await main(1) == 1
     assert sorted(order) == ["/0", "/1", "/2", "/3", "/4"]
-    assert trio.run(main, 2) == 2
+    assert await main(2) == 2
 
 
-def test_who_waits_for_the_request_before_may_give_up(play):
+async def test_who_waits_for_the_request_before_may_give_up(autojump_clock, play):
     """A request that is cancelled before its turn is never sent, and the one after it is."""
 
     async def scrape(task):
@@ -202,12 +192,12 @@ def test_who_waits_for_the_request_before_may_give_up(play):
                 await task.http.get("/given-up")
             await task.http.get("/last")
 
-    played = play(scrape, 200, latency=5)
+    played = await play(scrape, 200, latency=5)
     assert [request.url.path for request in played.requests] == ["/first", "/last"]
     assert played.times == [0, 5]
 
 
-def test_a_request_that_fails_lets_the_next_one_go(play):
+async def test_a_request_that_fails_lets_the_next_one_go(autojump_clock, play):
     """The line of a task's requests moves on after an error, a timeout and a cancellation."""
 
     async def scrape(task):
@@ -220,6 +210,6 @@ def test_a_request_that_fails_lets_the_next_one_go(play):
         return (await task.http.get("/")).status_code
 
     failed = []
-    played = play(scrape, httpx.ReadError("x"), "never", 404, 200, retry=ONCE, timeout=se.Timeout(attempt=30))
+    played = await play(scrape, httpx.ReadError("x"), "never", 404, 200, retry=ONCE, timeout=se.Timeout(attempt=30))
     assert (played.value, failed) == (200, [se.ConnectionBroken, se.StatusError])
     assert len(played.requests) == 4

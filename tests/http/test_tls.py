@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import gc
 import itertools
-import os
 import socket
 import ssl
 
-import attrs
 import httpx
 import pytest
 import trio
@@ -18,6 +15,9 @@ import trustme
 
 from scrapeengine.http.transport.failures import Untrusted
 from scrapeengine.http.transport.tls import default_context, secure
+from support.cancelling import cancelled_at, uncollected
+from support.runs import open_files
+from support.wire import serving
 
 AUTHORITY = trustme.CA()
 TRUSTING = ssl.create_default_context()
@@ -37,39 +37,9 @@ def issued(authority=AUTHORITY, names=NAMES, **dates):
 GOOD = issued()
 
 
-@attrs.define(eq=False)
-class Server:
-    """A server that says "hello" to those with whom it has made TLS, and hangs up without a farewell."""
-
-    context: ssl.SSLContext
-    port: int = 0
-    asked_for: list = attrs.field(factory=list)
-    """The names of SNI."""
-
-    async def serve(self, stream):
-        """Serve one connection, and close it, whatever happens."""
-        try:
-            self.context.sni_callback = lambda _, name, __: self.asked_for.append(name)
-            secured = trio.SSLStream(stream, self.context, server_side=True, https_compatible=True)
-            with contextlib.suppress(trio.BrokenResourceError):
-                await secured.do_handshake()
-                await secured.send_all(b"hello")
-        finally:
-            stream.socket.close()
-
-    @contextlib.asynccontextmanager
-    async def open(self):
-        """Serve until the block is left; by then all is closed."""
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        [listener] = listeners
-        self.port = listener.socket.getsockname()[1]
-        async with trio.open_nursery() as nursery:
-            await nursery.start(trio.serve_listeners, self.serve, listeners)
-            try:
-                yield self
-            finally:
-                nursery.cancel_scope.cancel()
-        listener.socket.close()
+async def hello(talk):
+    """Say "hello" to those with whom there is TLS, and hang up without a farewell."""
+    await talk.send(b"hello")
 
 
 def connected(port):
@@ -79,42 +49,43 @@ def connected(port):
     return sock
 
 
-def on(server, host, context=TRUSTING):
+async def shake(server, host, context=TRUSTING):
     """Make TLS with a server; return all that it says and the agreed protocol, or the error; and close the socket."""
+    sock = connected(server.port)
+    try:
+        stream = await secure(sock, host, context)
+    except httpx.ConnectError as error:
+        assert sock.fileno() == -1
+        return error
+    greeting = b"".join([part async for part in stream])
+    protocol = stream.selected_alpn_protocol()
+    stream.transport_stream.socket.close()
+    return greeting, protocol
 
-    async def main():
-        with trio.fail_after(10):
-            async with server.open():
-                sock = connected(server.port)
-                try:
-                    stream = await secure(sock, host, context)
-                except httpx.ConnectError as error:
-                    assert sock.fileno() == -1
-                    return error
-                greeting = b"".join([part async for part in stream])
-                protocol = stream.selected_alpn_protocol()
-                stream.transport_stream.socket.close()
-                return greeting, protocol
 
-    return trio.run(main)
+async def shaken(host, context=TRUSTING, *, serve=hello, tls=GOOD):
+    """Do so with a server that is opened for it; one without a context of its own speaks below TLS."""
+    with trio.fail_after(10):
+        async with serving(serve, tls=tls) as server:
+            return await shake(server, host, context)
 
 
 @pytest.mark.parametrize(
     "host", ["good.test", "good.test.", "GOOD.test", "xn--bcher-kva.test", "127.0.0.1", "127.1", "::1", "fe80::1%lo"]
 )
-def test_a_server_that_proves_who_it_is_is_trusted(host):
+async def test_a_server_that_proves_who_it_is_is_trusted(host):
     """By its name, with or without the last dot, or by its address in any form; HTTP/1.1 is agreed on."""
-    assert on(Server(GOOD), host) == (b"hello", "http/1.1")
+    assert await shaken(host) == (b"hello", "http/1.1")
 
 
 @pytest.mark.parametrize(
     ("host", "asked_for"), [("good.test", "good.test"), ("good.test.", "good.test"), ("127.0.0.1", None)]
 )
-def test_the_server_is_told_which_name_is_meant(host, asked_for):
+async def test_the_server_is_told_which_name_is_meant(host, asked_for):
     """A name is sent without its last dot, an address is not (RFC 6066, section 3)."""
-    server = Server(GOOD)
-    on(server, host)
-    assert server.asked_for == [asked_for]
+    async with serving(hello, tls=GOOD) as server:
+        await shake(server, host)
+    assert server.names == [asked_for]
 
 
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
@@ -131,178 +102,126 @@ UNTRUSTED = {
 
 
 @pytest.mark.parametrize("case", UNTRUSTED)
-def test_a_server_that_does_not_is_not_trusted(case):
+async def test_a_server_that_does_not_is_not_trusted(case):
     """The message says why, and the socket is closed."""
     context, host, words = UNTRUSTED[case]
-    error = on(Server(context), host)
+    error = await shaken(host, tls=context)
     assert type(error) is Untrusted
     assert str(error) == f"certificate verify failed: {words}"
 
 
-def test_a_self_signed_certificate_is_not_trusted(tmp_path):
+async def test_a_self_signed_certificate_is_not_trusted(tmp_path):
     """What an authority says of itself proves nothing."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.cert_pem.write_to_path(tmp_path / "cert.pem")
     authority.private_key_pem.write_to_path(tmp_path / "key.pem")
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    error = on(Server(context), "good.test")
+    error = await shaken("good.test", tls=context)
     assert type(error) is Untrusted
     assert str(error) == "certificate verify failed: self-signed certificate"
 
 
-def test_the_default_context_trusts_no_authority_of_ours():
+async def test_the_default_context_trusts_no_authority_of_ours():
     """It is one for all, verifies names and certificates, and speaks HTTP/1.1."""
     context = default_context()
     assert context is default_context()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
-    assert type(on(Server(GOOD), "good.test", context)) is Untrusted
+    assert type(await shaken("good.test", context)) is Untrusted
 
 
-def test_the_default_context_trusts_those_whom_the_environment_names(tmp_path, monkeypatch):
+async def test_the_default_context_trusts_those_whom_the_environment_names(tmp_path, monkeypatch):
     """`SSL_CERT_FILE` takes the place of certifi's authorities; only HTTP/1.1 is offered."""
     AUTHORITY.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    assert on(Server(GOOD), "good.test", default_context.__wrapped__()) == (b"hello", "http/1.1")
+    assert await shaken("good.test", default_context.__wrapped__()) == (b"hello", "http/1.1")
 
 
-def answering(*parts):
-    """Make a server that sends some bytes, and hangs up when it is done."""
-
-    class Plain(Server):
-        async def serve(self, stream):
-            try:
-                await stream.receive_some(1)
-                for part in parts:
-                    await stream.send_all(part)
-                    await stream.receive_some(65536)
-            finally:
-                stream.socket.close()
-
-    return Plain(GOOD)
-
-
-def test_a_server_that_speaks_plain_http_has_no_tls():
+async def test_a_server_that_speaks_plain_http_has_no_tls():
     """The message says so, and what to do; it quotes nothing."""
-    error = on(answering(b"HTTP/1.1 400 Bad Request\r\n\r\nsecret"), "good.test")
+
+    async def serve(talk):
+        await talk.stream.receive_some(1)
+        await talk.send(b"HTTP/1.1 400 Bad Request\r\n\r\nsecret")
+        await talk.receive()
+
+    error = await shaken("good.test", serve=serve, tls=None)
     assert type(error) is httpx.ConnectError
     said = "TLS failed: the server does not speak TLS on this port; ask for an http URL if it is plain HTTP"
     assert str(error) in (f"{said} (wrong version number)", f"{said} (record layer failure)")
 
 
-def test_a_server_that_hangs_up_has_no_tls():
+async def test_a_server_that_hangs_up_has_no_tls():
     """An end in the middle of the handshake is an error of the connection."""
 
-    class Quiet(Server):
-        async def serve(self, stream):
-            # What has come must be read, for the system sends a reset otherwise.
-            await stream.receive_some(65536)
-            stream.socket.close()
+    async def serve(talk):
+        await talk.receive()  # what has come must be read, for the system sends a reset otherwise
 
-    error = on(Quiet(GOOD), "good.test")
+    error = await shaken("good.test", serve=serve, tls=None)
     assert type(error) is httpx.ConnectError
     assert str(error) == "TLS failed: the server hung up in the handshake"
 
 
-def test_a_server_that_resets_has_no_tls():
+async def test_a_server_that_resets_has_no_tls():
     """A reset in the middle of the handshake is an error of the connection."""
 
-    class Rude(Server):
-        async def serve(self, stream):
-            await stream.receive_some(1)
-            stream.socket.close()
+    async def serve(talk):
+        await talk.stream.receive_some(1)
 
-    error = on(Rude(GOOD), "good.test")
+    error = await shaken("good.test", serve=serve, tls=None)
     assert type(error) is httpx.ConnectError
     assert str(error) == "TLS failed: connection reset by peer"
 
 
 @pytest.mark.parametrize("host", ["", ".good.test", "a" * 300 + ".test", "a\0b"])
-def test_a_host_that_no_certificate_could_name_is_an_error_of_the_connection(host):
+async def test_a_host_that_no_certificate_could_name_is_an_error_of_the_connection(host):
     """What TLS refuses to ask for ends in no other error."""
-    error = on(Server(GOOD), host)
+    error = await shaken(host)
     assert type(error) is httpx.ConnectError
     assert str(error) == f"TLS failed: no certificate can be for the host {host!r}"
-
-
-@attrs.define(eq=False)
-class Executioner(trio.abc.Instrument):
-    """Cancels a scope after the given step of a task."""
-
-    scope: trio.CancelScope
-    after: int
-    task: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
-    steps: int = 0
-
-    def after_task_step(self, task):
-        """Count a step."""
-        if task is self.task:
-            self.steps += 1
-            if self.steps == self.after:
-                self.scope.cancel()
 
 
 async def cut_short(after, port, host):
     """Make TLS, and cancel that after some steps, at the latest after a while; return whether it was over before."""
     sock = connected(port)
-    with trio.move_on_after(0.3) as scope:
-        executioner = Executioner(scope, after)
-        trio.lowlevel.add_instrument(executioner)
-        try:
-            stream = await secure(sock, host, TRUSTING)
-            stream.transport_stream.socket.close()
-        except Untrusted:
-            pass
-        finally:
-            trio.lowlevel.remove_instrument(executioner)
+    with cancelled_at(after, deadline=0.3) as cancelling, contextlib.suppress(Untrusted):
+        stream = await secure(sock, host, TRUSTING)
+        stream.transport_stream.socket.close()
     assert sock.fileno() == -1
-    return executioner.steps < after
+    return not cancelling.struck
 
 
 @pytest.mark.parametrize("host", ["good.test", "other.test"])
-def test_cancelled_at_any_checkpoint_no_socket_is_open(host):
+async def test_cancelled_at_any_checkpoint_no_socket_is_open(host):
     """Cancelled after the k-th step, for all k, TLS leaves no file descriptor, without the garbage collector."""
 
     async def main():
-        before = open_files()
+        before = len(open_files())
         for after in itertools.count(1):
-            async with Server(GOOD).open() as server:
+            async with serving(hello, tls=GOOD) as server:
                 over = await cut_short(after, server.port, host)
-            assert open_files() == before
+            assert len(open_files()) == before
             if over:
                 return after
         return None
 
-    assert uncollected(main) > 2
+    with uncollected():
+        assert await main() > 2
 
 
-def test_a_server_that_stalls_is_given_up():
+async def test_a_server_that_stalls_is_given_up():
     """A handshake that is never answered ends with its deadline, and leaves nothing."""
 
     async def main():
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            before = open_files()
+            before = len(open_files())
             for after in itertools.count(1):
                 over = await cut_short(after, listener.getsockname()[1], "good.test")
-                assert open_files() == before
+                assert len(open_files()) == before
                 if over:
                     return after
         return None
 
-    assert uncollected(main) > 2
-
-
-def open_files():
-    """Count the open file descriptors."""
-    return len(os.listdir("/proc/self/fd"))
-
-
-def uncollected(main):
-    """Run without the garbage collector."""
-    gc.collect()
-    gc.disable()
-    try:
-        return trio.run(main)
-    finally:
-        gc.enable()
+    with uncollected():
+        assert await main() > 2

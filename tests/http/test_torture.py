@@ -6,14 +6,11 @@ connection in use; and the next request on the same transport must succeed.
 """
 
 import contextlib
-import functools
-import gc
 import gzip
 import itertools
 import os
 import ssl
 
-import attrs
 import httpx
 import pytest
 import trio
@@ -21,61 +18,15 @@ import trustme
 
 import scrapeengine as se
 from scrapeengine.http.transport.transport import Transport
+from support.cancelling import cancelled_at, uncollected
+from support.clients import parts_of
+from support.wire import serving
 
 
 @pytest.fixture(autouse=True)
 def _without_the_collector():
-    """Whatever is closed is closed by us, and not by chance."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@attrs.define(eq=False)
-class Cancelling(trio.abc.Instrument):
-    """Cancels a scope at the `at`-th step of a task, or of what that has started."""
-
-    victim: object
-    scope: trio.CancelScope
-    at: int
-    while_it: str
-    """`runs` or `waits`."""
-    steps: int = 1
-    """The one that it is made in has begun."""
-
-    def before_task_step(self, task):
-        """Count."""
-        if self.is_of_victim(task):
-            self.steps += 1
-            self.look("runs")
-
-    def after_task_step(self, task):
-        """It waits now."""
-        if self.is_of_victim(task):
-            self.look("waits")
-
-    def look(self, what):
-        """Cancel if it is time."""
-        if (self.steps, self.while_it) == (self.at, what):
-            self.scope.cancel()
-
-    def is_of_victim(self, task):
-        """Look among the task's parents."""
-        while task is not self.victim:
-            if task.parent_nursery is None:
-                return False
-            task = task.parent_nursery.parent_task
-        return True
-
-
-@attrs.define(eq=False)
-class Server:
-    """A server that answers by the path, and counts the connections that are open."""
-
-    url: str
-    open: int = 0
-    stale: set = attrs.field(factory=set)
-    """The connections that are closed at the next request."""
+    with uncollected():
+        yield
 
 
 LARGE = 5_000_000
@@ -83,17 +34,14 @@ LARGE = 5_000_000
 ZIPPED = gzip.compress(os.urandom(200_000))
 
 
-async def answer(server, stream, number):
-    """Answer one request; whether another may follow."""
-    head = b""
-    while b"\r\n\r\n" not in head:
-        data = await stream.receive_some(65536)
-        if not data:
-            return False
-        head += data
-    head, _, body = head.partition(b"\r\n\r\n")
+async def answer(talk, stale):
+    """Answer one request by its path; whether another may follow. `stale` are connections that end at the next one."""
+    head, stream = await talk.head(), talk.stream
+    if not head.endswith(b"\r\n\r\n"):
+        return False
+    body, talk.ahead = talk.ahead, b""
     path = head.split()[1].decode()
-    if number in server.stale:
+    if talk.number in stale:
         return False
     if b"100-continue" in head:
         await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -127,36 +75,19 @@ async def answer(server, stream, number):
         for _ in range(3):
             await trio.lowlevel.checkpoint()
     if path == "/stale":
-        server.stale.add(number)
+        stale.add(talk.number)
     return keep
 
 
-@contextlib.asynccontextmanager
-async def serving(context=None):
-    """Serve, through TLS if there is a context for it."""
-    numbers = itertools.count()
+def answers():
+    """Make a function that answers by the path."""
+    stale = set()
 
-    async def handle(stream):
-        number = next(numbers)
-        server.open += 1
-        try:
-            if context is not None:
-                stream = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-            async with stream:
-                with contextlib.suppress(trio.BrokenResourceError):
-                    while await answer(server, stream, number):
-                        pass
-        finally:
-            server.open -= 1
+    async def serve(talk):
+        while await answer(talk, stale):
+            pass
 
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(functools.partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
-        port = listener.socket.getsockname()[1]
-        server = Server(f"http://127.0.0.1:{port}" if context is None else f"https://localhost:{port}")
-        try:
-            yield server
-        finally:
-            nursery.cancel_scope.cancel()
+    return serve
 
 
 async def tortured(scenario, while_it, left):
@@ -171,17 +102,11 @@ async def tortured(scenario, while_it, left):
     """
     before = await left()
     for at in itertools.chain(range(1, 30), itertools.count(30, 10)):
-        with trio.CancelScope() as scope:
-            instrument = Cancelling(trio.lowlevel.current_task(), scope, at, while_it)
-            trio.lowlevel.add_instrument(instrument)
-            instrument.look("runs")
-            try:
-                await scenario()
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
+        with cancelled_at(at, while_it=while_it) as cancelling:
+            await scenario()
         assert await left() == before, f"cancelled at step {at}"
-        if not scope.cancel_called:
-            return instrument.steps
+        if not cancelling.struck:
+            return cancelling.steps
     raise AssertionError
 
 
@@ -193,33 +118,7 @@ async def remains(server, counters):
     return counters(), len(os.listdir("/proc/self/fd")), trio.lowlevel.current_statistics().tasks_living
 
 
-def run(main):
-    """Run an async function; it has thirty seconds."""
-
-    async def in_time():
-        with trio.fail_after(30):
-            return await main()
-
-    return trio.run(in_time)
-
-
 # -- the transport
-
-
-class parts_of:  # noqa: N801 - used like a function
-    """A body that comes in parts."""
-
-    def __init__(self, *parts):
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
 
 
 async def connects(client):
@@ -282,11 +181,12 @@ async def looks_up_a_name(client):
     assert (await client.get(url)).content == b"xxxx"
 
 
-def transported(scenario, while_it, *, server_context=None, client_context=None):
+async def transported(scenario, while_it, *, server_context=None, client_context=None):
     """Torture a scenario on a transport."""
-
-    async def main():
-        async with serving(server_context) as server, Transport(verify=client_context) as transport:
+    with trio.fail_after(30):
+        host = "localhost" if server_context else "127.0.0.1"
+        serves = serving(answers(), tls=server_context, host=host)
+        async with serves as server, Transport(verify=client_context) as transport:
             async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=None) as client:
 
                 async def left():
@@ -300,8 +200,6 @@ def transported(scenario, while_it, *, server_context=None, client_context=None)
                 before = await left()
                 assert before[0] == "<Transport <Connections 0 in use, 0 at rest>>"
                 return await tortured(lambda: scenario(client), while_it, left)
-
-    return run(main)
 
 
 SCENARIOS = {
@@ -321,15 +219,15 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("while_it", ["runs", "waits"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_a_request_cancelled_anywhere(scenario, while_it):
+async def test_a_request_cancelled_anywhere(scenario, while_it):
     """It leaves the transport as if it had not been."""
-    assert transported(scenario, while_it) >= SCENARIOS[scenario]
+    assert await transported(scenario, while_it) >= SCENARIOS[scenario]
 
 
 @pytest.mark.parametrize("while_it", ["runs", "waits"])
-def test_a_lookup_and_a_race_cancelled_anywhere(while_it):
+async def test_a_lookup_and_a_race_cancelled_anywhere(while_it):
     """So does what goes by a name: a thread for the lookup, and several addresses."""
-    assert transported(looks_up_a_name, while_it) >= 3
+    assert await transported(looks_up_a_name, while_it) >= 3
 
 
 @pytest.fixture(scope="module")
@@ -349,10 +247,10 @@ def contexts():
     [connects, reads_chunks, sends_a_large_body, uses_a_kept_connection],
     ids=lambda scenario: scenario.__name__,
 )
-def test_tls_cancelled_anywhere(scenario, while_it, contexts):
+async def test_tls_cancelled_anywhere(scenario, while_it, contexts):
     """So does TLS, its handshake included."""
     server, client = contexts
-    steps = transported(scenario, while_it, server_context=server, client_context=client)
+    steps = await transported(scenario, while_it, server_context=server, client_context=client)
     assert steps >= SCENARIOS[scenario] + 2
 
 
@@ -411,29 +309,27 @@ TASKS = {
 
 @pytest.mark.parametrize("while_it", ["runs", "waits"])
 @pytest.mark.parametrize("scenario", TASKS, ids=lambda scenario: scenario.__name__)
-def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
+async def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
     """A scraper that gives up on a request, in a scope of its own, leaves its run as if it had not asked."""
     made = []
 
-    async def main():
-        async def scrape(task):
-            async def left():
-                for _ in range(2):
-                    assert (await task.http.get("/last")).content == b"xxxx"
-                return await remains(server, lambda: repr(made[0]._connector._connections))
+    async def scrape(task):
+        async def left():
+            for _ in range(2):
+                assert (await task.http.get("/last")).content == b"xxxx"
+            return await remains(server, lambda: repr(made[0]._connector._connections))
 
-            return await tortured(lambda: scenario(task.http), while_it, left), await left()
+        return await tortured(lambda: scenario(task.http), while_it, left), await left()
 
-        async with serving() as server:
+    with trio.fail_after(30):
+        async with serving(answers()) as server:
             retry = se.Retry(attempts=3, wait_initial=0.001, wait_max=0.002)
             engine = se.Engine([se.Platform("A", scrape, base_url=server.url, limit=1, retry=retry)])
             make = engine._plan.clients
             engine._plan.clients = lambda alarms: made.append(make(alarms)) or made[0]
             async with engine.stream([se.Event("e")]) as running:
                 [outcome] = [outcome async for outcome in running]
-        assert isinstance(outcome, se.Success), outcome.error
-        return outcome.value
-
-    steps, (counters, *_) = run(main)
+    assert isinstance(outcome, se.Success), outcome.error
+    steps, (counters, *_) = outcome.value
     assert steps >= TASKS[scenario]
     assert counters == "<Connections 0 in use, 0 at rest>"

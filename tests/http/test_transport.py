@@ -1,7 +1,6 @@
 """`Transport` in a plain `httpx.AsyncClient`, on real sockets: what httpx's users rely on, and what servers do."""
 
 import contextlib
-import functools
 import gc
 import gzip
 import hashlib
@@ -11,135 +10,40 @@ import ssl
 import warnings
 import zlib
 
-import attrs
 import h11
 import httpx
 import pytest
 import trio
 import trustme
 
-from scrapeengine.http.transport import connection as connection_module
+from scrapeengine.http.transport import uploading
 from scrapeengine.http.transport.failures import Blocked, Stale, Untrusted
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.testing import Answer, Site
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@attrs.define(eq=False)
-class Peer:
-    """The server's end of a connection."""
-
-    stream: object
-    number: int
-    """The how many-th connection it is, from 1 on."""
-    ahead: bytes = b""
-
-    async def until(self, mark):
-        """Read up to and with a mark; what has come if the client hangs up before it."""
-        while mark not in self.ahead:
-            data = await self.stream.receive_some(65536)
-            if not data:
-                found, self.ahead = self.ahead, b""
-                return found
-            self.ahead += data
-        found, _, self.ahead = self.ahead.partition(mark)
-        return found + mark
-
-    async def head(self):
-        """Read the head of a request; nothing if the client hangs up."""
-        return await self.until(b"\r\n\r\n")
-
-    async def send(self, *parts):
-        """Send."""
-        for part in parts:
-            await self.stream.send_all(part)
-
-    async def hung_up(self):
-        """Wait until the client has hung up."""
-        with contextlib.suppress(trio.BrokenResourceError):
-            while await self.stream.receive_some(65536):
-                pass
+from support.clients import Kept, parts_of
+from support.understanding import Understanding
+from support.wire import OK, serving
 
 
-@attrs.define(eq=False)
-class Server:
-    """A server of bytes."""
-
-    url: str
-    connections: int = 0
-    open: int = 0
-
-
-@contextlib.asynccontextmanager
-async def serving(talk, context=None):
-    """Serve connections by a function of peers, through TLS if there is a context for it."""
-
-    async def handle(stream):
-        server.connections += 1
-        server.open += 1
-        peer = Peer(stream, server.connections)
-        try:
-            if context is not None:
-                peer.stream = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-            async with stream:
-                with contextlib.suppress(trio.BrokenResourceError, h11.RemoteProtocolError):
-                    await talk(peer)
-        finally:
-            server.open -= 1
-
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(functools.partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
-        port = listener.socket.getsockname()[1]
-        server = Server(f"http://127.0.0.1:{port}" if context is None else f"https://localhost:{port}")
-        try:
-            yield server
-        finally:
-            nursery.cancel_scope.cancel()
-
-
-def run(main):
-    """Run an async function; it has ten seconds."""
-
-    async def in_time():
-        with trio.fail_after(10):
-            return await main()
-
-    return trio.run(in_time)
-
-
-def talking(talk, use, *, context=None, transport=None, **options):
+async def talking(talk, use, *, context=None, transport=None, **options):
     """Let a function use a client of a server of bytes. Afterwards no connection is in use."""
-
-    async def main():
-        async with serving(talk, context) as server, transport or Transport() as ours:
+    with trio.fail_after(10):
+        host = "127.0.0.1" if context is None else "localhost"
+        async with serving(talk, tls=context, host=host) as server, transport or Transport() as ours:
             async with httpx.AsyncClient(transport=Kept(ours), base_url=server.url, **options) as client:
                 result = await use(client, server)
                 assert "0 in use" in repr(ours)
         return result
 
-    return run(main)
 
-
-def visiting(handler, use, **options):
+async def visiting(handler, use, **options):
     """Let a function use a client of a `Site`. Afterwards no connection is in use."""
-
-    async def main():
+    with trio.fail_after(10):
         async with Site.open(handler) as site, Transport() as ours:
             async with httpx.AsyncClient(transport=Kept(ours), base_url=site.url, **options) as client:
                 result = await use(client, site)
                 assert "0 in use" in repr(ours)
         return result
-
-    return run(main)
-
-
-class Kept(httpx.AsyncBaseTransport):
-    """Leaves a transport open when its client is closed, so that one can look at it."""
-
-    def __init__(self, transport):
-        self.ours = transport
-        self.handle_async_request = transport.handle_async_request
 
 
 def always(answer):
@@ -164,57 +68,26 @@ def once(*parts):
 
 async def echo(peer):
     """Answer each request with what it was, as an HTTP library that is not ours has understood it."""
-    connection = h11.Connection(h11.SERVER)
-    while True:
-        request, body = None, b""
-        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
-            if event is h11.NEED_DATA:
-                connection.receive_data(await peer.stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                request = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            else:
-                return
-        headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
-        said = {"method": request.method.decode(), "target": request.target.decode(), "headers": headers}
-        answer = json.dumps(said | {"body": body.decode("latin-1")}).encode()
-        head = h11.Response(status_code=200, headers=[("Content-Length", str(len(answer)))])
-        await peer.send(*(connection.send(event) for event in (head, h11.Data(answer), h11.EndOfMessage())))
-        if connection.our_state is h11.MUST_CLOSE:
-            return
-        connection.start_next_cycle()
+    understanding, kept = Understanding(peer), True
+    with contextlib.suppress(h11.RemoteProtocolError):
+        while kept and (request := await understanding.request()) is not None:
+            said = {"method": request.method, "target": request.target, "headers": request.headers}
+            kept = await understanding.answer(body=json.dumps(said | {"body": request.body.decode("latin-1")}).encode())
 
 
-def echoed(method="GET", url="/", **given):
+async def echoed(method="GET", url="/", **given):
     """Send a request, and return what the server has understood."""
 
     async def use(client, server):
         return (await client.request(method, url, **given)).json()
 
-    return talking(echo, use)
-
-
-class parts_of:  # noqa: N801 - used like a function
-    """A body that comes in parts. No generator: httpx would leave one that is not read to its end to the collector."""
-
-    def __init__(self, *parts):
-        self.left = list(parts)
-
-    def __aiter__(self):  # noqa: D105
-        return self
-
-    async def __anext__(self):  # noqa: D105
-        await trio.lowlevel.checkpoint()
-        if not self.left:
-            raise StopAsyncIteration
-        return self.left.pop(0)
+    return await talking(echo, use)
 
 
 # -- what goes out
 
 
-def test_a_request_as_it_goes_out():
+async def test_a_request_as_it_goes_out():
     """The head is what httpx made, in its order, and nothing besides."""
 
     async def talk(peer):
@@ -226,7 +99,7 @@ def test_a_request_as_it_goes_out():
         return response.text, server.url
 
     heads = []
-    text, url = talking(talk, use, headers={"User-Agent": "test"})
+    text, url = await talking(talk, use, headers={"User-Agent": "test"})
     host = url.removeprefix("http://")
     lines = heads[0].decode().split("\r\n")
     assert lines[0] == "GET /a%20b?q=%C3%A4%26 HTTP/1.1"
@@ -250,41 +123,41 @@ def test_a_request_as_it_goes_out():
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_bodies_of_a_known_length(method, given, body, kind):
+async def test_bodies_of_a_known_length(method, given, body, kind):
     """They arrive whole, with their length."""
-    said = echoed(method, **given)
+    said = await echoed(method, **given)
     assert (said["method"], said["body"]) == (method, body)
     assert said["headers"]["content-length"] == str(len(body))
     assert said["headers"].get("content-type") == kind
 
 
-def test_files_are_a_multipart_form():
+async def test_files_are_a_multipart_form():
     """`files=` arrives whole, in the form that httpx gives it."""
-    said = echoed("POST", files={"file": ("a.txt", b"contents" * 50_000, "text/plain")}, data={"field": "value"})
+    said = await echoed("POST", files={"file": ("a.txt", b"contents" * 50_000, "text/plain")}, data={"field": "value"})
     assert int(said["headers"]["content-length"]) == len(said["body"])
     assert 'name="field"\r\n\r\nvalue\r\n' in said["body"]
     assert f'filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n{"contents" * 50_000}\r\n' in said["body"]
 
 
 @pytest.mark.parametrize("parts", [[b"one", b"", b"two" * 100_000], [b""], []])
-def test_a_body_that_comes_in_parts_is_chunked(parts):
+async def test_a_body_that_comes_in_parts_is_chunked(parts):
     """Without a length it goes out in chunks; an empty part does not end it."""
-    said = echoed("POST", content=parts_of(*parts))
+    said = await echoed("POST", content=parts_of(*parts))
     assert said["headers"]["transfer-encoding"] == "chunked"
     assert "content-length" not in said["headers"]
     assert said["body"].encode() == b"".join(parts)
 
 
-def test_a_body_that_comes_in_parts_and_has_a_length():
+async def test_a_body_that_comes_in_parts_and_has_a_length():
     """With a `Content-Length` of the user's it goes out as it is."""
-    said = echoed("PUT", content=parts_of(b"one", b"two"), headers={"Content-Length": "6"})
+    said = await echoed("PUT", content=parts_of(b"one", b"two"), headers={"Content-Length": "6"})
     assert "transfer-encoding" not in said["headers"]
     assert said["body"] == "onetwo"
 
 
 @pytest.mark.parametrize("length", ["5", "7", "x", "-1", "²"])
 @pytest.mark.parametrize("content", [b"onetwo", "parts"])
-def test_a_body_that_is_not_as_long_as_said(content, length):
+async def test_a_body_that_is_not_as_long_as_said(content, length):
     """It is an error of the program's, and the connection is not used again."""
 
     async def use(client, server):
@@ -295,10 +168,10 @@ def test_a_body_that_is_not_as_long_as_said(content, length):
         assert "0 at rest" in repr(client._transport.ours)
         return (await client.get("/")).json()["method"]
 
-    assert talking(echo, use) == "GET"
+    assert await talking(echo, use) == "GET"
 
 
-def test_no_more_goes_out_than_was_said():
+async def test_no_more_goes_out_than_was_said():
     """What is beyond the `Content-Length` could be taken for the next request."""
 
     async def talk(peer):
@@ -313,11 +186,11 @@ def test_no_more_goes_out_than_was_said():
         await ended.wait()
 
     got, ended = [], trio.Event()
-    talking(talk, use)
+    await talking(talk, use)
     assert got == [b"one"]
 
 
-def test_an_error_in_the_body_is_the_programs_own():
+async def test_an_error_in_the_body_is_the_programs_own():
     """What the source of an upload raises leaves as it is; the connection is closed."""
 
     async def body():
@@ -329,7 +202,7 @@ def test_an_error_in_the_body_is_the_programs_own():
             await client.post("/", content=body())
         assert "0 at rest" in repr(client._transport.ours)
 
-    talking(echo, use)
+    await talking(echo, use)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +220,7 @@ def test_an_error_in_the_body_is_the_programs_own():
         {"method": "GÉT"},
     ],
 )
-def test_what_would_break_http_does_not_go_out(given):
+async def test_what_would_break_http_does_not_go_out(given):
     """Line breaks in headers, and other things that would make it another request, are refused before anything is."""
 
     async def use(client, server):
@@ -355,39 +228,36 @@ def test_what_would_break_http_does_not_go_out(given):
             await client.request(**({"method": "GET", "url": "/"} | given))
         assert server.connections == 0
 
-    talking(echo, use)
+    await talking(echo, use)
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "ws://127.0.0.1/", "https:///", "//x/", "/x"]
 )
-def test_urls_of_another_kind(url):
+async def test_urls_of_another_kind(url):
     """Only http and https are spoken; the rest is httpx's `UnsupportedProtocol`, with nothing connected."""
-
-    async def main():
+    with trio.fail_after(10):
         async with httpx.AsyncClient(transport=Transport()) as client:
             with pytest.raises(httpx.UnsupportedProtocol):
                 await client.get(url)
-
-    run(main)
 
 
 # -- what httpx does with it
 
 
-def test_base_url_params_and_default_headers():
+async def test_base_url_params_and_default_headers():
     """What the client has of its own goes along."""
 
     async def use(client, server):
         client.base_url = server.url + "/v1/"
         return (await client.get("events", params={"b": 2}, cookies=None)).json()
 
-    said = talking(echo, use, params={"a": "1"}, headers={"X-Key": "k"})
+    said = await talking(echo, use, params={"a": "1"}, headers={"X-Key": "k"})
     assert said["target"] == "/v1/events?a=1&b=2"
     assert said["headers"]["x-key"] == "k"
 
 
-def test_cookies_go_back():
+async def test_cookies_go_back():
     """A cookie that a site sets is sent with the next request."""
 
     async def handler(request):
@@ -396,10 +266,10 @@ def test_cookies_go_back():
     async def use(client, site):
         return [(await client.get("/")).text for _ in range(2)]
 
-    assert visiting(handler, use) == ["none", "a=1"]
+    assert await visiting(handler, use) == ["none", "a=1"]
 
 
-def test_redirects_are_followed():
+async def test_redirects_are_followed():
     """With `follow_redirects`, on kept connections; 303 makes a GET of a POST; too many are too many."""
 
     async def handler(request):
@@ -417,10 +287,10 @@ def test_redirects_are_followed():
             await client.get("/loop")
         assert site.ledger.connections == 1
 
-    visiting(handler, use, follow_redirects=True, max_redirects=5)
+    await visiting(handler, use, follow_redirects=True, max_redirects=5)
 
 
-def test_basic_auth():
+async def test_basic_auth():
     """Given to the client or in the URL, it goes out."""
 
     async def use(client, server):
@@ -430,10 +300,10 @@ def test_basic_auth():
             (await client.get(with_url)).json()["headers"]["authorization"],
         ]
 
-    assert talking(echo, use) == ["Basic bWU6c2VjcmV0"] * 2
+    assert await talking(echo, use) == ["Basic bWU6c2VjcmV0"] * 2
 
 
-def test_digest_auth():
+async def test_digest_auth():
     """The challenge is answered by a second request, on the same connection, and it is the right answer."""
 
     def md5(*parts):
@@ -453,10 +323,10 @@ def test_digest_auth():
         assert (response.status_code, response.text) == (200, "body")
         assert (site.ledger.requests, site.ledger.connections) == (2, 1)
 
-    visiting(handler, use)
+    await visiting(handler, use)
 
 
-def test_an_auth_that_reads_bodies():
+async def test_an_auth_that_reads_bodies():
     """A flow of the user's sees the request's body and the answer's, and may send as many requests as it likes."""
 
     class Token(httpx.Auth):
@@ -477,10 +347,10 @@ def test_an_auth_that_reads_bodies():
     async def use(client, site):
         return (await client.post("/", content=b"12345", auth=Token())).text
 
-    assert visiting(handler, use) == "t0ken 5"
+    assert await visiting(handler, use) == "t0ken 5"
 
 
-def test_event_hooks():
+async def test_event_hooks():
     """They see each request and each answer; one that reads the answer leaves it readable."""
     seen = []
 
@@ -497,12 +367,12 @@ def test_event_hooks():
     async def use(client, site):
         return (await client.get("/")).text
 
-    text = visiting(handler, use, event_hooks={"request": [on_request], "response": [on_response]})
+    text = await visiting(handler, use, event_hooks={"request": [on_request], "response": [on_response]})
     assert (text, seen) == ("not here", ["GET", 404])
 
 
 @pytest.mark.parametrize("status", [301, 404, 418, 500, 599])
-def test_raise_for_status(status):
+async def test_raise_for_status(status):
     """An answer of 300 and more is httpx's `HTTPStatusError`, with request and response."""
 
     async def handler(request):
@@ -514,17 +384,17 @@ def test_raise_for_status(status):
             response.raise_for_status()
         assert (caught.value.response.status_code, caught.value.request.url.path) == (status, "/a")
 
-    visiting(handler, use)
+    await visiting(handler, use)
 
 
-def test_what_a_response_says():
+async def test_what_a_response_says():
     """Version, reason, headers (several of a name too), elapsed time, and the request."""
     head = b"HTTP/1.1 200 All is well\r\nX-A: 1\r\nX-A:  2 \r\nContent-Length: 2\r\n\r\nok"
 
     async def use(client, server):
         return await client.get("/a")
 
-    response = talking(always(head), use)
+    response = await talking(always(head), use)
     assert response.extensions == {"http_version": b"HTTP/1.1", "reason_phrase": b"All is well"}
     assert (response.http_version, response.reason_phrase) == ("HTTP/1.1", "All is well")
     assert response.headers.get_list("x-a") == ["1", "2"]
@@ -541,7 +411,7 @@ def test_what_a_response_says():
         ("identity", b"text" * 1000),
     ],
 )
-def test_bodies_are_decoded_by_httpx(coding, body):
+async def test_bodies_are_decoded_by_httpx(coding, body):
     """As with its own transport: the text is plain, `aiter_raw` is what came."""
 
     async def handler(request):
@@ -552,14 +422,14 @@ def test_bodies_are_decoded_by_httpx(coding, body):
         async with client.stream("GET", "/") as response:
             return b"".join([part async for part in response.aiter_raw()])
 
-    assert visiting(handler, use) == body
+    assert await visiting(handler, use) == body
 
 
 # -- what comes back
 
 
 @pytest.mark.parametrize("kind", ["length", "chunked", "until the end"])
-def test_streaming_downloads(kind):
+async def test_streaming_downloads(kind):
     """However a body is framed it comes in parts, as bytes or lines, before it is whole."""
     head = {
         "length": b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n",
@@ -592,7 +462,7 @@ def test_streaming_downloads(kind):
         return found, server.connections
 
     go_on = [None]
-    found, connections = talking(talk, use)
+    found, connections = await talking(talk, use)
     assert found[0] == found[1] == [b"one\ntw", b"o\nthre"]
     assert found[2] == ["one\ntw", "o\nthre"]
     assert found[3] == ["one", "two", "thre"]
@@ -600,13 +470,13 @@ def test_streaming_downloads(kind):
 
 
 @pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")  # httpx leaves its own to the collector
-def test_leaving_a_download_early_closes_the_connection():
+async def test_leaving_a_download_early_closes_the_connection():
     """The rest is not read, the server sees the end, and the next request goes on a new connection."""
 
     async def talk(peer):
         await peer.head()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart")
-        await peer.hung_up()
+        await peer.client_gone()
         ended.set()
 
     async def use(client, server):
@@ -621,10 +491,10 @@ def test_leaving_a_download_early_closes_the_connection():
         return server.connections
 
     ended = trio.Event()
-    assert talking(talk, use) == 2
+    assert await talking(talk, use) == 2
 
 
-def test_a_large_body():
+async def test_a_large_body():
     """20 MB come through, in bounded parts."""
     size = 20_000_000
 
@@ -636,14 +506,14 @@ def test_a_large_body():
         async with client.stream("GET", "/") as response:
             return [len(part) async for part in response.aiter_raw()]
 
-    sizes = talking(talk, use)
+    sizes = await talking(talk, use)
     assert sum(sizes) == size
     assert max(sizes) <= 65536
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("status", [200, 204, 304])
-def test_answers_without_a_body(method, status):
+async def test_answers_without_a_body(method, status):
     """HEAD, 204 and 304 have none, whatever their heads say, and the connection goes on."""
     length = b"Content-Length: 2\r\n" if status != 204 else b""
     body = b"ok" if (method, status) == ("GET", 200) else b""
@@ -654,7 +524,7 @@ def test_answers_without_a_body(method, status):
             assert (response.status_code, response.content) == (status, body)
         return server.connections
 
-    assert talking(always(b"HTTP/1.1 %d X\r\n%b\r\n%b" % (status, length, body)), use) == 1
+    assert await talking(always(b"HTTP/1.1 %d X\r\n%b\r\n%b" % (status, length, body)), use) == 1
 
 
 @pytest.mark.parametrize(
@@ -668,7 +538,7 @@ def test_answers_without_a_body(method, status):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", httpx.RemoteProtocolError),
     ],
 )
-def test_answers_that_are_none(answer, error):
+async def test_answers_that_are_none(answer, error):
     """What breaks off or is no HTTP is one of httpx's errors with the request in it, and leaves nothing."""
 
     async def use(client, server):
@@ -677,7 +547,7 @@ def test_answers_that_are_none(answer, error):
         assert caught.value.request.url.path == "/a"
         assert "0 in use, 0 at rest" in repr(client._transport.ours)
 
-    talking(once(answer), use)
+    await talking(once(answer), use)
 
 
 # -- time
@@ -693,7 +563,7 @@ def test_answers_that_are_none(answer, error):
         ("upload in parts", httpx.WriteTimeout),
     ],
 )
-def test_timeouts_are_httpxs(kind, error):
+async def test_timeouts_are_httpxs(kind, error):
     """Each phase that stalls ends in the time it has, and in httpx's error for it."""
 
     async def talk(peer):
@@ -714,10 +584,10 @@ def test_timeouts_are_httpxs(kind, error):
         assert "0 in use, 0 at rest" in repr(client._transport.ours)
 
     limits = {"handshake": "connect", "upload": "write", "upload in parts": "write"}
-    talking(talk, use, timeout=httpx.Timeout(30.0, **{limits.get(kind, "read"): 0.1}))
+    await talking(talk, use, timeout=httpx.Timeout(30.0, **{limits.get(kind, "read"): 0.1}))
 
 
-def test_a_slow_upload_that_goes_on_is_none_that_stalls():
+async def test_a_slow_upload_that_goes_on_is_none_that_stalls():
     """As httpx has it, the limit is for each part: an upload may take longer than that if it does not stop."""
 
     async def slow():
@@ -728,10 +598,10 @@ def test_a_slow_upload_that_goes_on_is_none_that_stalls():
     async def use(client, server):
         return (await client.post("/", content=slow())).json()["body"]
 
-    assert talking(echo, use, timeout=0.2) == "part" * 8
+    assert await talking(echo, use, timeout=0.2) == "part" * 8
 
 
-def test_no_timeout():
+async def test_no_timeout():
     """`timeout=None` sets no limit."""
 
     async def talk(peer):
@@ -742,7 +612,7 @@ def test_no_timeout():
     async def use(client, server):
         return (await client.get("/")).text
 
-    assert talking(talk, use, timeout=None) == "ok"
+    assert await talking(talk, use, timeout=None) == "ok"
 
 
 # -- connections
@@ -753,12 +623,12 @@ async def numbered(peer):
     while head := await peer.head():
         closing = b"/close " in head
         close = b"Connection: close\r\n" if closing else b""
-        await peer.send(b"HTTP/1.1 200 OK\r\n%bContent-Length: 1\r\n\r\n%d" % (close, peer.number))
+        await peer.send(b"HTTP/1.1 200 OK\r\n%bContent-Length: 1\r\n\r\n%d" % (close, peer.number + 1))
         if closing:
             return
 
 
-def test_connections_are_kept():
+async def test_connections_are_kept():
     """One after the other, all requests go on one connection, which rests in between."""
 
     async def use(client, server):
@@ -767,10 +637,10 @@ def test_connections_are_kept():
             assert repr(client._transport.ours) == "<Transport <Connections 0 in use, 1 at rest>>"
         return server.connections
 
-    assert talking(numbered, use) == 1
+    assert await talking(numbered, use) == 1
 
 
-def test_the_connection_used_last_is_used_next():
+async def test_the_connection_used_last_is_used_next():
     """Of two that rest, so that the other may grow old."""
 
     async def use(client, server):
@@ -781,11 +651,11 @@ def test_the_connection_used_last_is_used_next():
         assert "0 in use, 2 at rest" in repr(client._transport.ours)
         return answers
 
-    assert talking(numbered, use) == ["2", "2", "2"]
+    assert await talking(numbered, use) == ["2", "2", "2"]
 
 
 @pytest.mark.parametrize(("path", "headers"), [("/close", {}), ("/", {"Connection": "close"})])
-def test_connection_close(path, headers):
+async def test_connection_close(path, headers):
     """Said by either side, the connection is not kept."""
 
     async def use(client, server):
@@ -793,7 +663,7 @@ def test_connection_close(path, headers):
         assert "0 at rest" in repr(client._transport.ours)
         return answers
 
-    assert talking(numbered, use) == ["1", "2", "3"]
+    assert await talking(numbered, use) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -806,7 +676,7 @@ def test_connection_close(path, headers):
         (OK + b"surplus", 3),
     ],
 )
-def test_which_answers_leave_a_connection_usable(head, connections):
+async def test_which_answers_leave_a_connection_usable(head, connections):
     """HTTP/1.0, bodies until the end, and more than was asked for."""
 
     async def talk(peer):
@@ -820,18 +690,18 @@ def test_which_answers_leave_a_connection_usable(head, connections):
             assert (await client.get("/")).text == "ok"
         return server.connections
 
-    assert talking(talk, use) == connections
+    assert await talking(talk, use) == connections
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_connection_that_was_closed_while_it_rested(method):
+async def test_a_connection_that_was_closed_while_it_rested(method):
     """It is not used: the request goes on a new one, whatever its method."""
 
     async def talk(peer):
         await peer.until(b"\r\n\r\n")
         await peer.send(OK)
         await peer.stream.aclose()
-        closed[peer.number].set()
+        closed[peer.number + 1].set()
 
     async def use(client, server):
         for number in (1, 2, 3):
@@ -840,7 +710,7 @@ def test_a_connection_that_was_closed_while_it_rested(method):
         return server.connections
 
     closed = {number: trio.Event() for number in (1, 2, 3)}
-    assert talking(talk, use) == 3
+    assert await talking(talk, use) == 3
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -856,20 +726,20 @@ def test_a_connection_that_was_closed_while_it_rested(method):
         ("PUT", "parts", False),
     ],
 )
-def test_a_connection_that_is_closed_just_as_it_is_used(method, content, *, again, reset):
+async def test_a_connection_that_is_closed_just_as_it_is_used(method, content, *, again, reset):
     """A request that may be repeated is, once, on a new connection; for others it is httpx's `ReadError`."""
 
     async def talk(peer):
         first = await peer.head()
         seen.append(first.partition(b" ")[0])
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        if peer.number == 1:
+        if peer.number == 0:
             seen.append((await peer.head()).partition(b" ")[0])
             if reset:
                 peer.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, bytes.fromhex("0100000000000000"))
             await peer.stream.aclose()
         else:
-            await peer.hung_up()
+            await peer.client_gone()
 
     async def use(client, server):
         assert (await client.get("/")).status_code == 200
@@ -884,11 +754,11 @@ def test_a_connection_that_is_closed_just_as_it_is_used(method, content, *, agai
 
     seen = []
     assert issubclass(Stale, httpx.ReadError)
-    assert talking(talk, use) == (2 if again else 1)
+    assert await talking(talk, use) == (2 if again else 1)
     assert seen == [b"GET", method.encode(), *([method.encode()] if again else [])]
 
 
-def test_an_answer_that_breaks_off_on_a_kept_connection_is_not_asked_for_again():
+async def test_an_answer_that_breaks_off_on_a_kept_connection_is_not_asked_for_again():
     """Once a byte of the answer has come, the server has seen the request."""
 
     async def talk(peer):
@@ -903,10 +773,10 @@ def test_an_answer_that_breaks_off_on_a_kept_connection_is_not_asked_for_again()
             await client.get("/")
         return server.connections
 
-    assert talking(talk, use) == 1
+    assert await talking(talk, use) == 1
 
 
-def test_a_new_connection_that_is_closed_at_once_is_not_tried_again():
+async def test_a_new_connection_that_is_closed_at_once_is_not_tried_again():
     """Only a kept one can be stale."""
 
     async def use(client, server):
@@ -914,10 +784,10 @@ def test_a_new_connection_that_is_closed_at_once_is_not_tried_again():
             await client.get("/")
         return server.connections
 
-    assert talking(once(), use) == 1
+    assert await talking(once(), use) == 1
 
 
-def test_the_second_stale_connection_is_not_forgiven():
+async def test_the_second_stale_connection_is_not_forgiven():
     """A request is repeated once, and on a new connection, though others rest that may be stale too."""
 
     async def talk(peer):
@@ -935,7 +805,7 @@ def test_the_second_stale_connection_is_not_forgiven():
         assert (await client.get("/")).text == "ok"
         return server.connections - before
 
-    assert talking(talk, use) == 1
+    assert await talking(talk, use) == 1
 
 
 @pytest.mark.parametrize(
@@ -951,19 +821,14 @@ def test_the_second_stale_connection_is_not_forgiven():
         ({"most_idle": 1}, 0.0, 1),
     ],
 )
-def test_how_long_a_connection_rests(options, seconds, connections):
+async def test_how_long_a_connection_rests(mock_clock, options, seconds, connections):
     """30 s and 10 minutes unless it is said otherwise; and as many as is said."""
-
-    async def main():
-        clock = trio.lowlevel.current_clock()
-        async with serving(numbered) as server, Transport(**options) as transport:
-            async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=None) as client:
-                await client.get("/")
-                clock.jump(seconds)
-                await client.get("/")
-                return server.connections
-
-    assert trio.run(main, clock=trio.testing.MockClock()) == connections
+    async with serving(numbered) as server, Transport(**options) as transport:
+        async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=None) as client:
+            await client.get("/")
+            mock_clock.jump(seconds)
+            await client.get("/")
+        assert server.connections == connections
 
 
 def test_arguments_that_make_no_sense():
@@ -978,7 +843,7 @@ def test_arguments_that_make_no_sense():
         Transport(lifetime=float("nan"))
 
 
-def test_addresses_that_are_not_public_can_be_blocked():
+async def test_addresses_that_are_not_public_can_be_blocked():
     """With `block_private` loopback is not connected to, and the error is one of httpx's."""
 
     async def use(client, server):
@@ -987,7 +852,7 @@ def test_addresses_that_are_not_public_can_be_blocked():
         assert isinstance(caught.value, httpx.ConnectError)
         return server.connections
 
-    assert talking(numbered, use, transport=Transport(block_private=True)) == 0
+    assert await talking(numbered, use, transport=Transport(block_private=True)) == 0
 
 
 # -- `Expect: 100-continue`, and servers that answer early
@@ -995,9 +860,9 @@ def test_addresses_that_are_not_public_can_be_blocked():
 
 @pytest.mark.parametrize("content", [b"body", "parts"])
 @pytest.mark.parametrize("what", ["100", "417", "nothing"])
-def test_expect_100_continue(what, content, monkeypatch):
+async def test_expect_100_continue(what, content, monkeypatch):
     """The body waits for the word; an answer instead of it saves it; without either it goes out after a while."""
-    monkeypatch.setattr(connection_module, "_PATIENCE_FOR_100", 0.1 if what == "nothing" else 60.0)
+    monkeypatch.setattr(uploading, "_PATIENCE_FOR_100", 0.1 if what == "nothing" else 60.0)
 
     async def talk(peer):
         await peer.head()
@@ -1011,7 +876,7 @@ def test_expect_100_continue(what, content, monkeypatch):
             await peer.send(b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
         got.append(await peer.until(b"body" if content == b"body" else b"0\r\n\r\n"))
         await peer.send(OK)
-        await peer.hung_up()
+        await peer.client_gone()
 
     async def use(client, server):
         given = parts_of(b"bo", b"dy") if content == "parts" else content
@@ -1023,13 +888,13 @@ def test_expect_100_continue(what, content, monkeypatch):
 
     got, ended = [], trio.Event()
     expected = (417, "no", False, 1) if what == "417" else (200, "ok", True, 1)
-    assert talking(talk, use) == expected
+    assert await talking(talk, use) == expected
     sent = b"body" if content == b"body" else b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
     assert got == [b""] if what == "417" else [sent]
 
 
 @pytest.mark.parametrize("content", ["bytes", "parts"])
-def test_a_server_that_answers_early_and_closes(content):
+async def test_a_server_that_answers_early_and_closes(content):
     """A 413 to an upload that the server does not read on is what the client gets, and no broken pipe."""
 
     async def talk(peer):
@@ -1042,10 +907,10 @@ def test_a_server_that_answers_early_and_closes(content):
         assert "0 in use, 0 at rest" in repr(client._transport.ours)
         return response.status_code, response.text
 
-    assert talking(talk, use) == (413, "much")
+    assert await talking(talk, use) == (413, "much")
 
 
-def test_a_server_that_closes_in_an_upload_and_says_nothing():
+async def test_a_server_that_closes_in_an_upload_and_says_nothing():
     """Then it is httpx's `WriteError`."""
 
     async def talk(peer):
@@ -1055,14 +920,14 @@ def test_a_server_that_closes_in_an_upload_and_says_nothing():
         with pytest.raises(httpx.WriteError):
             await client.post("/", content=b"x" * 20_000_000)
 
-    talking(talk, use)
+    await talking(talk, use)
 
 
 # -- the end
 
 
 @pytest.mark.parametrize("when", ["upload", "head", "body", "between two parts"])
-def test_closing_while_requests_are_on_their_way(when):
+async def test_closing_while_requests_are_on_their_way(when):
     """Each gets one of httpx's errors at once, wherever it is, and no connection is left."""
 
     async def talk(peer):
@@ -1072,7 +937,7 @@ def test_closing_while_requests_are_on_their_way(when):
             await peer.head()
         if when in {"body", "between two parts"}:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
-        await peer.hung_up()
+        await peer.client_gone()
 
     async def request(client):
         with pytest.raises(httpx.TransportError) as caught:
@@ -1099,14 +964,13 @@ def test_closing_while_requests_are_on_their_way(when):
         assert "0 in use, 0 at rest" in repr(client._transport.ours)
 
     close, errors = trio.Event(), []
-    talking(talk, use, timeout=None)
+    await talking(talk, use, timeout=None)
     assert errors == ["the connection was closed"] * 3
 
 
-def test_closing_while_a_connection_is_made():
+async def test_closing_while_a_connection_is_made():
     """What is connected after the transport was closed is not used, and not left open."""
-
-    async def main():
+    with trio.fail_after(10):
         async with serving(numbered) as server:
             transport = Transport()
             dial = transport._connections._dialer.dial
@@ -1124,13 +988,10 @@ def test_closing_while_a_connection_is_made():
                 while server.open:
                     await trio.lowlevel.checkpoint()
 
-    run(main)
 
-
-def test_a_transport_for_two_clients():
+async def test_a_transport_for_two_clients():
     """They share its connections; what closes it is its own `async with`, or the first client that is closed."""
-
-    async def main():
+    with trio.fail_after(10):
         async with serving(numbered) as server:
             async with Transport() as transport:
                 for name in ("one", "two"):
@@ -1144,13 +1005,10 @@ def test_a_transport_for_two_clients():
             while server.open:
                 await trio.lowlevel.checkpoint()
 
-    run(main)
 
-
-def test_a_connection_that_is_left_twice_rests_once():
+async def test_a_connection_that_is_left_twice_rests_once():
     """Whoever leaves it again changes nothing."""
-
-    async def main():
+    with trio.fail_after(10):
         async with serving(numbered) as server, Transport() as transport:
             response = await transport.handle_async_request(httpx.Request("GET", server.url))
             connection = response.stream._connection
@@ -1160,10 +1018,8 @@ def test_a_connection_that_is_left_twice_rests_once():
             taken = [transport._connections.at_hand(connection.origin) for _ in range(2)]
             assert taken == [connection, None]
 
-    run(main)
 
-
-def test_a_response_that_is_closed_late_touches_nobodys_request():
+async def test_a_response_that_is_closed_late_touches_nobodys_request():
     """Its connection may serve another one by then: it is left once, when its body was read."""
 
     async def talk(peer):
@@ -1173,13 +1029,14 @@ def test_a_response_that_is_closed_late_touches_nobodys_request():
         arrived.set()
         await go_on.wait()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond")
-        await peer.hung_up()
+        await peer.client_gone()
 
     async def second(transport, request):
         response = await transport.handle_async_request(request)
         answers.append([part async for part in response.stream])
 
-    async def main():
+    arrived, go_on, answers = trio.Event(), trio.Event(), []
+    with trio.fail_after(10):
         async with serving(talk) as server, Transport() as transport:
             request = httpx.Request("GET", server.url)
             response = await transport.handle_async_request(request)
@@ -1192,21 +1049,18 @@ def test_a_response_that_is_closed_late_touches_nobodys_request():
                 assert [part async for part in response.stream] == []
                 assert "1 in use" in repr(transport)
                 go_on.set()
-
-    arrived, go_on, answers = trio.Event(), trio.Event(), []
-    run(main)
     assert answers == [[b"second"]]
 
 
-def test_a_body_whose_reading_was_cancelled_is_not_taken_for_whole():
+async def test_a_body_whose_reading_was_cancelled_is_not_taken_for_whole():
     """Its connection is closed at once, and who reads on is told so."""
 
     async def talk(peer):
         await peer.head()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
-        await peer.hung_up()
+        await peer.client_gone()
 
-    async def main():
+    with trio.fail_after(10):
         async with serving(talk) as server, Transport() as transport:
             response = await transport.handle_async_request(httpx.Request("GET", server.url))
             assert await anext(response.stream) == b"part"
@@ -1218,12 +1072,10 @@ def test_a_body_whose_reading_was_cancelled_is_not_taken_for_whole():
             while server.open:
                 await trio.lowlevel.checkpoint()
 
-    run(main)
-
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "9000000"}])
 @pytest.mark.parametrize("how", ["cancelled", "answered"])
-def test_an_upload_that_is_left_half_way_leaves_nothing_to_the_collector(how, headers):
+async def test_an_upload_that_is_left_half_way_leaves_nothing_to_the_collector(how, headers):
     """What frames a body is closed with its request, not by the garbage collector, which would complain."""
 
     class Parts(httpx.AsyncByteStream):
@@ -1242,18 +1094,6 @@ def test_an_upload_that_is_left_half_way_leaves_nothing_to_the_collector(how, he
             arrived.set()
             await trio.sleep_forever()
 
-    async def main():
-        async with serving(talk) as server, Transport() as transport:
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(cancelling, scope)
-                    framing = headers or {"Transfer-Encoding": "chunked"}
-                    request = httpx.Request("POST", server.url, headers=framing, stream=Parts())
-                    await (await transport.handle_async_request(request)).aclose()
-                    nursery.cancel_scope.cancel()
-            assert ended == [how]
-            await trio.lowlevel.checkpoint()
-
     async def cancelling(scope):
         await arrived.wait()
         scope.cancel()
@@ -1261,7 +1101,17 @@ def test_an_upload_that_is_left_half_way_leaves_nothing_to_the_collector(how, he
     ended, arrived = [], trio.Event()
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        run(main)
+        with trio.fail_after(10):
+            async with serving(talk) as server, Transport() as transport:
+                with trio.CancelScope() as scope:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(cancelling, scope)
+                        framing = headers or {"Transfer-Encoding": "chunked"}
+                        request = httpx.Request("POST", server.url, headers=framing, stream=Parts())
+                        await (await transport.handle_async_request(request)).aclose()
+                        nursery.cancel_scope.cancel()
+                assert ended == [how]
+                await trio.lowlevel.checkpoint()
         gc.collect()
     assert [str(complaint.message) for complaint in complaints] == []
 
@@ -1285,27 +1135,21 @@ def contexts(authority):
     return server, client
 
 
-def test_tls(contexts):
+async def test_tls(contexts):
     """Requests and large bodies go through, on one connection; the server is told by name whom it is asked for."""
     server_context, client_context = contexts
-    names = []
-    server_context.sni_callback = lambda _, name, __: names.append(name)
 
     async def use(client, server):
         for size in (10, 300_000):
             assert (await client.post("/", content=b"x" * size)).json()["body"] == "x" * size
         assert (await client.post("/", content=parts_of(b"one", b"two"))).json()["body"] == "onetwo"
-        return server.connections
+        return server.connections, server.names
 
-    try:
-        transport = Transport(verify=client_context)
-        assert talking(echo, use, context=server_context, transport=transport) == 1
-    finally:
-        server_context.sni_callback = None
-    assert names == ["localhost"]
+    transport = Transport(verify=client_context)
+    assert await talking(echo, use, context=server_context, transport=transport) == (1, ["localhost"])
 
 
-def test_tls_to_the_wrong_host(contexts):
+async def test_tls_to_the_wrong_host(contexts):
     """A certificate for another name is `Untrusted`, which is one of httpx's `ConnectError`s."""
     server_context, client_context = contexts
 
@@ -1315,21 +1159,21 @@ def test_tls_to_the_wrong_host(contexts):
         assert isinstance(caught.value, httpx.ConnectError)
         assert "0 in use, 0 at rest" in repr(client._transport.ours)
 
-    talking(echo, use, context=server_context, transport=Transport(verify=client_context))
+    await talking(echo, use, context=server_context, transport=Transport(verify=client_context))
 
 
-def test_tls_is_verified_unless_it_is_said_otherwise(contexts):
+async def test_tls_is_verified_unless_it_is_said_otherwise(contexts):
     """Without `verify` an authority that nobody knows is refused."""
 
     async def use(client, server):
         with pytest.raises(Untrusted):
             await client.get("/")
 
-    talking(echo, use, context=contexts[0])
+    await talking(echo, use, context=contexts[0])
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_what_comes_after_an_answer_through_tls(contexts, together):
+async def test_what_comes_after_an_answer_through_tls(contexts, together):
     """An answer that nobody asked for is nobody's, also where it was read already and waits to be decrypted."""
     server_context, client_context = contexts
 
@@ -1338,7 +1182,7 @@ def test_what_comes_after_an_answer_through_tls(contexts, together):
         while await peer.head():
             await peer.send(b"HTTP/1.1 103 Hints\r\n\r\n")  # and with it what trio has put off
             number += 1
-            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%d.%d" % (peer.number, number)
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n%d.%d" % (peer.number + 1, number)
             bogus = answer.replace(b".", b"!")
             if together:
                 tls = peer.stream._ssl_object
@@ -1355,12 +1199,12 @@ def test_what_comes_after_an_answer_through_tls(contexts, together):
         return [first, (await client.get("/")).text]
 
     sent = trio.Event()
-    answers = talking(talk, use, context=server_context, transport=Transport(verify=client_context))
+    answers = await talking(talk, use, context=server_context, transport=Transport(verify=client_context))
     assert answers == ["1.1", "2.1"]
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts, together):
+async def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts, together):
     """A connection that was closed properly is not used again, also for a request that may not be repeated."""
     server_context, client_context = contexts
 
@@ -1374,7 +1218,7 @@ def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts, tog
         with pytest.raises(ssl.SSLWantReadError):
             tls.unwrap()
         await peer.stream.transport_stream.send_all(peer.stream._outgoing.read())
-        said[peer.number].set()
+        said[peer.number + 1].set()
         await peer.stream.transport_stream.receive_some(65536)  # which waits for the client to hang up
 
     async def use(client, server):
@@ -1384,17 +1228,17 @@ def test_a_tls_server_that_says_goodbye_while_the_connection_rests(contexts, tog
         return server.connections
 
     said = {number: trio.Event() for number in (1, 2, 3)}
-    assert talking(talk, use, context=server_context, transport=Transport(verify=client_context)) == 3
+    assert await talking(talk, use, context=server_context, transport=Transport(verify=client_context)) == 3
 
 
-def test_closing_tls_while_requests_are_on_their_way(contexts):
+async def test_closing_tls_while_requests_are_on_their_way(contexts):
     """They get httpx's errors there too."""
     server_context, client_context = contexts
 
     async def talk(peer):
         await peer.head()
         arrived.set()
-        await peer.hung_up()
+        await peer.client_gone()
 
     async def request(client):
         with pytest.raises(httpx.ReadError):
@@ -1407,4 +1251,4 @@ def test_closing_tls_while_requests_are_on_their_way(contexts):
             await client._transport.ours.aclose()
 
     arrived = trio.Event()
-    talking(talk, use, context=server_context, transport=Transport(verify=client_context))
+    await talking(talk, use, context=server_context, transport=Transport(verify=client_context))

@@ -1,7 +1,5 @@
 """`Transport` and httpx's extensions, as httpx documents them; and requests that two servers could read in two ways."""
 
-import contextlib
-import functools
 import gc
 import itertools
 import os
@@ -14,6 +12,8 @@ import trustme
 
 from scrapeengine.http.transport.tracing import Tracing
 from scrapeengine.http.transport.transport import Transport
+from support.clients import Kept
+from support.wire import serving
 
 OK = b"HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok"
 AUTHORITY = trustme.CA()
@@ -21,39 +21,17 @@ TRUSTING = ssl.create_default_context()
 AUTHORITY.configure_trust(TRUSTING)
 
 
-class Site:
-    """A server of bytes: what it was sent, by connection, and the names that TLS asked it for."""
+def always(answer=OK):
+    """Make a server that answers each head with the same, or by a function of the talk."""
 
-    def __init__(self, answer=OK, tls=None):
-        self.answer, self.tls = answer, tls
-        self.came, self.names = [], []
-        self.url = ""
+    async def serve(talk):
+        while data := await talk.receive():
+            if callable(answer):
+                await answer(talk)
+            elif b"\r\n\r\n" in data:
+                await talk.send(answer)
 
-    async def handle(self, stream):
-        """Answer each head with the same, and keep what comes."""
-        number = len(self.came)
-        self.came.append(b"")
-        if self.tls is not None:
-            stream = trio.SSLStream(stream, self.tls, server_side=True, https_compatible=True)
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while data := await stream.receive_some(65536):
-                self.came[number] += data
-                if callable(self.answer):
-                    await self.answer(stream, self.came[number])
-                elif b"\r\n\r\n" in data:
-                    await stream.send_all(self.answer)
-        await trio.aclose_forcefully(stream)
-
-    @contextlib.asynccontextmanager
-    async def open(self):
-        """Serve until the block is left."""
-        if self.tls is not None:
-            self.tls.sni_callback = lambda _, name, __: self.names.append(name)
-        async with trio.open_nursery() as nursery:
-            [listener] = await nursery.start(functools.partial(trio.serve_tcp, self.handle, 0, host="127.0.0.1"))
-            self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{listener.socket.getsockname()[1]}"
-            yield self
-            nursery.cancel_scope.cancel()
+    return serve
 
 
 def certified(*names):
@@ -63,30 +41,19 @@ def certified(*names):
     return context
 
 
-def on(site, use):
-    """Let a function use a transport and a site. Afterwards no connection is in use."""
-
-    async def main():
-        with trio.fail_after(10):
-            async with site.open(), Transport(verify=TRUSTING) as transport:
-                result = await use(transport, site)
-                assert "0 in use" in repr(transport)
+async def on(serve, use, *, tls=None):
+    """Let a function use a transport and a server. Afterwards no connection is in use."""
+    with trio.fail_after(10):
+        async with serving(serve, tls=tls) as site, Transport(verify=TRUSTING) as transport:
+            result = await use(transport, site)
+            assert "0 in use" in repr(transport)
         return result
-
-    return trio.run(main)
 
 
 async def asked(transport, method, url, **given):
     """Send a request, and read its answer."""
     async with httpx.AsyncClient(transport=Kept(transport)) as client:
         return await client.request(method, url, **given)
-
-
-class Kept(httpx.AsyncBaseTransport):
-    """Leaves a transport open when its client is closed."""
-
-    def __init__(self, transport):
-        self.handle_async_request = transport.handle_async_request
 
 
 async def parts(*given):
@@ -146,7 +113,7 @@ MISFRAMED = [
 
 
 @pytest.mark.parametrize("given", MISFRAMED)
-def test_what_could_be_another_request_is_refused(given):
+async def test_what_could_be_another_request_is_refused(given):
     """Before a connection is made, and with httpx's own error for it."""
 
     async def use(transport, site):
@@ -157,7 +124,7 @@ def test_what_could_be_another_request_is_refused(given):
             await asked(transport, whole.pop("method"), site.url, **whole)
         assert site.came == []
 
-    on(Site(), use)
+    await on(always(), use)
 
 
 FINE = {
@@ -186,13 +153,13 @@ FINE = {
 
 
 @pytest.mark.parametrize("what", FINE)
-def test_what_is_one_request_goes_out(what):
+async def test_what_is_one_request_goes_out(what):
     """What httpx sets, and what a caller says that is the same."""
     given, line, end = FINE[what]
 
-    async def answer(stream, come):
-        if come.endswith(end):
-            await stream.send_all(OK)
+    async def answer(talk):
+        if talk.came.endswith(end):
+            await talk.send(OK)
 
     async def use(transport, site):
         whole = dict(given)
@@ -201,13 +168,13 @@ def test_what_is_one_request_goes_out(what):
         assert (await asked(transport, "POST", site.url, **whole)).content == b"ok"
         return site.came[0]
 
-    head = on(Site(answer), use).partition(b"\r\n\r\n")[0].lower()
+    head = (await on(always(answer), use)).partition(b"\r\n\r\n")[0].lower()
     assert head.split(b"\r\n").count(line) == 1
     assert head.count(b"transfer-encoding") + head.count(b"content-length") == 1
     assert head.count(b"\r\nhost:") == 1
 
 
-def test_a_request_that_was_made_without_a_host_gets_one():
+async def test_a_request_that_was_made_without_a_host_gets_one():
     """The stream was given, and httpx adds nothing then; the URL has it, and nothing else of it goes there."""
 
     class Stream(httpx.AsyncByteStream):
@@ -224,7 +191,7 @@ def test_a_request_that_was_made_without_a_host_gets_one():
             await transport.handle_async_request(bare)
         return b"".join(site.came), httpx.URL(url).netloc
 
-    come, netloc = on(Site(), use)
+    come, netloc = await on(always(), use)
     assert come.count(b"\r\nHost: %b\r\n" % netloc) == come.lower().count(b"host:") >= 2
     assert b"hunter2" not in come
 
@@ -235,7 +202,7 @@ def test_a_request_that_was_made_without_a_host_gets_one():
 @pytest.mark.parametrize(
     "target", [b"*", b"/a/../b", b"/path^@test|", b"http://b.test/x?y#z", b"a.test:443", b"/%zz", "/text", b"//x"]
 )
-def test_the_target_goes_out_as_it_is(target):
+async def test_the_target_goes_out_as_it_is(target):
     """Neither joined nor encoded; where it goes to, and its Host, are the URL's."""
 
     async def use(transport, site):
@@ -243,68 +210,67 @@ def test_the_target_goes_out_as_it_is(target):
         assert answer.content == b"ok"
         return site.came[0], site.url
 
-    come, url = on(Site(), use)
+    come, url = await on(always(), use)
     text = target if isinstance(target, bytes) else target.encode()
     assert come.startswith(b"OPTIONS %b HTTP/1.1\r\nHost: %b\r\n" % (text, url.partition("//")[2].encode()))
 
 
 @pytest.mark.parametrize("extension", ["target", "sni_hostname"])
 @pytest.mark.parametrize("given", [1, ["a"], ("a", 1), True])
-def test_an_extension_of_another_type_is_said_to_be(extension, given):
+async def test_an_extension_of_another_type_is_said_to_be(extension, given):
     """By its name, and what it should be."""
 
     async def use(transport, _):
         with pytest.raises(TypeError, match=f"{extension}.*str or bytes"):
             await asked(transport, "GET", "https://127.0.0.1:1/", extensions={extension: given})
 
-    on(Site(), use)
+    await on(always(), use)
 
 
 # -- sni_hostname
 
 
 @pytest.mark.parametrize("name", ["good.test", b"good.test", "GOOD.test", "good.test."])
-def test_the_name_that_tls_asks_for(name):
+async def test_the_name_that_tls_asks_for(name):
     """It is asked for, and the certificate must have it, while the connection goes to the URL's address."""
-    site = Site(tls=certified("good.test"))
 
     async def use(transport, site):
         answer = await asked(transport, "GET", site.url, headers={"Host": "h.test"}, extensions={"sni_hostname": name})
-        return answer.content, site.came[0]
+        return answer.content, site.came[0], site.names
 
-    content, come = on(site, use)
+    content, come, names = await on(always(), use, tls=certified("good.test"))
     assert content == b"ok"
-    assert site.names == ["good.test"]
+    assert names == ["good.test"]
     assert b"\r\nHost: h.test\r\n" in come
 
 
 @pytest.mark.parametrize("extensions", [{}, {"sni_hostname": None}, {"sni_hostname": ""}, {"sni_hostname": "bad.test"}])
-def test_without_it_the_url_s_host_must_be_named(extensions):
+async def test_without_it_the_url_s_host_must_be_named(extensions):
     """And a name that the certificate does not have is none."""
-    site = Site(tls=certified("good.test"))
 
     async def use(transport, site):
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             await asked(transport, "GET", site.url, extensions=extensions)
 
-    on(site, use)
+    await on(always(), use, tls=certified("good.test"))
 
 
-def test_of_another_name_no_connection_stands_in():
+async def test_of_another_name_no_connection_stands_in():
     """Each name has connections of its own, and none is used for another, or for no name."""
-    site = Site(tls=certified("a.test", "b.test", "127.0.0.1"))
 
     async def use(transport, site):
         for name in ("a.test", "b.test", None, "a.test", b"A.test", "b.test", None, "127.0.0.1"):
             extensions = {} if name is None else {"sni_hostname": name}
             assert (await asked(transport, "GET", site.url, extensions=extensions)).content == b"ok"
-        return [come.count(b"GET ") for come in site.came]
+        return [come.count(b"GET ") for come in site.came], site.names
 
-    assert on(site, use) == [3, 2, 3]
-    assert site.names == ["a.test", "b.test", None]
+    assert await on(always(), use, tls=certified("a.test", "b.test", "127.0.0.1")) == (
+        [3, 2, 3],
+        ["a.test", "b.test", None],
+    )
 
 
-def test_for_plain_http_it_says_nothing():
+async def test_for_plain_http_it_says_nothing():
     """There is no TLS, and one connection for all."""
 
     async def use(transport, site):
@@ -312,19 +278,18 @@ def test_for_plain_http_it_says_nothing():
             await asked(transport, "GET", site.url, extensions={"sni_hostname": name})
         return len(site.came)
 
-    assert on(Site(), use) == 1
+    assert await on(always(), use) == 1
 
 
 @pytest.mark.parametrize("name", ["bücher.test", "bücher.test".encode(), "a" * 300, "a\0b", ".good.test", " "])
-def test_a_name_that_is_none_is_an_error_of_the_transport(name):
+async def test_a_name_that_is_none_is_an_error_of_the_transport(name):
     """And leaves nothing behind."""
-    site = Site(tls=certified("good.test"))
 
     async def use(transport, site):
         with pytest.raises(httpx.TransportError):
             await asked(transport, "GET", site.url, extensions={"sni_hostname": name})
 
-    on(site, use)
+    await on(always(), use, tls=certified("good.test"))
 
 
 # -- trace
@@ -366,7 +331,7 @@ ANSWERED = [
 
 @pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_told_is_what_httpcore_tells(tls, method):
+async def test_what_is_told_is_what_httpcore_tells(tls, method):
     """The same events in the same order, each with what httpcore has in it; a kept connection is not made again."""
 
     async def use(transport, site):
@@ -380,8 +345,7 @@ def test_what_is_told_is_what_httpcore_tells(tls, method):
                     seen.append(told)
         return seen
 
-    site = Site(tls=certified("127.0.0.1") if tls else None)
-    ours, again, theirs, theirs_again = on(site, use)
+    ours, again, theirs, theirs_again = await on(always(), use, tls=certified("127.0.0.1") if tls else None)
     assert ours.events == theirs.events == CONNECT + (of("connection.start_tls") if tls else []) + ANSWERED
     assert again.events == theirs_again.events == ANSWERED
     assert [sorted(info) for info in ours.infos.values()] == [sorted(info) for info in theirs.infos.values()]
@@ -392,9 +356,8 @@ def test_what_is_told_is_what_httpcore_tells(tls, method):
     assert ours.infos["http11.send_request_headers.started"]["request"].method == method
 
 
-def test_what_there_is_to_know_of_a_connection():
+async def test_what_there_is_to_know_of_a_connection():
     """By the names that httpcore's network streams have for it."""
-    site = Site(tls=certified("127.0.0.1"))
 
     async def use(transport, site):
         seen = {}
@@ -410,7 +373,7 @@ def test_what_there_is_to_know_of_a_connection():
         await asked(transport, "GET", site.url, extensions={"trace": trace})
         return seen, httpx.URL(site.url).port
 
-    seen, port = on(site, use)
+    seen, port = await on(always(), use, tls=certified("127.0.0.1"))
     connected = seen["connection.connect_tcp.complete"]
     assert connected["server_addr"] == ("127.0.0.1", port)
     assert connected["client_addr"][0] == "127.0.0.1"
@@ -418,9 +381,9 @@ def test_what_there_is_to_know_of_a_connection():
     assert seen["cipher"][2] > 0
 
 
-async def hang_up(stream, _):
+async def hang_up(talk):
     """Answer nothing."""
-    await trio.aclose_forcefully(stream)
+    talk.close()
 
 
 HEAD = "http11.receive_response_headers.failed"
@@ -432,7 +395,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_what_fails_is_told_with_its_error(what):
+async def test_what_fails_is_told_with_its_error(what):
     """The one that leaves; and of what had a connection, that it is closed."""
     answer, event, kind = FAILURES[what]
 
@@ -445,16 +408,16 @@ def test_what_fails_is_told_with_its_error(what):
         assert "0 at rest" in repr(transport)
         return told.events
 
-    events = on(Site(answer or OK), use)
+    events = await on(always(answer or OK), use)
     closed = [] if what == "refused" else of("http11.response_closed")
     assert events[-1 - len(closed) :] == [event, *closed]
 
 
 @pytest.mark.parametrize("kind", ["connect", "read"])
-def test_a_timeout_is_told_as_one(kind):
+async def test_a_timeout_is_told_as_one(kind):
     """And the program's own time is not counted: only what is waited for is."""
 
-    async def never(stream, _):
+    async def never(_):
         await trio.sleep_forever()
 
     async def use(transport, site):
@@ -465,38 +428,23 @@ def test_a_timeout_is_told_as_one(kind):
             await trio.sleep(0.15)
 
         timeout = httpx.Timeout(5, **{kind: 0.1})
+        url = site.url.replace("http:", "https:") if kind == "connect" else site.url
         async with httpx.AsyncClient(transport=Kept(transport), timeout=timeout) as client:
             with pytest.raises(httpx.TimeoutException) as caught:
-                await client.get(site.url, extensions={"trace": slow})
+                await client.get(url, extensions={"trace": slow})
         return type(caught.value), [each for each in events if each[0].endswith("failed")]
 
-    caught, failed = on(Stalling() if kind == "connect" else Site(never), use)
+    caught, failed = await on(never, use)
     event = {"connect": "connection.start_tls", "read": "http11.receive_response_headers"}[kind]
     assert failed == [(f"{event}.failed", caught)]
     assert caught is (httpx.ConnectTimeout if kind == "connect" else httpx.ReadTimeout)
-
-
-class Stalling(Site):
-    """Takes connections for TLS, and never answers."""
-
-    async def handle(self, stream):
-        """Say nothing."""
-        async with stream:
-            await trio.sleep_forever()
-
-    @contextlib.asynccontextmanager
-    async def open(self):
-        """Serve until the block is left, by https."""
-        async with super().open():
-            self.url = self.url.replace("http:", "https:")
-            yield self
 
 
 class Trouble(Exception):
     """What a program raises."""
 
 
-def at_every_event(site, ask):
+async def at_every_event(context, ask):
     """Ask again and again, in trouble at the first event, then at the second, and so on; return how many there are.
 
     Nothing is left in use then, and no file descriptor at the end, without the garbage collector.
@@ -514,7 +462,7 @@ def at_every_event(site, ask):
     gc.disable()
     before = len(os.listdir("/proc/self/fd"))
     try:
-        count = on(site, use)
+        count = await on(always(), use, tls=context)
         assert len(os.listdir("/proc/self/fd")) == before
     finally:
         gc.enable()
@@ -524,7 +472,7 @@ def at_every_event(site, ask):
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize("kind", [Trouble, httpx.WriteError, httpx.ReadTimeout, KeyboardInterrupt])
-def test_what_the_function_raises_leaves_as_it_is(kind, tls, fresh):
+async def test_what_the_function_raises_leaves_as_it_is(kind, tls, fresh):
     """At whichever event, on a new connection and on a kept one."""
 
     async def ask(transport, site, at):
@@ -542,11 +490,11 @@ def test_what_the_function_raises_leaves_as_it_is(kind, tls, fresh):
         return len(told.events)
 
     events = len(ANSWERED) + (2 + 2 * tls if fresh else 0)
-    assert at_every_event(Site(tls=certified("127.0.0.1") if tls else None), ask) == events
+    assert await at_every_event(certified("127.0.0.1") if tls else None, ask) == events
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_cancelled_while_it_is_told_it_leaves_nothing(tls):
+async def test_cancelled_while_it_is_told_it_leaves_nothing(tls):
     """At whichever event."""
 
     async def ask(transport, site, at):
@@ -557,11 +505,11 @@ def test_cancelled_while_it_is_told_it_leaves_nothing(tls):
         return at if scope.cancelled_caught else len(told.events)
 
     events = len(CONNECT) + 2 * tls + len(ANSWERED)
-    assert at_every_event(Site(tls=certified("127.0.0.1") if tls else None), ask) == events
+    assert await at_every_event(certified("127.0.0.1") if tls else None, ask) == events
 
 
 @pytest.mark.parametrize("trace", [lambda *_: None, print, "log", 1])
-def test_a_function_that_is_not_async_is_said_to_be(trace):
+async def test_a_function_that_is_not_async_is_said_to_be(trace):
     """As httpx's own transport says it: there is nothing to wait for."""
 
     async def use(transport, site):
@@ -569,10 +517,10 @@ def test_a_function_that_is_not_async_is_said_to_be(trace):
             await asked(transport, "GET", site.url, extensions={"trace": trace})
         assert site.came == []
 
-    on(Site(), use)
+    await on(always(), use)
 
 
-def test_without_it_a_request_has_no_part_in_it(monkeypatch):
+async def test_without_it_a_request_has_no_part_in_it(monkeypatch):
     """Nothing is made for it, and the body is the bare one."""
 
     async def use(transport, site):
@@ -584,14 +532,14 @@ def test_without_it_a_request_has_no_part_in_it(monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(Tracing, "__init__", never)
-    assert not on(Site(), use).endswith("tracing")
+    assert not (await on(always(), use)).endswith("tracing")
 
 
-def test_a_body_that_is_left_early_is_told_to_be_closed():
+async def test_a_body_that_is_left_early_is_told_to_be_closed():
     """Once, however often it is closed; the connection is not kept."""
 
-    async def part(stream, _):
-        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
+    async def part(talk):
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
 
     async def use(transport, site):
         told = Told()
@@ -602,15 +550,15 @@ def test_a_body_that_is_left_early_is_told_to_be_closed():
         assert "0 in use, 0 at rest" in repr(transport)
         return told.events
 
-    assert on(Site(part), use)[-3:] == ["http11.receive_response_body.started", *of("http11.response_closed")]
+    assert (await on(always(part), use))[-3:] == ["http11.receive_response_body.started", *of("http11.response_closed")]
 
 
-def test_a_body_that_breaks_off_is_told_with_its_error():
+async def test_a_body_that_breaks_off_is_told_with_its_error():
     """And the connection is left before that is told, which may take its time."""
 
-    async def part(stream, _):
-        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
-        await trio.aclose_forcefully(stream)
+    async def part(talk):
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart")
+        talk.close()
 
     async def use(transport, site):
         told = Told()
@@ -619,17 +567,17 @@ def test_a_body_that_breaks_off_is_told_with_its_error():
         assert told.infos["http11.receive_response_body.failed"] == {"exception": caught.value}
         return told.events
 
-    assert on(Site(part), use)[-3:] == ["http11.receive_response_body.failed", *of("http11.response_closed")]
+    assert (await on(always(part), use))[-3:] == ["http11.receive_response_body.failed", *of("http11.response_closed")]
 
 
-def test_a_request_that_is_sent_once_more_is_told_so():
+async def test_a_request_that_is_sent_once_more_is_told_so():
     """A kept connection that the server has just closed: the failure, and the connection that takes its place."""
 
-    async def second(stream, come):
-        if come.count(b"GET ") == 2:
-            await trio.aclose_forcefully(stream)
+    async def second(talk):
+        if talk.came.count(b"GET ") == 2:
+            talk.close()
         else:
-            await stream.send_all(OK)
+            await talk.send(OK)
 
     async def use(transport, site):
         await asked(transport, "GET", site.url)
@@ -637,19 +585,19 @@ def test_a_request_that_is_sent_once_more_is_told_so():
         assert (await asked(transport, "GET", site.url, extensions={"trace": told})).content == b"ok"
         return told.events
 
-    events = on(Site(second), use)
+    events = await on(always(second), use)
     failed = events.index("http11.receive_response_headers.failed")
     assert events[failed + 1 :] == [*of("http11.response_closed"), *CONNECT, *ANSWERED]
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_a_server_that_takes_no_body_is_told_of(answers):
+async def test_a_server_that_takes_no_body_is_told_of(answers):
     """The failure to send is told; what the server has said all the same is the answer."""
 
-    async def refuse(stream, _):
+    async def refuse(talk):
         if answers:
-            await stream.send_all(b"HTTP/1.1 413 Too large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        await trio.aclose_forcefully(stream)
+            await talk.send(b"HTTP/1.1 413 Too large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        talk.close()
 
     async def use(transport, site):
         told, body = Told(), b"x" * 20_000_000
@@ -662,4 +610,4 @@ def test_a_server_that_takes_no_body_is_told_of(answers):
         assert type(told.infos["http11.send_request_body.failed"]["exception"]) is httpx.WriteError
         return told.events
 
-    assert on(Site(refuse), use)[-2:] == of("http11.response_closed")
+    assert (await on(always(refuse), use))[-2:] == of("http11.response_closed")

@@ -59,9 +59,9 @@ async def streamed(task):
 @pytest.mark.parametrize(
     "coding", ["zstd", "br", "ZSTD", "none, br", "gzip, zstd", "zstd, utf-8", "compress", "dcb", "exi"]
 )
-def test_it_is_an_error_that_says_what_helps(on_sites, coding, scrape):
+async def test_it_is_an_error_that_says_what_helps(on_sites, coding, scrape):
     """Of those that the extra brings it names the extra; nothing is asked again, for the site would send the same."""
-    seen = on_sites(scrape, {"/a": coded(coding)}, retry=TWICE)
+    seen = await on_sites(scrape, {"/a": coded(coding)}, retry=TWICE)
     error = seen.error
     assert type(error) is se.UnsupportedEncoding
     assert (error.phase, error.attempt, error.method) == ("decode", 1, "GET")
@@ -79,9 +79,9 @@ def test_so_it_is_on_another_s_transport():
     assert type(outcome.error) is se.UnsupportedEncoding
 
 
-def test_who_wants_to_ask_again_can(on_sites):
+async def test_who_wants_to_ask_again_can(on_sites):
     """A site of many servers may send it in another form."""
-    seen = on_sites(
+    seen = await on_sites(
         get,
         {"/a": in_turn(coded("br"), Answer(200, b"ok"))},
         retry=se.Retry(errors=(se.UnsupportedEncoding,), wait_max=0),
@@ -93,45 +93,45 @@ def test_who_wants_to_ask_again_can(on_sites):
 @pytest.mark.parametrize(
     ("method", "status", "body"), [("HEAD", 200, b""), ("GET", 304, b""), ("GET", 204, b""), ("GET", 200, b"")]
 )
-def test_where_there_is_no_body_there_is_nothing_to_read(on_sites, method, status, body, coding):
+async def test_where_there_is_no_body_there_is_nothing_to_read(on_sites, method, status, body, coding):
     """The header may stand there all the same."""
 
     async def scrape(task):
         answer = await task.http.request(method, "/a")
         return answer.status_code, answer.content, answer.headers["content-encoding"]
 
-    assert on_sites(scrape, {"/a": coded(coding, status, body)}).value == (status, b"", coding)
+    assert (await on_sites(scrape, {"/a": coded(coding, status, body)})).value == (status, b"", coding)
 
 
-def test_the_body_of_a_redirect_is_not_read(on_sites):
+async def test_the_body_of_a_redirect_is_not_read(on_sites):
     """So it does not matter what it is."""
     answers = {"/a": coded("br", 302, Location="/b"), "/b": Answer(200, b"ok")}
-    assert on_sites(get, answers).value == b"ok"
+    assert (await on_sites(get, answers)).value == b"ok"
 
 
 @pytest.mark.parametrize("label", ["utf-8", "none", "UTF-8, none", ""])
-def test_a_label_that_is_no_coding_says_nothing(on_sites, label):
+async def test_a_label_that_is_no_coding_says_nothing(on_sites, label):
     """The body is what it is."""
-    assert on_sites(get, {"/a": coded(label, body=b"ok")}).value == b"ok"
+    assert (await on_sites(get, {"/a": coded(label, body=b"ok")})).value == b"ok"
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
-def test_a_bad_status_is_what_it_is(on_sites, status):
+async def test_a_bad_status_is_what_it_is(on_sites, status):
     """It says more than its body would have; the note says why there is none."""
-    error = on_sites(get, {"/a": coded("zstd", status)}, retry=se.Retry(attempts=1)).error
+    error = (await on_sites(get, {"/a": coded("zstd", status)}, retry=se.Retry(attempts=1))).error
     assert type(error) is se.StatusError
     assert (error.status, error.response.content) == (status, b"")
     assert ["cannot be read here" in note for note in error.__notes__] == [True]
 
 
-def test_a_bad_status_is_tried_again_as_ever(on_sites):
+async def test_a_bad_status_is_tried_again_as_ever(on_sites):
     """Whatever its body is in."""
-    seen = on_sites(get, {"/a": in_turn(coded("zstd", 503), Answer(200, b"ok"))}, retry=TWICE)
+    seen = await on_sites(get, {"/a": in_turn(coded("zstd", 503), Answer(200, b"ok"))}, retry=TWICE)
     assert (seen.value, len(seen.asked)) == (b"ok", 2)
 
 
 @pytest.mark.parametrize("way", ["get", "stream"])
-def test_without_check_there_is_no_answer_to_return(on_sites, way):
+async def test_without_check_there_is_no_answer_to_return(on_sites, way):
     """An empty body would be a lie, and the coded one no body."""
 
     async def scrape(task):
@@ -140,26 +140,26 @@ def test_without_check_there_is_no_answer_to_return(on_sites, way):
         async with task.http.stream("GET", "/a", check=False) as answer:
             return b"".join([part async for part in answer])
 
-    error = on_sites(scrape, {"/a": coded("zstd", 404)}).error
+    error = (await on_sites(scrape, {"/a": coded("zstd", 404)})).error
     assert type(error) is se.UnsupportedEncoding
     assert error.phase == "decode"
 
 
-def test_no_file_is_left_of_it(on_sites, tmp_path):
+async def test_no_file_is_left_of_it(on_sites, tmp_path):
     """Neither the file nor a part of it."""
 
     async def scrape(task):
         async with task.http.stream("GET", "/a") as answer:
             await answer.save(tmp_path / "a")
 
-    assert type(on_sites(scrape, {"/a": coded("zstd")}).error) is se.UnsupportedEncoding
+    assert type((await on_sites(scrape, {"/a": coded("zstd")})).error) is se.UnsupportedEncoding
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("status", "value"), [(200, None), (404, b"ok")])
-def test_a_robots_txt_of_it_says_so(on_sites, status, value):
+async def test_a_robots_txt_of_it_says_so(on_sites, status, value):
     """What cannot be read does not forbid in silence; and one that is not there allows, whatever its body is in."""
-    seen = on_sites(get, {"/robots.txt": coded("zstd", status), "/a": Answer(200, b"ok")}, robots=True)
+    seen = await on_sites(get, {"/robots.txt": coded("zstd", status), "/a": Answer(200, b"ok")}, robots=True)
     if value is None:
         assert type(seen.error) is se.UnsupportedEncoding
         assert seen.error.url.endswith("/robots.txt")

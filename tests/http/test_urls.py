@@ -67,13 +67,13 @@ def fetch(url, **parts):
         ("http://bu\u0308cher.example/", "http://xn--bcher-kva.example/", "http://xn--bcher-kva.example/"),
     ],
 )
-def test_references(play, reference, seen_from_a_page, below_a_base):
+async def test_references(autojump_clock, play, reference, seen_from_a_page, below_a_base):
     """As the WHATWG URL Standard has them, and below a `base_url` where they are paths."""
     assert joined("http://a.test/p/q?r", reference).text == seen_from_a_page
     assert below("http://a.test/v1", reference).text == below("http://a.test/v1/", reference).text == below_a_base
     event = se.Event("e", url="http://a.test/p/q?r", platforms=("A",))
-    assert play(fetch(reference), 200, events=[event], base_url=None).value == seen_from_a_page
-    assert play(fetch(reference), 200, base_url="http://a.test/v1").value == below_a_base
+    assert (await play(fetch(reference), 200, events=[event], base_url=None)).value == seen_from_a_page
+    assert (await play(fetch(reference), 200, base_url="http://a.test/v1")).value == below_a_base
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_references(play, reference, seen_from_a_page, below_a_base):
         "x:y",
     ],
 )
-def test_other_schemes_are_no_paths(play, reference):
+async def test_other_schemes_are_no_paths(autojump_clock, play, reference):
     """Neither below a `base_url` nor seen from a page; the message says how to write a path that looks like one."""
     event = se.Event("e", url="http://a.test/p", platforms=("A",))
     for options in ({"base_url": "http://a.test/v1"}, {"base_url": None, "events": [event]}):
-        played = play(fetch(reference), 200, **options)
+        played = await play(fetch(reference), 200, **options)
         assert type(played.error) is se.InvalidRequest
         assert "written './a:b'" in str(played.error)
         assert not played.requests
@@ -101,29 +101,29 @@ def test_other_schemes_are_no_paths(play, reference):
 
 @pytest.mark.parametrize("host", [SNOW, POO, "☃.net", "💩.la", "a_b.test", "xn--bcher-kva.example", "[::1]", "127.1"])
 @pytest.mark.parametrize("how", ["url", "base_url", "event", "redirect"])
-def test_hosts_that_httpx_has_no_letters_for(play, host, how):
+async def test_hosts_that_httpx_has_no_letters_for(autojump_clock, play, host, how):
     """A transport of httpx's gets the request, and the answer says where it came from."""
     url = f"http://{host}/x"
     match how:
         case "url":
-            played = play(fetch(url), 200)
+            played = await play(fetch(url), 200)
         case "base_url":
-            played = play(fetch("/x"), 200, base_url=f"http://{host}")
+            played = await play(fetch("/x"), 200, base_url=f"http://{host}")
         case "event":
             event = se.Event("e", url=url, platforms=("A",))
-            played = play(fetch("/x"), 200, base_url=None, events=[event])
+            played = await play(fetch("/x"), 200, base_url=None, events=[event])
         case _:
-            played = play(fetch("/a"), (302, {"location": url.encode()}), 200)
+            played = await play(fetch("/a"), (302, {"location": url.encode()}), 200)
     assert played.value == parse(url).text
     assert played.requests[-1].url.raw_host.decode() == parse(url).host
     assert played.requests[-1].headers["host"] == parse(url).place
 
 
 @pytest.mark.parametrize("host", [SNOW, POO])
-def test_errors_of_such_hosts(play, host):
+async def test_errors_of_such_hosts(autojump_clock, play, host):
     """A status and a lost connection say where, in our words."""
     for answer, kind in ((404, se.StatusError), (httpx.ReadError("x"), se.ConnectionBroken)):
-        error = play(fetch(f"http://{host}/x?key=s3cret"), answer, retry=se.Retry(attempts=1)).error
+        error = (await play(fetch(f"http://{host}/x?key=s3cret"), answer, retry=se.Retry(attempts=1))).error
         assert type(error) is kind
         assert error.url == f"http://{host}/x?key=…"
         if kind is se.StatusError:
@@ -148,18 +148,18 @@ def test_errors_of_such_hosts(play, host):
         ("/x?b", {"a": b"\xff"}, "/x?b&a=%FF"),
     ],
 )
-def test_params_are_added(play, url, params, target):
+async def test_params_are_added(autojump_clock, play, url, params, target):
     """To the query, of which nothing is changed."""
-    [request] = play(fetch(url, params=params), 200).requests
+    [request] = (await play(fetch(url, params=params), 200)).requests
     assert request.url.raw_path.decode() == target
 
 
-def test_a_url_of_httpx_s_is_a_url(play):
+async def test_a_url_of_httpx_s_is_a_url(autojump_clock, play):
     """Absolute or relative, user and password included; what it shows of them is its own affair."""
-    played = play(fetch(httpx.URL("http://anna:hunter2@b.test/x?y=1")), 200)
+    played = await play(fetch(httpx.URL("http://anna:hunter2@b.test/x?y=1")), 200)
     assert played.value == "http://b.test/x?y=1"
     assert played.requests[0].headers["authorization"] == "Basic YW5uYTpodW50ZXIy"
-    assert play(fetch(httpx.URL("/x")), 200).value == "http://a.test/x"
+    assert (await play(fetch(httpx.URL("/x")), 200)).value == "http://a.test/x"
 
 
 @pytest.mark.parametrize("name", ["Shop.Test", "shop.test", "shop.test.", "shop.test:443"])
@@ -180,26 +180,26 @@ def test_a_platform_named_like_a_host_is_that_host(name):
 
 
 @pytest.mark.parametrize("host", [SNOW, "a.test"])
-def test_the_url_of_an_answer_can_be_gone_on_from(play, host):
+async def test_the_url_of_an_answer_can_be_gone_on_from(autojump_clock, play, host):
     """It joins references, and is copied with another path, whatever its host."""
 
     async def scrape(task):
         url = (await task.http.get(f"http://{host}/a/b?c=d")).url
         return [each.raw_host.decode() + each.raw_path.decode() for each in (url.join("/e"), url.copy_with(path="/f"))]
 
-    assert play(scrape, 200).value[0] == f"{host}/e"
-    assert play(scrape, 200).value[1].startswith(f"{host}/f")
+    assert (await play(scrape, 200)).value[0] == f"{host}/e"
+    assert (await play(scrape, 200)).value[1].startswith(f"{host}/f")
 
 
-def test_a_password_that_is_not_utf_8_goes_out_as_it_is(play):
+async def test_a_password_that_is_not_utf_8_goes_out_as_it_is(autojump_clock, play):
     """Byte by byte, as its percent-encoding says."""
-    [request] = play(fetch("http://u:p%E9@a.test/x"), 200).requests
+    [request] = (await play(fetch("http://u:p%E9@a.test/x"), 200)).requests
     assert request.headers["authorization"] == f"Basic {base64.b64encode(bytes([117, 58, 112, 0xE9])).decode()}"
 
 
-def test_a_host_with_several_final_dots_is_none(play):
+async def test_a_host_with_several_final_dots_is_none(autojump_clock, play):
     """No name is that."""
-    assert type(play(fetch("http://shop.test../x"), 200).error) is se.InvalidRequest
+    assert type((await play(fetch("http://shop.test../x"), 200)).error) is se.InvalidRequest
 
 
 ABSOLUTE = re.compile(r"https?://(\[[0-9a-f:]+\]|[!-~]+?)(:[0-9]+)?/[!-~]*")

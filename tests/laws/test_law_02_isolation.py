@@ -70,7 +70,7 @@ def test_what_ends_the_program_ends_the_run(fatal, grouped):
     assert caught.value.args == (3,)
 
 
-def test_a_cancelled_scraper_is_not_swallowed():
+async def test_a_cancelled_scraper_is_not_swallowed(autojump_clock):
     """A cancellation from outside passes through tasks that raise on their way out, and nothing of theirs leaves."""
     seen = []
 
@@ -89,22 +89,20 @@ def test_a_cancelled_scraper_is_not_swallowed():
             nursery.start_soon(scrape, task)
             nursery.start_soon(trio.sleep_forever)
 
-    async def main():
-        engine = se.Engine([se.Platform("A", scrape), se.Platform("B", grouped)], event_limit=3)
-        with trio.move_on_after(5) as scope:
-            async with engine.stream([se.Event(n) for n in range(9)]) as run:
-                async for _ in run:
-                    pass
-        return scope.cancelled_caught, run.report
-
-    cancelled, report = virtually(main)
+    engine = se.Engine([se.Platform("A", scrape), se.Platform("B", grouped)], event_limit=3)
+    with trio.move_on_after(5) as scope:
+        async with engine.stream([se.Event(n) for n in range(9)]) as run:
+            async for _ in run:
+                pass
+    cancelled = scope.cancelled_caught
+    report = run.report
     assert cancelled
     assert sorted(seen) == ["0", "0", "1", "1", "2", "2"]
     assert report.tasks == report.outcomes.total == 18
     assert report.outcomes.succeeded == 0
 
 
-def test_one_failure_among_many_is_one_failure():
+async def test_one_failure_among_many_is_one_failure(autojump_clock):
     """A scraper's own nursery that breaks is one failure, and all others succeed."""
 
     async def scrape(task):
@@ -113,10 +111,7 @@ def test_one_failure_among_many_is_one_failure():
             if task.event.id == "5":
                 raise ValueError(task.event.id)
 
-    async def main():
-        return await outcomes_of(se.Engine([se.Platform("A", scrape)]), [se.Event(n) for n in range(20)])
-
-    outcomes, report = virtually(main)
+    outcomes, report = await outcomes_of(se.Engine([se.Platform("A", scrape)]), [se.Event(n) for n in range(20)])
     [failure] = [outcome for outcome in outcomes if isinstance(outcome, se.Failure)]
     assert failure.event.id == "5"
     assert isinstance(failure.error, ExceptionGroup)

@@ -67,36 +67,33 @@ def test_limits_hold_while_they_are_tuned(case, changes):
     assert report.tasks == report.outcomes.total
 
 
-def test_a_raised_limit_counts_at_once_and_a_lowered_one_as_tasks_end():
+async def test_a_raised_limit_counts_at_once_and_a_lowered_one_as_tasks_end(autojump_clock):
     """From 2 to 5: three more start at that instant. From 5 to 1: none starts until four have ended."""
     world = World(default=[("sleep", 10)])
     engine = world.engine([world.platform("A", limit=2)], event_limit=100)
     running = []
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(se.Event(n) for n in range(9)) as run, trio.open_nursery() as nursery:
+    begun = trio.current_time()
+    async with engine.stream(se.Event(n) for n in range(9)) as run, trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _():
-                for when, limit in [(1, 5), (3, 1), (12, 0), (50, 1)]:
-                    await trio.sleep(when - (trio.current_time() - begun))
-                    world.ledger.limits["A"] = limit
-                    engine.tune("A", limit=limit)
-                    await trio.testing.wait_all_tasks_blocked()
-                    running.append(world.ledger.started["A"])
+        @nursery.start_soon
+        async def _():
+            for when, limit in [(1, 5), (3, 1), (12, 0), (50, 1)]:
+                await trio.sleep(when - (trio.current_time() - begun))
+                world.ledger.limits["A"] = limit
+                engine.tune("A", limit=limit)
+                await trio.testing.wait_all_tasks_blocked()
+                running.append(world.ledger.started["A"])
 
-            async for _ in run:
-                pass
-        return sorted(time - begun for time in world.ledger.starts.values())
-
-    starts = virtually(main)
+        async for _ in run:
+            pass
+    starts = sorted(time - begun for time in world.ledger.starts.values())
     assert running == [5, 5, 1, 1]
     assert starts == [0, 0, 1, 1, 1, 11, 50, 60, 70]
     assert not world.ledger.broken
 
 
-def test_a_task_makes_one_request_at_a_time():
+async def test_a_task_makes_one_request_at_a_time(autojump_clock):
     """Requests that a scraper makes at once go one after the other: its slot carries one."""
     world = World()
 
@@ -107,13 +104,13 @@ def test_a_task_makes_one_request_at_a_time():
 
     platform = world.platform("A", limit=1)
     engine = world.engine([se.Platform("A", scrape, limit=1, base_url=platform.base_url)])
-    virtually(outcomes_of, engine, [se.Event("e")])
+    await outcomes_of(engine, [se.Event("e")])
     times = world.ledger.requests["A"]
     assert [time - times[0] for time in times] == [0, 1, 2, 3, 4]
     assert not world.ledger.broken
 
 
-def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot():
+async def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot(autojump_clock):
     """A scope of the scraper's own that ends a wait lets it go on only when a slot is free."""
     world = World(
         scripts={("first", "A"): [("give up after", 2), ("request", 0, 500), ("sleep", 1)]}, default=[("sleep", 10)]
@@ -121,12 +118,9 @@ def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot():
     engine = world.engine([world.platform("A", limit=1, retry=se.Retry(wait_initial=100, wait_max=100))])
     engine._plan.draw = lambda: 1.0
 
-    async def main():
-        begun = trio.current_time()
-        outcomes, _ = await outcomes_of(engine, [se.Event("first"), se.Event("second")])
-        return outcomes, {event: time - begun for (event, _), time in world.ledger.ends.items()}
-
-    outcomes, ends = virtually(main)
+    begun = trio.current_time()
+    outcomes, _ = await outcomes_of(engine, [se.Event("first"), se.Event("second")])
+    ends = {event: time - begun for (event, _), time in world.ledger.ends.items()}
     assert ends == {"second": 10, "first": 11}
     assert not world.ledger.broken
     [first] = [outcome for outcome in outcomes if outcome.event.id == "first"]

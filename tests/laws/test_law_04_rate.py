@@ -72,29 +72,29 @@ def test_scrapers_without_requests_are_paced_by_their_starts(rate, events):
         assert time - starts[0] == pytest.approx(max(0, number - rate.burst + 1) * rate.interval, abs=1e-6)
 
 
-def test_a_stall_of_the_loop_is_followed_by_no_burst():
+async def test_a_stall_of_the_loop_is_followed_by_no_burst(autojump_clock):
     """At 40/s, with the loop blocked for a second, no window holds more than 40/s."""
     rate = se.Rate(40)
     world = World(default=[("request", 0, 200)] * 4, scripts={("20", "A"): [("request", 0, 200), ("stall", 1)]})
     engine = world.engine([world.platform("A", limit=100, rate=rate)], event_limit=100)
-    virtually(outcomes_of, engine, [se.Event(n) for n in range(40)])
+    await outcomes_of(engine, [se.Event(n) for n in range(40)])
     times = world.ledger.requests["A"]
     assert len(times) == 157
     assert not rate_broken(times, rate)
 
 
-def test_a_booking_that_is_not_used_at_once_lapses():
+async def test_a_booking_that_is_not_used_at_once_lapses(autojump_clock):
     """A task that dallies before its first request makes it queue like any other."""
     rate = se.Rate.every(1)
     world = World(scripts={("late", "A"): [("sleep", 2.5), ("request", 0, 200)]}, default=[("request", 0, 200)])
     engine = world.engine([world.platform("A", rate=rate)])
-    virtually(outcomes_of, engine, [se.Event("late"), se.Event(1), se.Event(2), se.Event(3)])
+    await outcomes_of(engine, [se.Event("late"), se.Event(1), se.Event(2), se.Event(3)])
     times = world.ledger.requests["A"]
     assert [time - times[0] for time in times] == [0, 1, 2, 3]
     assert not rate_broken(times, rate)
 
 
-def test_a_cancelled_waiter_has_booked_nothing():
+async def test_a_cancelled_waiter_has_booked_nothing(autojump_clock):
     """Who gives up waiting for the rate leaves the turn to the next."""
     rate = se.Rate.every(10)
     world = World(
@@ -102,15 +102,15 @@ def test_a_cancelled_waiter_has_booked_nothing():
         default=[("request", 0, 200)],
     )
     engine = world.engine([world.platform("A", rate=rate)])
-    virtually(outcomes_of, engine, [se.Event("quitter"), se.Event("next")])
+    await outcomes_of(engine, [se.Event("quitter"), se.Event("next")])
     times = world.ledger.requests["A"]
     assert [time - times[0] for time in times] == [0, 10]
 
 
-def test_each_hop_of_a_redirect_takes_its_turn():
+async def test_each_hop_of_a_redirect_takes_its_turn(autojump_clock):
     """A redirect costs two requests of the rate."""
     world = World(default=[("request", 0, "redirect")])
     engine = world.engine([world.platform("A", rate=se.Rate.every(1))])
-    virtually(outcomes_of, engine, [se.Event(1), se.Event(2)])
+    await outcomes_of(engine, [se.Event(1), se.Event(2)])
     times = world.ledger.requests["A"]
     assert [time - times[0] for time in times] == [0, 1, 2, 3]

@@ -54,54 +54,55 @@ def test_a_task_in_backoff_holds_neither_slot(seconds, kind):
     assert not ledger.broken
 
 
-def test_parked_tasks_come_before_new_ones():
+async def test_parked_tasks_come_before_new_ones(autojump_clock):
     """When a backoff ends, the task takes the next slot, ahead of all that wait for their start."""
     world = World(scripts={("0", "A"): [("retry", 2.5), ("sleep", 1)]}, default=[("sleep", 1)])
     engine = world.engine([world.platform("A", limit=1)], event_limit=1)
-    virtually(outcomes_of, engine, [se.Event(n) for n in range(8)])
+    await outcomes_of(engine, [se.Event(n) for n in range(8)])
     order = [event for (event, _), _ in sorted(world.ledger.ends.items(), key=lambda pair: pair[1])]
     assert order.index("0") == 3
 
 
-def test_an_event_whose_tasks_all_wait_for_closed_or_paused_platforms_is_parked():
+async def test_an_event_whose_tasks_all_wait_for_closed_or_paused_platforms_is_parked(autojump_clock):
     """Event limit one, and the event's other platform is paused: the next event goes on, and the first comes back."""
     world = World(default=[("sleep", 1)])
     engine = world.engine([world.platform("A"), world.platform("B")], event_limit=1)
     engine.tune("A", limit=0)
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream([se.Event("both"), se.Event("one", platforms=("B",))]) as run:
-            outcomes = [await anext(run), await anext(run)]
-            assert run.statistics().in_progress == 0
-            await trio.sleep_until(begun + 10)
-            engine.tune("A", limit=1)
-            outcomes.append(await anext(run))
-        return [(o.event.id, o.platform, o.queued + o.ran) for o in outcomes]
+    begun = trio.current_time()
+    async with engine.stream([se.Event("both"), se.Event("one", platforms=("B",))]) as run:
+        outcomes = [await anext(run), await anext(run)]
+        assert run.statistics().in_progress == 0
+        await trio.sleep_until(begun + 10)
+        engine.tune("A", limit=1)
+        outcomes.append(await anext(run))
+    assert [(o.event.id, o.platform, o.queued + o.ran) for o in outcomes] == [
+        ("both", "B", 1),
+        ("one", "B", 2),
+        ("both", "A", 11),
+    ]
 
-    assert virtually(main) == [("both", "B", 1), ("one", "B", 2), ("both", "A", 11)]
 
-
-def test_parked_time_does_not_count_against_the_deadline_of_a_task():
+async def test_parked_time_does_not_count_against_the_deadline_of_a_task(autojump_clock):
     """A task of 2 s of work with a deadline of 3 s may be parked for an hour in between."""
     world = World(default=[("sleep", 1), ("retry", 3600), ("sleep", 1)])
     engine = world.engine([world.platform("A", timeout=se.Timeout(task=3.5))])
-    [outcome], _ = virtually(outcomes_of, engine, [se.Event("e")])
+    [outcome], _ = await outcomes_of(engine, [se.Event("e")])
     assert isinstance(outcome, se.Success)
     assert (outcome.parked, outcome.ran, outcome.attempts) == (3600, 3, 2)
 
 
-def test_a_task_that_runs_too_long_fails():
+async def test_a_task_that_runs_too_long_fails(autojump_clock):
     """The time in which a task holds its slot does count: after that its scraper is cancelled."""
     world = World(scripts={("slow", "A"): [("sleep", 1), ("retry", 50), ("sleep", 9)]}, default=[("sleep", 1)])
     engine = world.engine([world.platform("A", timeout=se.Timeout(task=3))])
-    outcomes, _ = virtually(outcomes_of, engine, [se.Event("slow"), se.Event("fast")])
+    outcomes, _ = await outcomes_of(engine, [se.Event("slow"), se.Event("fast")])
     assert [type(outcome) for outcome in outcomes] == [se.Success, se.Failure]
     assert isinstance(outcomes[1].error, se.TaskTimeout)
     assert (outcomes[1].ran, outcomes[1].parked) == (3, 50)
 
 
-def test_parked_tasks_at_the_bound_do_not_wait_for_ever_for_a_newcomers_event_slot():
+async def test_parked_tasks_at_the_bound_do_not_wait_for_ever_for_a_newcomers_event_slot(autojump_clock):
     """Two parked tasks fill the bound; an event that waits for that platform must not keep the last event slot."""
     back_off = [("retry", 1)]
     world = World(scripts={("1", "A"): back_off, ("2", "A"): back_off}, default=[("sleep", 0.25)])
@@ -113,19 +114,16 @@ def test_parked_tasks_at_the_bound_do_not_wait_for_ever_for_a_newcomers_event_sl
         await trio.sleep(0.5)  # both are parked now
         yield se.Event(3, platforms=("B", "A"))
 
-    _, report = virtually(outcomes_of, engine, source())
+    _, report = await outcomes_of(engine, source())
     assert report.outcomes.succeeded == 4
 
 
-def test_a_platform_starts_others_while_tasks_are_parked_up_to_twice_its_limit():
+async def test_a_platform_starts_others_while_tasks_are_parked_up_to_twice_its_limit(autojump_clock):
     """Limit two, all back off for long: four have been started, not two and not six."""
     world = World(default=[("retry", 100)])
     engine = world.engine([world.platform("A", limit=2)])
 
-    async def main():
-        async with engine.stream(map(se.Event, range(10))) as run:
-            await trio.sleep(50)
-            return run.statistics()
-
-    now = virtually(main)
+    async with engine.stream(map(se.Event, range(10))) as run:
+        await trio.sleep(50)
+        now = run.statistics()
     assert (now.running, now.parked, now.waiting) == (0, 4, 6)

@@ -57,21 +57,19 @@ def test_no_task_starts_while_the_buffer_is_full(limit, buffer, events):
     assert len(outcomes) == events
 
 
-def test_an_endless_source_is_read_lazily():
+async def test_an_endless_source_is_read_lazily(autojump_clock):
     """An endless source is read only as far as the lookahead goes, and a run over it can be left."""
     world = World(default=[("sleep", 1)])
     engine = world.engine([world.platform("A", limit=2)], lookahead=10)
     numbers = itertools.count()
 
-    async def main():
-        async with engine.stream(map(se.Event, numbers)) as run:
-            return [(await anext(run)).event.id for _ in range(20)]
-
-    assert len(virtually(main)) == 20
+    async with engine.stream(map(se.Event, numbers)) as run:
+        found = [(await anext(run)).event.id for _ in range(20)]
+    assert len(found) == 20
     assert next(numbers) <= 20 + 2 + 10
 
 
-def test_follow_never_blocks_and_says_when_the_agenda_is_full():
+async def test_follow_never_blocks_and_says_when_the_agenda_is_full(autojump_clock):
     """Above `max_pending` waiting events `follow` raises, and the source pauses meanwhile."""
     followed, refused, read = [], [], []
 
@@ -94,18 +92,15 @@ def test_follow_never_blocks_and_says_when_the_agenda_is_full():
             seen.append(id)
             yield se.Event(id)
 
-    async def main():
-        engine = se.Engine([se.Platform("A", scrape, limit=1)], max_pending=6)
-        return await outcomes_of(engine, source())
-
-    outcomes, report = virtually(main)
+    engine = se.Engine([se.Platform("A", scrape, limit=1)], max_pending=6)
+    outcomes, report = await outcomes_of(engine, source())
     # The source was read before the seed ran: six events wait, one of them has been started.
     assert read == [6]
     assert (len(followed), len(refused)) == (1, 9)
     assert report.tasks == len(outcomes) == 7
 
 
-def test_an_id_is_a_duplicate_while_it_is_live_and_for_ever_if_it_was_followed():
+async def test_an_id_is_a_duplicate_while_it_is_live_and_for_ever_if_it_was_followed(autojump_clock):
     """By source: a duplicate while it is live. By `follow`: for the whole run."""
     answers = []
 
@@ -129,37 +124,34 @@ def test_an_id_is_a_duplicate_while_it_is_live_and_for_ever_if_it_was_followed()
         outcomes, report = await outcomes_of(engine, source())
         return [outcome.event.id for outcome in outcomes], report.duplicates
 
-    ids, duplicates = virtually(main, False)
+    ids, duplicates = await main(False)
     # The second "first" of the source was new again; "first" is then live when "last" follows it, or ended: then new.
     assert sorted(ids) in (["first", "first", "found", "last"], ["first", "first", "first", "found", "last"])
     assert answers[:3] == [True, False, False]
     answers.clear()
-    ids, duplicates = virtually(main, True)
+    ids, duplicates = await main(True)
     assert sorted(ids) == ["first", "found", "last"]
     assert answers == [True, False, False, False]
     assert duplicates == 6
 
 
 @pytest.mark.parametrize("hosts", [3, 400])
-def test_the_lanes_of_idle_hosts_go_away(hosts):
+async def test_the_lanes_of_idle_hosts_go_away(autojump_clock, hosts):
     """A lane for each host while it has work; its rate is remembered while it matters, and not longer."""
 
     async def scrape(task):
         await trio.sleep(1)
 
-    async def main():
-        default = se.Platform("*", scrape, rate=se.Rate.every(2), limit=1)
-        engine = se.Engine([], default=default, event_limit=2, lookahead=5)
-        most_lanes = most_gates = 0
-        events = (se.Event(f"{n}", url=f"http://host{n % hosts}.test/{n}") for n in range(500))
-        async with engine.stream(events, sinks=()) as run:
-            async for outcome in run:
-                assert outcome.platform.startswith("host")
-                most_lanes = max(most_lanes, len(run._session.scheduler.lanes))
-                most_gates = max(most_gates, len(engine._plan.gates))
-        return most_lanes, most_gates, run.report
-
-    most_lanes, most_gates, report = virtually(main)
+    default = se.Platform("*", scrape, rate=se.Rate.every(2), limit=1)
+    engine = se.Engine([], default=default, event_limit=2, lookahead=5)
+    most_lanes = most_gates = 0
+    events = (se.Event(f"{n}", url=f"http://host{n % hosts}.test/{n}") for n in range(500))
+    async with engine.stream(events, sinks=()) as run:
+        async for outcome in run:
+            assert outcome.platform.startswith("host")
+            most_lanes = max(most_lanes, len(run._session.parts.scheduler.lanes))
+            most_gates = max(most_gates, len(engine._plan.gates))
+    report = run.report
     assert report.outcomes.succeeded == 500
     assert most_lanes <= 2 + 5
     assert most_gates <= 8  # two a second, each for two seconds, and what was not looked at since

@@ -48,81 +48,72 @@ def test_stop_returns_by_its_deadline_and_no_task_starts_after_it(case, when, gr
     assert all(world.ledger.starts[task] == begun for task in new)  # launched at the instant of the stop
 
 
-def test_the_consumer_may_stop_the_run_from_its_own_loop():
+async def test_the_consumer_may_stop_the_run_from_its_own_loop(autojump_clock):
     """`stop` inside the consumer's loop returns, and what was not read stays readable."""
     world = World(default=[("sleep", 1)])
     engine = world.engine([world.platform("A", limit=4)], lookahead=8)
 
-    async def main():
-        outcomes = []
-        async with engine.stream(map(se.Event, range(50))) as run:
-            async for outcome in run:
-                outcomes.append(outcome)
-                if len(outcomes) == 5:
-                    await run.stop(grace=0.5)
-        return outcomes, run.report
-
-    outcomes, report = virtually(main)
+    outcomes = []
+    async with engine.stream(map(se.Event, range(50))) as run:
+        async for outcome in run:
+            outcomes.append(outcome)
+            if len(outcomes) == 5:
+                await run.stop(grace=0.5)
+    report = run.report
     assert report.stopped == "the run was stopped"
     assert len(outcomes) == report.tasks == report.outcomes.total
     assert report.outcomes.cancelled > 0
     assert report.unread == 0
 
 
-def test_what_waits_and_what_is_parked_is_cancelled_at_once_and_what_runs_has_its_grace():
+async def test_what_waits_and_what_is_parked_is_cancelled_at_once_and_what_runs_has_its_grace(autojump_clock):
     """A task in an hour's backoff and events that wait end at once; a task that runs may end by itself."""
     world = World(scripts={("0", "A"): [("retry", 3600)]}, default=[("sleep", 3)])
     engine = world.engine([world.platform("A", limit=2)], event_limit=2)
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(map(se.Event, range(6))) as run:
-            await trio.sleep(2)
-            await run.stop(grace=10)
-            return trio.current_time() - begun, [outcome async for outcome in run]
-
-    seconds, outcomes = virtually(main)
+    begun = trio.current_time()
+    async with engine.stream(map(se.Event, range(6))) as run:
+        await trio.sleep(2)
+        await run.stop(grace=10)
+        seconds = trio.current_time() - begun
+        outcomes = [outcome async for outcome in run]
     assert seconds == 3
     kinds = {outcome.event.id: type(outcome) for outcome in outcomes}
     assert kinds == {"0": se.Cancelled, "1": se.Success, "2": se.Success} | dict.fromkeys("345", se.Cancelled)
 
 
-def test_a_second_stop_can_shorten_the_grace():
+async def test_a_second_stop_can_shorten_the_grace(autojump_clock):
     """Stopped with an hour's grace, and again with none: it ends at once."""
     world = World(default=[("sleep", 100)])
     engine = world.engine([world.platform("A")])
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(map(se.Event, range(3))) as run, trio.open_nursery() as nursery:
-            await trio.sleep(1)
-            nursery.start_soon(run.stop, 3600)
-            await trio.sleep(1)
-            await run.stop(0)
-        return trio.current_time() - begun, run.report
-
-    seconds, report = virtually(main)
+    begun = trio.current_time()
+    async with engine.stream(map(se.Event, range(3))) as run, trio.open_nursery() as nursery:
+        await trio.sleep(1)
+        nursery.start_soon(run.stop, 3600)
+        await trio.sleep(1)
+        await run.stop(0)
+    seconds = trio.current_time() - begun
+    report = run.report
     assert seconds == 2
     assert report.outcomes == se.Counts(cancelled=3)
 
 
-def test_a_scraper_that_shields_itself_is_logged_by_name(caplog):
+async def test_a_scraper_that_shields_itself_is_logged_by_name(autojump_clock, caplog):
     """`stop` comes back within a second of the grace all the same; the end of the stream waits for it."""
 
     async def scrape(task):
         with trio.CancelScope(shield=True):
             await trio.sleep(30)
 
-    async def main():
+    with caplog.at_level(logging.WARNING, "scrapeengine"):
         begun = trio.current_time()
         async with se.Engine([se.Platform("stubborn", scrape)]).stream([se.Event("e")]) as run:
             await trio.sleep(1)
             await run.stop(grace=2)
             stopped = trio.current_time() - begun
-        return stopped, trio.current_time() - begun, run.report
-
-    with caplog.at_level(logging.WARNING, "scrapeengine"):
-        stopped, left, report = virtually(main)
+        left = trio.current_time() - begun
+        report = run.report
     assert 3 < stopped < 4
     assert left == 30
     assert report.tasks == report.outcomes.total == 1
@@ -130,7 +121,7 @@ def test_a_scraper_that_shields_itself_is_logged_by_name(caplog):
     assert "stubborn" in caplog.text
 
 
-def test_a_thread_that_cannot_be_interrupted_is_logged_by_name(caplog):
+async def test_a_thread_that_cannot_be_interrupted_is_logged_by_name(caplog):
     """A function in a worker thread does not hold up the end of the run; its name is logged."""
     release = threading.Event()
 
@@ -140,23 +131,20 @@ def test_a_thread_that_cannot_be_interrupted_is_logged_by_name(caplog):
     async def scrape(task):
         await task.in_thread(chew_on_it)
 
-    async def main():
+    with caplog.at_level(logging.WARNING, "scrapeengine"):
         with trio.fail_after(5):
             async with se.Engine([se.Platform("A", scrape)]).stream([se.Event("e")]) as run:
                 while not run._session.threads.at_work():
                     await trio.lowlevel.checkpoint()
                 await run.stop(grace=0)
-                return [outcome async for outcome in run]
-
-    with caplog.at_level(logging.WARNING, "scrapeengine"):
-        [outcome] = trio.run(main)
+                [outcome] = [outcome async for outcome in run]
     release.set()
     assert isinstance(outcome, se.Cancelled)
     assert "chew_on_it" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["end", "leave", "raise", "stop"])
-def test_nothing_is_left_behind_on_real_sockets(how):
+async def test_nothing_is_left_behind_on_real_sockets(how):
     """With 200 requests in flight: no task, no socket, no file more than before, with the collector off."""
 
     async def answer(_):
@@ -167,7 +155,9 @@ def test_nothing_is_left_behind_on_real_sockets(how):
     async def scrape(task):
         return (await task.http.get("/")).json()
 
-    async def main():
+    gc.collect()
+    gc.disable()
+    try:
         async with Site.open(answer) as site:
             await trio.testing.wait_all_tasks_blocked()
             tasks, files = trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/proc/self/fd"))
@@ -194,12 +184,7 @@ def test_nothing_is_left_behind_on_real_sockets(how):
                 while trio.lowlevel.current_statistics().tasks_living > tasks:
                     await trio.sleep(0.01)
             left = len(os.listdir("/proc/self/fd")) - files
-        return left, run.report
-
-    gc.collect()
-    gc.disable()
-    try:
-        left, report = trio.run(main)
+        report = run.report
     finally:
         gc.enable()
     assert left <= 0

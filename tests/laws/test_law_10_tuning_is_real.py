@@ -5,8 +5,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.engine import _KNOBS, _PLATFORM_KNOBS
-from support.world import World, outcomes_of, virtually
+from scrapeengine.model.options import EngineKnobs, PlatformKnobs
+from support.world import World, outcomes_of
 
 TESTED = {
     "event_limit": (None, {"event_limit": 4}, [0] * 2 + [1] * 2 + [4] * 2 + [5] * 2),
@@ -17,27 +17,24 @@ TESTED = {
 
 
 @pytest.mark.parametrize("knob", TESTED)
-def test_what_starts_when(knob):
+async def test_what_starts_when(autojump_clock, knob):
     """Limits and rates decide from then on when tasks start."""
     platform, changes, expected = TESTED[knob]
     world = World(default=[("sleep", 4)])
     limit, event_limit = (8, 2) if knob == "event_limit" else (2, 8)
     engine = world.engine([world.platform("A", limit=limit)], event_limit=event_limit)
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(map(se.Event, range(8))) as run, trio.open_nursery() as nursery:
+    begun = trio.current_time()
+    async with engine.stream(map(se.Event, range(8))) as run, trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _():
-                await trio.sleep(1)
-                engine.tune(platform, **changes)
+        @nursery.start_soon
+        async def _():
+            await trio.sleep(1)
+            engine.tune(platform, **changes)
 
-            async for _ in run:
-                pass
-        return sorted(time - begun for time in world.ledger.starts.values())
-
-    assert virtually(main) == expected
+        async for _ in run:
+            pass
+    assert sorted(time - begun for time in world.ledger.starts.values()) == expected
 
 
 async def tuned_at(engine, when, platform, changes, events):
@@ -55,24 +52,24 @@ async def tuned_at(engine, when, platform, changes, events):
     return outcomes
 
 
-def test_timeout():
+async def test_timeout(autojump_clock):
     """Tasks that start later have the new deadline."""
     world = World(default=[("sleep", 5)])
     engine = world.engine([world.platform("A", limit=1)])
     changes = {"timeout": se.Timeout(task=2)}
-    outcomes = virtually(tuned_at, engine, 1, "A", changes, [se.Event(1), se.Event(2)])
+    outcomes = await tuned_at(engine, 1, "A", changes, [se.Event(1), se.Event(2)])
     assert [type(outcome) for outcome in outcomes] == [se.Success, se.Failure]
 
 
-def test_retry():
+async def test_retry(autojump_clock):
     """From then on the number of attempts is the new one."""
     world = World(default=[("request", 1, 500)])
     engine = world.engine([world.platform("A", limit=1, retry=se.Retry(attempts=1))])
-    virtually(tuned_at, engine, 0.5, "A", {"retry": se.Retry(attempts=4)}, [se.Event(1)])
+    await tuned_at(engine, 0.5, "A", {"retry": se.Retry(attempts=4)}, [se.Event(1)])
     assert len(world.ledger.requests["A"]) == 4
 
 
-def test_headers():
+async def test_headers(autojump_clock):
     """Requests that are made later carry the new headers."""
     seen = []
 
@@ -84,44 +81,40 @@ def test_headers():
     world = World()
     platform = se.Platform("A", scrape, limit=1, base_url="http://a.test", headers={"x-key": "old"})
     engine = world.engine([platform])
-    virtually(tuned_at, engine, 1.5, "A", {"headers": {"x-key": "new"}}, [se.Event(1), se.Event(2)])
+    await tuned_at(engine, 1.5, "A", {"headers": {"x-key": "new"}}, [se.Event(1), se.Event(2)])
     assert seen == ["old", "new"]
 
 
-def test_lookahead():
+async def test_lookahead(autojump_clock):
     """A larger lookahead reads the source further at once."""
     world = World(default=[("sleep", 100)])
     engine = world.engine([world.platform("A", limit=1)], lookahead=2)
     read = []
 
-    async def main():
-        async with engine.stream(read.append(n) or se.Event(n) for n in range(50)):
-            await trio.sleep(1)
-            before = len(read)
-            engine.tune(lookahead=20)
-            await trio.sleep(1)
-            return before, len(read)
-
-    assert virtually(main) == (3, 21)
+    async with engine.stream(read.append(n) or se.Event(n) for n in range(50)):
+        await trio.sleep(1)
+        before = len(read)
+        engine.tune(lookahead=20)
+        await trio.sleep(1)
+        found = before, len(read)
+    assert found == (3, 21)
 
 
-def test_buffer():
+async def test_buffer(autojump_clock):
     """A larger buffer lets tasks start that had no room for their outcomes."""
     world = World(default=[])
     engine = world.engine([world.platform("A", limit=1)], buffer=2)
 
-    async def main():
-        async with engine.stream(map(se.Event, range(50))):
-            await trio.sleep(1)
-            before = len(world.ledger.ends)
-            engine.tune(buffer=7)
-            await trio.sleep(1)
-            return before, len(world.ledger.ends)
-
-    assert virtually(main) == (2, 7)
+    async with engine.stream(map(se.Event, range(50))):
+        await trio.sleep(1)
+        before = len(world.ledger.ends)
+        engine.tune(buffer=7)
+        await trio.sleep(1)
+        found = before, len(world.ledger.ends)
+    assert found == (2, 7)
 
 
-def test_max_pending():
+async def test_max_pending(autojump_clock):
     """With a smaller one, `follow` refuses sooner."""
     results = []
 
@@ -137,37 +130,34 @@ def test_max_pending():
                 results.append("full")
 
     engine = se.Engine([se.Platform("A", scrape, limit=1)])
-    virtually(tuned_at, engine, 1, None, {}, [se.Event("seed")])
+    await tuned_at(engine, 1, None, {}, [se.Event("seed")])
     assert results == [True, True, "full", "full"]
 
 
-def test_hosts_are_tuned_by_the_defaults_name_or_one_by_one():
+async def test_hosts_are_tuned_by_the_defaults_name_or_one_by_one(autojump_clock):
     """The default's name tunes all hosts but those that were tuned by themselves."""
     world = World(default=[("sleep", 4)])
     engine = world.engine([], default=se.Platform("*", world.scrape, limit=1), event_limit=50)
     events = [se.Event(f"{host}{n}", url=f"http://{host}.test/{n}") for n in range(4) for host in "ab"]
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(events) as run, trio.open_nursery() as nursery:
+    begun = trio.current_time()
+    async with engine.stream(events) as run, trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _():
-                await trio.sleep(1)
-                engine.tune("a.test", limit=3)
-                engine.tune("*", limit=2)
+        @nursery.start_soon
+        async def _():
+            await trio.sleep(1)
+            engine.tune("a.test", limit=3)
+            engine.tune("*", limit=2)
 
-            async for _ in run:
-                pass
-        starts = {"a": [], "b": []}
-        for (event, _), time in world.ledger.starts.items():
-            starts[event[0]].append(time - begun)
-        return starts
-
-    assert virtually(main) == {"a": [0, 1, 1, 4], "b": [0, 1, 4, 5]}
+        async for _ in run:
+            pass
+    starts = {"a": [], "b": []}
+    for (event, _), time in world.ledger.starts.items():
+        starts[event[0]].append(time - begun)
+    assert starts == {"a": [0, 1, 1, 4], "b": [0, 1, 4, 5]}
 
 
-def asked_around(**changes):
+async def asked_around(**changes):
     """Make two requests, with a knob turned in between, against a site that sets a cookie and disallows all."""
 
     def answer(request):
@@ -186,33 +176,33 @@ def asked_around(**changes):
     asked = []
     transport = httpx.MockTransport(answer)
     engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=transport)])
-    [outcome], _ = virtually(outcomes_of, engine, [se.Event("e")])
+    [outcome], _ = await outcomes_of(engine, [se.Event("e")])
     return outcome, asked
 
 
-def test_cookies():
+async def test_cookies(autojump_clock):
     """They are kept, and sent back, from then on."""
-    _, asked = asked_around(cookies=True)
+    _, asked = await asked_around(cookies=True)
     assert asked == [None, None, None, "a=1"]
 
 
-def test_robots():
+async def test_robots(autojump_clock):
     """It is asked, and obeyed, from then on."""
-    outcome, asked = asked_around(robots=True)
+    outcome, asked = await asked_around(robots=True)
     assert isinstance(outcome.error, se.RobotsDisallowed)
     assert len(asked) == 2
 
 
-def test_caps():
+async def test_caps(autojump_clock):
     """The next answer has to keep to them."""
-    outcome, asked = asked_around(caps=se.Caps(body=99))
+    outcome, asked = await asked_around(caps=se.Caps(body=99))
     assert isinstance(outcome.error, se.BodyTooLarge)
     assert len(asked) == 3
 
 
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
-    assert {*_KNOBS, *_PLATFORM_KNOBS} == {
+    assert {*EngineKnobs.__annotations__, *PlatformKnobs.__annotations__} == {
         *("event_limit", "lookahead", "buffer", "max_pending"),
         *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies"),
     }
@@ -233,15 +223,13 @@ def test_what_is_no_knob_is_refused():
     assert engine._plan.platforms["A"].limit == 2
 
 
-def test_a_knob_may_be_turned_from_another_thread():
+async def test_a_knob_may_be_turned_from_another_thread():
     """`tune` in a worker thread counts in the run, as it would in its own."""
     world = World(default=[("sleep", 0.01)])
     engine = world.engine([world.platform("A", limit=0)])
 
-    async def main():
-        with trio.fail_after(10):
-            async with engine.stream([se.Event("e")]) as run:
-                await trio.to_thread.run_sync(lambda: engine.tune("A", limit=1))
-                return [type(outcome) async for outcome in run]
-
-    assert trio.run(main) == [se.Success]
+    with trio.fail_after(10):
+        async with engine.stream([se.Event("e")]) as run:
+            await trio.to_thread.run_sync(lambda: engine.tune("A", limit=1))
+            found = [type(outcome) async for outcome in run]
+    assert found == [se.Success]

@@ -13,27 +13,22 @@ from support.world import World, virtually
 naps = st.tuples(st.just("sleep"), waits)
 
 
-def run_it(world, engine, events, pauses, limits):
+async def run_it(world, engine, events, pauses, limits):
     """Run a case with its pauses; return starts and ends from the beginning of the run."""
+    begun = trio.current_time()
+    async with engine.stream(events) as run, trio.open_nursery() as nursery:
+        for name, (begin, end) in pauses.items():
 
-    async def main():
-        begun = trio.current_time()
-        async with engine.stream(events) as run, trio.open_nursery() as nursery:
-            for name, (begin, end) in pauses.items():
+            @nursery.start_soon
+            async def _(name=name, begin=begin, end=end):
+                await trio.sleep_until(begun + begin)
+                engine.tune(name, limit=0)
+                await trio.sleep_until(begun + end)
+                engine.tune(name, limit=limits[name])
 
-                @nursery.start_soon
-                async def _(name=name, begin=begin, end=end):
-                    await trio.sleep_until(begun + begin)
-                    engine.tune(name, limit=0)
-                    await trio.sleep_until(begun + end)
-                    engine.tune(name, limit=limits[name])
-
-            async for outcome in run:
-                assert isinstance(outcome, se.Success)
-            nursery.cancel_scope.cancel()
-        return begun
-
-    begun = virtually(main)
+        async for outcome in run:
+            assert isinstance(outcome, se.Success)
+        nursery.cancel_scope.cancel()
     starts = {task: time - begun for task, time in world.ledger.starts.items()}
     return starts, {task: time - begun for task, time in world.ledger.ends.items()}
 
@@ -53,7 +48,7 @@ def test_no_task_waits_for_nothing(case, pauses):
     }
     world, engine = case.build()
     world.ledger.limits.clear()
-    starts, ends = run_it(world, engine, case.events, pauses, case.limits)
+    starts, ends = virtually(run_it, world, engine, case.events, pauses, case.limits)
     sites = {
         name: Site(limit, case.rates.get(name), (pauses[name],) if name in pauses else ())
         for name, limit in case.limits.items()
@@ -74,7 +69,7 @@ def test_a_platform_alone_starts_as_greedily_as_the_model(limit, rate, nap, even
     world = World(default=[("sleep", nap)])
     engine = world.engine([world.platform("A", limit=limit, rate=rate)], event_limit=100)
     world.ledger.limits.clear()
-    starts, _ = run_it(world, engine, [se.Event(n) for n in range(events)], pauses, {"A": limit})
+    starts, _ = virtually(run_it, world, engine, [se.Event(n) for n in range(events)], pauses, {"A": limit})
     expected = starts_alone(Site(limit, rate, tuple(pauses.values())), [nap] * events)
     assert sorted(starts.values()) == pytest.approx(expected, abs=1e-6)
 
@@ -112,7 +107,7 @@ def test_the_model_itself_sees_idleness():
     assert starts_alone(sites["A"], [1, 1]) == [0, 1]
 
 
-def test_a_full_buffer_forgets_no_lane():
+async def test_a_full_buffer_forgets_no_lane(autojump_clock):
     """A lane that has both a fresh and a held job waits for room with both: the held one needs no event slot."""
 
     async def scrape(task):
@@ -125,10 +120,8 @@ def test_a_full_buffer_forgets_no_lane():
         se.Event("e2", platforms=("B",), priority=10),
     ]
 
-    async def main():
-        async with engine.stream(events) as run:
-            await trio.sleep(2)
-            engine.tune(event_limit=1)
-            return [outcome async for outcome in run]
-
-    assert len(virtually(main)) == 4
+    async with engine.stream(events) as run:
+        await trio.sleep(2)
+        engine.tune(event_limit=1)
+        found = [outcome async for outcome in run]
+    assert len(found) == 4

@@ -41,7 +41,7 @@ async def nothing(task):
     """Only platforms' names matter to who enqueues."""
 
 
-def test_four_processes_keep_one_rate_and_one_limit(workers):
+async def test_four_processes_keep_one_rate_and_one_limit(workers):
     """Of 40/s in all: at most 41 requests booked in any second, 43 arrived, and most of what is allowed is used."""
 
     async def answer(_):
@@ -49,7 +49,7 @@ def test_four_processes_keep_one_rate_and_one_limit(workers):
         return Answer(200)
 
     seconds = 6
-    ledger = trio.run(lambda: at_work(workers, answer, processes=4, rate=RATE, limit=LIMIT, seconds=seconds))
+    ledger = await at_work(workers, answer, processes=4, rate=RATE, limit=LIMIT, seconds=seconds)
     booked = [when for times in workers.logged("booked") for when in times]
     assert len(booked) >= ledger.requests
     assert most_in_a_second(booked) <= RATE + 1
@@ -59,20 +59,20 @@ def test_four_processes_keep_one_rate_and_one_limit(workers):
 
 
 @pytest.mark.slow
-def test_four_processes_keep_one_limit(workers):
+async def test_four_processes_keep_one_limit(workers):
     """Where the limit binds and not the rate: never more than that at once, and most of it is used."""
 
     async def answer(_):
         await trio.sleep(0.4)
         return Answer(200)
 
-    ledger = trio.run(lambda: at_work(workers, answer, processes=4, rate=1000, limit=LIMIT, seconds=6))
+    ledger = await at_work(workers, answer, processes=4, rate=1000, limit=LIMIT, seconds=6)
     assert ledger.most_in_flight == LIMIT
     assert ledger.requests >= 0.6 * LIMIT * 6 / 0.4
 
 
 @pytest.mark.slow
-def test_a_limit_of_one_goes_round(workers):
+async def test_a_limit_of_one_goes_round(workers):
     """Three processes, one task at a time in all; each has its turn."""
     seen = []
 
@@ -81,14 +81,14 @@ def test_a_limit_of_one_goes_round(workers):
         await trio.sleep(LATENCY)
         return Answer(200)
 
-    ledger = trio.run(lambda: at_work(workers, answer, processes=3, rate=1000, limit=1, seconds=6))
+    ledger = await at_work(workers, answer, processes=3, rate=1000, limit=1, seconds=6)
     assert ledger.most_in_flight == 1
     assert len(seen) == len(set(seen))
     assert len(seen) >= 20
 
 
 @pytest.mark.slow
-def test_what_one_process_is_told_all_obey(workers):
+async def test_what_one_process_is_told_all_obey(workers):
     """A 429 with `Retry-After: 3` closes the platform in all processes, within half a second."""
     told = []
 
@@ -98,35 +98,33 @@ def test_what_one_process_is_told_all_obey(workers):
             return Answer(429, headers={"Retry-After": "3"})
         return Answer(200)
 
-    ledger = trio.run(lambda: at_work(workers, answer, processes=3, rate=RATE, limit=LIMIT, seconds=5))
+    ledger = await at_work(workers, answer, processes=3, rate=RATE, limit=LIMIT, seconds=5)
     after = [when - told[0] for when in ledger.arrivals]
     assert not [when for when in after if 0.75 < when < 3]
     assert [when for when in after if when >= 3]
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_leaves_its_part_to_others(workers):
+async def test_a_process_that_dies_leaves_its_part_to_others(workers):
     """Its slots and jobs are free after its lease, and the others go on at the whole rate."""
 
     async def answer(_):
         await trio.sleep(LATENCY)
         return Answer(200)
 
-    async def main():
-        async with Site.open(answer) as site:
-            engine = se.Engine([se.Platform("A", nothing)])
-            async with se.open_store(workers.url) as store:
-                await engine.enqueue(store, [se.Event(number) for number in range(2000)])
-            pids = [workers.start("share", 2, site.url, RATE, 2) for _ in range(2)]
-            with trio.fail_after(60):
-                while site.ledger.requests < 20:
-                    await trio.sleep(0.01)
-            workers.kill(pids[0])
-            await trio.sleep(3)
-            before, begun = site.ledger.requests, time.monotonic()
-            await trio.sleep(3)
-            return (site.ledger.requests - before) / (time.monotonic() - begun), site.ledger.most_in_flight
-
-    pace, most = trio.run(main)
+    async with Site.open(answer) as site:
+        engine = se.Engine([se.Platform("A", nothing)])
+        async with se.open_store(workers.url) as store:
+            await engine.enqueue(store, [se.Event(number) for number in range(2000)])
+        pids = [workers.start("share", 2, site.url, RATE, 2) for _ in range(2)]
+        with trio.fail_after(60):
+            while site.ledger.requests < 20:
+                await trio.sleep(0.01)
+        workers.kill(pids[0])
+        await trio.sleep(3)
+        before, begun = site.ledger.requests, time.monotonic()
+        await trio.sleep(3)
+        pace = (site.ledger.requests - before) / (time.monotonic() - begun)
+        most = site.ledger.most_in_flight
     assert most <= 2
     assert pace >= 0.6 * min(RATE, 2 / LATENCY)

@@ -10,7 +10,6 @@ import scrapeengine as se
 from scrapeengine.decide.gate import Gate
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import Lane
-from support.world import virtually
 
 
 async def scrape(task):
@@ -70,7 +69,7 @@ def test_who_left_is_not_kept():
         assert len(line._heap) <= 17
 
 
-def test_a_rate_that_opens_late_in_the_round_is_not_sent_to_the_end():
+async def test_a_rate_that_opens_late_in_the_round_is_not_sent_to_the_end(autojump_clock):
     """A host that wants 2 s between requests loses at most the time until a slot is free, each time."""
     starts = []
 
@@ -79,14 +78,11 @@ def test_a_rate_that_opens_late_in_the_round_is_not_sent_to_the_end():
             starts.append(trio.current_time())
         await trio.sleep(0.5)
 
-    async def main():
-        busy = [se.Platform(f"busy {number}", work) for number in range(6)]
-        polite = se.Platform("polite", work, rate=se.Rate.every(2))
-        events = [se.Event(f"{name} {number}", platforms=[name]) for number in range(20) for name in names(busy)]
-        own = [se.Event(f"polite {number}", platforms=["polite"]) for number in range(5)]
-        await se.Engine([polite, *busy], event_limit=2, lookahead=1000).run([*own, *events])
-
-    virtually(main)
+    busy = [se.Platform(f"busy {number}", work) for number in range(6)]
+    polite = se.Platform("polite", work, rate=se.Rate.every(2))
+    events = [se.Event(f"{name} {number}", platforms=[name]) for number in range(20) for name in names(busy)]
+    own = [se.Event(f"polite {number}", platforms=["polite"]) for number in range(5)]
+    await se.Engine([polite, *busy], event_limit=2, lookahead=1000).run([*own, *events])
     assert all(2.0 <= later - before <= 2.5 for before, later in pairwise(starts))
     assert len(starts) == 5
 

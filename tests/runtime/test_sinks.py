@@ -4,7 +4,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from support.world import World, virtually
+from support.world import World
 
 
 def napping(**options):
@@ -13,7 +13,7 @@ def napping(**options):
     return world.engine([world.platform("A", limit=4)], **options)
 
 
-def test_each_sink_gets_each_outcome_once_and_in_order():
+async def test_each_sink_gets_each_outcome_once_and_in_order(autojump_clock):
     """Two sinks and the consumer see the same outcomes; the sinks in batches, and before the consumer."""
     seen = {"one": [], "two": [], "consumer": []}
 
@@ -26,18 +26,15 @@ def test_each_sink_gets_each_outcome_once_and_in_order():
         await trio.sleep(0.5)
         seen["two"] += batch
 
-    async def main():
-        async with napping().stream(map(se.Event, range(20)), sinks=[one, two]) as run:
-            async for outcome in run:
-                assert outcome in seen["two"]
-                seen["consumer"].append(outcome)
-
-    virtually(main)
+    async with napping().stream(map(se.Event, range(20)), sinks=[one, two]) as run:
+        async for outcome in run:
+            assert outcome in seen["two"]
+            seen["consumer"].append(outcome)
     assert seen["one"] == seen["two"] == seen["consumer"]
     assert len(seen["one"]) == 20
 
 
-def test_run_waits_for_its_sinks():
+async def test_run_waits_for_its_sinks(autojump_clock):
     """`Engine.run` returns when the last outcome has been through the sinks."""
     kept = []
 
@@ -45,12 +42,12 @@ def test_run_waits_for_its_sinks():
         await trio.sleep(100)
         kept.extend(batch)
 
-    report = virtually(lambda: napping().run(map(se.Event, range(5)), sinks=[slow]))
+    report = await napping().run(map(se.Event, range(5)), sinks=[slow])
     assert len(kept) == report.outcomes.succeeded == 5
     assert report.unread == 0
 
 
-def test_a_slow_sink_slows_the_lanes_down():
+async def test_a_slow_sink_slows_the_lanes_down(autojump_clock):
     """Outcomes that wait for a sink count for the buffer: no task starts while it is full."""
     most = 0
 
@@ -59,18 +56,14 @@ def test_a_slow_sink_slows_the_lanes_down():
         await trio.sleep(50)
         most = max(most, run.statistics().buffered)
 
-    async def main():
-        nonlocal run
-        async with napping(buffer=3).stream(map(se.Event, range(30)), sinks=[slow]) as run:
-            return len([outcome async for outcome in run])
-
-    run = None
-    assert virtually(main) == 30
+    async with napping(buffer=3).stream(map(se.Event, range(30)), sinks=[slow]) as run:
+        found = len([outcome async for outcome in run])
+    assert found == 30
     assert most <= 3 - 1 + 4
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), ExceptionGroup("two", [OSError(), OSError()])])
-def test_a_sink_that_raises_ends_the_run_with_its_error(error):
+async def test_a_sink_that_raises_ends_the_run_with_its_error(autojump_clock, error):
     """The run does not hang and does not go on without its sink: its error leaves."""
 
     async def broken(_):
@@ -83,12 +76,12 @@ def test_a_sink_that_raises_ends_the_run_with_its_error(error):
 
     for main in (stream, lambda: napping().run(map(se.Event, range(50)), sinks=[broken])):
         with pytest.raises(type(error)) as caught:
-            virtually(main)
+            await main()
         if isinstance(error, OSError):
             assert caught.value is error
 
 
-def test_what_the_body_raises_counts_more_than_a_sinks_error(caplog):
+async def test_what_the_body_raises_counts_more_than_a_sinks_error(autojump_clock, caplog):
     """Both fail: the body's exception leaves, and the sink's is logged."""
 
     async def broken(_):
@@ -102,11 +95,11 @@ def test_what_the_body_raises_counts_more_than_a_sinks_error(caplog):
             raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        virtually(main)
+        await main()
     assert "disk full" in caplog.text
 
 
-def test_a_consumer_that_leaves_after_the_last_outcome_lets_the_sinks_finish():
+async def test_a_consumer_that_leaves_after_the_last_outcome_lets_the_sinks_finish(autojump_clock):
     """When all work is done, leaving the body waits for what the sinks have in hand."""
     kept = []
 
@@ -114,11 +107,8 @@ def test_a_consumer_that_leaves_after_the_last_outcome_lets_the_sinks_finish():
         await trio.sleep(10)
         kept.extend(batch)
 
-    async def main():
-        async with napping().stream(map(se.Event, range(4)), sinks=[slow]):
-            await trio.sleep(5)
-
-    virtually(main)
+    async with napping().stream(map(se.Event, range(4)), sinks=[slow]):
+        await trio.sleep(5)
     assert len(kept) == 4
 
 

@@ -75,14 +75,10 @@ def test_signals_are_left_alone_in_other_threads():
     assert seen == [before]
 
 
-def test_in_a_trio_program_it_says_what_to_write_instead():
+async def test_in_a_trio_program_it_says_what_to_write_instead():
     """A trio run cannot be nested: the message names what can."""
-
-    async def main():
-        se.run([se.Platform("A", answer)], [])
-
     with pytest.raises(RuntimeError, match="await"):
-        trio.run(main)
+        se.run([se.Platform("A", answer)], [])
 
 
 def test_what_ends_the_program_ends_the_run_with_its_exit_code():

@@ -8,14 +8,14 @@ import trio
 import scrapeengine as se
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.gates import Gates
-from support.world import World, outcomes_of, virtually
+from support.world import World, outcomes_of
 
 
 async def nothing(_):
     """Scrape nothing."""
 
 
-def test_task_retry_ends_when_its_attempts_are_used_up():
+async def test_task_retry_ends_when_its_attempts_are_used_up(autojump_clock):
     """Three attempts, each of which gives up: the failure says so, and how to allow more."""
     seen = []
 
@@ -23,17 +23,14 @@ def test_task_retry_ends_when_its_attempts_are_used_up():
         seen.append(task.attempt)
         task.retry(after=10)
 
-    async def main():
-        return await outcomes_of(se.Engine([se.Platform("A", scrape)]), [se.Event(1)])
-
-    [outcome], _ = virtually(main)
+    [outcome], _ = await outcomes_of(se.Engine([se.Platform("A", scrape)]), [se.Event(1)])
     assert seen == [1, 2, 3]
     assert isinstance(outcome.error, se.RetriesExhausted)
     assert "Retry(attempts=" in str(outcome.error)
     assert (outcome.attempts, outcome.parked) == (3, 20)
 
 
-def test_task_retry_without_a_time_backs_off():
+async def test_task_retry_without_a_time_backs_off(autojump_clock):
     """The wait is the policy's: full jitter of at most the first wait, then of twice that."""
     world = World()
 
@@ -43,7 +40,7 @@ def test_task_retry_without_a_time_backs_off():
 
     engine = world.engine([se.Platform("A", scrape, retry=se.Retry(wait_initial=8))])
     engine._plan.draw = lambda: 0.5
-    [outcome], _ = virtually(outcomes_of, engine, [se.Event(1)])
+    [outcome], _ = await outcomes_of(engine, [se.Event(1)])
     assert outcome.parked == 4 + 8
 
 
@@ -77,7 +74,7 @@ def test_the_log_names_event_and_platform_and_no_secret(caplog):
 
 
 @pytest.mark.parametrize("how", ["stop", "leave", "cancel"])
-def test_a_task_that_waits_for_its_slot_after_giving_up_ends_with_the_run(how):
+async def test_a_task_that_waits_for_its_slot_after_giving_up_ends_with_the_run(autojump_clock, how):
     """A scraper gave up a wait and needs its slot back, and the platform is full: the run ends all the same."""
     give_up = [("give up after", 2), ("request", 0, 500), ("sleep", 1)]
     world = World(scripts={("first", "A"): give_up}, default=[("sleep", 3600)])
@@ -85,25 +82,23 @@ def test_a_task_that_waits_for_its_slot_after_giving_up_ends_with_the_run(how):
     engine._plan.draw = lambda: 1.0
     world.ledger.limits.clear()
 
-    async def main():
-        begun = trio.current_time()
-        with trio.move_on_after(50 if how == "cancel" else 1e9):
-            async with engine.stream([se.Event("first"), se.Event("second")]) as run:
-                await trio.sleep(10)
-                assert run.statistics().parked == 1
-                if how == "stop":
-                    await run.stop(grace=0)
-                    assert len([outcome async for outcome in run]) == 2
-                if how == "cancel":
-                    await trio.sleep_forever()
-        return trio.current_time() - begun, run.report
-
-    seconds, report = virtually(main)
+    begun = trio.current_time()
+    with trio.move_on_after(50 if how == "cancel" else 1e9):
+        async with engine.stream([se.Event("first"), se.Event("second")]) as run:
+            await trio.sleep(10)
+            assert run.statistics().parked == 1
+            if how == "stop":
+                await run.stop(grace=0)
+                assert len([outcome async for outcome in run]) == 2
+            if how == "cancel":
+                await trio.sleep_forever()
+    seconds = trio.current_time() - begun
+    report = run.report
     assert seconds == (50 if how == "cancel" else 10)
     assert report.outcomes == se.Counts(cancelled=2)
 
 
-def test_one_task_can_run_two_waits_and_stop_one():
+async def test_one_task_can_run_two_waits_and_stop_one(autojump_clock):
     """A request that is given up while another of the same task waits for it takes nothing with it."""
     world = World()
     answers = []
@@ -120,7 +115,7 @@ def test_one_task_can_run_two_waits_and_stop_one():
 
     engine = world.engine([se.Platform("A", scrape, limit=1, base_url="http://a.test", rate=se.Rate.every(3))])
     world.ledger.limits["A"] = 1
-    [outcome], _ = virtually(outcomes_of, engine, [se.Event("e")])
+    [outcome], _ = await outcomes_of(engine, [se.Event("e")])
     assert isinstance(outcome, se.Success)
     assert answers == [(20, 200)]
     assert not world.ledger.broken
@@ -146,32 +141,29 @@ def test_a_wrong_engine_is_refused_where_it_is_made(platforms, options, error, h
         se.Engine(platforms, **options)
 
 
-def test_gates_are_forgotten_when_they_matter_no_more():
+async def test_gates_are_forgotten_when_they_matter_no_more(autojump_clock):
     """Kept while their rate or penalty matters; looked at again when they were handed out meanwhile."""
     gates, rate = Gates(), se.Rate.every(10)
 
-    async def main():
-        gates.attach(Anchor.drop())
-        for name in ("a", "b"):
-            gate = gates.take(name, rate, 0)
-            gate.rate_limiter.use(gate.rate_limiter.book(), 0)
-            gates.keep(name, gate, 0)
-        assert len(gates) == 2
-        again = gates.take("a", rate, 5)
-        gates.keep("a", gates.take("c", None, 11), 11)  # "b" has run out, "a" is out on loan, "c" is as good as new
-        assert len(gates) == 0
-        again.rate_limiter.use(again.rate_limiter.book(), 12)
-        gates.keep("a", again, 12)
-        assert gates.take("a", se.Rate.every(1), 12).opens_at(12) == 13
-        busy = gates.take("d", rate, 20)
-        busy.rate_limiter.use(busy.rate_limiter.book(), 20)
-        gates.keep("d", busy, 20)
-        taken = gates.take("d", rate, 25)
-        taken.penalty.refused(sent=25, now=25, after=100)
-        gates.keep("d", taken, 25)
-        gates.keep("e", gates.take("e", None, 40), 40)  # the first look at "d" comes too early
-        assert len(gates) == 1
-        gates.keep("e", gates.take("e", None, 400), 400)
-        assert len(gates) == 0
-
-    virtually(main)
+    gates.attach(Anchor.drop())
+    for name in ("a", "b"):
+        gate = gates.take(name, rate, 0)
+        gate.rate_limiter.use(gate.rate_limiter.book(), 0)
+        gates.keep(name, gate, 0)
+    assert len(gates) == 2
+    again = gates.take("a", rate, 5)
+    gates.keep("a", gates.take("c", None, 11), 11)  # "b" has run out, "a" is out on loan, "c" is as good as new
+    assert len(gates) == 0
+    again.rate_limiter.use(again.rate_limiter.book(), 12)
+    gates.keep("a", again, 12)
+    assert gates.take("a", se.Rate.every(1), 12).opens_at(12) == 13
+    busy = gates.take("d", rate, 20)
+    busy.rate_limiter.use(busy.rate_limiter.book(), 20)
+    gates.keep("d", busy, 20)
+    taken = gates.take("d", rate, 25)
+    taken.penalty.refused(sent=25, now=25, after=100)
+    gates.keep("d", taken, 25)
+    gates.keep("e", gates.take("e", None, 40), 40)  # the first look at "d" comes too early
+    assert len(gates) == 1
+    gates.keep("e", gates.take("e", None, 400), 400)
+    assert len(gates) == 0

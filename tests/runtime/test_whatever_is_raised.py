@@ -51,7 +51,7 @@ RAISED = [
 NAMES = [f"{number}-{type(error).__name__}" for number, error in enumerate(RAISED)]
 
 
-def siblings(scrape, count=6, **options):
+async def siblings(scrape, count=6, **options):
     """Run a scraper as the third of some siblings; return its failure, once the others have succeeded."""
 
     async def one(task):
@@ -60,11 +60,8 @@ def siblings(scrape, count=6, **options):
         await trio.sleep(3)
         return task.event.data
 
-    async def main():
-        engine = se.Engine([se.Platform("A", one, limit=2, **options)])
-        return await outcomes_of(engine, [se.Event(number, data=number) for number in range(count)])
-
-    outcomes, report = virtually(main)
+    engine = se.Engine([se.Platform("A", one, limit=2, **options)])
+    outcomes, report = await outcomes_of(engine, [se.Event(number, data=number) for number in range(count)])
     ended = {outcome.event.data: outcome for outcome in outcomes}
     failure = ended.pop(2)
     assert [ended[number].value for number in sorted(ended)] == [number for number in range(count) if number != 2]
@@ -75,7 +72,7 @@ def siblings(scrape, count=6, **options):
 
 
 @pytest.mark.parametrize("raised", RAISED, ids=NAMES)
-def test_what_is_no_exception_is_the_failure_of_its_task(raised):
+async def test_what_is_no_exception_is_the_failure_of_its_task(autojump_clock, raised):
     """It is the cause of an error of ours, which names it; siblings go on; both can be raised again and shown."""
 
     async def scrape(task):
@@ -83,7 +80,7 @@ def test_what_is_no_exception_is_the_failure_of_its_task(raised):
         await trio.sleep(1)
         raise raised
 
-    error = siblings(scrape)
+    error = await siblings(scrape)
     assert type(error) is se.ScraperCrashed
     assert error.__cause__ is raised
     assert error.__suppress_context__
@@ -106,13 +103,13 @@ def test_what_is_no_exception_is_the_failure_of_its_task(raised):
         (BaseExceptionGroup("two", [Trouble(), Panic("b")]), "the scraper raised Panic, which is no Exception: b"),
     ],
 )
-def test_its_text_names_what_was_raised(raised, text):
+async def test_its_text_names_what_was_raised(autojump_clock, raised, text):
     """Of a group it names what is no `Exception` there; a text that cannot be made is no second accident."""
 
     async def scrape(task):
         raise raised
 
-    assert str(siblings(scrape)) == text
+    assert str(await siblings(scrape)) == text
 
 
 def test_an_error_of_another_framework_comes_out_of_a_thread():
@@ -143,7 +140,7 @@ def test_an_error_of_another_framework_comes_out_of_a_thread():
     assert kinds[2] == (TimeoutError, type(None))
 
 
-def test_it_leaves_the_scraper_s_own_nursery():
+async def test_it_leaves_the_scraper_s_own_nursery(autojump_clock):
     """A child of the scraper's raises it while another sleeps: one failure, whose cause is the nursery's group."""
 
     async def child():
@@ -154,12 +151,12 @@ def test_it_leaves_the_scraper_s_own_nursery():
             nursery.start_soon(trio.sleep_forever)
             nursery.start_soon(child)
 
-    error = siblings(scrape)
+    error = await siblings(scrape)
     assert str(error).endswith("Panic, which is no Exception: in a child")
     assert isinstance(error.__cause__, BaseExceptionGroup)
 
 
-def test_a_signal_beside_it_is_dropped_and_it_counts():
+async def test_a_signal_beside_it_is_dropped_and_it_counts(autojump_clock):
     """As beside an `Exception`: what failed counts more than `task.skip`."""
 
     async def scrape(task):
@@ -170,12 +167,12 @@ def test_a_signal_beside_it_is_dropped_and_it_counts():
     async def skip(task):
         task.skip("nothing there")
 
-    error = siblings(scrape)
+    error = await siblings(scrape)
     assert error.__cause__.exceptions[0].args == ("beside",)
     assert len(error.__cause__.exceptions) == 1
 
 
-def test_raised_on_the_way_out_of_a_deadline_it_is_the_failure():
+async def test_raised_on_the_way_out_of_a_deadline_it_is_the_failure(autojump_clock):
     """As an `Exception` is that a scraper raises while its deadline ends it."""
 
     async def scrape(task):
@@ -184,10 +181,10 @@ def test_raised_on_the_way_out_of_a_deadline_it_is_the_failure():
         finally:
             raise Panic("on the way out")
 
-    assert isinstance(siblings(scrape, timeout=se.Timeout(task=10)).__cause__, Panic)
+    assert isinstance((await siblings(scrape, timeout=se.Timeout(task=10))).__cause__, Panic)
 
 
-def test_raised_on_the_way_out_of_a_cancellation_it_goes_nowhere():
+async def test_raised_on_the_way_out_of_a_cancellation_it_goes_nowhere(autojump_clock):
     """A cancellation from outside goes on, in no group, with nothing of the scraper's."""
 
     async def scrape(task):
@@ -198,15 +195,12 @@ def test_raised_on_the_way_out_of_a_cancellation_it_goes_nowhere():
             finally:
                 raise Panic("on the way out")
 
-    async def main():
-        with trio.move_on_after(5) as scope:
-            await se.Engine([se.Platform("A", scrape)]).run([se.Event(1), se.Event(2)])
-        return scope.cancelled_caught
-
-    assert virtually(main)
+    with trio.move_on_after(5) as scope:
+        await se.Engine([se.Platform("A", scrape)]).run([se.Event(1), se.Event(2)])
+    assert scope.cancelled_caught
 
 
-def test_it_is_a_failure_in_a_store_too():
+async def test_it_is_a_failure_in_a_store_too(autojump_clock):
     """Stored, delivered to the sinks, read by the consumer; its siblings are done."""
 
     async def scrape(task):
@@ -225,14 +219,11 @@ def test_it_is_a_failure_in_a_store_too():
     async def sink(batch):
         got.extend(batch)
 
-    async def main():
-        engine = se.Engine([se.Platform("A", scrape)])
-        async with se.open_store("memory:") as store:
-            await engine.enqueue(store, [se.Event(n, data=n) for n in range(4)])
-            outcomes, _ = await serve_all(engine, store, sinks=[sink])
-            return outcomes, [await store.get("A", str(n)) for n in range(4)]
-
-    outcomes, kept = virtually(main)
+    engine = se.Engine([se.Platform("A", scrape)])
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [se.Event(n, data=n) for n in range(4)])
+        outcomes, _ = await serve_all(engine, store, sinks=[sink])
+        kept = [await store.get("A", str(n)) for n in range(4)]
     assert len(got) == len(outcomes) == 4
     assert [each.status.value for each in kept] == ["done", "failed", "failed", "done"]
     assert kept[1].error == "ScraperCrashed: the scraper raised Panic, which is no Exception: index 7"
@@ -266,7 +257,7 @@ def test_a_source_that_panics_takes_nothing_with_it():
 
 
 @pytest.mark.parametrize("where", ["source", "sink"])
-def test_a_cancellation_of_long_ago_that_is_raised_again_leaves_a_report(where):
+async def test_a_cancellation_of_long_ago_that_is_raised_again_leaves_a_report(autojump_clock, where):
     """A source or sink that kept one and raises it ends the run, and the report says how far it came."""
     kept = []
 
@@ -296,7 +287,7 @@ def test_a_cancellation_of_long_ago_that_is_raised_again_leaves_a_report(where):
             return await engine.run(source())
         return await engine.run([se.Event(1)], sinks=[sink])
 
-    assert virtually(main).outcomes.total == 1
+    assert (await main()).outcomes.total == 1
 
 
 def test_validators_that_panic_cost_no_success():

@@ -1,19 +1,20 @@
 """Tasks that run one after the other in one trio task do not notice it."""
 
 import contextvars
+import types
 
 import pytest
 import structlog
 import trio
 
 import scrapeengine as se
+from scrapeengine.tasks.requesting import RequestingTask
 from scrapeengine.tasks.workers import Workers
-from support.world import virtually
 
 MARK = contextvars.ContextVar("mark", default="none")
 
 
-def run(scrape, count=6, limit=1, **policy):
+async def run(scrape, count=6, limit=1, **policy):
     """Run events in source order; return their outcomes by event, and how many trio tasks ran scrapers."""
     workers = set()
 
@@ -21,27 +22,24 @@ def run(scrape, count=6, limit=1, **policy):
         workers.add(trio.lowlevel.current_task())
         return await scrape(task)
 
-    async def main():
-        engine = se.Engine([se.Platform("A", watched, limit=limit, **policy)], event_limit=limit)
-        async with engine.stream(se.Event(number, data=number) for number in range(count)) as stream:
-            return {outcome.event.data: outcome async for outcome in stream}
-
-    outcomes = virtually(main)
+    engine = se.Engine([se.Platform("A", watched, limit=limit, **policy)], event_limit=limit)
+    async with engine.stream(se.Event(number, data=number) for number in range(count)) as stream:
+        outcomes = {outcome.event.data: outcome async for outcome in stream}
     assert sorted(outcomes) == list(range(count))
     return outcomes, len(workers)
 
 
-def test_what_starts_in_another_s_place_is_run_by_the_same_trio_task():
+async def test_what_starts_in_another_s_place_is_run_by_the_same_trio_task(autojump_clock):
     """Else nothing here would be tested."""
 
     async def scrape(task):
         await trio.sleep(1)
 
-    assert run(scrape)[1] == 1
-    assert run(scrape, count=30, limit=3)[1] == 3
+    assert (await run(scrape))[1] == 1
+    assert (await run(scrape, count=30, limit=3))[1] == 3
 
 
-def test_context_variables_of_one_task_are_not_another_s():
+async def test_context_variables_of_one_task_are_not_another_s(autojump_clock):
     """Each has those of the program that opened the run."""
 
     async def scrape(task):
@@ -52,13 +50,13 @@ def test_context_variables_of_one_task_are_not_another_s():
         return found
 
     MARK.set("the program's")
-    outcomes, workers = run(scrape)
+    outcomes, workers = await run(scrape)
     assert [outcome.value for outcome in outcomes.values()] == [("the program's", {})] * 6
     assert workers == 1
 
 
 @pytest.mark.parametrize("seconds", [1, 1000])
-def test_a_scope_that_a_scraper_leaves_open_is_its_own(seconds):
+async def test_a_scope_that_a_scraper_leaves_open_is_its_own(autojump_clock, seconds):
     """As a generator does that was not read to its end, with a timeout inside. Its own task fails, and no other."""
     kept = []
 
@@ -75,7 +73,7 @@ def test_a_scope_that_a_scraper_leaves_open_is_its_own(seconds):
         await trio.sleep(30)
         return task.event.data
 
-    outcomes, workers = run(scrape)
+    outcomes, workers = await run(scrape)
     failure = outcomes.pop(2)
     assert isinstance(failure, se.Failure)
     assert "Cancel scope stack corrupted" in str(failure.error)
@@ -83,7 +81,7 @@ def test_a_scope_that_a_scraper_leaves_open_is_its_own(seconds):
     assert workers == 2
 
 
-def test_a_cancelled_scope_that_a_scraper_leaves_open_is_its_own():
+async def test_a_cancelled_scope_that_a_scraper_leaves_open_is_its_own(autojump_clock):
     """The same where it has been cancelled already."""
     kept = []
 
@@ -97,12 +95,12 @@ def test_a_cancelled_scope_that_a_scraper_leaves_open_is_its_own():
         await trio.sleep(30)
         return task.event.data
 
-    outcomes, _ = run(scrape)
+    outcomes, _ = await run(scrape)
     assert isinstance(outcomes.pop(2), se.Failure)
     assert [outcome.value for outcome in outcomes.values()] == [0, 1, 3, 4, 5]
 
 
-def test_a_nursery_that_a_scraper_leaves_open_is_its_own():
+async def test_a_nursery_that_a_scraper_leaves_open_is_its_own(autojump_clock):
     """What runs there is cancelled and waited for, and the run goes on."""
     kept, ends = [], []
 
@@ -128,7 +126,7 @@ def test_a_nursery_that_a_scraper_leaves_open_is_its_own():
         ends.append(task.event.data)
         return task.event.data
 
-    outcomes, workers = run(scrape)
+    outcomes, workers = await run(scrape)
     failure = outcomes.pop(2)
     assert isinstance(failure, se.Failure)
     assert "Cancel scope stack corrupted" in str(failure.error)
@@ -137,19 +135,19 @@ def test_a_nursery_that_a_scraper_leaves_open_is_its_own():
     assert workers == 2
 
 
-def test_each_task_has_a_deadline_of_its_own():
+async def test_each_task_has_a_deadline_of_its_own(autojump_clock):
     """From its own start; and one that has exceeded it takes no other along."""
 
     async def scrape(task):
         await trio.sleep(20 if task.event.data in {2, 3} else 9)
         return task.event.data
 
-    outcomes, _ = run(scrape, timeout=se.Timeout(task=10))
+    outcomes, _ = await run(scrape, timeout=se.Timeout(task=10))
     assert [type(outcomes.pop(number).error) for number in (2, 3)] == [se.TaskTimeout] * 2
     assert [outcome.value for outcome in outcomes.values()] == [0, 1, 4, 5]
 
 
-def test_who_swallows_its_cancellation_takes_no_other_along():
+async def test_who_swallows_its_cancellation_takes_no_other_along(autojump_clock):
     """It ends as it says; the next one begins with a scope that is not cancelled."""
 
     async def scrape(task):
@@ -157,12 +155,12 @@ def test_who_swallows_its_cancellation_takes_no_other_along():
             await trio.sleep(11 if task.event.data == 2 else 1)
         return task.event.data
 
-    outcomes, workers = run(scrape, timeout=se.Timeout(task=10))
+    outcomes, workers = await run(scrape, timeout=se.Timeout(task=10))
     assert [outcome.value for outcome in outcomes.values()] == list(range(6))
     assert workers == 2
 
 
-def test_scrapers_without_a_checkpoint_hold_nobody_up():
+async def test_scrapers_without_a_checkpoint_hold_nobody_up(autojump_clock):
     """Others have their turn after each of them."""
     turns = []
 
@@ -174,37 +172,34 @@ def test_scrapers_without_a_checkpoint_hold_nobody_up():
             turns.append("other")
             await trio.lowlevel.checkpoint()
 
-    async def main():
-        async with trio.open_nursery() as nursery:
-            async with se.Engine([se.Platform("A", scrape, limit=1)]).stream(map(se.Event, range(100))) as stream:
-                nursery.start_soon(other)
-                async for _ in stream:
-                    pass
-
-    virtually(main)
+    async with trio.open_nursery() as nursery:
+        async with se.Engine([se.Platform("A", scrape, limit=1)]).stream(map(se.Event, range(100))) as stream:
+            nursery.start_soon(other)
+            async for _ in stream:
+                pass
     last = len(turns) - 1 - turns[::-1].index("other")
     assert turns[:last].count("scraper") <= 20
 
 
-def test_a_task_that_has_ended_cancels_nobody():
+async def test_a_task_that_has_ended_cancels_nobody(autojump_clock):
     """Its request outlives it in a nursery of the program's, where the run that stops would cut it short."""
     old = []
 
     async def scrape(task):
         if task.event.data == 0:
-            old.append(task)
+            old.append(task._record)
             return None
         await trio.sleep(1)
         old[0].cancel("much too late")
         await trio.sleep(1)
         return task.event.data
 
-    outcomes, workers = run(scrape, count=3)
+    outcomes, workers = await run(scrape, count=3)
     assert [outcome.value for outcome in outcomes.values()] == [None, 1, 2]
     assert workers == 1
 
 
-def test_a_task_that_has_ended_takes_no_deadline_from_another():
+async def test_a_task_that_has_ended_takes_no_deadline_from_another(autojump_clock):
     """Its request, in a nursery of the program's, would park it, and stop the clock of who has its scope now."""
     old = []
 
@@ -213,15 +208,15 @@ def test_a_task_that_has_ended_takes_no_deadline_from_another():
             old.append(task)
             return None
         with pytest.raises(RuntimeError, match="the task has ended"):
-            await old[0].apart(trio.Event())
+            await RequestingTask(old[0]._record, old[0]._services).apart(trio.Event())
         await trio.sleep(11)
         return "too late"
 
-    outcomes, _ = run(scrape, count=2, timeout=se.Timeout(task=10))
+    outcomes, _ = await run(scrape, count=2, timeout=se.Timeout(task=10))
     assert isinstance(outcomes[1].error, se.TaskTimeout)
 
 
-def test_what_a_task_follows_has_the_program_s_context():
+async def test_what_a_task_follows_has_the_program_s_context(autojump_clock):
     """Not that of the task in whose step it starts."""
 
     async def scrape(task):
@@ -232,66 +227,65 @@ def test_what_a_task_follows_has_the_program_s_context():
         await trio.sleep(1)
         return found
 
-    async def main():
-        async with se.Engine([se.Platform("A", scrape, limit=20)]).stream([se.Event(0, data=0)]) as stream:
-            return [outcome.value async for outcome in stream]
-
     MARK.set("the program's")
-    assert virtually(main) == ["the program's"] * 2
+    async with se.Engine([se.Platform("A", scrape, limit=20)]).stream([se.Event(0, data=0)]) as stream:
+        found = [outcome.value async for outcome in stream]
+    assert found == ["the program's"] * 2
 
 
-def test_an_error_of_ours_is_not_taken_for_the_task_s():
+async def test_an_error_of_ours_is_not_taken_for_the_task_s(autojump_clock):
     """What goes wrong when a task has ended ends the run, and the task is not ended twice."""
     ends = []
 
     class Ending:
-        scope = trio.CancelScope()
+        record = types.SimpleNamespace(scope=trio.CancelScope())
         ended_by = None
 
         async def run(self):
             await trio.sleep(1)
             return "outcome"
 
-    def ended(task, outcome):
-        ends.append(outcome)
-        raise LookupError("a bug")
+    class Endings:
+        broken = ends.append
 
-    async def main():
-        with pytest.raises(ExceptionGroup) as caught:
-            async with trio.open_nursery() as nursery:
-                Workers(nursery, ended=ended, broken=ends.append).start(Ending())
-        assert caught.group_contains(LookupError, match="a bug")
+        def ended(self, _, outcome):
+            ends.append(outcome)
+            raise LookupError("a bug")
 
-    virtually(main)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            Workers(nursery, Endings()).start(Ending())
+    assert caught.group_contains(LookupError, match="a bug")
     assert ends == ["outcome"]
 
 
-def test_who_was_to_be_next_ends_too_where_we_have_a_bug():
+async def test_who_was_to_be_next_ends_too_where_we_have_a_bug(autojump_clock):
     """It has its slots already, and would be waited for."""
     broken = []
 
     class Ending:
         def __init__(self, scope):
-            self.scope = scope
+            self.record = types.SimpleNamespace(scope=scope)
 
         async def run(self):
             return se.Success(
                 event=se.Event("e"), platform="A", attempts=1, queued=0.0, parked=0.0, ran=0.0, value=None
             )
 
-    def ended(task, outcome):
-        following.append(Ending(workers[0].scope(10.0)))
-        workers[0].start(following[0])
-        raise LookupError("a bug")
+    class Endings:
+        def ended(self, _task, _outcome):
+            following.append(Ending(workers[0].scope(10.0)))
+            workers[0].start(following[0])
+            raise LookupError("a bug")
+
+        def broken(self, task):
+            broken.append(task)
 
     workers, following = [], []
 
-    async def main():
-        with pytest.raises(ExceptionGroup) as caught:
-            async with trio.open_nursery() as nursery:
-                workers.append(Workers(nursery, ended=ended, broken=broken.append))
-                workers[0].start(Ending(trio.CancelScope()))
-        assert caught.group_contains(LookupError, match="a bug")
-
-    virtually(main)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            workers.append(Workers(nursery, Endings()))
+            workers[0].start(Ending(trio.CancelScope()))
+    assert caught.group_contains(LookupError, match="a bug")
     assert broken == following

@@ -8,7 +8,6 @@ import attrs
 import httpx
 import pytest
 import trio
-from trio.testing import MockClock
 
 import scrapeengine as se
 
@@ -77,11 +76,11 @@ async def serve(feeds, rng):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_week_of_feeds(seed):
+async def test_a_week_of_feeds(autojump_clock, seed):
     """No change is found later than by the longest wait, none is asked too soon, for a thirtieth of the requests."""
     rng = random.Random(seed)
     feeds = make_feeds(rng)
-    trio.run(serve, feeds, rng, clock=MockClock(autojump_threshold=0))
+    await serve(feeds, rng)
     gaps = [later - before for feed in feeds for before, later in itertools.pairwise(feed.asked)]
     assert min(gaps) >= CADENCE.minimum
     assert max(gaps) <= LATEST

@@ -5,7 +5,6 @@ import trio
 import scrapeengine as se
 from scrapeengine.model.job import ShareGrant
 from support.serving import serve_all
-from support.world import virtually
 
 
 class Shared:
@@ -34,7 +33,7 @@ class Shared:
         return {name: ShareGrant(slots=3, times=(), closed_until=None, contended=True) for name in share_requests}
 
 
-def test_nothing_starts_beyond_what_was_said():
+async def test_nothing_starts_beyond_what_was_said(autojump_clock):
     """What a smaller share takes away is others' as soon as the store has decided, and so before the answer is here."""
     running = set()
 
@@ -43,16 +42,13 @@ def test_nothing_starts_beyond_what_was_said():
         await trio.sleep(0.03 * (1 + int(task.event.id) % 5))
         running.discard(task.event.id)
 
-    async def main():
-        async with se.open_store("memory:") as store:
-            shared = Shared(store, running)
-            engine = se.Engine([se.Platform("A", scrape, limit=5)])
-            for n in range(100):
-                await engine.enqueue(shared, [se.Event(n)], delay=0.037 * n)
-            await serve_all(engine, shared, count=100)
-            return shared.asked
-
-    asked = virtually(main)
+    async with se.open_store("memory:") as store:
+        shared = Shared(store, running)
+        engine = se.Engine([se.Platform("A", scrape, limit=5)])
+        for n in range(100):
+            await engine.enqueue(shared, [se.Event(n)], delay=0.037 * n)
+        await serve_all(engine, shared, count=100)
+        asked = shared.asked
     assert len(asked) > 5
     assert [(held, most) for held, most in asked if most > held] == []
 
@@ -82,21 +78,19 @@ class Alone:
         }
 
 
-def test_a_lane_that_has_no_work_for_a_moment_keeps_its_slots():
+async def test_a_lane_that_has_no_work_for_a_moment_keeps_its_slots(autojump_clock):
     """Else each job that comes alone waits for slots that nobody has taken; four times a second all is given back."""
 
     async def scrape(task):
         await trio.sleep(0.001)
 
-    async def main():
-        began = trio.current_time()
-        async with se.open_store("memory:") as store:
-            alone = Alone(store)
-            engine = se.Engine([se.Platform("A", scrape, limit=5)])
-            for n in range(100):
-                await engine.enqueue(alone, [se.Event(n)], delay=0.03 * (n // 2) + 0.003 * (n % 2))
-            await serve_all(engine, alone, count=100)
-            return alone.given_back, trio.current_time() - began
-
-    given_back, seconds = virtually(main)
+    began = trio.current_time()
+    async with se.open_store("memory:") as store:
+        alone = Alone(store)
+        engine = se.Engine([se.Platform("A", scrape, limit=5)])
+        for n in range(100):
+            await engine.enqueue(alone, [se.Event(n)], delay=0.03 * (n // 2) + 0.003 * (n % 2))
+        await serve_all(engine, alone, count=100)
+        given_back = alone.given_back
+        seconds = trio.current_time() - began
     assert 1 <= given_back <= seconds / 0.25 + 1

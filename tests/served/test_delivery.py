@@ -60,37 +60,33 @@ def told(outcomes):
     )
 
 
-def test_what_the_sinks_have_is_acknowledged(on_store):
+async def test_what_the_sinks_have_is_acknowledged(autojump_clock, store):
     """Nothing is delivered again, however often the store is served later."""
-
-    async def main(store):
-        sink, later = Sink(), Sink()
-        await engine().enqueue(store, EVENTS)
-        outcomes, _ = await serve_all(engine(), store, count=5, sinks=[sink])
-        async with engine().serve(store, sinks=[later]):
-            await trio.sleep(1000)
-        return outcomes, sink.got, later.got
-
-    outcomes, got, later = on_store(main)
+    sink, later = Sink(), Sink()
+    await engine().enqueue(store, EVENTS)
+    outcomes, _ = await serve_all(engine(), store, count=5, sinks=[sink])
+    async with engine().serve(store, sinks=[later]):
+        await trio.sleep(1000)
+    got = sink.got
+    later = later.got
     assert outcomes == got
     assert len(got) == 5
     assert later == []
 
 
-def test_what_a_sink_has_refused_is_delivered_again(on_store):
+async def test_what_a_sink_has_refused_is_delivered_again(autojump_clock, store):
     """A run that a sink has ended is followed by one that gives it all of it, as it was, but for errors' classes."""
-
-    async def main(store):
-        plain = Sink()
-        await engine().enqueue(store, EVENTS)
-        with pytest.raises(OSError, match="the database is down"):
-            await serve_all(engine(), store, count=5, sinks=[plain, Sink(failures=1)], lease=30)
-        sink = Sink()
-        async with engine().serve(store, sinks=[sink], lease=30) as run:
-            await trio.sleep(100)
-        return plain.got, sink.got, run.report, (await store.stats())["A"]
-
-    first, again, report, stats = on_store(main)
+    plain = Sink()
+    await engine().enqueue(store, EVENTS)
+    with pytest.raises(OSError, match="the database is down"):
+        await serve_all(engine(), store, count=5, sinks=[plain, Sink(failures=1)], lease=30)
+    sink = Sink()
+    async with engine().serve(store, sinks=[sink], lease=30) as run:
+        await trio.sleep(100)
+    first = plain.got
+    again = sink.got
+    report = run.report
+    stats = (await store.stats())["A"]
     assert told(first) == told(again)
     error = next(outcome.error for outcome in again if outcome.event.id == "fail")
     assert isinstance(error, se.RecordedError)
@@ -100,73 +96,58 @@ def test_what_a_sink_has_refused_is_delivered_again(on_store):
     assert (stats.done, stats.failed, stats.skipped) == (3, 1, 1)
 
 
-def test_a_process_that_dies_before_its_sinks_have_it(on_store):
+async def test_a_process_that_dies_before_its_sinks_have_it(autojump_clock, store):
     """Another one delivers it, once the time that the first one had for it is over."""
-
-    async def main(store):
-        await engine().enqueue(store, EVENTS)
-        with trio.move_on_after(1.05):  # in the middle of the sink's work
-            await serve_all(engine(), store, sinks=[Sink()], lease=20)
-        sink, begun = Sink(), trio.current_time()
-        async with engine().serve(store, sinks=[sink], lease=20):
-            while len(sink.got) < 5:
-                await trio.sleep(0.5)
-        return sink.got, trio.current_time() - begun
-
-    got, took = on_store(main)
+    await engine().enqueue(store, EVENTS)
+    with trio.move_on_after(1.05):  # in the middle of the sink's work
+        await serve_all(engine(), store, sinks=[Sink()], lease=20)
+    sink, begun = Sink(), trio.current_time()
+    async with engine().serve(store, sinks=[sink], lease=20):
+        while len(sink.got) < 5:
+            await trio.sleep(0.5)
+    got = sink.got
+    took = trio.current_time() - begun
     assert sorted(outcome.event.id for outcome in got) == sorted(event.id for event in EVENTS)
     assert 15 <= took <= 41
 
 
-def test_a_round_delivers_what_is_left_of_others(on_store):
+async def test_a_round_delivers_what_is_left_of_others(autojump_clock, store):
     """Also if nothing else is due."""
-
-    async def main(store):
-        await engine().enqueue(store, EVENTS)
-        with pytest.raises(OSError):
-            await serve_all(engine(), store, sinks=[Sink(failures=1)], lease=20)
-        await trio.sleep(20)
-        sink = Sink()
-        report = await engine().poll(store, sinks=[sink])
-        return len(sink.got), report.redelivered
-
-    assert on_store(main) == (5, 5)
+    await engine().enqueue(store, EVENTS)
+    with pytest.raises(OSError):
+        await serve_all(engine(), store, sinks=[Sink(failures=1)], lease=20)
+    await trio.sleep(20)
+    sink = Sink()
+    report = await engine().poll(store, sinks=[sink])
+    assert (len(sink.got), report.redelivered) == (5, 5)
 
 
-def test_without_sinks_nothing_is_kept(on_store):
+async def test_without_sinks_nothing_is_kept(autojump_clock, store):
     """Results are in the store; there is nobody to deliver to."""
-
-    async def main(store):
-        sink = Sink()
-        await engine().enqueue(store, EVENTS)
-        await serve_all(engine(), store, count=5)
-        async with engine().serve(store, sinks=[sink]):
-            await trio.sleep(1000)
-        return sink.got
-
-    assert on_store(main) == []
+    sink = Sink()
+    await engine().enqueue(store, EVENTS)
+    await serve_all(engine(), store, count=5)
+    async with engine().serve(store, sinks=[sink]):
+        await trio.sleep(1000)
+    assert sink.got == []
 
 
-def test_acknowledging_survives_a_store_that_is_down(on_store):
+async def test_acknowledging_survives_a_store_that_is_down(autojump_clock, store):
     """It is told later."""
+    sink, later = Sink(), Sink()
+    await engine().enqueue(store, EVENTS)
+    async with engine().serve(store, sinks=[sink], lease=600) as run, trio.open_nursery() as nursery:
+        store.down.add("acknowledge")
 
-    async def main(store):
-        sink, later = Sink(), Sink()
-        await engine().enqueue(store, EVENTS)
-        async with engine().serve(store, sinks=[sink], lease=600) as run, trio.open_nursery() as nursery:
-            store.down.add("acknowledge")
+        @nursery.start_soon
+        async def up():
+            await trio.sleep(30)
+            store.down.clear()
+            await trio.sleep(10)
+            await run.stop()
 
-            @nursery.start_soon
-            async def up():
-                await trio.sleep(30)
-                store.down.clear()
-                await trio.sleep(10)
-                await run.stop()
-
-            async for _ in run:
-                pass
-        async with engine().serve(store, sinks=[later]):
-            await trio.sleep(1000)
-        return len(sink.got), later.got
-
-    assert on_store(main) == (5, [])
+        async for _ in run:
+            pass
+    async with engine().serve(store, sinks=[later]):
+        await trio.sleep(1000)
+    assert (len(sink.got), later.got) == (5, [])

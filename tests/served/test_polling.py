@@ -53,189 +53,161 @@ class Feeds:
         return [time - times[0] for time in times]
 
 
-def test_rounds(on_store):
+async def test_rounds(autojump_clock, store):
     """What is due, all of it, and some by name."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
-        await engine.enqueue(store, [se.Event("once")])
-        reports = [await engine.poll(store), await engine.poll(store)]
-        reports.append(await engine.poll(store, due_only=False))
-        reports.append(await engine.poll(store, ids=["b"]))
-        await trio.sleep(100)
-        reports.append(await engine.poll(store))
-        await trio.sleep(80)
-        reports.append(await engine.poll(store))
-        return [report.outcomes.total for report in reports]
-
-    assert on_store(main) == [4, 0, 3, 1, 0, 3]
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
+    await engine.enqueue(store, [se.Event("once")])
+    reports = [await engine.poll(store), await engine.poll(store)]
+    reports.append(await engine.poll(store, due_only=False))
+    reports.append(await engine.poll(store, ids=["b"]))
+    await trio.sleep(100)
+    reports.append(await engine.poll(store))
+    await trio.sleep(80)
+    reports.append(await engine.poll(store))
+    assert [report.outcomes.total for report in reports] == [4, 0, 3, 1, 0, 3]
     assert len(feeds.times("once")) == 1
 
 
-def test_a_round_by_name_leaves_what_is_ready_alone(on_store):
+async def test_a_round_by_name_leaves_what_is_ready_alone(autojump_clock, store):
     """Only the ids that were asked for."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
-        report = await engine.poll(store, ids=["b", "unknown"])
-        return report.outcomes.total, (await store.stats())["F"].ready
-
-    assert on_store(main) == (1, 2)
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
+    report = await engine.poll(store, ids=["b", "unknown"])
+    assert (report.outcomes.total, (await store.stats())["F"].ready) == (1, 2)
 
 
-def test_a_round_ends_though_its_events_come_due_again_in_it(on_store):
+async def test_a_round_ends_though_its_events_come_due_again_in_it(autojump_clock, store):
     """A feed that takes longer than its interval is asked for once in a round."""
     feeds = Feeds()
     feeds.seconds = 8.0
 
-    async def main(store):
-        engine = feeds.engine(limit=1)
-        quick = se.Cadence(minimum=1, maximum=1, jitter=0)
-        await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=quick)
-        return (await engine.poll(store)).outcomes.total
-
-    assert on_store(main) == 3
+    engine = feeds.engine(limit=1)
+    quick = se.Cadence(minimum=1, maximum=1, jitter=0)
+    await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=quick)
+    assert (await engine.poll(store)).outcomes.total == 3
 
 
-def test_a_round_does_not_wait_for_a_platform_that_is_closed(on_store):
+async def test_a_round_does_not_wait_for_a_platform_that_is_closed(autojump_clock, store):
     """What waits for it stays in the store."""
     feeds = Feeds()
     feeds.status, feeds.headers = 429, {"retry-after": "3600"}
 
-    async def main(store):
-        engine = feeds.engine(limit=1)
-        await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
-        begun = trio.current_time()
-        report = await engine.poll(store)
-        return trio.current_time() - begun, report.outcomes.failed, (await store.stats())["F"]
-
-    took, failed, stats = on_store(main)
+    engine = feeds.engine(limit=1)
+    await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=STEADY)
+    begun = trio.current_time()
+    report = await engine.poll(store)
+    took = trio.current_time() - begun
+    failed = report.outcomes.failed
+    stats = (await store.stats())["F"]
     assert took < 10
     assert failed == 1
     assert stats.ready + stats.delayed == 3
     assert len(feeds.asked) == 1
 
 
-def test_rounds_never_overlap(on_store):
+async def test_rounds_never_overlap(autojump_clock, store):
     """A second one is refused, by whatever engine; when the first has ended there may be another."""
     feeds = Feeds()
 
-    async def main(store):
-        engine, other = feeds.engine(), feeds.engine()
-        await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(engine.poll, store)
-            await trio.sleep(0.5)
-            with pytest.raises(se.EngineBusy, match="rounds never overlap"):
-                await other.poll(store)
-        return (await other.poll(store, due_only=False)).outcomes.total
-
-    assert on_store(main) == 1
+    engine, other = feeds.engine(), feeds.engine()
+    await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(engine.poll, store)
+        await trio.sleep(0.5)
+        with pytest.raises(se.EngineBusy, match="rounds never overlap"):
+            await other.poll(store)
+    assert (await other.poll(store, due_only=False)).outcomes.total == 1
 
 
-def test_a_round_that_takes_too_long_says_so(on_store, caplog):
+async def test_a_round_that_takes_too_long_says_so(autojump_clock, store, caplog):
     """The rounds that it has missed are not made; the next one is made when it would have been due anyway."""
     feeds = Feeds()
     feeds.seconds = 130.0
     begins, overran = [], []
 
-    async def main(store):
-        engine = feeds.engine(timeout=se.Timeout(attempt=1000, task=1000))
-        await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=1, maximum=1, jitter=0))
-        begun = trio.current_time()
-        async for report in engine.rounds(store, every=60):
-            begins.append(trio.current_time() - begun - report.elapsed)
-            overran.append(report.overran)
-            if len(begins) == 2:
-                feeds.seconds = 1.0
-            if len(begins) == 4:
-                return
-
-    on_store(main)
+    engine = feeds.engine(timeout=se.Timeout(attempt=1000, task=1000))
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=1, maximum=1, jitter=0))
+    begun = trio.current_time()
+    async for report in engine.rounds(store, every=60):
+        begins.append(trio.current_time() - begun - report.elapsed)
+        overran.append(report.overran)
+        if len(begins) == 2:
+            feeds.seconds = 1.0
+        if len(begins) == 4:
+            break
     assert begins == [0, 180, 360, 420]
     assert overran == [70, 70, 0, 0]
     assert sum("still running when the next was due" in record.getMessage() for record in caplog.records) == 2
 
 
 @pytest.mark.parametrize("jitter", [0, 0.1])
-def test_with_a_minimum_of_their_period_events_are_in_each_round(on_store, jitter):
+async def test_with_a_minimum_of_their_period_events_are_in_each_round(autojump_clock, store, jitter):
     """Though they are due a little after the round in which they were asked for."""
     feeds = Feeds()
     totals = []
 
-    async def main(store):
-        engine = feeds.engine(limit=2)
-        cadence = se.Cadence(minimum=180, maximum=180, jitter=jitter)
-        await engine.enqueue(store, [se.Event(name) for name in "abcdefgh"], cadence=cadence)
-        async for report in engine.rounds(store, every=180):
-            totals.append(report.outcomes.total)
-            if len(totals) == 10:
-                return
-
-    on_store(main)
+    engine = feeds.engine(limit=2)
+    cadence = se.Cadence(minimum=180, maximum=180, jitter=jitter)
+    await engine.enqueue(store, [se.Event(name) for name in "abcdefgh"], cadence=cadence)
+    async for report in engine.rounds(store, every=180):
+        totals.append(report.outcomes.total)
+        if len(totals) == 10:
+            break
     assert totals == 10 * [8]
 
 
-def test_rounds_make_nothing_due_before_it_was_asked_for(on_store):
+async def test_rounds_make_nothing_due_before_it_was_asked_for(autojump_clock, store):
     """What is fresh for 250 s is left alone by the round at 180 s."""
     feeds = Feeds()
     feeds.headers = {"cache-control": "max-age=250"}
 
-    async def main(store):
-        engine = feeds.engine()
-        cadence = se.Cadence(minimum=180, maximum=1800, jitter=0)
-        await engine.enqueue(store, [se.Event("a")], cadence=cadence)
-        async for report in engine.rounds(store, every=180):
-            totals.append(report.outcomes.total)
-            if len(totals) == 4:
-                return
-
     totals = []
-    on_store(main)
+    engine = feeds.engine()
+    cadence = se.Cadence(minimum=180, maximum=1800, jitter=0)
+    await engine.enqueue(store, [se.Event("a")], cadence=cadence)
+    async for report in engine.rounds(store, every=180):
+        totals.append(report.outcomes.total)
+        if len(totals) == 4:
+            break
     assert totals == [1, 0, 1, 0]
 
 
-def test_an_error_leaves_a_round_as_it_is(on_store):
+async def test_an_error_leaves_a_round_as_it_is(autojump_clock, store):
     """In no group; and the next round may begin at once."""
     feeds = Feeds()
 
     async def broken(batch):
         raise OSError("the database is down")
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
-        with pytest.raises(OSError, match="the database is down"):
-            await engine.poll(store, sinks=[broken])
-        return (await engine.poll(store, due_only=False)).outcomes.total
-
-    assert on_store(main) == 1
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
+    with pytest.raises(OSError, match="the database is down"):
+        await engine.poll(store, sinks=[broken])
+    assert (await engine.poll(store, due_only=False)).outcomes.total == 1
 
 
-def test_sooner_after_a_change_and_later_after_none(on_store):
+async def test_sooner_after_a_change_and_later_after_none(autojump_clock, store):
     """A feed that stands still is asked for ever more seldom, up to the maximum; one change, and it is asked sooner."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine()
-        cadence = se.Cadence(minimum=100, maximum=1600, growth=2, shrink=0.25, jitter=0)
-        await engine.enqueue(store, [se.Event("a")], cadence=cadence)
-        await serve_all(engine, store, count=8)
-        feeds.version["a"] = 1
-        await serve_all(engine, store, count=2)
-
-    on_store(main)
+    engine = feeds.engine()
+    cadence = se.Cadence(minimum=100, maximum=1600, growth=2, shrink=0.25, jitter=0)
+    await engine.enqueue(store, [se.Event("a")], cadence=cadence)
+    await serve_all(engine, store, count=8)
+    feeds.version["a"] = 1
+    await serve_all(engine, store, count=2)
     times = feeds.times("a")
     gaps = [round(later - before - 1) for before, later in pairwise(times)]
     assert gaps == [100, 200, 400, 800, 1600, 1600, 1600, 1600, 400]
     assert [etag for _, _, etag in feeds.asked][:2] == [None, '"0"']
 
 
-def test_the_same_value_is_no_change(on_store):
+async def test_the_same_value_is_no_change(autojump_clock, store):
     """Where a platform knows no 304: what the scraper returns is compared with what it has returned before."""
     values = [1, 1, 2, 2, 2]
     times = []
@@ -244,30 +216,24 @@ def test_the_same_value_is_no_change(on_store):
         times.append(trio.current_time())
         return values[len(times) - 1]
 
-    async def main(store):
-        engine = se.Engine([se.Platform("A", scrape)])
-        cadence = se.Cadence(minimum=100, maximum=10_000, growth=2, shrink=0.5, jitter=0)
-        await engine.enqueue(store, [se.Event("a")], cadence=cadence)
-        await serve_all(engine, store, count=5)
-
-    on_store(main)
+    engine = se.Engine([se.Platform("A", scrape)])
+    cadence = se.Cadence(minimum=100, maximum=10_000, growth=2, shrink=0.5, jitter=0)
+    await engine.enqueue(store, [se.Event("a")], cadence=cadence)
+    await serve_all(engine, store, count=5)
     gaps = [round(later - before) for before, later in pairwise(times)]
     assert gaps == [100, 200, 100, 200]
 
 
-def test_failures_widen_it(on_store):
+async def test_failures_widen_it(autojump_clock, store):
     """Twice as long after each in a row; a success brings it back."""
     feeds = Feeds()
     feeds.status = 500
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=100_000, jitter=0))
-        await serve_all(engine, store, count=4)
-        feeds.status = 200
-        await serve_all(engine, store, count=2)
-
-    on_store(main)
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=100_000, jitter=0))
+    await serve_all(engine, store, count=4)
+    feeds.status = 200
+    await serve_all(engine, store, count=2)
     times = feeds.times("a")
     gaps = [round(later - before - 1) for before, later in pairwise(times)]
     assert gaps == [200, 400, 800, 1600, 100]
@@ -286,22 +252,19 @@ def test_failures_widen_it(on_store):
         (503, {"retry-after": "30"}, 360),
     ],
 )
-def test_hints_only_postpone(on_store, status, headers, gap):
+async def test_hints_only_postpone(autojump_clock, store, status, headers, gap):
     """`max-age` up to the maximum, `Retry-After` however long it is."""
     feeds = Feeds()
     feeds.status, feeds.headers = status, headers
 
-    async def main(store):
-        engine = feeds.engine()
-        cadence = se.Cadence(minimum=180, maximum=3600, jitter=0)
-        await engine.enqueue(store, [se.Event("a")], cadence=cadence)
-        await serve_all(engine, store, count=2)
-
-    on_store(main)
+    engine = feeds.engine()
+    cadence = se.Cadence(minimum=180, maximum=3600, jitter=0)
+    await engine.enqueue(store, [se.Event("a")], cadence=cadence)
+    await serve_all(engine, store, count=2)
     assert feeds.times("a")[1] - 1 == pytest.approx(gap, abs=0.01)
 
 
-def test_a_feed_s_own_word_postpones_too(on_store):
+async def test_a_feed_s_own_word_postpones_too(autojump_clock, store):
     """An RSS `ttl`, by `task.fresh_for`; and `again_after`, beyond the maximum."""
     times = []
 
@@ -311,17 +274,14 @@ def test_a_feed_s_own_word_postpones_too(on_store):
         if len(times) == 2:
             task.skip("closed for the winter", again_after=10_000)
 
-    async def main(store):
-        engine = se.Engine([se.Platform("A", scrape)])
-        await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=2000, jitter=0))
-        await serve_all(engine, store, count=3)
-
-    on_store(main)
+    engine = se.Engine([se.Platform("A", scrape)])
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=2000, jitter=0))
+    await serve_all(engine, store, count=3)
     assert times[1] - times[0] == pytest.approx(1000, abs=0.01)
     assert times[2] - times[1] == pytest.approx(10_000, abs=0.01)
 
 
-def test_validators_are_stored_with_the_outcome(on_store):
+async def test_validators_are_stored_with_the_outcome(autojump_clock, store):
     """What was fetched and not processed is fetched whole again; what was, another engine asks for by its ETag."""
     feeds = Feeds()
     failing = [True]
@@ -335,58 +295,46 @@ def test_validators_are_stored_with_the_outcome(on_store):
 
     feeds.scrape = scrape
 
-    async def main(store):
-        await feeds.engine().enqueue(store, [se.Event("a")], cadence=STEADY)
-        for _ in range(4):
-            await feeds.engine().poll(store, due_only=False)
-
-    on_store(main)
+    await feeds.engine().enqueue(store, [se.Event("a")], cadence=STEADY)
+    for _ in range(4):
+        await feeds.engine().poll(store, due_only=False)
     assert [etag for _, _, etag in feeds.asked] == [None, None, '"0"', '"0"']
 
 
-def test_events_of_one_host_are_never_put_at_one_instant(on_store):
+async def test_events_of_one_host_are_never_put_at_one_instant(autojump_clock, store):
     """A hundred feeds that were asked for together come due one after the other."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine(limit=100)
-        engine.tune(event_limit=100)
-        await engine.enqueue(store, [se.Event(n) for n in range(100)], cadence=STEADY)
-        await engine.poll(store)
-        return [(await store.get("F", str(n))).due for n in range(100)]
-
-    due = on_store(main)
+    engine = feeds.engine(limit=100)
+    engine.tune(event_limit=100)
+    await engine.enqueue(store, [se.Event(n) for n in range(100)], cadence=STEADY)
+    await engine.poll(store)
+    due = [(await store.get("F", str(n))).due for n in range(100)]
     assert len(set(due)) == 100
 
 
-def test_cancelling_ends_a_recurrence(on_store):
+async def test_cancelling_ends_a_recurrence(autojump_clock, store):
     """For good: it is never asked for again."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
-        await engine.poll(store)
-        assert await store.cancel("F", "a")
-        async with engine.serve(store):
-            await trio.sleep(10_000)
-        return (await store.get("F", "a")).status
-
-    assert on_store(main) is se.JobStatus.CANCELLED
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
+    await engine.poll(store)
+    assert await store.cancel("F", "a")
+    async with engine.serve(store):
+        await trio.sleep(10_000)
+    assert (await store.get("F", "a")).status is se.JobStatus.CANCELLED
     assert len(feeds.asked) == 1
 
 
-def test_a_week_is_a_week(on_store):
+async def test_a_week_is_a_week(autojump_clock, store):
     """Served for ever, ten feeds at one in 180 s each make what that comes to in six hours, and no more."""
     feeds = Feeds()
 
-    async def main(store):
-        engine = feeds.engine()
-        await engine.enqueue(store, [se.Event(n) for n in range(10)], cadence=STEADY)
-        with trio.move_on_after(6 * 3600):
-            async with engine.serve(store) as run:
-                async for _ in run:
-                    pass
-
-    on_store(main)
+    engine = feeds.engine()
+    await engine.enqueue(store, [se.Event(n) for n in range(10)], cadence=STEADY)
+    with trio.move_on_after(6 * 3600):
+        async with engine.serve(store) as run:
+            async for _ in run:
+                pass
     assert 10 * 6 * 3600 // 181 <= len(feeds.asked) <= 10 * (6 * 3600 // 181 + 1)

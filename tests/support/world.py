@@ -14,7 +14,6 @@ A script is a list of steps, one tuple each:
 """
 
 import contextlib
-import signal
 
 import attrs
 import httpx
@@ -25,6 +24,7 @@ import scrapeengine as se
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import ForeignConnector
+from support.deadlines import deadline
 from support.ledger import Ledger
 
 
@@ -145,27 +145,14 @@ class Wire(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, request=request)
 
 
-def virtually(main, *args):
-    """Run an async function in virtual time.
+def virtually(main, *args, **options):
+    """Run an async function in virtual time, within a deadline, where a test cannot be async: under `given`."""
 
-    What waits without end fails when a virtual day has passed, what spins without end after fifteen real seconds.
-    """
+    async def within_its_time():
+        with deadline():
+            return await main(*args, **options)
 
-    async def within_a_day():
-        with trio.fail_after(86400):
-            return await main(*args)
-
-    before = signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(15)
-    try:
-        return trio.run(within_a_day, clock=MockClock(autojump_threshold=0))
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _too_long(*_):
-    raise TimeoutError("a run in virtual time takes no time, and this one took fifteen seconds")
+    return trio.run(within_its_time, clock=MockClock(autojump_threshold=0))
 
 
 async def outcomes_of(engine, events, **options):

@@ -70,10 +70,15 @@ def heard(data: bytes, size: int, *, end: bool = False) -> Parser:
 def test_what_has_one_reading_is_read(answer: bytes, body: bytes, size: int) -> None:
     """Its body is what every other client reads, and the connection goes on to the next answer."""
     parser = heard(answer, size)
-    assert (parser.done, parser.keep, parser.status, b"".join(parser.take())) == (True, True, 200, body)
+    assert (parser.answer.done, parser.keep, parser.answer.status, b"".join(parser.answer.take())) == (
+        True,
+        True,
+        200,
+        body,
+    )
     parser.begin("GET", math.inf)
     parser.feed(b"HTTP/1.1 201 Next\r\nContent-Length: 1\r\n\r\n!")
-    assert (parser.done, parser.keep, parser.status, parser.take()) == (True, True, 201, [b"!"])
+    assert (parser.answer.done, parser.keep, parser.answer.status, parser.answer.take()) == (True, True, 201, [b"!"])
 
 
 @pytest.mark.parametrize("size", [1, 10**6])
@@ -82,7 +87,11 @@ def test_no_transfer_coding_is_none(coding: bytes, size: int) -> None:
     """`identity` is as good as no header: the body ends with the connection."""
     answer = OK + b"Transfer-Encoding: " + coding + b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     parser = heard(answer, size, end=True)
-    assert (parser.done, parser.keep, b"".join(parser.take())) == (True, False, b"5\r\nhello\r\n0\r\n\r\n")
+    assert (parser.answer.done, parser.keep, b"".join(parser.answer.take())) == (
+        True,
+        False,
+        b"5\r\nhello\r\n0\r\n\r\n",
+    )
 
 
 @pytest.mark.parametrize("size", [1, 10**6])

@@ -89,11 +89,11 @@ def read_here(data: bytes, size: int) -> Read | None:
     try:
         for start in range(0, len(data), size):
             parser.feed(data[start : start + size])
-        keep = parser.done and parser.keep
+        keep = parser.answer.done and parser.keep
         parser.end()
     except (httpx.RemoteProtocolError, httpx.ReadError):
         return None
-    return Read(parser.status, b"".join(parser.parts), keep)
+    return Read(parser.answer.status, b"".join(parser.answer.parts), keep)
 
 
 def read_by_h11(data: bytes) -> Read | None:

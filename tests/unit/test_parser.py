@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
-from scrapeengine.http.transport.parser import MOST_BYTES, MOST_HEADERS, Parser
+from scrapeengine.http.transport.heads import MOST_BYTES, MOST_HEADERS
+from scrapeengine.http.transport.parser import Parser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
@@ -25,7 +26,7 @@ class Heard:
 
     status: int
     reason: bytes
-    version: str
+    version: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
     done: bool
@@ -41,11 +42,13 @@ def hear(
     body = b""
     for part in parts:
         parser.feed(part)
-        body += b"".join(parser.take())
+        body += b"".join(parser.answer.take())
     if end:
         parser.end()
-    assert parser.parts == []
-    return Heard(parser.status, parser.reason, parser.version, parser.headers, body, parser.done, parser.keep)
+    assert parser.answer.parts == []
+    answer = parser.answer
+    version, reason = answer.extensions.get("http_version", b""), answer.extensions.get("reason_phrase", b"")
+    return Heard(answer.status, reason, version, answer.headers, body, answer.done, parser.keep)
 
 
 def whole(*parts: bytes, method: str = "GET", end: bool = False, on: Parser | None = None) -> tuple[int, bytes, bool]:
@@ -62,20 +65,20 @@ def test_a_body_of_a_known_length() -> None:
     """`Content-Length` bytes are the body; the head is there in full."""
     heard = hear(b"HTTP/1.1 201 Made it\r\nContent-Length: 3\r\nX-A: 1\r\nx-a:  2 \t\r\n\r\nabc")
     headers = [(b"Content-Length", b"3"), (b"X-A", b"1"), (b"x-a", b"2")]
-    assert heard == Heard(201, b"Made it", "1.1", headers, b"abc", done=True, keep=True)
+    assert heard == Heard(201, b"Made it", b"HTTP/1.1", headers, b"abc", done=True, keep=True)
 
 
 def test_a_body_that_is_not_whole_yet() -> None:
     """Until the last byte has come the answer is ready, and not done."""
     parser = Parser()
     parser.begin("GET", math.inf)
-    assert (parser.ready, parser.done, parser.untouched) == (False, False, True)
+    assert (parser.answer.ready, parser.answer.done, parser.answer.untouched) == (False, False, True)
     parser.feed(OK)
-    assert (parser.ready, parser.done, parser.untouched) == (False, False, False)
+    assert (parser.answer.ready, parser.answer.done, parser.answer.untouched) == (False, False, False)
     parser.feed(b"Content-Length: 3\r\n\r\nab")
-    assert (parser.ready, parser.done, parser.take()) == (True, False, [b"ab"])
+    assert (parser.answer.ready, parser.answer.done, parser.answer.take()) == (True, False, [b"ab"])
     parser.feed(b"c")
-    assert (parser.done, parser.take(), parser.take()) == (True, [b"c"], [])
+    assert (parser.answer.done, parser.answer.take(), parser.answer.take()) == (True, [b"c"], [])
 
 
 @pytest.mark.parametrize(
@@ -145,10 +148,12 @@ def test_interim_answers_go_by(interim: bytes, *, continued: bool) -> None:
     parser = Parser()
     parser.begin("GET", math.inf)
     parser.feed(interim)
-    assert (parser.ready, parser.done, parser.continued) == (False, False, continued)
+    assert (parser.answer.ready, parser.answer.done, parser.answer.continued) == (False, False, continued)
     parser.feed(EMPTY)
-    assert (parser.status, parser.reason, parser.headers) == (200, b"OK", [(b"Content-Length", b"0")])
-    assert (parser.done, parser.keep) == (True, True)
+    answer = parser.answer
+    assert (answer.status, answer.headers) == (200, [(b"Content-Length", b"0")])
+    assert answer.extensions == {"http_version": b"HTTP/1.1", "reason_phrase": b"OK"}
+    assert (parser.answer.done, parser.keep) == (True, True)
     assert whole(interim + EMPTY, on=parser) == (200, b"", True)
 
 
@@ -157,7 +162,7 @@ def test_a_100_is_forgotten_by_the_next_request() -> None:
     parser = Parser()
     hear(b"HTTP/1.1 100 Continue\r\n\r\n" + EMPTY, on=parser)
     parser.begin("POST", math.inf)
-    assert not parser.continued
+    assert not parser.answer.continued
 
 
 @pytest.mark.parametrize("size", [1, 1000, 65536])
@@ -359,7 +364,7 @@ def fails_after(parts: list[bytes], error: type[Exception], *, most: float = mat
         except error:
             assert not parser.keep
             return fed
-        parser.take()
+        parser.answer.take()
     raise AssertionError(f"{fed} bytes went in, and the parser is content")
 
 
@@ -514,7 +519,9 @@ def test_what_is_said_is_heard(said: list[tuple[Spoken, list[int]]]) -> None:
     parser = Parser()
     for answer, cuts in said:
         heard = hear(*cut(answer.data, cuts), method=answer.method, end=answer.until_the_end, on=parser)
-        expected = Heard(answer.status, heard.reason, "1.1", answer.headers, answer.body, done=True, keep=answer.keep)
+        expected = Heard(
+            answer.status, heard.reason, b"HTTP/1.1", answer.headers, answer.body, done=True, keep=answer.keep
+        )
         assert heard == expected
         assert heard.reason.strip(b" \t") == answer.reason.strip(b" \t")
         if not heard.keep:
@@ -535,7 +542,7 @@ def outcome(parts: list[bytes], method: str) -> Heard | type[Exception]:
 def hear_end(parser: Parser, heard: Heard) -> Heard:
     """Let the connection end."""
     parser.end()
-    return attrs.evolve(heard, done=parser.done, keep=parser.keep)
+    return attrs.evolve(heard, done=parser.answer.done, keep=parser.keep)
 
 
 @st.composite

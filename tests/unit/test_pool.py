@@ -20,7 +20,6 @@ class Fake:
 
     key: str
     made: float
-    rested: float = -1.0
     quiet: bool = True
     closed: int = 0
     """How often it was closed."""
@@ -89,7 +88,6 @@ class PoolMachine(RuleBasedStateMachine):
             return
         connection = self.out.pop(index % len(self.out))
         self.pool.put(connection.key, connection, self.now)
-        assert connection.rested == self.now
         self.resting.append(Rest(connection.key, connection, self.now))
         if len(self.resting) > self.most:
             self.drop(self.resting[0])
@@ -128,7 +126,8 @@ class PoolMachine(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         assert len(self.pool) == len(self.resting) <= self.most
-        assert list(self.pool._by_age) == [rest.connection for rest in self.resting]
+        kept = [(connection, *since) for connection, since in self.pool._by_age.items()]
+        assert kept == [(rest.connection, rest.key, rest.since) for rest in self.resting]
         by_key = {key: list(resting) for key, resting in self.pool._by_key.items()}
         keys = {rest.key for rest in self.resting}
         assert by_key == {key: [rest.connection for rest in self.resting if rest.key == key] for key in keys}

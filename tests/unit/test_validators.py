@@ -175,46 +175,46 @@ def test_no_bytes_raise(headers: dict[bytes, bytes]) -> None:
     assert found is None or isinstance(found, Validator)
 
 
-def keep(kept: MemoryValidators, found: Mapping[str, Validator], platform: str = "p") -> None:
+async def keep(kept: MemoryValidators, found: Mapping[str, Validator], platform: str = "p") -> None:
     """Remember."""
-    trio.run(kept.remember, platform, found)
+    await kept.remember(platform, found)
 
 
-def known(kept: MemoryValidators, url: str, platform: str = "p") -> Validator | None:
+async def known(kept: MemoryValidators, url: str, platform: str = "p") -> Validator | None:
     """Recall."""
-    return trio.run(kept.recall, platform, url)
+    return await kept.recall(platform, url)
 
 
-def test_what_was_remembered_is_recalled() -> None:
+async def test_what_was_remembered_is_recalled() -> None:
     """By platform and URL; the last one stands."""
     kept: Validators = MemoryValidators()
     assert isinstance(kept, MemoryValidators)
-    assert known(kept, "u") is None
-    keep(kept, {"u": Validator('"1"'), "v": Validator('"2"')})
-    keep(kept, {"u": Validator('"3"')})
-    assert known(kept, "u") == Validator('"3"')
-    assert known(kept, "v") == Validator('"2"')
-    assert known(kept, "u", "another") is None
+    assert await known(kept, "u") is None
+    await keep(kept, {"u": Validator('"1"'), "v": Validator('"2"')})
+    await keep(kept, {"u": Validator('"3"')})
+    assert await known(kept, "u") == Validator('"3"')
+    assert await known(kept, "v") == Validator('"2"')
+    assert await known(kept, "u", "another") is None
 
 
-def test_the_least_recently_used_are_forgotten() -> None:
+async def test_the_least_recently_used_are_forgotten() -> None:
     """What was recalled or remembered last stays; one task may bring more than there is room for."""
     kept = MemoryValidators(most=2)
-    keep(kept, {"a": Validator('"a"'), "b": Validator('"b"')})
-    assert known(kept, "a") is not None
-    keep(kept, {"c": Validator('"c"')})
-    assert [known(kept, url) is not None for url in "abc"] == [True, False, True]
-    keep(kept, {url: Validator('"d"') for url in "defg"})
-    assert [known(kept, url) is not None for url in "acdefg"] == [False, False, False, False, True, True]
+    await keep(kept, {"a": Validator('"a"'), "b": Validator('"b"')})
+    assert await known(kept, "a") is not None
+    await keep(kept, {"c": Validator('"c"')})
+    assert [await known(kept, url) is not None for url in "abc"] == [True, False, True]
+    await keep(kept, {url: Validator('"d"') for url in "defg"})
+    assert [await known(kept, url) is not None for url in "acdefg"] == [False, False, False, False, True, True]
     assert repr(kept) == "<MemoryValidators 2/2>"
 
 
-def test_endless_urls_are_not_kept() -> None:
+async def test_endless_urls_are_not_kept() -> None:
     """A site that redirects to URLs of its own making fills no memory with them."""
     kept = MemoryValidators()
-    keep(kept, {"u" * 4097: Validator('"a"'), "u" * 4096: Validator('"a"')})
-    assert known(kept, "u" * 4097) is None
-    assert known(kept, "u" * 4096) is not None
+    await keep(kept, {"u" * 4097: Validator('"a"'), "u" * 4096: Validator('"a"')})
+    assert await known(kept, "u" * 4097) is None
+    assert await known(kept, "u" * 4096) is not None
 
 
 @given(st.integers(1, 5), st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), max_size=20))

@@ -32,7 +32,6 @@ class Counters:
     returned: int = 0
     lost: int = 0
     redelivered: int = 0
-    stopped: str | None = None
     ended: float | None = None
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
@@ -55,8 +54,8 @@ class Counters:
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
 
-    def report(self) -> Report:
-        """Freeze the counts."""
+    def report(self, stopped: str | None) -> Report:
+        """Freeze the counts of a run, which was stopped for some reason, or (None) was not."""
         names: Iterable[str] = {platform for platform, _ in self._outcomes}
         ended = self.anchor.clock.current_time() if self.ended is None else self.ended
         return Report(
@@ -69,7 +68,7 @@ class Counters:
             platforms={name: self._counts(name) for name in sorted(names)},
             errors=dict(self._errors),
             unread=self.unread,
-            stopped=self.stopped,
+            stopped=stopped,
             returned=self.returned,
             lost=self.lost,
             redelivered=self.redelivered,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from scrapeengine.deliver.counters import Counters
+from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.observe.instruments import Instruments
 
-__all__ = ["Outbox", "Sink"]
+__all__ = ["Outbox", "Room", "Sink"]
 
 T = TypeVar("T")
 
@@ -23,6 +26,14 @@ _STRIDE = 16
 """How many outcomes that are there already are taken in one turn of the event loop: a turn costs more than they do."""
 
 
+class Room(Protocol):
+    """Hears that outcomes have left, so that there may be room for more."""
+
+    def taken(self) -> None:
+        """Look again whether there is room."""
+        ...
+
+
 class Outbox(Generic[T]):
     """The way of the outcomes of one run. To put one never blocks; that there are not too many is the lanes' business.
 
@@ -30,21 +41,25 @@ class Outbox(Generic[T]):
     each sink, and passes it on to the consumer after that.
     """
 
-    def __init__(self, sinks: Sequence[Sink[T]], buffer: int, taken: Callable[[], None]) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink[T]], buffer: int, counters: Counters, instruments: Instruments, room: Room
+    ) -> None:
         """Make the way.
 
         Args:
             sinks: where outcomes go first.
             buffer: how many outcomes may wait before no task starts any more.
-            taken: called when outcomes have left.
+            counters: the run's, in which outcomes are counted.
+            instruments: the run's.
+            room: told when outcomes have left.
         """
         self.waiting = 0
         """How many outcomes are on their way."""
         self.buffer = buffer
-        self.flushed: Callable[[list[Outcome[T]]], None] = lambda _: None
-        """Called with outcomes that all sinks have."""
         self._sinks = sinks
-        self._taken = taken
+        self._counters = counters
+        self._instruments = instruments
+        self._room = room
         self._consumed = True
         self._in_a_row = 0
         self._entry, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
@@ -56,19 +71,28 @@ class Outbox(Generic[T]):
         """Say whether a task may start, for all that waits here."""
         return self.waiting < self.buffer
 
+    def deliver(self, outcome: Outcome[T]) -> None:
+        """Count the outcome of a task, once, and send it on its way. Never blocks."""
+        self._counters.add(outcome)
+        if not self.put(outcome):
+            self._counters.unread += 1
+
     def put(self, outcome: Outcome[T]) -> bool:
-        """Send an outcome on its way; false if the consumer has left."""
+        """Send an outcome on its way that is not to be counted; false if the consumer has left."""
         if self._sinks or self._consumed:
             self.waiting += 1
             self._entry.send_nowait(outcome)
+            if self._instruments.buffer_full and self.waiting == self.buffer:
+                details = BufferFull(time=trio.current_time(), waiting=self.waiting)
+                self._instruments.tell(self._instruments.buffer_full, details)
         return self._consumed
 
     def end(self) -> None:
-        """Take note that no outcome comes any more."""
+        """Say that no outcome comes any more."""
         self._entry.close()
 
     def leave(self) -> int:
-        """Take note that the consumer has left. Returns how many outcomes it has left behind."""
+        """Do without the consumer, who has left. Returns how many outcomes it has left behind."""
         self._consumer.close()
         self._consumed = False
         return self.waiting
@@ -87,8 +111,11 @@ class Outbox(Generic[T]):
         self._in_a_row = 0
         return self._took(await self._consumer.receive())
 
-    async def collect(self) -> None:
+    async def collect(self, delivered: Callable[[list[Outcome[T]]], None]) -> None:
         """Take outcomes to the sinks, and then to the consumer, until none comes any more.
+
+        Args:
+            delivered: called with outcomes that all sinks have.
 
         What a sink raises leaves this task. Checkpoint. If cancelled, the batch in hand may have reached some sinks.
         """
@@ -101,7 +128,9 @@ class Outbox(Generic[T]):
                     batch.append(self._collected.receive_nowait())
             for sink in self._sinks:
                 await sink(list(batch))
-            self.flushed(batch)
+            delivered(batch)
+            for each in batch:
+                self._tell_delivered(each, "sinks")
             self._pass_on(batch)
         # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
         self._exit.close()
@@ -115,8 +144,15 @@ class Outbox(Generic[T]):
 
     def _took(self, outcome: Outcome[T]) -> Outcome[T]:
         self._left(1)
+        if self._instruments.outcome_delivered:
+            self._tell_delivered(outcome, "consumer")
         return outcome
+
+    def _tell_delivered(self, outcome: Outcome[T], to: str) -> None:
+        if self._instruments.outcome_delivered:
+            details = OutcomeDelivered(time=trio.current_time(), outcome=outcome, to=to)
+            self._instruments.tell(self._instruments.outcome_delivered, details)
 
     def _left(self, count: int) -> None:
         self.waiting -= count
-        self._taken()
+        self._room.taken()

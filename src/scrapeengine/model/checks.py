@@ -38,10 +38,18 @@ def number(value: object, name: str, *, zero: bool = False, endless: bool = Fals
     return exact
 
 
-def each(check: Callable[..., object], **options: Any) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
-    """Make an attrs validator of one of the checks above; the field's name goes into its message."""
+def each(
+    check: Callable[..., object], *, of: str | None = None, **options: Any
+) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Make an attrs validator of one of the checks above; the field's name goes into its message.
+
+    Args:
+        check: the check.
+        of: what the value is given to, as the program writes it; None: the class that has the field.
+        **options: the check's.
+    """
 
     def validate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        check(value, f"{type(instance).__name__}({attribute.name}=…)", **options)
+        check(value, f"{of or type(instance).__name__}({attribute.name}=…)", **options)
 
     return validate

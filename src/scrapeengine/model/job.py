@@ -131,7 +131,10 @@ class Claimed:
 
 @attrs.frozen(kw_only=True)
 class Completion:
-    """The end of a job, and all that is stored with it, in one transaction: one field for each part of it."""
+    """The end of a job, and all that is stored with it, in one transaction.
+
+    Size: a value, with one field for each part of it.
+    """
 
     ticket: Ticket
     status: JobStatus
@@ -161,7 +164,10 @@ class Completion:
 
 @attrs.frozen(kw_only=True)
 class StoredJob:
-    """A job as it is now: one field for each thing that can be asked of it."""
+    """A job as it is now.
+
+    Size: a value, with one field for each thing that can be asked of it.
+    """
 
     platform: str
     id: str = attrs.field(repr=told)

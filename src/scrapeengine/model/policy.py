@@ -9,6 +9,7 @@ import attrs
 
 from scrapeengine.errors import TransportError
 from scrapeengine.model.checks import each, number, whole
+from scrapeengine.model.standards import IDEMPOTENT
 
 __all__ = ["Caps", "Rate", "Retry", "Timeout"]
 
@@ -139,7 +140,7 @@ class Retry:
     )
     """The statuses after which a request is tried again."""
     methods: frozenset[str] = attrs.field(
-        default=frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}),
+        default=IDEMPOTENT,
         converter=_methods,
         validator=_check_methods,
     )

@@ -39,9 +39,10 @@ __all__ = ["Store"]
 class Store(Protocol):
     """A store of jobs. Any call may raise `StoreError`, and then has changed nothing.
 
-    It has twenty members, more than other protocols: an engine needs all but those that programs ask for, and a store
-    with a part of them is of no use. Arguments need not be checked, for `scrapeengine.stores.CheckedStore` does it for
-    all stores; `scrapeengine.testing.stores` has the tests that a store should pass.
+    Arguments need not be checked, for `scrapeengine.stores.CheckedStore` does it for all stores;
+    `scrapeengine.testing.stores` has the tests that a store should pass.
+
+    Size: an engine needs all calls but those that programs ask for, so a store with a part of them is of no use.
     """
 
     @property

@@ -19,18 +19,18 @@ from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 import can_ada
 
-__all__ = ["PORTS", "Url", "UrlError", "below", "host_of", "joined", "named", "named_host", "parse", "shown", "told"]
+from scrapeengine.model.standards import PORTS
 
-PORTS = {"http": 80, "https": 443}
-"""The ports of the schemes that are spoken."""
+__all__ = ["Url", "UrlError", "below", "host_of", "joined", "named", "named_host", "parse", "shown", "told"]
+
 _BLANK = "".join(map(chr, range(0x21)))
-"""What is stripped around a URL: the control characters of ASCII, and space."""
+"""Characters that are stripped around a URL: the control characters of ASCII, and space."""
 _INSIDE = re.compile(r"[\t\n\r]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _TWO_SLASHES = re.compile(r"[/\\]{2}")
 
 _URLISH = re.compile(r"//|\\\\|https?:/|^\s*https?:|^\s*/[^?#]*[?#]|[?#][^=]*=|:[^/?#]*@", re.IGNORECASE)
-"""What an id has in it that is a URL, or is made of one: it may hold secrets. Better to take too much for one."""
+"""Signs that an id is a URL, or is made of one: it may hold secrets. Better to take too much for one."""
 
 _USER_WITHIN = re.compile(r"(//|(?<=:)/)[^/@]+@")
 """User and password of a URL in the path of another one, as proxies and archives have it."""
@@ -51,7 +51,7 @@ class UrlError(ValueError):
 
 
 class Url(NamedTuple):
-    """Where a request goes to."""
+    """The place that a request goes to."""
 
     scheme: str
     """`http` or `https`."""
@@ -73,7 +73,7 @@ class Url(NamedTuple):
 
     @property
     def origin(self) -> tuple[str, str]:
-        """What tells its origin from others."""
+        """The parts that tell its origin from others."""
         return self.scheme, self.place
 
 

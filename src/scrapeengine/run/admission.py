@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import trio
 
-from scrapeengine.decide.agenda import Agenda
 from scrapeengine.decide.routing import Route
-from scrapeengine.deliver.counters import Counters
-from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import EventAccepted
 from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import told
-from scrapeengine.run.lanes import Lanes
-from scrapeengine.run.plan import Plan
-from scrapeengine.run.results import Results
-from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.run.backing import Ends, Parts
 
 __all__ = ["Admission"]
 
@@ -25,23 +18,15 @@ __all__ = ["Admission"]
 class Admission:
     """Accepts events, once each, and says whether there is room for more."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        agenda: Agenda,
-        scheduler: Scheduler,
-        lanes: Lanes,
-        results: Results,
-        counters: Counters,
-        outbox: Outbox[Any],
-    ) -> None:
-        self._plan = plan
-        self._agenda = agenda
-        self._scheduler = scheduler
-        self._lanes = lanes
-        self._results = results
-        self._counters = counters
-        self._outbox = outbox
+    def __init__(self, parts: Parts, ends: Ends) -> None:
+        self._plan = parts.plan
+        self._scheduler = parts.scheduler
+        self._agenda = parts.scheduler.agenda
+        self._lanes = parts.lanes
+        self._counters = parts.counters
+        self._outbox = parts.outbox
+        self.instruments = parts.instruments
+        self._ends = ends
 
     def accept(self, event: Event) -> None:
         """Take an event of the source; one that is known is counted as a duplicate."""
@@ -93,7 +78,7 @@ class Admission:
             if left is None:
                 found.append(name)
             else:
-                self._results.deliver(Skipped(event=event, platform=name, reason=left[1], again_after=left[0]))
+                self._outbox.deliver(Skipped(event=event, platform=name, reason=left[1], again_after=left[0]))
         return found
 
     def _is_known(self, event: Event) -> bool:
@@ -108,14 +93,17 @@ class Admission:
         entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
         self._counters.events += 1
         self._counters.tasks += len(route.known) + len(route.unknown)
+        if self.instruments.event_accepted:
+            details = EventAccepted(time=now, event=event, platforms=route.known, followed=followed)
+            self.instruments.tell(self.instruments.event_accepted, details)
         for name, error in route.unknown:
-            self._results.deliver(Failure(event=event, platform=name, error=error))
+            self._outbox.deliver(Failure(event=event, platform=name, error=error))
         for job, lane in zip(entry.jobs, lanes, strict=True):
-            if self._counters.stopped is not None:
-                self._results.cancel(job, self._counters.stopped)
+            if self._scheduler.stopped is not None:
+                self._ends.give_up(job, self._scheduler.stopped)
             elif lane.patient(now):
                 if not (lane.full and lane.queue.open):
                     self._scheduler.kick(lane)
             else:
-                self._results.turn_away(job, lane)
+                self._ends.turn_away(job, lane)
         self._scheduler.settle()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import trio
 
 from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import SourceEnded, SourceWaiting
 from scrapeengine.model.urls import told
+from scrapeengine.run.admission import Admission
 from scrapeengine.tasks.signals import meaning
 
 __all__ = ["Events", "Intake", "check_events"]
@@ -34,14 +36,14 @@ def check_events(events: object) -> None:
 class Intake:
     """Reads the source of one run."""
 
-    def __init__(self, events: Events, accept: Callable[[Event], object], has_room: Callable[[], bool]) -> None:
+    def __init__(self, events: Events, admission: Admission) -> None:
         self.error: BaseException | None = None
         """What the source raised."""
         self.done = False
         """Whether nothing comes any more."""
         self._events = events
-        self._accept = accept
-        self._has_room = has_room
+        self._admission = admission
+        self._instruments = admission.instruments
         self._read_on = 0
         self._since = 0.0
         self._room = trio.Event()
@@ -74,6 +76,9 @@ class Intake:
             self.error = error  # for the consumer
         finally:
             self.done = True
+            if self._instruments.source_ended:
+                details = SourceEnded(time=trio.current_time(), error=self.error)
+                self._instruments.tell(self._instruments.source_ended, details)
 
     async def _read(self, iterator: Iterator[Event]) -> None:
         try:
@@ -106,11 +111,13 @@ class Intake:
             raise TypeError(
                 f"the source gave {told(event)}, which is no Event; write Event(id) or Event(url='https://…')"
             )
-        self._accept(event)
+        self._admission.accept(event)
 
     async def _wait_for_room(self) -> None:
-        while not self._has_room():
+        while not self._admission.has_room():
             self._room = trio.Event()
+            if self._instruments.source_waiting:
+                self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
             await self._room.wait()
         self._read_on += 1
         if self._stopped or self._read_on >= _IN_A_ROW or trio.current_time() >= self._since + _SECONDS:

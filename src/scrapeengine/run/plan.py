@@ -7,14 +7,18 @@ from typing import Any, Protocol
 
 import attrs
 
+from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.routing import Routes
+from scrapeengine.errors import UnknownPlatform
+from scrapeengine.model.options import EnginePolicy, Environment
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validator, Validators
-from scrapeengine.run.policy import EnginePolicy
 from scrapeengine.run.skips import Skips
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
-from scrapeengine.tasks.running import LiveTask, TaskHttp
+from scrapeengine.tasks.handle import TaskHttp
+from scrapeengine.tasks.requesting import RequestingTask
 
 __all__ = ["Clients", "Plan"]
 
@@ -22,7 +26,7 @@ __all__ = ["Clients", "Plan"]
 class Clients(Protocol):
     """Makes the HTTP clients of tasks, on one connection pool for the run."""
 
-    def client(self, task: LiveTask) -> TaskHttp:
+    def client(self, task: RequestingTask) -> TaskHttp:
         """Make the client of a task."""
         ...
 
@@ -39,30 +43,67 @@ class Clients(Protocol):
         ...
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Plan:
-    """The knobs as they are now, and what is remembered of platforms."""
+    """The knobs as they are now, and what is remembered of platforms.
+
+    Size: 11 attributes: all that an engine keeps between its runs.
+    """
 
     settings: EnginePolicy
+    environment: Environment
     platforms: dict[str, Platform[Any]]
     """The declared platforms, and the hosts that have been tuned, by name."""
     default: Platform[Any] | None
-    routes: Routes
-    gates: Gates
-    declared: frozenset[str]
-    own_validators: bool
-    """Whether the program keeps its validators itself."""
-    shared_gates: Gates
-    """Those of platforms that are shared with other engines, by a store."""
-    skips: Skips
-    """What need not be asked for again before its time."""
-    draw: Callable[[], float]
-    """Returns a random number from 0 to 1."""
     clients: Callable[[Alarms], Clients]
     """Makes the HTTP clients of a run, given its alarms."""
+    declared: frozenset[str] = attrs.field(init=False)
+    routes: Routes = attrs.field(init=False)
+    gates: Gates = attrs.field(factory=Gates, init=False)
+    shared_gates: Gates = attrs.field(factory=lambda: Gates(Gate.sharing), init=False)
+    """Those of platforms that are shared with other engines, by a store."""
+    skips: Skips = attrs.field(factory=Skips, init=False)
+    """What need not be asked for again before its time."""
+
+    def __attrs_post_init__(self) -> None:
+        """Remember which platforms were declared; what is tuned later are hosts that the default serves."""
+        self.declared = frozenset(self.platforms)
+        self.routes = Routes(dict(self.platforms), hosts=self.default is not None)
+
+    def tune(self, changes: Mapping[str, Any]) -> None:
+        """Turn the engine's own knobs."""
+        self.settings = attrs.evolve(self.settings, **changes)
+
+    def tune_platform(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Turn the knobs of a platform, of a host that the default serves, or of the default.
+
+        Raises:
+            UnknownPlatform: there is no such platform.
+        """
+        if self.default is not None and name == self.default.name:
+            self.default = attrs.evolve(self.default, **changes)
+            return
+        name = self.routes.declared(name) or name
+        if name not in self.platforms and self.default is not None:
+            name = named_host(name) or name
+        if name in self.platforms:
+            self.platforms[name] = attrs.evolve(self.platforms[name], **changes)
+        elif self.default is not None:
+            self.platforms[name] = attrs.evolve(self.default, **changes)
+        else:
+            known = ", ".join(map(repr, self.declared))
+            raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
 
     def policy(self, name: str) -> Platform[Any]:
         """Return the policy of a platform; a host's is the default's, unless it was tuned itself."""
         policy = self.platforms.get(name, self.default)
         assert policy is not None
         return policy
+
+    def is_declared(self, name: str) -> bool:
+        """Say whether a platform was declared by name; all others are hosts that the default serves."""
+        return name in self.declared
+
+    def host(self, host: str) -> str | None:
+        """Name the platform that serves a host; None if none does."""
+        return self.routes.host(host)

@@ -43,7 +43,7 @@ class Run(Generic[T]):
             return await self._session.outbox.take()
         except trio.EndOfChannel:
             pass
-        error, self._session.intake.error = self._session.intake.error, None
+        error, self._session.backing.jobs.error = self._session.backing.jobs.error, None
         if error is not None:
             raise error
         raise StopAsyncIteration
@@ -51,11 +51,27 @@ class Run(Generic[T]):
     @property
     def report(self) -> Report:
         """What the run has done so far; also readable after it has ended."""
-        return self._session.counters.report()
+        return self._session.report()
 
     def statistics(self) -> Statistics:
         """Say what the run is doing at this instant."""
         return self._session.statistics()
+
+    def explain(self, platform: str | None = None) -> str:
+        """Say in plain sentences what holds a platform back at this instant; None: each that has work.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+        """
+        return self._session.explain(platform)
+
+    def watch(self, instrument: object) -> None:
+        """Let one more instrument listen, from now on; it hears first of the run as it is (`RunStarted.joined`).
+
+        Raises:
+            TypeError: it is none; says what to write.
+        """
+        self._session.watch(instrument)
 
     async def stop(self, grace: float = 10.0) -> None:
         """Stop the run: no task starts any more, what waits or is parked becomes `Cancelled` at once.
@@ -80,8 +96,8 @@ class Run(Generic[T]):
 
     def __repr__(self) -> str:
         """Count what has been done, and what is being done."""
-        counters = self._session.counters
-        return f"<Run {counters.report().outcomes.total}/{counters.tasks} tasks ended>"
+        report = self._session.report()
+        return f"<Run {report.outcomes.total}/{report.tasks} tasks ended>"
 
 
 class Stream(Generic[T]):
@@ -121,7 +137,7 @@ class Stream(Generic[T]):
         session, nursery = self._session, self._nursery
         assert session is not None
         assert nursery is not None
-        session.counters.unread += session.outbox.leave()
+        session.parts.counters.unread += session.outbox.leave()
         if error is not None or not session.shutdown.ended.is_set():
             session.shutdown.abort("the run was left")
             nursery.cancel_scope.cancel()

@@ -1,244 +1,208 @@
 """One run, put together.
 
-    intake ──> agenda ──> scheduler ──> task ──> results ──> outbox ──> sinks, consumer
+    jobs ──> agenda ──> scheduler ──> task ──> ends ──> outbox ──> sinks, consumer
+    (backing)                                 (backing)
 
-Each of these is a room of its own. The session builds them, is what tasks ask (`TaskServices`), and holds the life of
-a task, from its launch to its outcome. Where jobs come from and where their ends are kept differs: `PlainSession` reads
-a source of events, `ServedSession` works for a store.
+The session builds these rooms and holds their life. It is what they report to where one must not know the other: an
+outcome was taken, a task has ended, a platform has closed. Where jobs come from and where they end is the backing's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import trio
 
-from scrapeengine.decide.agenda import Agenda, Job
-from scrapeengine.decide.rate import Booking
+from scrapeengine.decide.agenda import Agenda
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox, Sink
-from scrapeengine.model.event import Event
+from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
-from scrapeengine.model.report import Statistics
-from scrapeengine.model.urls import host_of
-from scrapeengine.model.validators import Validator
+from scrapeengine.model.report import Report, Statistics
+from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.log import logger
-from scrapeengine.run.lanes import Lanes
+from scrapeengine.run.backing import Parts, Work
+from scrapeengine.run.explaining import explain
 from scrapeengine.run.plan import Plan
-from scrapeengine.run.results import Results
-from scrapeengine.run.shutdown import JobSource, Shutdown
-from scrapeengine.schedule import waiting as turns
+from scrapeengine.run.services import Services, Starter
+from scrapeengine.run.shutdown import Shutdown
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.clock import Anchor
-from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.schedule.scheduler import Scheduler
-from scrapeengine.tasks.running import LiveTask, TaskHttp
+from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
 
 __all__ = ["Session"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Session(Generic[T]):
-    """One run of an engine. Who makes one calls `furnish` before anything else."""
+    """One run of an engine, from `open` to `close`.
 
-    def __init__(self, plan: Plan, sinks: Sequence[Sink[T]], gates: Gates) -> None:
-        anchor = Anchor.drop()
+    The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
+    do so only once it is open: then all of them are there.
+    """
+
+    def __init__(self, plan: Plan, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[object]) -> None:
+        """Build it.
+
+        Args:
+            plan: the engine's.
+            work: what the run is to work on.
+            sinks: where outcomes go first.
+            instruments: who listens.
+        """
+        anchor, gates = Anchor.drop(plan.environment.wall_time), work.gates(plan)
         gates.attach(anchor)
-        self.plan = plan
-        self.gates = gates
+        alarms, self.instruments = Alarms(), Instruments(instruments)
+        counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
+        outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self.instruments, self)
+        scheduler = Scheduler(Agenda(plan.settings.dedupe), plan.settings.event_limit, alarms, self.instruments)
+        lanes = Lanes(plan, scheduler, gates, self, work.share)
+        clients = plan.clients(alarms)
+        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
+        self.outbox = outbox
+        self.backing = work.backing(self.parts, self)
+        self.shutdown = Shutdown(self.parts, self.backing)
         self.threads = Threads()
-        self.alarms = Alarms()
-        self.clients = plan.clients(self.alarms)
-        self.agenda = Agenda(plan.settings.dedupe)
-        self.counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
-        self.outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, self._taken)
-        self.scheduler = Scheduler(self.agenda, plan.settings.event_limit, self.alarms, self.has_room)
-        self.lanes = Lanes(plan, self.scheduler, gates)
-
-    def furnish(self, results: Results, intake: JobSource) -> None:
-        """Put in what takes jobs in, and what takes their outcomes."""
-        self.results = results
-        self.intake = intake
-        self.shutdown = Shutdown(self.agenda, self.scheduler, self.alarms, intake, results, self.counters)
-        self.shutdown.on_end = self.outbox.end
+        self._starter: Starter | None = None
 
     # -- its life
 
     def open(self, nursery: trio.Nursery) -> None:
-        """Begin, in a nursery that was opened for the run."""
-        self.workers = Workers(nursery, ended=self._ended, broken=self._broken)
-        self.scheduler.launch = self._launch
-        nursery.start_soon(self.alarms.run, name="scrapeengine alarms")
-        nursery.start_soon(self._read, name="scrapeengine intake")
-        nursery.start_soon(self.outbox.collect, name="scrapeengine collector")
+        """Begin, in a nursery that was opened for the run. Tasks get the context variables of who calls this."""
+        services = Services(self.parts, self.backing, self.threads)
+        self._starter = Starter(self.parts, self.backing, services, Workers(nursery, self))
+        self.parts.scheduler.open(self._starter)
+        nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
+        nursery.start_soon(self._bring_jobs, name="scrapeengine intake")
+        nursery.start_soon(self.outbox.collect, self.backing.delivered, name="scrapeengine collector")
+        self.backing.open(nursery)
+        if self.instruments.run_started:
+            self.instruments.tell(self.instruments.run_started, self._started(joined=False))
+
+    def watch(self, instrument: object) -> None:
+        """Let one more instrument listen, from now on."""
+        self.instruments.add(check_instrument(instrument))
+        mine = tuple(each for each in self.instruments.run_started if each[0] is instrument)
+        self.instruments.tell(mine, self._started(joined=True))
+
+    def _started(self, *, joined: bool) -> RunStarted:
+        now, plan = trio.current_time(), self.parts.plan
+        wall = self.parts.counters.anchor.wall(now)
+        return RunStarted(time=now, wall=wall, platforms=tuple(sorted(plan.declared)), joined=joined)
 
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
+        parts = self.parts
         self.shutdown.abort("the run was left")
+        await self.backing.close()
         self.shutdown.close()
-        self.lanes.close(trio.current_time())
-        self.gates.detach(Anchor.drop())
+        parts.lanes.close(trio.current_time())
+        parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
             logger().warning("a worker thread cannot be interrupted and runs on", function=name)
         with trio.move_on_after(1, shield=True):
             try:
-                await self.clients.aclose()
+                await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
+        if self.instruments.run_ended:
+            details = RunEnded(time=trio.current_time(), report=self.report())
+            self.instruments.tell(self.instruments.run_ended, details)
 
-    async def _read(self) -> None:
-        await self.intake.run()
+    async def _bring_jobs(self) -> None:
+        await self.backing.jobs.run()
         self.shutdown.check()
 
-    def has_room(self) -> bool:
-        """Say whether a task may start, for all outcomes that wait."""
-        return self.outbox.has_room()
+    # -- what its rooms report
 
-    def launched(self, lane: Lane) -> None:
-        """Take note that a task has started, so that there may be room for more to wait."""
-
-    def _taken(self) -> None:
-        """Outcomes have left the outbox: there may be room for more."""
-        if self.has_room():
-            self.scheduler.room()
-            self.intake.wake()
-
-    # -- the life of a task
-
-    def _launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> LiveTask:
-        task = LiveTask(job, lane, now, booked, self.workers.scope(now + lane.policy.timeout.task), self)
-        self.workers.start(task)
-        self.launched(lane)
-        return task
-
-    def _ended(self, task: LiveTask, outcome: Outcome[T]) -> None:
-        self.results.finish(task, outcome)
-        self.shutdown.check()
-
-    def _broken(self, task: LiveTask) -> None:
-        self.shutdown.abort("the run was cancelled")
-        self.results.finish(task, Cancelled(reason="the run was cancelled", **task.times()))
-
-    # -- what tasks ask for
-
-    def http(self, task: LiveTask) -> TaskHttp:
-        """Make the HTTP client of a task."""
-        return self.clients.client(task)
-
-    def draw(self) -> float:
-        """Return a random number from 0 to 1."""
-        return self.plan.draw()
-
-    def wall(self, now: float) -> float:
-        """Turn a trio time into Unix time."""
-        return self.counters.anchor.wall(now)
-
-    def follow(self, task: LiveTask, event: Event) -> bool:
-        """Add an event to the run."""
-        raise NotImplementedError
-
-    async def remember(self, task: LiveTask, found: Mapping[str, Validator | None]) -> None:
-        """Keep the validators that a task has found, which has ended in `Success`."""
-        await self.clients.remember(task.platform, found)
-
-    async def in_thread(self, function: Callable[..., R], *args: Any) -> R:
-        """Call a function in a worker thread."""
-        return await self.threads.run(function, *args)
-
-    def place(self, task: LiveTask, host: str) -> str | None:
-        """Name the platform that serves a host; None if it is the task's own, or none does."""
-        own = task.event.url
-        if own is not None and task.policy.base_url is None and host_of(own) == host:
-            return None
-        name = self.plan.routes.host(host)
-        return None if name == task.platform else name
-
-    async def turn(self, task: LiveTask, at: str | None, after: float, *, ahead: bool) -> None:
-        """Wait for the turn of a request; not when the run is stopping and the platform is closed or paused."""
-        if at is None:
-            self._stop_short(task, task.lane)
-            await turns.turn(self.scheduler, task, after, ahead=ahead)
-            return
-        with self.visit(at) as there:
-            self._stop_short(task, there)
-            await turns.turn_abroad(self.scheduler, task, there, after, ahead=ahead)
-
-    async def apart(self, task: LiveTask, until: trio.Event) -> None:
-        """Park a task until an event is set."""
-        await turns.apart(self.scheduler, task, until)
-
-    def _stop_short(self, task: LiveTask, lane: Lane) -> None:
-        if self.counters.stopped is not None and not lane.may_open(trio.current_time()):
-            task.cancel(self.counters.stopped)
-
-    @contextmanager
-    def visit(self, at: str) -> Iterator[Lane]:
-        """Return another platform's lane, for as long as the context lasts; a host's goes when nothing needs it."""
-        lane = self.lanes.get(at, trio.current_time())
-        lane.guests += 1
-        try:
-            yield lane
-        finally:
-            lane.guests -= 1
-            self.lanes.retire(lane)
-
-    async def rest(self, task: LiveTask, seconds: float) -> None:
-        """Park a task before its scraper runs again; not when the run is stopping, which starts nothing any more."""
-        if self.counters.stopped is not None:
-            task.cancel(self.counters.stopped)
-        await turns.rest(self.scheduler, task, seconds)
-
-    def refused(self, task: LiveTask, at: str | None, sent: float, after: float | None) -> None:
-        """Close a platform that asks not to be called."""
-        with nullcontext(task.lane) if at is None else self.visit(at) as lane:
-            lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
-            self.scheduler.refresh(lane)
-            self.closed(lane)
-            self.scheduler.settle()
+    def taken(self) -> None:
+        """Look whether there is room: outcomes have left the outbox, or wait nowhere any more."""
+        self.backing.taken()
+        if self._starter is not None and self._starter.has_room():
+            self.parts.scheduler.room()
+            self.backing.jobs.wake()
 
     def closed(self, lane: Lane) -> None:
-        """Take note that a platform has closed, or closed for longer: nobody waits there for too long."""
-        lane.dismiss_the_seated()
+        """Let nobody wait for too long on a platform that has closed, and the backing know of it."""
+        self.closed_by_others(lane)
+        self.backing.closed(lane)
+
+    def closed_by_others(self, lane: Lane) -> None:
+        """Let nobody wait for too long on a platform that has closed, as the backing knows already."""
+        if self.instruments.platform_shut:
+            details = PlatformShut(time=trio.current_time(), platform=lane.name, until=lane.gate.penalty.until)
+            self.instruments.tell(self.instruments.platform_shut, details)
         self._turn_away(lane)
 
-    def slow_down(self, task: LiveTask, at: str | None, seconds: float) -> None:
-        """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
-        with nullcontext(task.lane) if at is None else self.visit(at) as lane:
-            lane.gate.slow_down(seconds, lane.policy.rate, trio.current_time())
-
     def _turn_away(self, lane: Lane) -> None:
-        """Let what would wait for too long fail at once."""
+        """Let what would wait for too long on a platform that has closed fail at once."""
+        lane.dismiss_the_seated()
         if not lane.patient(trio.current_time()):
-            self.scheduler.send_away(lane.returning)
-            self.scheduler.send_away(lane.foreign_requests)
+            self.parts.scheduler.send_away(lane.returning)
+            self.parts.scheduler.send_away(lane.foreign_requests)
             for job in lane.queue.waiting_jobs():
-                self.results.turn_away(job, lane)
+                self.backing.ends.turn_away(job, lane)
+
+    def ended(self, task: RunningTask, outcome: Outcome[Any]) -> None:
+        """Take the outcome of a task, and see whether it was the last."""
+        self._tell_end(outcome)
+        self.backing.ends.finish(task, outcome)
+        self.shutdown.check()
+
+    def broken(self, task: RunningTask) -> None:
+        """End a task by which the run ends."""
+        self.shutdown.abort("the run was cancelled")
+        outcome: Outcome[Any] = Cancelled(reason="the run was cancelled", **task.times())
+        self._tell_end(outcome)
+        self.backing.ends.finish(task, outcome)
+
+    def _tell_end(self, outcome: Outcome[Any]) -> None:
+        if self.instruments.task_ended:
+            self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))
+
+    def check(self) -> None:
+        """Look whether this was the last of it."""
+        self.shutdown.check()
 
     # -- what its owner asks for
 
     def retune(self) -> None:
         """Let the run be as the plan has it now."""
-        self.outbox.buffer = self.plan.settings.buffer
-        self.lanes.retune(trio.current_time())
-        for lane in list(self.scheduler.lanes.values()):
-            self._turn_away(lane)
-        self._taken()
-        self.scheduler.settle()
+        parts, settings = self.parts, self.parts.plan.settings
+        parts.outbox.buffer = settings.buffer
+        now = trio.current_time()
+        parts.lanes.retune(now)
+        parts.scheduler.events.total_tokens = settings.event_limit
+        for lane in list(parts.scheduler.lanes.values()):
+            if lane.gate.closed(now):
+                self._turn_away(lane)
+        self.taken()
+        parts.scheduler.settle()
+        self.backing.retuned()
+
+    def report(self) -> Report:
+        """Say what the run has done so far."""
+        return self.parts.counters.report(self.parts.scheduler.stopped)
+
+    def explain(self, platform: str | None) -> str:
+        """Say what holds a platform back, or each that has work."""
+        return explain(self.parts, self.backing, platform)
 
     def statistics(self) -> Statistics:
         """Say what the run is doing."""
-        platforms = self.lanes.statistics(trio.current_time())
+        scheduler = self.parts.scheduler
+        platforms = self.parts.lanes.statistics(trio.current_time())
         return Statistics(
-            event_limit=self.plan.settings.event_limit,
-            in_progress=self.scheduler.events.taken,
-            live=self.agenda.live,
+            event_limit=self.parts.plan.settings.event_limit,
+            in_progress=scheduler.events.borrowed_tokens,
+            live=scheduler.agenda.live,
             running=sum(each.running for each in platforms.values()),
             parked=sum(each.parked for each in platforms.values()),
             waiting=sum(each.waiting for each in platforms.values()),

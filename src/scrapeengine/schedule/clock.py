@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -20,9 +21,9 @@ class Anchor:
     clock: trio.abc.Clock
 
     @classmethod
-    def drop(cls) -> Anchor:
+    def drop(cls, wall_time: Callable[[], float] = time.time) -> Anchor:
         """Anchor the clock of the current trio run, now."""
-        return cls(trio.current_time(), time.time(), time.monotonic(), trio.lowlevel.current_clock())
+        return cls(trio.current_time(), wall_time(), time.monotonic(), trio.lowlevel.current_clock())
 
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""

@@ -1,4 +1,25 @@
-"""The part of the engine that serves one platform, and what it knows of a task that was started there."""
+"""The part of the engine that serves one platform, and what it knows of a task that was started there.
+
+Who may write which field:
+
+    `TaskRecord`
+        booked                      the scheduler, as it starts or brings back the task; whoever uses the booking
+        parked, parked_since        `leave` and `sit`, called by the scheduler alone
+        wake                        the scheduler, as the task joins one of the lane's lines
+        stopped                     `cancel`, once
+
+    `Lane`
+        policy, home                `Lanes`, when the platform is tuned
+        limit                       its parts have a writer each; see `EffectiveLimit`
+        gate                        what passes it: the scheduler's bookings, destinations, `Sharing`
+        queue                       the agenda
+        records                     the scheduler: a task is here from its start to its end
+        returning, landing          the scheduler, and a task that gives up waiting, which takes itself out
+        foreign_requests            destinations put themselves in and, if cancelled, out; the scheduler admits them
+        own_next, alarm, held_by    the scheduler
+        turned                      `EventSlotQueue`
+        guests                      `Lanes.visit`
+"""
 
 from __future__ import annotations
 
@@ -11,17 +32,19 @@ import trio
 
 from scrapeengine.decide.agenda import Job, Queue
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.decide.rate import Booking
+from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
-from scrapeengine.schedule.slots import Slots
+from scrapeengine.schedule.limits import EffectiveLimit
 
 __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
 
 @attrs.define(eq=False, repr=False)
 class TaskRecord:
-    """A task that was started and has not ended: it holds a slot of its lane, or is parked."""
+    """What the scheduler keeps of a task that was started and has not ended: it holds a token, or is parked."""
 
     job: Job
     lane: Lane
@@ -33,31 +56,47 @@ class TaskRecord:
     parked: float = attrs.field(default=0.0, init=False)
     """Seconds for which it has been parked, up to when it was last resumed."""
     parked_since: float | None = attrs.field(default=None, init=False)
-    """When it was parked; None while it holds a slot."""
+    """When it was parked; None while it holds a token."""
     wake: trio.Event | None = attrs.field(default=None, init=False)
-    """What it waits for in one of the lane's lines; set when it has its slot again, or is given up."""
-    right: tuple[Lane, Booking] | None = attrs.field(default=None, init=False)
-    """A request that was booked for it on another platform, and that it has not used."""
+    """What it waits for in one of the lane's lines; set when it has its tokens again, or is sent away."""
+    stopped: str | None = attrs.field(default=None, init=False)
+    """Why it was cancelled by the run; None if it was not."""
     _left: float = attrs.field(default=math.inf, init=False)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended: then others have its scope, and nothing of it may wait any more."""
+        return self not in self.lane.records
+
     def begin(self) -> None:
-        """Take note that the scraper is called now, for which a request was booked."""
+        """Say that the scraper is called now, for which a request was booked: the booking lapses from now on."""
         rate_limiter = self.lane.gate.rate_limiter
         if self.booked is not None and rate_limiter.rate is not None:
             rate_limiter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
-        """Stop the clock of its deadline: it gives its slot back."""
+        """Stop the clock of its deadline: it gives its token back."""
         self.parked_since = now
         self._left = self.scope.deadline - now
         self.scope.deadline = math.inf
 
     def sit(self, now: float) -> None:
-        """Go on with the clock of its deadline: it has its slot again."""
+        """Go on with the clock of its deadline: it has its token again."""
         assert self.parked_since is not None
         self.parked += now - self.parked_since
         self.parked_since = None
         self.scope.deadline = now + self._left
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the task, for a reason that its outcome will say; not once it has ended, and others have its scope."""
+        if self.stopped is not None or self.ended:
+            return
+        self.stopped = reason
+        self.scope.cancel()
+        # Where it waits for a token only to go on to its end, it need not have one: it is cancelled there.
+        if self in self.lane.landing and self.wake is not None:
+            self.lane.landing.remove(self)
+            self.wake.set()
 
 
 @attrs.define(eq=False)
@@ -65,7 +104,7 @@ class ForeignRequest:
     """A request that a task of another platform wants to make here: a redirect has led to this one."""
 
     seated: bool = False
-    """Whether its task holds its own slot meanwhile."""
+    """Whether its task holds its own token meanwhile."""
     wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when it is booked, or sent away."""
     booked: Booking | None = attrs.field(default=None, init=False)
@@ -73,13 +112,16 @@ class ForeignRequest:
 
 @attrs.define(eq=False, repr=False)
 class Lane:
-    """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`."""
+    """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
+
+    Size: 15 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    """
 
     policy: Platform[Any]
     gate: Gate
     queue: Queue
-    slots: Slots
-    """A slot for each running task; its total is the platform's limit, live."""
+    limit: EffectiveLimit
+    """How many of its tasks may run now; each that does holds a token."""
     home: str | None
     """The host of its `base_url`."""
     records: dict[TaskRecord, None] = attrs.field(factory=dict, init=False)
@@ -87,24 +129,24 @@ class Lane:
     returning: deque[TaskRecord] = attrs.field(factory=deque, init=False)
     """Parked tasks whose next request waits for its turn, in their order."""
     landing: deque[TaskRecord] = attrs.field(factory=deque, init=False)
-    """Parked tasks that gave up waiting, and need a slot to go on without a request."""
+    """Parked tasks that gave up waiting, and need a token to go on without a request."""
     foreign_requests: deque[ForeignRequest] = attrs.field(factory=deque, init=False)
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
     own_next: bool = attrs.field(default=False, init=False)
     """Whether it is the turn of this platform's own tasks, where foreign requests wait too."""
     guests: int = attrs.field(default=0, init=False)
     """How many tasks of other platforms have to do with this one now; it stays for them."""
-    cap: float = attrs.field(default=math.inf, init=False)
-    """How many slots other engines leave to this one, where they share the platform."""
     turned: int = attrs.field(default=0, init=False)
     """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the scheduler looks here next, whatever happens until then."""
+    held_by: Holdup = attrs.field(default=Holdup.NOTHING, init=False)
+    """What was last told to instruments of what holds it back."""
 
     @classmethod
-    def of(cls, name: str, policy: Platform[Any], gate: Gate) -> Lane:
+    def of(cls, name: str, policy: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:
         """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
-        return cls(policy, gate, Queue(name), Slots(policy.limit), policy.host)
+        return cls(policy, gate, Queue(name), EffectiveLimit(policy.limit, share), policy.host)
 
     @property
     def name(self) -> str:
@@ -116,19 +158,15 @@ class Lane:
         """Whether nothing waits, runs or is parked here."""
         return not (self.queue.waiting or self.records or self.guests)
 
-    def resize(self) -> None:
-        """Have as many slots as the policy and other engines leave."""
-        self.slots.total = int(min(self.policy.limit, self.cap))
-
     @property
     def full(self) -> bool:
-        """Whether no slot is free."""
-        return not self.slots.free
+        """Whether no token is free."""
+        return self.limit.limiter.available_tokens <= 0
 
     @property
     def at_bound(self) -> bool:
         """Whether one task more would make running and parked ones exceed twice the limit."""
-        return len(self.records) >= 2 * self.policy.limit
+        return len(self.records) >= self.limit.bound
 
     @property
     def stuck(self) -> bool:
@@ -137,10 +175,10 @@ class Lane:
         They need event slots to go on. An event that holds one, and waits here for a start that the bound forbids,
         must not keep it from them, or all would wait for ever.
         """
-        return self.at_bound and not self.slots.taken
+        return self.at_bound and not self.limit.taken
 
     def dismiss_the_seated(self) -> None:
-        """Send the foreign requests away that hold slots of their own: the platform has closed."""
+        """Send the foreign requests away that hold tokens of their own: the platform has closed."""
         seated = [foreign_request for foreign_request in self.foreign_requests if foreign_request.seated]
         for foreign_request in seated:
             self.foreign_requests.remove(foreign_request)
@@ -148,11 +186,20 @@ class Lane:
 
     def may_open(self, now: float) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
-        return self.slots.total > 0 and not self.gate.closed(now) and not self.stuck
+        return self.limit.now > 0 and not self.gate.closed(now) and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""
         return self.gate.penalty.until - now <= self.policy.retry.patience
+
+    def impatience(self, now: float) -> PlatformClosed:
+        """Make the error of a task that would have to wait for too long."""
+        seconds = self.gate.penalty.until - now
+        return PlatformClosed(
+            f"{self.name!r} asked not to be called for another {seconds:.0f} s, which is more than its "
+            f"Retry(patience={self.policy.retry.patience:g}); run the event again after that",
+            seconds=seconds,
+        )
 
     def over_budget(self, now: float) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""
@@ -165,17 +212,17 @@ class Lane:
     def statistics(self, now: float) -> PlatformStatistics:
         """Say what this platform is doing."""
         return PlatformStatistics(
-            limit=self.policy.limit,
-            running=self.slots.taken,
-            parked=len(self.records) - self.slots.taken,
+            limit=self.limit.own,
+            running=self.limit.taken,
+            parked=len(self.records) - self.limit.taken,
             waiting=self.queue.waiting,
             opens_in=max(0.0, self.gate.opens_at(now) - now),
         )
 
     def __repr__(self) -> str:
         """Count what this platform is doing."""
-        taken = self.slots.taken
+        taken = self.limit.taken
         return (
-            f"<Lane {self.name!r} {taken}/{self.policy.limit} running, {len(self.records) - taken} parked, "
+            f"<Lane {self.name!r} {taken}/{self.limit.now} running, {len(self.records) - taken} parked, "
             f"{self.queue.waiting} waiting>"
         )

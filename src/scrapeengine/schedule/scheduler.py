@@ -22,44 +22,59 @@ from __future__ import annotations
 import functools
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from typing import Protocol
 
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
+from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
+from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
-from scrapeengine.schedule.slots import Slots
 
-__all__ = ["Launch", "Scheduler"]
+__all__ = ["Launcher", "Scheduler"]
 
 
-class Launch(Protocol):
-    """Starts the task of a job in a nursery."""
+class Launcher(Protocol):
+    """Starts tasks, and says whether any may start."""
 
-    def __call__(self, lane: Lane, job: Job, booked: Booking, now: float) -> TaskRecord:
-        """Start it; its slots are taken and its first request is booked."""
+    def launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> TaskRecord:
+        """Start the task of a job; its tokens are taken and its first request is booked."""
+        ...
+
+    def has_room(self) -> bool:
+        """Say whether a task may start, for all outcomes that wait."""
+        ...
+
+    def dry(self, lane: Lane) -> None:
+        """Hear that a lane waits for a request that only others can book: its rate is shared."""
         ...
 
 
 class Scheduler:
-    """The state of one run that decides who runs now."""
+    """The state of one run that decides who runs now.
 
-    def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, has_room: Callable[[], bool]) -> None:
+    Size: 17 methods. Each line of lanes has one way in and one way out, and they are always read together.
+
+    Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
+    """
+
+    def __init__(self, agenda: Agenda, event_limit: int, alarms: Alarms, instruments: Instruments) -> None:
         self.agenda = agenda
-        self.events = Slots(event_limit)
+        self.instruments = instruments
+        self.events = trio.CapacityLimiter(event_limit)
+        """A token for each event in progress, held for all its tasks together."""
         self.lanes: dict[str, Lane] = {}
-        self.launch: Launch | None = None
-        """What starts a task; None: nothing starts."""
-        self.on_dry: Callable[[Lane], None] = lambda _: None
-        """Called when a lane waits for a request that only others can book: its rate is shared."""
+        self.stopped: str | None = None
+        """Why the run accepts nothing any more; None: it does. What runs may go on."""
         self.aborted = False
-        """Whether the run is being cancelled, and no one needs a slot any more."""
+        """Whether the run is being cancelled, and no one needs a token any more."""
+        self._launcher: Launcher | None = None
+        """What starts tasks; None: nothing starts."""
         self._alarms = alarms
-        self._has_room = has_room
         self._kicked: OrderedDict[Lane, None] = OrderedDict()
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
         self._line = EventSlotQueue()
@@ -68,12 +83,16 @@ class Scheduler:
 
     # -- what happens
 
+    def open(self, launcher: Launcher) -> None:
+        """Let tasks start."""
+        self._launcher = launcher
+
     def kick(self, lane: Lane) -> None:
         """Have a lane served by the next `settle`."""
         self._kicked[lane] = None
 
     def room(self) -> None:
-        """Take note that the buffer has room."""
+        """Serve the lanes that waited for room in the buffer."""
         if self._blocked or self._line:
             self._kicked.update(self._blocked)
             self._blocked.clear()
@@ -87,7 +106,7 @@ class Scheduler:
     def abort(self) -> None:
         """Start nothing more, and hold no one up."""
         self.aborted = True
-        self.launch = None
+        self._launcher = None
         for lane in self.lanes.values():
             self.send_away(lane.landing)
 
@@ -103,16 +122,20 @@ class Scheduler:
     def leave(self, record: TaskRecord) -> None:
         """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
         record.leave(trio.current_time())
-        record.lane.slots.give(record.job)
+        record.lane.limit.limiter.release_on_behalf_of(record.job)
         if self.agenda.park(record.job):
-            self.events.give(record.job.entry)
+            self.events.release_on_behalf_of(record.job.entry)
         self.kick(record.lane)
+        if self.instruments.task_parked:
+            event, now = record.job.entry.event, trio.current_time()
+            details = TaskParked(time=now, event=event, platform=record.lane.name)
+            self.instruments.tell(self.instruments.task_parked, details)
 
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""
         lane = record.lane
         if record.parked_since is None:
-            lane.slots.give(record.job)
+            lane.limit.limiter.release_on_behalf_of(record.job)
         del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
         for line in (lane.returning, lane.landing):
@@ -121,7 +144,7 @@ class Scheduler:
                 if record.wake is not None:
                     record.wake.set()
         if self.agenda.end(record.job):
-            self.events.give(record.job.entry)
+            self.events.release_on_behalf_of(record.job.entry)
         self.kick(lane)
 
     def queue_up(self, record: TaskRecord, line: deque[TaskRecord], *, first: bool = False) -> trio.Event:
@@ -141,28 +164,28 @@ class Scheduler:
     def abandon(self, job: Job) -> None:
         """Take a job off the scheduler that was never started."""
         if self.agenda.end(job):
-            self.events.give(job.entry)
+            self.events.release_on_behalf_of(job.entry)
 
     # -- who runs now
 
     def settle(self) -> None:
         """Serve all lanes that were kicked, and those in line for an event slot as long as there is one."""
         if self._settling:
-            return
+            return  # a start, an end or a hook within the step: whom it kicked the loop below will serve
         self._settling = True
         now = trio.current_time()
         try:
             while True:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
-                elif not self.events.free:
+                elif self.events.available_tokens <= 0:
                     break
                 elif self._ahead:
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
-                elif self._line and self._has_room():
+                elif self._line and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
                 else:
-                    break
+                    break  # all who stand in a line lack what only another end, outcome or alarm can give
         finally:
             self._settling = False
 
@@ -177,10 +200,12 @@ class Scheduler:
         self._swing(lane, now)
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, now, book=False):
-                break
+                break  # for want of event slots, for which the lane is in line now
         self._start_own(lane, now, turn=turn)
         while lane.foreign_requests and self._admit(lane, now):
             pass
+        if self.instruments.lane_held:
+            self._tell_holdup(lane, now)
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
@@ -188,7 +213,7 @@ class Scheduler:
         while (lane.returning or lane.queue.waiting) and not lane.full:
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
-                self._wake_at(lane, opens_at)
+                self._wake_at(lane, opens_at)  # nothing may be asked there before: the alarm serves it again
                 return
             if lane.foreign_requests and not lane.own_next:
                 self._admit(lane, now)
@@ -196,11 +221,12 @@ class Scheduler:
             if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
                 lane.own_next = False
                 continue
-            if self.launch is None or lane.at_bound:
-                return
-            may_begin = not begun and self.events.free and (turn or not (self._line or self._ahead))
+            if self._launcher is None or lane.at_bound:
+                return  # nothing new starts; at the bound the next end or return serves the lane again
+            may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
             job = lane.queue.choose(may_begin=may_begin)
-            if job is None or not self._has_room():
+            if job is None or not self._launcher.has_room():
+                # In line for an event slot; and for room as well, where a job has its slot and lacks nothing else.
                 self._line.join(lane)
                 if lane.queue.choose(may_begin=False) is not None:
                     self._blocked[lane] = None
@@ -234,29 +260,31 @@ class Scheduler:
             return
         if lane.queue.open:
             for entry in self.agenda.close(lane.queue):
-                self.events.give(entry)
+                self.events.release_on_behalf_of(entry)
         else:
             self.agenda.open(lane.queue)
+            if self.instruments.platform_opened:
+                self.instruments.tell(self.instruments.platform_opened, PlatformOpened(time=now, platform=lane.name))
 
     def _begin(self, entry: Entry, served: Lane | None = None) -> None:
         """Give an event its slot, and have the lanes served that its tasks wait for; not one that is being served."""
-        self.events.take(entry)
+        self.events.acquire_on_behalf_of_nowait(entry)
         for queue in self.agenda.begin(entry):
             lane = self.lanes[queue.name]
             if lane is not served:
                 self.kick(lane)
 
     def _start(self, lane: Lane, job: Job, now: float) -> None:
-        assert self.launch is not None
-        lane.slots.take(job)
+        assert self._launcher is not None
+        lane.limit.limiter.acquire_on_behalf_of_nowait(job)
         self.agenda.start(job)
-        lane.records[self.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
+        lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
 
     def _bring_back(self, lane: Lane, parked: deque[TaskRecord], now: float, *, book: bool) -> bool:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
         for record in parked:
             entry = record.job.entry
-            if entry.in_progress or self.events.free:
+            if entry.in_progress or self.events.available_tokens > 0:
                 break
         else:
             self._ahead[lane] = None
@@ -264,17 +292,48 @@ class Scheduler:
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
-        lane.slots.take(record.job)
+        lane.limit.limiter.acquire_on_behalf_of_nowait(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
+        if self.instruments.task_resumed:
+            seconds = now - (record.parked_since or now)
+            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
+            self.instruments.tell(self.instruments.task_resumed, details)
         record.sit(now)
         if record.wake is not None:
             record.wake.set()
         return True
 
+    def held_by(self, lane: Lane, now: float) -> Holdup:
+        """Say what holds a lane back."""
+        return held_by(
+            LaneFacts(
+                waiting=lane.queue.waiting + len(lane.returning),
+                own_limit=lane.limit.own,
+                limit=lane.limit.now,
+                running=lane.limit.taken,
+                started=len(lane.records),
+                closed=lane.gate.closed(now),
+                rate_open=lane.gate.opens_at(now) <= now,
+                has_room=self._may_start(),
+                event_slot=self.events.available_tokens > 0,
+            )
+        )
+
+    def _tell_holdup(self, lane: Lane, now: float) -> None:
+        holdup = self.held_by(lane, now)
+        if holdup is not lane.held_by:
+            lane.held_by = holdup
+            details = LaneHeld(time=now, platform=lane.name, by=holdup.value)
+            self.instruments.tell(self.instruments.lane_held, details)
+
+    def _may_start(self) -> bool:
+        return self._launcher is not None and self._launcher.has_room()
+
     def _wake_at(self, lane: Lane, when: float) -> None:
         if when == math.inf:
-            self.on_dry(lane)
+            if self._launcher is not None:
+                self._launcher.dry(lane)
         elif when < lane.alarm:
             lane.alarm = when
             self._alarms.at(when, functools.partial(self._ring, lane, when))

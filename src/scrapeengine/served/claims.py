@@ -10,7 +10,9 @@ two tasks. More would only keep jobs from other engines, and from more urgent on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Protocol
 
 import attrs
 import trio
@@ -20,8 +22,9 @@ from scrapeengine.model.job import Claimed
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
+from scrapeengine.schedule.alarms import Alarms
 
-__all__ = ["Claims", "Round"]
+__all__ = ["Claims", "Desk", "ReadyPlatforms", "Round"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -53,19 +56,77 @@ class Round:
         return self.until if abs(until - self.until) <= _SAME else until
 
 
+class Desk(Protocol):
+    """Takes jobs that were claimed, and says for how many more there is room."""
+
+    def opens_at(self, platform: str) -> float:
+        """Say until when a platform is closed, in trio's time; if that is over, it is open."""
+        ...
+
+    def wanted(self, platform: str) -> int:
+        """Say for how many more jobs the lane of a platform has room."""
+        ...
+
+    def room(self) -> int:
+        """Say for how many more jobs there is room in all lanes together."""
+        ...
+
+    def accept(self, claimed: Claimed, asked: float) -> None:
+        """Take a job, and the time at which it was asked for."""
+        ...
+
+    def is_busy(self) -> bool:
+        """Say whether the run has anything in hand."""
+        ...
+
+
+@attrs.define(eq=False, repr=False)
+class ReadyPlatforms:
+    """Which platforms have ready jobs in the store, as far as we know, and for which of them to claim.
+
+    Written by whoever has news: the claims, and all that makes room in a lane.
+    """
+
+    everything: bool
+    """Whether news of any platform is worth a look: in a round, which has to see its end."""
+    names: set[str] = attrs.field(factory=set, init=False)
+    """Platforms that have ready jobs."""
+    roomy: dict[str, None] = attrs.field(factory=dict, init=False)
+    """Those of them whose lanes may have room, in the order in which they are to be served."""
+    news: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when there may be something to claim."""
+
+    def wake(self) -> None:
+        """Look at all lanes again."""
+        self.roomy |= dict.fromkeys(sorted(self.names))
+        self.news.set()
+
+    def room(self, platform: str) -> None:
+        """Look at one lane again."""
+        if platform in self.names or self.roomy:
+            self.roomy.setdefault(platform)
+            self.news.set()
+        elif self.everything:
+            self.news.set()
+
+    def found(self, platforms: Collection[str]) -> None:
+        """Hear from the store which platforms have ready jobs."""
+        self.names.update(platforms)
+        self.roomy |= dict.fromkeys(platforms)
+        self.news.set()
+
+
 class Claims:
-    """Claims jobs for a run. It is what `Intake` is for a run over a source."""
+    """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`."""
 
     def __init__(
         self,
         store: Store,
         owner: str,
         lease: float,
-        *,
-        wanted: Callable[[str], int],
-        room: Callable[[], int],
-        accept: Callable[[Claimed, float], None],
-        is_busy: Callable[[], bool],
+        desk: Desk,
+        ready: ReadyPlatforms,
+        alarms: Alarms,
         only: Round | None = None,
     ) -> None:
         """Make it.
@@ -74,10 +135,9 @@ class Claims:
             store: where jobs are claimed.
             owner: the name of the run there.
             lease: for how many seconds.
-            wanted: says for how many more jobs the lane of a platform has room.
-            room: says for how many more jobs there is room in all lanes together.
-            accept: takes a job, and the time at which it was asked for.
-            is_busy: says whether the run has anything in hand.
+            desk: takes them.
+            ready: the platforms for which to claim.
+            alarms: the run's.
             only: the round, which ends when nothing of it is left; None: for ever.
         """
         self.error: BaseException | None = None
@@ -85,37 +145,19 @@ class Claims:
         self._store = store
         self._owner = owner
         self._lease = lease
-        self._wanted = wanted
-        self._room = room
-        self._accept = accept
-        self._is_busy = is_busy
+        self._desk = desk
+        self._ready = ready
+        self._alarms = alarms
         self._only = only
-        self._ready: set[str] = set()
-        """Platforms that have ready jobs, as far as we know."""
-        self._roomy: dict[str, None] = {}
-        """Those of them whose lanes may have room, in the order in which they are to be served."""
+        self._opens: dict[str, float] = {}
+        """When closed platforms are looked at again."""
         self._dry = False
         """Whether nothing was claimed since the store was last asked what is ready."""
-        self._work = trio.Event()
         self._scope = trio.CancelScope()
-
-    @property
-    def ready(self) -> Collection[str]:
-        """The platforms that have ready jobs in the store, as far as we know."""
-        return self._ready
 
     def wake(self) -> None:
         """Look at all lanes again."""
-        self._roomy |= dict.fromkeys(sorted(self._ready))
-        self._work.set()
-
-    def room(self, platform: str) -> None:
-        """Look at one lane again."""
-        if platform in self._ready or self._roomy:
-            self._roomy.setdefault(platform)
-            self._work.set()
-        elif self._only is not None:
-            self._work.set()
+        self._ready.wake()
 
     def stop(self) -> None:
         """Claim no more."""
@@ -153,13 +195,11 @@ class Claims:
                 logger().warning("the store could not be asked what is due", exc_info=error)
             await trio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
-        self._ready.update(names)
-        self._roomy |= dict.fromkeys(names)
-        self._work.set()
+        self._ready.found(names)
 
     async def _claim_on(self) -> None:
         while True:
-            self._work = trio.Event()
+            self._ready.news = trio.Event()
             wants = self._wants()
             if len(wants) == 1:
                 await self._claim(*wants.popitem())
@@ -167,27 +207,42 @@ class Claims:
                 async with trio.open_nursery() as nursery:
                     for platform, n in wants.items():
                         nursery.start_soon(self._claim, platform, n)
-            elif self._only is not None and not self._is_busy():
+            elif self._only is not None and not self._desk.is_busy():
                 if self._dry:
-                    return
+                    return  # the round is over: the store was asked, and nothing was claimed since
                 await self._look()
                 self._dry = True
             else:
-                await self._work.wait()
+                await self._ready.news.wait()
 
     def _wants(self) -> dict[str, int]:
         """Say for which platforms to claim, and how many jobs: a fair part of the room each.
 
         Where there is not enough for all, who got nothing stands first in line the next time.
         """
-        lacking = {name: n for name in self._roomy if name in self._ready and (n := self._wanted(name)) > 0}
-        room, wants = max(0, self._room()), {}
+        ready = self._ready
+        lacking = {name: n for name in ready.roomy if name in ready.names and (n := self._wanted(name)) > 0}
+        room, wants = max(0, self._desk.room()), {}
         for left, (name, n) in zip(range(len(lacking), 0, -1), lacking.items(), strict=True):
             if room:
                 wants[name] = min(n, max(1, room // left))
                 room -= wants[name]
-        self._roomy = {name: None for name in lacking if name not in wants}
+        ready.roomy = {name: None for name in lacking if name not in wants}
         return wants
+
+    def _wanted(self, platform: str) -> int:
+        """Say for how many more jobs a lane has room; where the platform is closed, look again when it opens."""
+        opens = self._desk.opens_at(platform)
+        if opens <= trio.current_time():
+            return self._desk.wanted(platform)
+        if self._opens.get(platform) != opens:
+            self._opens[platform] = opens
+            self._alarms.at(opens, partial(self._opened, platform))
+        return 0
+
+    def _opened(self, platform: str) -> None:
+        self._opens.pop(platform, None)
+        self._ready.room(platform)
 
     async def _claim(self, platform: str, n: int) -> None:
         """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same."""
@@ -199,16 +254,16 @@ class Claims:
         except StoreError as error:
             logger().warning("jobs could not be claimed", name=named(platform), exc_info=error)
             await trio.sleep(_FIRST_PAUSE)
-            self._roomy.setdefault(platform)
-            self._work.set()
+            self._ready.roomy.setdefault(platform)
+            self._ready.news.set()
             return
         count = 0
         for claimed in found:
-            self._accept(claimed, asked)
+            self._desk.accept(claimed, asked)
             count += 1
         if count:
             self._dry = False
         if count < n:
-            self._ready.discard(platform)
+            self._ready.names.discard(platform)
         else:
-            self._roomy.setdefault(platform)
+            self._ready.roomy.setdefault(platform)

@@ -7,7 +7,8 @@ it was asked for, and so never later than the store has it: the task is cancelle
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 import trio
@@ -18,9 +19,10 @@ from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.log import logger
-from scrapeengine.tasks.running import LiveTask
+from scrapeengine.schedule.lane import TaskRecord
+from scrapeengine.served.writer import Writer
 
-__all__ = ["Held", "Leases"]
+__all__ = ["Held", "LeaseHost", "Leases"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -31,7 +33,7 @@ class Held:
     job: Job
     until: float
     """When its lease ends, in trio's time."""
-    task: LiveTask | None = attrs.field(default=None, init=False)
+    task: TaskRecord | None = attrs.field(default=None, init=False)
     """What works on it; None while it waits."""
     lost: bool = attrs.field(default=False, init=False)
     """Whether its lease has ended."""
@@ -46,24 +48,32 @@ class Held:
         return self.claimed.ticket
 
 
+class LeaseHost(Protocol):
+    """Hears what becomes of leases."""
+
+    def lose(self, held: Held) -> None:
+        """Let go of a job whose lease has ended; it may be another's."""
+        ...
+
+    def renewed(self, jobs: int) -> None:
+        """Hear that so many leases were renewed."""
+        ...
+
+
 class Leases:
     """The jobs in hand, from their claim to the end of their tasks."""
 
-    def __init__(
-        self, store: Store, lease: float, lose: Callable[[Held], None], ended: Callable[[], Sequence[Ticket]]
-    ) -> None:
+    def __init__(self, store: Store, lease: float, writer: Writer) -> None:
         """Make an empty one.
 
         Args:
             store: where the jobs are from.
             lease: seconds.
-            lose: called with each job whose lease has ended; `lost` is set.
-            ended: returns the leases of tasks that have ended, which the store does not know yet.
+            writer: has the leases of tasks that have ended, which the store does not know yet.
         """
-        self._ended = ended
         self._store = store
         self._lease = lease
-        self._lose = lose
+        self._writer = writer
         self._held: dict[Job, Held] = {}
         self._taken = trio.Event()
         """Set, and replaced, when a job is taken whose lease ends before `_looks_at`."""
@@ -94,12 +104,12 @@ class Leases:
         """Let a job go, whose task has ended or never began."""
         return self._held.pop(job)
 
-    async def renew(self) -> None:
+    async def renew(self, host: LeaseHost) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
             await trio.sleep(self._lease / 3)
             asked, held = trio.current_time(), [each for each in self if not each.lost]
-            tickets = [*(each.ticket for each in held), *self._ended()]
+            tickets = [*(each.ticket for each in held), *self._writer.tickets()]
             if not tickets:
                 continue
             try:
@@ -109,23 +119,24 @@ class Leases:
                 continue
             for each, reply in zip(held, replies, strict=False):
                 if reply is Reply.LOST:
-                    self._let_go(each)
+                    self._let_go(each, host)
                 else:
                     each.until = max(each.until, asked + self._lease)
+            host.renewed(sum(reply is not Reply.LOST for reply in replies))
 
-    async def watch(self) -> None:
+    async def watch(self, host: LeaseHost) -> None:
         """Let go what is in hand at the end of its lease, for ever. Checkpoint."""
         while True:
             now = trio.current_time()
             for each in self:
                 if each.until <= now:
-                    self._let_go(each)
+                    self._let_go(each, host)
             ends = (each.until for each in self._held.values() if not each.lost)
             self._looks_at = min(ends, default=math.inf)
             with trio.move_on_at(self._looks_at):
                 await self._taken.wait()
 
-    def _let_go(self, held: Held) -> None:
+    def _let_go(self, held: Held, host: LeaseHost) -> None:
         if not held.lost and held.job in self._held:
             held.lost = True
-            self._lose(held)
+            host.lose(held)

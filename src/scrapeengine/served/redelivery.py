@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -18,27 +17,25 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.served.writer import Writer
 
-__all__ = ["Redelivery"]
+__all__ = ["Redelivery", "RedeliveryHost"]
 
 _BATCH = 100
 _PAUSE = 0.1
 """Seconds between two attempts at a store that is down."""
 
 
+class RedeliveryHost(Protocol):
+    """Hears that sinks have been given what there was for them."""
+
+    def caught_up(self) -> None:
+        """Hear that there is no more for now."""
+        ...
+
+
 class Redelivery:
     """Looks for them when the run begins, and again each time that a lease lasts."""
 
-    def __init__(
-        self,
-        store: Store,
-        lease: float,
-        outbox: Outbox[Any],
-        writer: Writer,
-        counters: Counters,
-        *,
-        has_ended: Callable[[], bool],
-        caught_up: Callable[[], None],
-    ) -> None:
+    def __init__(self, store: Store, lease: float, outbox: Outbox[Any], writer: Writer, counters: Counters) -> None:
         """Make it.
 
         Args:
@@ -47,8 +44,6 @@ class Redelivery:
             outbox: the run's.
             writer: the run's.
             counters: the run's.
-            has_ended: says whether the run takes no outcome any more.
-            caught_up: called when there is no more for now.
         """
         self.behind = True
         """Whether there may be some that were not looked for yet."""
@@ -57,15 +52,18 @@ class Redelivery:
         self._outbox = outbox
         self._writer = writer
         self._counters = counters
-        self._has_ended = has_ended
-        self._caught_up = caught_up
         self._room = trio.Event()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Give sinks nothing more: the run takes no outcome any more."""
+        self._stopped = True
 
     def wake(self) -> None:
         """Look again whether there is room."""
         self._room.set()
 
-    async def run(self) -> None:
+    async def run(self, host: RedeliveryHost) -> None:
         """Give sinks what they have not had, for ever. Checkpoint."""
         while True:
             while not self._outbox.has_room():
@@ -77,13 +75,13 @@ class Redelivery:
                 logger().warning("outcomes that were not delivered could not be had", exc_info=error)
                 await trio.sleep(_PAUSE)
                 continue
-            if self._has_ended():
+            if self._stopped:
                 return  # they come again once their time is over
             for each in kept:
                 self._deliver(each)
             if len(kept) < _BATCH:
                 self.behind = False
-                self._caught_up()
+                host.caught_up()
                 await trio.sleep(self._lease)
 
     def _deliver(self, kept: Kept) -> None:

@@ -9,7 +9,8 @@ that has no work at one of these four times gives all back. What was granted end
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from typing import Protocol
 
 import trio
 
@@ -21,7 +22,7 @@ from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.scheduler import Scheduler
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "SharingHost"]
 
 _PERIOD = 0.25
 """Seconds between two calls while a lane has work."""
@@ -36,18 +37,19 @@ _MOST = 256
 """How many requests are reserved at once; more could not be sent before their times have lapsed."""
 
 
+class SharingHost(Protocol):
+    """Hears what other engines have done."""
+
+    def closed_by_others(self, lane: Lane) -> None:
+        """Let nobody wait for too long on a platform that others have closed."""
+        ...
+
+
 class Sharing:
-    """Agrees with other engines on limits, rates and penalties."""
+    """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit."""
 
     def __init__(
-        self,
-        store: Store,
-        owner: str,
-        lease: float,
-        scheduler: Scheduler,
-        *,
-        ready: Callable[[], Collection[str]],
-        closed: Callable[[Lane], None],
+        self, store: Store, owner: str, lease: float, scheduler: Scheduler, ready: Collection[str], host: SharingHost
     ) -> None:
         """Make it.
 
@@ -56,10 +58,10 @@ class Sharing:
             owner: the name of the run there.
             lease: the seconds for which what is granted holds.
             scheduler: the run's.
-            ready: returns the platforms that have ready jobs in the store.
-            closed: called with a lane that others have closed.
+            ready: the platforms that have ready jobs in the store, live.
+            host: told of platforms that others have closed.
         """
-        self._closed = closed
+        self._host = host
         self._refusals: dict[str, float] = {}
         """Until when platforms are closed, in trio's time, which the others are not told yet."""
         self._store = store
@@ -77,13 +79,12 @@ class Sharing:
         self._turn_ends = -math.inf
         """When slots are asked for again."""
 
-    def need(self, lane: Lane) -> None:
-        """Take note that a lane cannot go on with what it has."""
-        del lane
+    def need(self) -> None:
+        """Ask soon: a lane cannot go on with what it has."""
         self._needed.set()
 
     def refused(self, lane: Lane) -> None:
-        """Take note that a platform has closed, so that the others hear of it."""
+        """Tell the others, at the next asking, that a platform has closed."""
         self._refusals[lane.name] = lane.gate.penalty.until
         self._needed.set()
 
@@ -142,8 +143,7 @@ class Sharing:
             self._contended.discard(name)
             lane = self._scheduler.lanes.get(name)
             if lane is not None:
-                lane.cap = 0
-                lane.resize()
+                lane.limit.leave(0)
 
     def _nothing(self, name: str) -> ShareRequest:
         """Ask for nothing, and tell the others if the platform has closed."""
@@ -154,20 +154,20 @@ class Sharing:
     def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
         # Until the answer comes nothing may start beyond what is said here, or others would be given it too.
         if not keep and lane.name in self._contended:
-            lane.cap = lane.slots.taken
-            lane.resize()
-        held, policy, gate = max(lane.slots.taken, lane.slots.total), lane.policy, lane.gate
+            lane.limit.leave(lane.limit.taken)
+        limit, gate = lane.limit, lane.gate
+        held = max(limit.taken, limit.now)
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
-        more = lane.name in self._ready()
+        more = lane.name in self._ready
         rate, requests = gate.rate_limiter.rate, 0
         if rate is not None and isinstance(gate.rate_limiter, Allotment):
-            starting = min(lane.queue.waiting, max(0, lane.slots.total - lane.slots.taken))
+            starting = min(lane.queue.waiting, max(0, limit.free))
             wanted = starting + len(lane.returning) + len(lane.foreign_requests)
             requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.rate_limiter.left(now))
         closed = gate.penalty.until
         return ShareRequest(
-            limit=policy.limit,
-            wanted=policy.limit if more else min(policy.limit, lane.slots.taken + coming),
+            limit=limit.own,
+            wanted=limit.own if more else min(limit.own, limit.taken + coming),
             held=held,
             rate=rate,
             requests=requests,
@@ -179,15 +179,14 @@ class Sharing:
     def _apply(self, lane: Lane, share: ShareGrant) -> None:
         """Let a lane go on with what it was given."""
         now, shift = trio.current_time(), self._shift()
-        lane.cap = share.slots
-        lane.resize()
+        lane.limit.leave(share.slots)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         if isinstance(lane.gate.rate_limiter, Allotment):
             lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
         until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if until > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = until
-            self._closed(lane)
+            self._host.closed_by_others(lane)
         self._scheduler.refresh(lane)
 
     def _expire(self) -> None:
@@ -196,8 +195,7 @@ class Sharing:
         for name, until in self._granted.items():
             lane = self._scheduler.lanes.get(name)
             if lane is not None and now >= until:
-                lane.cap = 0
-                lane.resize()
+                lane.limit.leave(0)
                 self._scheduler.refresh(lane)
         self._scheduler.settle()
 

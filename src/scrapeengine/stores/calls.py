@@ -36,8 +36,9 @@ __all__ = ["TableStore"]
 class TableStore:
     """A `Store` on the tables of a backend. Its arguments are checked by who wraps it (`CheckedStore`).
 
-    Calls are checkpoints; one that is cancelled has changed nothing, or has returned. The class has more methods than
-    others, since the protocol has twenty members.
+    Calls are checkpoints; one that is cancelled has changed nothing, or has returned.
+
+    Size: the twenty members of the protocol.
     """
 
     def __init__(self, backend: TableBackend) -> None:

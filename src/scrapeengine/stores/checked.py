@@ -38,7 +38,9 @@ class CheckedStore:
     """A `Store` that checks its arguments, and hands them over to another one that need not.
 
     What is wrong with them is raised at once, as a `TypeError` or `ValueError`, and nothing is called then. Collections
-    are handed over as tuples. The class is longer than others, since the protocol has twenty members.
+    are handed over as tuples.
+
+    Size: the twenty members of the protocol.
     """
 
     def __init__(self, store: Store) -> None:

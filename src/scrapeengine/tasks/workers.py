@@ -18,48 +18,51 @@ Rejected: a trio task and a scope for each, which is 12 % of what a request cost
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.tasks.running import LiveTask
+from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.signals import fatal_part
 
-__all__ = ["Workers"]
+__all__ = ["Endings", "Workers"]
 
 _SOON, _LONG = 0.001, 1.0
 """Seconds between two looks at what is being cancelled, and for how long it is looked at."""
 
 
+class Endings(Protocol):
+    """Hears how tasks end."""
+
+    def ended(self, task: RunningTask, outcome: Outcome[Any]) -> None:
+        """Take the outcome of a task; what starts meanwhile may be run in its place."""
+        ...
+
+    def broken(self, task: RunningTask) -> None:
+        """End a task by which more than itself has ended, before the run does."""
+        ...
+
+
 class Workers:
     """Runs the tasks of one run."""
 
-    def __init__(
-        self,
-        nursery: trio.Nursery,
-        *,
-        ended: Callable[[LiveTask, Outcome[Any]], None],
-        broken: Callable[[LiveTask], None],
-    ) -> None:
+    def __init__(self, nursery: trio.Nursery, endings: Endings) -> None:
         """Make it, in the context that tasks are to have.
 
         Args:
             nursery: the run's.
-            ended: called with each task that has ended; what starts meanwhile may be run in its place.
-            broken: called with a task by which more than itself has ended, before the run does.
+            endings: told of each task that has ended.
         """
         self._nursery = nursery
-        self._ended = ended
-        self._broken = broken
+        self._endings = endings
         self._context = copy_context()
-        self._shutdown = False
+        self._handing_on = False
         """Whether a worker's task is just ending, after which the next one runs here or in a new trio task."""
         self._free: trio.CancelScope | None = None
         """The scope of that worker, if the next one can have it."""
-        self._next: LiveTask | None = None
+        self._next: RunningTask | None = None
         """What has started meanwhile."""
 
     def scope(self, deadline: float) -> trio.CancelScope:
@@ -69,28 +72,28 @@ class Workers:
         self._free.deadline = deadline
         return self._free
 
-    def start(self, task: LiveTask) -> None:
+    def start(self, task: RunningTask) -> None:
         """Run a task to its end, whatever that is; from the next turn of the loop on."""
-        if self._shutdown and self._next is None:
+        if self._handing_on and self._next is None:
             # Wherever it will run, it is scheduled in the same order: whether others fail must make no difference.
             self._free, self._next = None, task
         else:
             self._hand_on(task)
 
-    def _hand_on(self, task: LiveTask | None) -> None:
+    def _hand_on(self, task: RunningTask | None) -> None:
         """Give a task, if there is one, a trio task of its own."""
         if task is not None:
             self._context.run(self._spawn, task)
 
-    def _spawn(self, task: LiveTask) -> None:
+    def _spawn(self, task: RunningTask) -> None:
         self._nursery.start_soon(self._work, task, name="scrapeengine task")
 
-    async def _work(self, task: LiveTask | None) -> None:
+    async def _work(self, task: RunningTask | None) -> None:
         assert task is not None
         me = trio.lowlevel.current_task()
         outcome: Outcome[Any] | None = None
         try:
-            with task.scope as scope:
+            with task.record.scope as scope:
                 inside = me._cancel_status  # noqa: SLF001 - trio has no other way
                 while task is not None:
                     outcome = await task.run()
@@ -113,7 +116,7 @@ class Workers:
             await _bury(me)
             outcome = task.ended_by(error)
             if outcome is None:
-                self._broken(task)
+                self._endings.broken(task)
                 fatal = fatal_part(error)
                 if fatal is error:
                     raise
@@ -121,17 +124,17 @@ class Workers:
         if task is not None:
             self._hand_on(self._end(task, task.cut_short() if outcome is None else outcome, None))
 
-    def _end(self, task: LiveTask, outcome: Outcome[Any], scope: trio.CancelScope | None) -> LiveTask | None:
+    def _end(self, task: RunningTask, outcome: Outcome[Any], scope: trio.CancelScope | None) -> RunningTask | None:
         """End a task, and return what has started in its place: in this scope, if there is one."""
-        self._shutdown, self._free = True, scope
+        self._handing_on, self._free = True, scope
         try:
-            self._ended(task, outcome)
+            self._endings.ended(task, outcome)
         except BaseException:
             if self._next is not None:
-                self._broken(self._next)
+                self._endings.broken(self._next)
             raise
         finally:
-            following, self._shutdown, self._free, self._next = self._next, False, None, None
+            following, self._handing_on, self._free, self._next = self._next, False, None, None
         return following
 
 

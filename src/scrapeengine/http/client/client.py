@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import attrs
 import httpx
-import trio
 
 from scrapeengine.decide.retry import Again, GiveUp, NextStep, next_step
 from scrapeengine.decide.retry_after import seconds_of
@@ -18,13 +17,13 @@ from scrapeengine.http.client.turnstile import Turnstile
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.features.validators import fresh_for, offered
 from scrapeengine.http.wire.answers import Response
-from scrapeengine.http.wire.bodies import CallersError
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Connector
 from scrapeengine.http.wire.exchange import Exchange, Reader, whole
 from scrapeengine.http.wire.prepared import Prepared
 from scrapeengine.http.wire.requests import redirected
+from scrapeengine.http.wire.uploads import CallersError
 from scrapeengine.model.checks import number
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.task import Content, Files, Form, Params, RequestHeaders
@@ -37,7 +36,7 @@ __all__ = ["TaskClient"]
 class _Way:
     """How a request is made, beside what it asks for."""
 
-    read: Reader[Response] | Reader[Response | StreamedAnswer]
+    read: Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""
     conditional: bool = False
     """Whether to ask only for what has changed."""
@@ -71,8 +70,8 @@ class TaskClient:
         self._means = means
         self._keeping = keeping
         self._turnstile = Turnstile()
-        self._at: str | None = None
-        """The platform that the last request went to; None: the task's own."""
+        self._to: Destination | None = None
+        """Where the last request went."""
         self.fresh_for = 0.0
         """For how many seconds what conditional requests have found is fresh, as the platform says."""
         self._found: dict[str, Validator | None] | None = None
@@ -168,7 +167,7 @@ class TaskClient:
             await self._turnstile.wait()
         try:
             got = await self._begun(call, _Way(streamed(cap), most=cap, follow=follow_redirects), check=check)
-            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(None, None, got)
+            answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(got)
             try:
                 yield answer
             finally:
@@ -244,7 +243,7 @@ class TaskClient:
         if response.status_code in {429, 503}:
             return 0.0
         task = self._task
-        wall, date = task.wall(trio.current_time()), response.headers.get("date")
+        wall, date = task.wall(), response.headers.get("date")
         waits = (seconds_of(value, date, wall) for value in response.headers.get_list("retry-after"))
         return max((wait for wait in waits if wait is not None), default=0.0)
 
@@ -262,9 +261,12 @@ class TaskClient:
             if not call.renewable:
                 error.add_note("not tried again: its body cannot be read anew")
                 return GiveUp()
-            error.untried = task.over_budget({self._at: None, task.place(call.host): None})
+            places = {to.name: to for to in (self._to, task.destination(call.host)) if to is not None}.values()
+            error.untried = next((words for to in places if (words := to.over_budget())), "")
             if error.untried:
                 return GiveUp()
+            for to in places:
+                to.retry()
         return step
 
     async def _follow(self, call: Call, way: _Way, attempt: int, step: Again) -> Response | StreamedAnswer:
@@ -279,10 +281,9 @@ class TaskClient:
             dressed, known = call, False
             if policy.robots or policy.cookies or way.conditional:
                 dressed, known = await self._dressed(call, way, policy)
-            at = task.place(call.host)
+            self._to = to = task.destination(call.host)
             connector = self._means(policy)[1]
-            exchange = Exchange(task, connector, dressed, attempt, at, way.most, follows=follows, fresh=step.fresh)
-            self._at = exchange.at
+            exchange = Exchange(task, connector, dressed, attempt, to, way.most, follows=follows, fresh=step.fresh)
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if policy.cookies:
@@ -294,7 +295,7 @@ class TaskClient:
             if history:
                 answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
-                where = exchange.where() | {"phase": "", "seconds": spent}
+                where: dict[str, Any] = exchange.where("") | {"seconds": spent}
                 onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
                     history = [*history, answer]
@@ -347,11 +348,11 @@ def _is_whole(call: Call) -> bool:
 
 def _standing(error: StatusError, *, check: bool) -> Response:
     """Return the answer behind a bad status, or raise it. One whose body cannot be read is no answer to be returned."""
-    unreadable = getattr(error.response, "unreadable", None)
-    if unreadable is not None:
+    answer = cast("Response", error.response)
+    if answer.unreadable is not None:
         if not check:
-            raise unreadable from None
-        error.add_note(f"its body is not there: {unreadable.args[0]}")
+            raise answer.unreadable from None
+        error.add_note(f"its body is not there: {answer.unreadable.args[0]}")
     if check:
         raise error
-    return cast("Response", error.response)
+    return answer

@@ -24,7 +24,7 @@ import trio
 __all__ = ["FilePath", "replacing"]
 
 FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-"""What names a file."""
+"""Names a file."""
 
 _FROM_A_FOLDER = {os.open, os.rename, os.stat, os.unlink} <= os.supports_dir_fd
 """Whether the system finds files from a folder that is open; `replace` does where `rename` does."""
@@ -58,6 +58,7 @@ async def replacing(path: FilePath) -> AsyncIterator[Callable[[bytes], Awaitable
             async with file:
                 yield file.write
                 await file.flush()
+                # Before it is renamed: else a crash may leave the new name on an empty file.
                 await trio.to_thread.run_sync(os.fsync, file.fileno())
             with _named(path):
                 await trio.to_thread.run_sync(partial(os.replace, part, name, src_dir_fd=here, dst_dir_fd=here))

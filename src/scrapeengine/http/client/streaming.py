@@ -7,29 +7,67 @@ import math
 import trio
 
 from scrapeengine.http.client.files import FilePath, replacing
-from scrapeengine.http.wire.answers import BodyReader, Response
+from scrapeengine.http.wire.answers import Response
 from scrapeengine.http.wire.connector import Channel
-from scrapeengine.http.wire.exchange import Exchange, Reader, whole
+from scrapeengine.http.wire.exchange import Exchange, Read, Reader, whole
+from scrapeengine.http.wire.reading import BodyReader
 
 __all__ = ["StreamedAnswer", "streamed"]
+
+
+class StreamedBody:
+    """A body that is still to come, and the channel that brings it, which is its own to leave."""
+
+    def __init__(self, exchange: Exchange, channel: Channel, cap: float) -> None:
+        """Make it.
+
+        Args:
+            exchange: what brought the head of the answer.
+            channel: what brings the body.
+            cap: the bytes that the body may have once decoded.
+        """
+        self._exchange = exchange
+        self._channel: Channel | None = channel
+        """None once it was left."""
+        self._reader = BodyReader(channel, cap)
+        channel.deadline = math.inf  # from here on each part has its own, while it is waited for
+
+    async def part(self) -> bytes | None:
+        """Return the next part of the body, in the time that an attempt has; None at the end. Checkpoint."""
+        exchange, channel = self._exchange, self._channel
+        if channel is None:
+            return None
+        channel.deadline = trio.current_time() + exchange.task.policy.timeout.attempt
+        try:
+            part = await self._reader.part()
+        except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
+            raise exchange.failed(error, channel.phase) from None
+        finally:
+            # Between two parts the time is the scraper's own, and may be long.
+            channel.deadline = math.inf
+        if part is None:
+            await self.leave()
+        return part
+
+    async def leave(self) -> None:
+        """Leave the rest of the body. Again: nothing happens."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.leave()
 
 
 class StreamedAnswer:
     """An answer with its body still to come. Implements `scrapeengine.model.task.Streamed`, and is documented there."""
 
-    def __init__(self, exchange: Exchange | None, channel: Channel | None, answer: Response) -> None:
+    def __init__(self, answer: Response, body: StreamedBody | None = None) -> None:
         """Make it.
 
         Args:
-            exchange: what brought it; None if `answer` has its body already.
-            channel: what brings the body.
             answer: the head.
+            body: what is still to come; None if `answer` has its body already.
         """
-        self._exchange = exchange
-        self._channel = channel
-        self._rest = [answer.content] if channel is None and answer.content else []
-        if channel is not None:
-            channel.deadline = math.inf  # from here on each part has its own, while it is waited for
+        self._body = body
+        self._rest = [answer.content] if body is None and answer.content else []
         self._begun = self._left = False
         self.status_code = answer.status_code
         self.headers = answer.headers
@@ -48,20 +86,8 @@ class StreamedAnswer:
         self._begun = True
         if self._rest:
             return self._rest.pop()
-        exchange = self._exchange
-        if self._channel is None or exchange is None or exchange.body is None:
-            raise StopAsyncIteration
-        limit = exchange.task.policy.timeout.attempt
-        self._channel.deadline = trio.current_time() + limit
-        try:
-            part = await exchange.body.part()
-        except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
-            raise exchange.failed(error) from None
-        finally:
-            if self._channel is not None:
-                self._channel.deadline = math.inf
+        part = None if self._body is None else await self._body.part()
         if part is None:
-            await self._leave()
             raise StopAsyncIteration
         return part
 
@@ -80,12 +106,8 @@ class StreamedAnswer:
     async def aclose(self) -> None:
         """Leave the rest of the body unread."""
         self._left = True
-        await self._leave()
-
-    async def _leave(self) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.leave()
+        if self._body is not None:
+            await self._body.leave()
 
     def __repr__(self) -> str:
         """Show the status."""
@@ -101,13 +123,11 @@ def streamed(cap: float | None) -> Reader[Response | StreamedAnswer]:
         cap: the bytes that the body may have, on the wire and decoded; None: what the platform's `Caps` say.
     """
 
-    async def read(exchange: Exchange, channel: Channel) -> Response | StreamedAnswer:
-        if exchange.leads_on(channel) or channel.status >= 400:
+    async def read(exchange: Exchange, channel: Channel) -> Read[Response | StreamedAnswer]:
+        if exchange.leads_on(channel) or channel.answer.status >= 400:
             return await whole(exchange, channel)
-        head = Response.of(exchange.call, channel, b"")
-        exchange.body = BodyReader(channel, exchange.task.policy.caps.body if cap is None else cap)
-        answer = StreamedAnswer(exchange, channel, head)
-        exchange.kept = True
-        return answer
+        head = Response.of(exchange.call, channel.answer, b"")
+        body = StreamedBody(exchange, channel, exchange.task.policy.caps.body if cap is None else cap)
+        return Read(StreamedAnswer(head, body), holds=True)
 
     return read

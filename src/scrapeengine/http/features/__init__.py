@@ -1,1 +1,1 @@
-"""What goes with requests and is kept between them: cookies, robots.txt, validators."""
+"""Features of requests that keep something between them: cookies, robots.txt, validators."""

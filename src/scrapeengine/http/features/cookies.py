@@ -37,7 +37,7 @@ _LONGEST_LIFE = 400 * 86400.0
 """RFC 6265bis, section 5.5."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
-"""What no cookie has. Texts have a letter for each byte: what is beyond ASCII comes back as it came."""
+"""Characters that no cookie has. Texts have a letter for each byte: what is beyond ASCII comes back as it came."""
 _SECONDS = re.compile(r"-?[0-9]+")
 _NUMBER_AT_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 """A host that ends so is an address, in whatever form, or nothing."""
@@ -62,13 +62,13 @@ class _Cookie:
     expires: float
     """The Unix time at which it is gone."""
     made: int = 0
-    """What was made before has a smaller number."""
+    """A number that grows with each cookie that is made."""
     used: int = 0
-    """What was set and sent before has a smaller number."""
+    """A number that grows each time that one is set or sent."""
 
     @property
     def key(self) -> tuple[bool, str, str]:
-        """What tells it from all others of its domain."""
+        """The parts that tell it from all others of its domain."""
         return self.host_only, self.path, self.name
 
 
@@ -88,6 +88,7 @@ class Jar:
         """
         self._suffixes = is_suffix if suffixes is None else suffixes
         self._domains: dict[str, dict[tuple[bool, str, str], _Cookie]] = {}
+        """By domain and key. Only `_put` and `_drop` change it, and count."""
         self._count = 0
         self._clock = itertools.count(1)
 

@@ -8,11 +8,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import trio
-
 from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
 from scrapeengine.http.features.cookies import Jar
-from scrapeengine.http.features.robots import MOST_BYTES, RobotsCache
+from scrapeengine.http.features.robots import MOST_BYTES
+from scrapeengine.http.features.robots_cache import RobotsCache
 from scrapeengine.http.features.validators import MemoryValidators, asked, fits
 from scrapeengine.http.wire.answers import Response
 from scrapeengine.http.wire.call import Call
@@ -102,12 +101,12 @@ class Keeping:
         async def fetch() -> tuple[int | None, bytes]:
             return await _fetched(task, connector, call)
 
-        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, lambda: _wall(task), task.apart)
-        delay = rules.crawl_delay(agent)
+        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, task.wall, task.apart)
+        there, delay = task.destination(call.host), rules.crawl_delay(agent)
         if delay is not None:
-            task.slow_down(task.place(call.host), delay)
+            there.slow_down(delay)
         if not rules.allows(call.url, agent):
-            where: dict[str, Any] = Exchange(task, connector, call, 1, None).where() | {"phase": "build"}
+            where = Exchange(task, connector, call, 1, there).where("build")
             raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
 
     def _jar(self, platform: str) -> Jar:
@@ -128,11 +127,7 @@ def _bytes(text: str) -> bytes:
 
 def _place(task: ClientTask, call: Call) -> dict[str, Any]:
     path = call.target.partition(b"?")[0].decode("ascii")
-    return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": _wall(task)}
-
-
-def _wall(task: ClientTask) -> float:
-    return task.wall(trio.current_time())
+    return {"scheme": call.origin.scheme, "host": call.origin.host, "path": path, "wall": task.wall()}
 
 
 def _agent(call: Call) -> str:
@@ -151,10 +146,10 @@ async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[
         assert onward is not None
         hop = onward
         # Its own bytes are counted, not the connector's: what is compressed away was not parsed.
-        exchange = Exchange(task, connector, hop, 1, task.place(hop.host), math.inf)
+        exchange = Exchange(task, connector, hop, 1, task.destination(hop.host), math.inf)
         try:
             answer = await exchange.run(first(MOST_BYTES))
-            onward = redirected(hop, answer, exchange.where())
+            onward = redirected(hop, answer, exchange.where("body"))
         except (AddressBlocked, CertificateError, UnsupportedEncoding):
             raise  # the request itself would fail like this
         except RequestError:

@@ -1,4 +1,4 @@
-"""What a site's robots.txt allows (RFC 9309), whatever it has in it.
+"""Rules of a site's robots.txt (RFC 9309), whatever it has in it.
 
 A file is split into its groups here, and when an agent asks, `protego` is given the rules that are for that agent.
 Given whole files, it makes a rule of its own for each agent of a group: a thousand agents above a thousand rules take
@@ -22,17 +22,14 @@ group: a blank line between a `Crawl-delay` and the next name begins another par
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 
 import attrs
-import trio
 from protego import Protego
 
-__all__ = ["MOST_BYTES", "RobotsCache", "Rules", "read"]
+__all__ = ["MOST_BYTES", "Rules", "read"]
 
 MOST_BYTES = 500 * 1024
-"""What is read of a robots.txt, in bytes (RFC 9309, section 2.5)."""
+"""The bytes that are read of a robots.txt (RFC 9309, section 2.5)."""
 _MOST_RULES = 20_000
 """Rules for one agent. Half a megabyte of lines of a common length has 13,000 of them."""
 _MOST_WORK = 2**25
@@ -59,7 +56,7 @@ _FIELDS = {
     "request-rate": _RATE,
     "request rate": _RATE,
 }
-"""What we read a name as. RFC 9309, section 2.2.2, lets one be lenient with errors of spelling."""
+"""The fields that names are read as. RFC 9309, section 2.2.2, allows leniency with errors of spelling."""
 _RECORD = re.compile(
     rf"^[ \t]*({'|'.join(_FIELDS)})(?:[ \t]*:|[ \t]+(?=[^ \t#\n]+[ \t]*(?:#|$)))([^#\n]*)",
     re.ASCII | re.IGNORECASE | re.MULTILINE,
@@ -69,7 +66,7 @@ _NUMBERS = {
     _DELAY: re.compile(r"(?P<seconds>[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})"),
     _RATE: re.compile(r"(?P<count>[0-9]{1,9})/(?P<seconds>[0-9]{1,9})(?P<unit>[smhd]?)(?:[ \t].*)?", re.IGNORECASE),
 }
-"""What a number is, strictly: Python has wider notions of it."""
+"""Numbers, strictly: Python has wider notions of them."""
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_BREAKS = {
     ord(each): "".join(f"%{byte:02X}" for byte in each.encode()) for each in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -100,7 +97,7 @@ class _Group:
 
 @attrs.frozen
 class _Part:
-    """What is for one agent."""
+    """The part of a file that is for one agent."""
 
     rules: Protego
     wildcards: int = 0
@@ -110,7 +107,7 @@ class _Part:
 
 @attrs.define(eq=False, repr=False)
 class Rules:
-    """What the robots.txt of one origin allows."""
+    """The rules of one origin, read from its robots.txt."""
 
     until: float
     """Until when it may be used, in seconds of the clock that `read` was given."""
@@ -118,7 +115,7 @@ class Rules:
     """The bytes of the file that were read; what it takes in memory goes with them."""
     _groups: list[_Group] = attrs.field(factory=list)
     _otherwise: Protego = _ALLOWS
-    """What holds for agents that no group is for."""
+    """The rules for agents that no group is for."""
     _parts: dict[str, _Part] = attrs.field(factory=dict, init=False)
     """By agent, for those that asked."""
 
@@ -245,86 +242,3 @@ def _token(agent: str) -> str:
         return _ANYONE
     found = _TOKEN.match(bare)
     return "" if found is None else found[0]
-
-
-class RobotsCache:
-    """The rules of origins, least recently used out first: 1,000 at most, and 4 MiB of files.
-
-    Where the files are too large, the largest go first, so that a few of them push out no others.
-    """
-
-    def __init__(self, most: int = 1000, most_bytes: int = 4 * 2**20) -> None:
-        """Make an empty one.
-
-        Args:
-            most: how many origins are kept.
-            most_bytes: how many bytes their files may have; one file may have more.
-        """
-        self._most = most
-        self._most_bytes = most_bytes
-        self._known: OrderedDict[str, Rules] = OrderedDict()
-        self._asked: dict[str, trio.Event] = {}
-        """The origins whose robots.txt is being fetched; the event is set when that has ended, however."""
-        self._bytes = 0
-
-    def __repr__(self) -> str:
-        """Count them."""
-        return f"<RobotsCache {len(self._known)} origins, {self._bytes} bytes, {len(self._asked)} being fetched>"
-
-    async def rules(
-        self,
-        origin: str,
-        fetch: Callable[[], Awaitable[tuple[int | None, bytes]]],
-        now: Callable[[], float],
-        wait: Callable[[trio.Event], Awaitable[object]] = trio.Event.wait,
-    ) -> Rules:
-        """Return the rules of an origin, fetched where they are not known or too old.
-
-        Args:
-            origin: scheme, host and port.
-            fetch: fetches the robots.txt; returns what `read` takes. Called at most once at a time for an origin:
-                others that ask for it meanwhile wait.
-            now: the clock, in seconds; always the same one.
-            wait: waits for the event that another's fetch has ended.
-
-        Raises:
-            Exception: what `fetch` raises; then one of those who wait calls its own.
-
-        Checkpoint where they are fetched. If cancelled, nothing is kept, and one of those who wait fetches them.
-        """
-        while True:
-            known = self._known.get(origin)
-            if known is not None and now() < known.until:
-                self._known.move_to_end(origin)
-                return known
-            asked = self._asked.get(origin)
-            if asked is None:
-                return await self._fetched(origin, fetch, now)
-            await wait(asked)
-
-    async def _fetched(
-        self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]
-    ) -> Rules:
-        ended = self._asked[origin] = trio.Event()
-        try:
-            status, body = await fetch()
-            rules = read(status, body, now=now())
-            self._keep(origin, rules)
-            return rules
-        finally:
-            del self._asked[origin]
-            ended.set()
-
-    def _keep(self, origin: str, rules: Rules) -> None:
-        self._forget(origin)
-        while self._known and len(self._known) >= self._most:
-            self._forget(next(iter(self._known)))
-        while self._known and self._bytes + rules.size > self._most_bytes:
-            self._forget(max(self._known, key=lambda each: self._known[each].size))
-        self._known[origin] = rules
-        self._bytes += rules.size
-
-    def _forget(self, origin: str) -> None:
-        rules = self._known.pop(origin, None)
-        if rules is not None:
-            self._bytes -= rules.size

@@ -1,4 +1,4 @@
-"""What an address is: which one a host literal means, and whether it is public.
+"""Addresses: which one a host literal means, and whether it is public.
 
 A site can name its own network's machines, and ours, in many ways: by names that lead there, by numbers (`2130706433`
 is 127.0.0.1), by addresses of IPv6 that stand for those of IPv4. So what is judged is always the address that is
@@ -57,7 +57,7 @@ _WRAPPED_4 = (
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped (RFC 4291): the system connects by IPv4
     IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052): how networks without IPv4 reach it
 )
-"""Where the last 32 bits are an address of IPv4, and are what is reached."""
+"""Networks in which the last 32 bits are an address of IPv4, and are what is reached."""
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 

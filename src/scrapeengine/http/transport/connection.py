@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
 from typing import NamedTuple, Protocol
 
 import httpx
@@ -11,19 +10,18 @@ import trio
 
 from scrapeengine.http.transport.failures import Stale
 from scrapeengine.http.transport.parser import Parser
-from scrapeengine.http.transport.streams import ByteStream
+from scrapeengine.http.transport.streams import ByteStream, within
+from scrapeengine.http.transport.uploading import send_body
 
-__all__ = ["Connection", "Origin", "Watch", "within"]
+__all__ = ["Connection", "Origin", "Watch"]
 
 _STEP = 16 * 1024
-"""How much is parsed at once: in chunks of one byte it takes 1 to 2 ms, and the loop stands still meanwhile."""
+"""The bytes that are parsed at once: in chunks of one byte it takes 1 to 2 ms, and the loop stands still meanwhile."""
 _NOTHING = memoryview(b"")
-_PATIENCE_FOR_100 = 1.0
-"""How long a request that expects a `100 Continue` waits for it, in seconds (RFC 9110, section 10.1.1, sets none)."""
 
 
 class Origin(NamedTuple):
-    """Where a connection leads."""
+    """The place that a connection leads to."""
 
     scheme: str
     """`http` or `https`."""
@@ -33,11 +31,11 @@ class Origin(NamedTuple):
     guarded: bool = False
     """Whether only public addresses are connected to; what was not checked does not serve what must be."""
     name: str = ""
-    """Whom TLS must find there, if that is not the host."""
+    """The name that TLS must find there, if that is not the host."""
 
 
 class Watch(Protocol):
-    """What closes a connection when its deadline has passed."""
+    """Closes a connection when its deadline has passed."""
 
     def end(self) -> None:
         """Watch no more."""
@@ -47,52 +45,59 @@ class Watch(Protocol):
 class Connection:
     """One connection. `ask`, then `more` until the answer is done; then its owner keeps or closes it.
 
-    Whatever ends a request before its answer is done (an error, a cancellation) leaves the connection unfit for
-    another one, and `reusable` says so.
+    What has come of the answer is in its parser. Whatever ends a request before its answer is done (an error, a
+    cancellation) leaves the connection unfit for another one, and `reusable` says so.
     """
 
     def __init__(self, origin: Origin, stream: ByteStream, made: float) -> None:
+        """Make it.
+
+        Args:
+            origin: where it leads.
+            stream: its bytes; it is closed with the connection.
+            made: when it was made; trio's time.
+        """
         self.origin = origin
         self.made = made
         """When it was made; trio's time."""
-        self.rested = made
-        """Since when it has been idle, when it is; trio's time."""
         self.phase = "connect"
-        """What it is doing: "connect", "send", "head", "body", "idle"."""
-        self.answer = Parser()
-        self._ahead = _NOTHING
-        """What was read and is not parsed yet."""
-        self._stream = stream
-        self._asked = 0
-        self._sent = False
-        self._unsent = ""
-        """Why the request could not be sent whole; empty if it was."""
-        self._written = 0
+        """The step that it is at: "connect", "send", "head", "body", "idle"."""
+        self.parser = Parser()
+        """The meaning of its bytes, its last answer among it."""
+        self.unsent: str | None = None
+        """Why the request could not be sent whole; empty if it is not sent whole, and need not be; None if it was."""
         self.closed = False
         self.watch: Watch | None = None
-        """What closes it when its deadline has passed."""
+        """Closes it when its deadline has passed; its owner sets it."""
+        self._stream = stream
+        self._ahead = _NOTHING
+        """The bytes that were read and are not parsed yet."""
+        self._asked = 0
+
+    def __repr__(self) -> str:
+        """Say where it leads, and what it does."""
+        state = "closed" if self.closed else self.phase
+        return f"<Connection to {self.origin.host}:{self.origin.port}, {state}, {self._asked} requests>"
 
     @property
     def reusable(self) -> bool:
         """Whether it can carry another request; one that has carried none can."""
-        if not self._asked:
-            return not self.closed
-        return self._sent and self.answer.done and self.answer.keep and not (self._ahead or self.closed)
+        parser = self.parser
+        return self.unsent is None and parser.answer.done and parser.keep and not (self._ahead or self.closed)
 
     @property
     def quiet(self) -> bool:
         """Whether it is as it was left: the server has neither closed it nor sent what nobody asked for."""
         return self._stream.quiet()
 
-    @property
-    def unsent(self) -> str:
-        """Why the request could not be sent whole; empty if it was."""
-        return self._unsent
-
     async def ask(self, method: str, head: bytes, *, most: float) -> None:
-        """Send a request that has its body in its head's bytes, and wait for the head of its answer."""
-        if self._begin(method, head, most) < len(head):
-            await self._rest(head, None)
+        """Send a request that has its body in its head's bytes, and wait for the head of its answer.
+
+        Errors and cancellation as for `send` and `head`.
+        """
+        written = self._begin(method, head, most)
+        if written < len(head):
+            await self._write(memoryview(head)[written:], None)
         await self.head()
 
     async def send(
@@ -123,8 +128,9 @@ class Connection:
         The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint if it has to wait. If
         cancelled, the connection is not `reusable`.
         """
-        if self._begin(method, head, most) < len(head):
-            await self._rest(head, limit)
+        written = self._begin(method, head, most)
+        if written < len(head):
+            await self._write(memoryview(head)[written:], limit)
         if body is not None:
             await self.upload(body, expect=expect, limit=limit)
 
@@ -132,13 +138,14 @@ class Connection:
         self, body: AsyncGenerator[bytes, None], *, expect: bool = False, limit: float | None = None
     ) -> None:
         """Send the body of a request whose head was sent; arguments, errors and cancellation as for `send`."""
-        if self._unsent:
+        if self.unsent:
             return
-        self._sent = False
+        self.unsent = ""  # until all of it is out
         try:
-            self._sent = await self._upload(body, expect=expect, limit=limit)
+            if await send_body(body, self._stream, self, expect=expect, limit=limit):
+                self.unsent = None
         except httpx.WriteError as error:
-            self._unsent = str(error)
+            self.unsent = str(error)
 
     async def head(self) -> None:
         """Wait for the head of the answer.
@@ -150,73 +157,46 @@ class Connection:
 
         Checkpoint. If cancelled, the connection is not `reusable`.
         """
-        if not self._unsent:
+        if not self.unsent:
             self.phase = "head"
-        answer = self.answer
+        answer = self.parser.answer
         try:
             while not answer.ready:
                 await self.more()
         except Stale:
             raise
         except httpx.TransportError:
-            if self._unsent:
-                raise httpx.WriteError(self._unsent) from None
+            if self.unsent:
+                raise httpx.WriteError(self.unsent) from None
             raise
         self.phase = "body"
 
-    def _begin(self, method: str, head: bytes, most: float) -> int:
-        """Send what the kernel takes at once; return how much that was, all of it if it takes nothing any more."""
-        self._asked += 1
-        self._unsent = ""
-        self.answer.begin(method, most)
-        self.phase = "send"
-        try:
-            self._written = self._stream.write_now(head)
-        except httpx.WriteError as error:
-            self._sent, self._unsent = False, str(error)
-            return len(head)
-        self._sent = self._written == len(head)
-        return self._written
-
-    async def _rest(self, head: bytes, limit: float | None) -> None:
-        try:
-            with within(limit, httpx.WriteTimeout):
-                await self._stream.write(memoryview(head)[self._written :])
-            self._sent = True
-        except httpx.WriteError as error:
-            self._unsent = str(error)
-
     async def more(self) -> None:
-        """Wait for more of the answer: `answer.parts` and `answer.done` say what came.
+        """Wait for more of the answer; the parser has what came.
 
         Raises:
+            Stale: a kept connection was closed before any byte of the answer came.
             httpx.TransportError: the connection broke, or what came is no answer.
 
         Checkpoint. If cancelled, nothing is lost.
         """
-        answer = self.answer
+        parser = self.parser
         try:
             if self._ahead and not self.closed:
                 await trio.lowlevel.checkpoint()
             else:
                 data = await self._stream.read()
                 if len(data) <= _STEP:
-                    answer.feed(data) if data else answer.end()
+                    parser.feed(data) if data else parser.end()
                     return
                 self._ahead = memoryview(data)
-            self._parse(answer)
+            self._parse(parser)
         except httpx.ReadError as error:
-            if self._asked > 1 and answer.untouched:
+            # Only a connection that was kept can have been closed before the request was sent. Where the server has
+            # said anything, it may have heard the request.
+            if self._asked > 1 and parser.answer.untouched:
                 raise Stale(str(error)) from None
             raise
-
-    def _parse(self, answer: Parser) -> None:
-        """Parse a step of what was read; all that is left of it where it is the body, and has a length."""
-        while self._ahead:
-            part, self._ahead = self._ahead[:_STEP], self._ahead[_STEP:] or _NOTHING
-            answer.feed(part)
-            if not answer.measured:
-                return
 
     def close(self) -> None:
         """Close it at once, without a checkpoint. Who waits for it gets an error."""
@@ -226,64 +206,33 @@ class Connection:
             self.watch = None
         self._stream.close()
 
-    async def _upload(self, body: AsyncGenerator[bytes, None], *, expect: bool, limit: float | None) -> bool:
-        """Send a body, unless its answer comes first: who has one need not read on (RFC 9112, section 9.5).
-
-        Returns:
-            Whether all of it was sent.
-        """
-        async with aclosing(body):
-            if expect and await self._refused():
-                return False
-            failed: BaseException | None = None
-            sent = False
-            heard: list[httpx.TransportError] = []
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, nursery.cancel_scope, heard)
-                try:
-                    async for part in body:
-                        with within(limit, httpx.WriteTimeout):
-                            await self._stream.write(part)
-                    sent = True  # an answer may be here by now all the same
-                except (trio.Cancelled, BaseExceptionGroup):  # what was cancelled may leave in a group
-                    raise
-                except BaseException as error:  # noqa: BLE001 - it leaves below, and in no group
-                    failed = error
-                nursery.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        if heard:  # what it was is no more to be read
-            raise heard[0]
-        return sent
-
-    async def _listen(self, scope: trio.CancelScope, heard: list[httpx.TransportError]) -> None:
-        """Wait for an answer that comes before the body was sent, and end the sending then."""
+    def _begin(self, method: str, head: bytes, most: float) -> int:
+        """Send what the kernel takes at once; return how much that was, all of it if it takes nothing any more."""
+        self._asked += 1
+        self.parser.begin(method, most)
+        self.phase = "send"
+        self.unsent = ""
         try:
-            while not self.answer.ready:
-                await self.more()
-        except httpx.TransportError as error:
-            heard.append(error)
-        scope.cancel()
+            written = self._stream.write_now(head)
+        except httpx.WriteError as error:
+            self.unsent = str(error)
+            return len(head)  # there may be an answer that says why: `head` looks for it
+        if written == len(head):
+            self.unsent = None
+        return written
 
-    async def _refused(self) -> bool:
-        """Wait for the word that the body may be sent; whether the server has answered without it."""
-        with trio.move_on_after(_PATIENCE_FOR_100):
-            while not (self.answer.continued or self.answer.ready):
-                await self.more()
-        return self.answer.ready
+    async def _write(self, rest: memoryview, limit: float | None) -> None:
+        try:
+            with within(limit, httpx.WriteTimeout):
+                await self._stream.write(rest)
+            self.unsent = None
+        except httpx.WriteError as error:
+            self.unsent = str(error)
 
-
-@contextmanager
-def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
-    """Limit what is done inside; None: no limit.
-
-    Raises:
-        httpx.TimeoutException: of the type that was given; it has taken too long.
-    """
-    if seconds is None:
-        yield
-        return
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise error(f"nothing came or went for {seconds:g} s")
+    def _parse(self, parser: Parser) -> None:
+        """Parse a step of what was read; all that is left of it where it is the body, and has a length."""
+        while self._ahead:
+            part, self._ahead = self._ahead[:_STEP], self._ahead[_STEP:] or _NOTHING
+            parser.feed(part)
+            if not parser.measured:
+                return

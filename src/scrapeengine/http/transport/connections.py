@@ -27,7 +27,7 @@ class Connections:
     """Makes connections, and keeps them for the next request to the same origin.
 
     It has no bound on how many are in use: the limits of the platforms stand before it, and who waited here could be
-    cancelled here.
+    cancelled here. Each connection is in use, at rest, or closed; only `leave` and `close` take one out of use.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Connections:
         self._dialer = Dialer(Names())
         self._pool: Pool[Origin, Connection] = Pool(most=most, idle=idle, lifetime=lifetime)
         self._in_use: set[Connection] = set()
+        """Known here only to be closed with all others; each belongs to its request."""
         self._closed = False
 
     def at_hand(self, origin: Origin) -> Connection | None:
@@ -78,7 +79,7 @@ class Connections:
         stream: ByteStream
         if origin.scheme == "https":
             if self._context is None:
-                self._context = default_context()
+                self._context = default_context()  # not before it is needed: to make one takes 67 ms
             context, name = self._context, origin.name or origin.host
             made = secure(sock, name, context) if tracing is None else tracing.secure(sock, name, context)
             stream = TlsStream(await made)
@@ -87,6 +88,7 @@ class Connections:
         connection = Connection(origin, stream, trio.current_time())
         self._in_use.add(connection)
         try:
+            # Once more: all may have been closed while this one was made, and nobody would close it any more.
             self._check()
         except httpx.ConnectError:
             self.leave(connection)
@@ -95,7 +97,7 @@ class Connections:
 
     def leave(self, connection: Connection) -> None:
         """Keep a connection if it can carry another request, else close it. Again: nothing happens. No checkpoint."""
-        if connection not in self._in_use:
+        if connection not in self._in_use:  # it may be at rest, or another request's by now
             return
         self._in_use.discard(connection)
         if self._closed or not connection.reusable:
@@ -106,7 +108,7 @@ class Connections:
 
     def close(self) -> None:
         """Close everything. Who waits on a connection gets an error. No checkpoint."""
-        self._closed = True
+        self._closed = True  # from here on nothing comes to rest any more
         self._pool.close()
         while self._in_use:
             self._in_use.pop().close()

@@ -23,7 +23,7 @@ from scrapeengine.http.transport.words import of_system, small
 __all__ = ["AllFailed", "Dialer", "interleaved", "race"]
 
 _MOST = 32
-"""How many addresses of a name are tried: with a delay of 0.25 s, what begins in 8 s."""
+"""The addresses of a name that are tried, at most: with a delay of 0.25 s, what begins in 8 s."""
 
 _LITTLE_SAID = {
     errno.EHOSTUNREACH: 1,
@@ -31,7 +31,7 @@ _LITTLE_SAID = {
     errno.EADDRNOTAVAIL: 2,
     errno.EAFNOSUPPORT: 2,
 }
-"""What says less of a server than of the way to it; and 2: of this machine, which may have no IPv6."""
+"""Errors that say less of a server than of the way to it; and 2: of this machine, which may have no IPv6."""
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -167,6 +167,7 @@ async def _connect(address: Address) -> socket.socket:
 
 async def _establish(sock: socket.socket, address: Address) -> None:
     sock.settimeout(0)
+    # Else the second part of a request would wait until the server has acknowledged the first.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     code = sock.connect_ex(address.sockaddr)
     if code in (0, errno.EINPROGRESS):

@@ -1,4 +1,4 @@
-"""What can go wrong on our wire and has no exception of httpx's own; each is one of httpx's too.
+"""Failures that have no exception of httpx's own; each is one of httpx's too.
 
     httpx.RemoteProtocolError
     ├── HeadTooLarge      head or trailers

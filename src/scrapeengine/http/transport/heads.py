@@ -1,4 +1,4 @@
-"""What the head of an answer says: its status, its headers, and how long its body is (RFC 9112). Pure.
+"""The head of an answer: its status, its headers, and how long its body is (RFC 9112). Pure.
 
 Two readers must not take one head for two things, or an answer could be smuggled to whoever asks next. So what has more
 than one reading is refused: a NUL, a CR without its LF, a length beside chunks, two lengths that differ, a line with no
@@ -18,12 +18,32 @@ import re
 
 import httpx
 
-__all__ = ["BLANK_LINE", "NO_BODY", "Head", "check_beginning", "read_fields", "read_framing", "read_head"]
+from scrapeengine.http.transport.answer import AnswerSoFar, Fields
+from scrapeengine.http.transport.failures import HeadTooLarge
 
-Fields = list[tuple[bytes, bytes]]
+__all__ = [
+    "BLANK_LINE",
+    "MOST_BYTES",
+    "MOST_HEADERS",
+    "NO_BODY",
+    "TOO_MANY_BYTES",
+    "TOO_MANY_HEADERS",
+    "Head",
+    "HeadReader",
+    "read_fields",
+    "read_framing",
+    "read_head",
+]
+
+MOST_BYTES = 64 * 1024
+"""The bytes that a head may have, or the trailers; and any stretch of framing without content."""
+MOST_HEADERS = 256
+"""The headers that an answer may have, trailers and those of interim answers included."""
+TOO_MANY_BYTES = f"more than {MOST_BYTES} bytes of headers"
+TOO_MANY_HEADERS = f"more than {MOST_HEADERS} headers"
 
 BLANK_LINE = re.compile(rb"\n\r?\n")
-"""What ends a head."""
+"""The end of a head."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t]+([^\0\r\n]*))?\r?\n")
 _BEGINNING = b"HTTP/1."
@@ -36,6 +56,8 @@ _FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BLANKS_BEHIND = re.compile(rb"[ \t]+(?=\r?\n)")
 _MEMBERS = re.compile(rb"[ \t]*,[ \t]*")
+_LINE_BREAKS = (b"\r", b"\n")
+_EMPTY_LINES = re.compile(rb"(?:\r?\n)*")
 _LENGTH = re.compile(rb"[0-9]{1,19}\Z")
 """More digits are the length of nothing, and Python refuses to read thousands of them."""
 NO_BODY = frozenset({204, 304})
@@ -43,7 +65,7 @@ NO_BODY = frozenset({204, 304})
 
 
 Framing = tuple[int | None, bool, bool, bytes | None]
-"""What an answer's headers say of its body; a plain tuple, for it is made for each answer:
+"""The framing that an answer's headers tell; a plain tuple, for it is made for each answer:
 
 - the `Content-Length`, None if there is none; whether the body comes in chunks;
 - whether the connection may carry another request after this answer;
@@ -53,7 +75,68 @@ Head = tuple[bool, int, bytes, Fields, int | None, bool, bool, bytes | None]
 """All that a head says: whether it is of HTTP/1.1; the status; the reason; the headers, folds undone; the framing."""
 
 
-def check_beginning(data: bytes, seen: int) -> None:
+class HeadReader:
+    """Reads the heads of one answer in the pieces in which they come: those of interim answers (1xx), then its own."""
+
+    __slots__ = ("_answer", "_held", "_size", "count")
+
+    def __init__(self, answer: AnswerSoFar) -> None:
+        """Make it.
+
+        Args:
+            answer: is filled with what the heads say.
+        """
+        self._answer = answer
+        self._held = b""
+        """The beginning of a head that is not whole."""
+        self._size = 0
+        self.count = 0
+        """The headers that have come, those of interim answers included."""
+
+    def feed(self, data: bytes) -> tuple[int | None, bool, bool, bytes] | None:
+        """Take in what came.
+
+        Returns:
+            The length of the body, whether it comes in chunks, whether the connection is kept, and what came behind
+            the head; None as long as that is not whole.
+
+        Raises:
+            httpx.RemoteProtocolError: it is no head that we accept.
+        """
+        answer = self._answer
+        start, seen = 0, len(self._held)
+        data = self._held + data
+        while True:
+            if data[start : start + 1] in _LINE_BREAKS and (empty := _EMPTY_LINES.match(data, start)):
+                start = empty.end()  # what some servers send behind a body (RFC 9112, section 2.2)
+            # From where the last look ended: what comes byte by byte is not looked at again and again.
+            blank = BLANK_LINE.search(data, seen - 2 if seen > start + 2 else start)
+            if blank is None:
+                self._held = data[start:]
+                _check_beginning(self._held, max(0, seen - start))
+                return None
+            stop = blank.end()
+            # Counted over all heads, and to the byte: it may not depend on the pieces whether they are too large.
+            self._size += stop - start
+            if self._size > MOST_BYTES:
+                raise HeadTooLarge(TOO_MANY_BYTES)
+            # The status is there before the headers are counted: a 429 with too many of them is a 429 all the same.
+            newest, answer.status, reason, fields, length, chunked, keep, coding = read_head(data, start, stop)
+            self.count += len(fields)
+            if self.count > MOST_HEADERS:
+                raise HeadTooLarge(TOO_MANY_HEADERS)
+            if answer.status >= 200:
+                answer.headers, answer.coding = fields, coding
+                answer.extensions = {"http_version": b"HTTP/1.1" if newest else b"HTTP/1.0", "reason_phrase": reason}
+                answer.ready = True
+                return length, chunked, keep, data[stop:]
+            if answer.status == 101:
+                raise httpx.RemoteProtocolError("the server wants to change the protocol, which was not asked for")
+            answer.continued = answer.continued or answer.status == 100
+            start = stop
+
+
+def _check_beginning(data: bytes, seen: int) -> None:
     """Refuse what cannot become a head when more has come: what is none need not be waited for.
 
     Args:

@@ -31,23 +31,23 @@ from scrapeengine.http.transport.words import of_system
 __all__ = ["Address", "Names", "Resolve"]
 
 _KEPT = 30.0
-"""How long an answer is kept, in seconds; what the name server allows is not to be learned from the system."""
+"""Seconds for which an answer is kept; what the name server allows is not to be learned from the system."""
 _SLOW = 0.5
-"""After how many seconds a lookup is slow."""
+"""Seconds after which a lookup is slow."""
 _MOST_SLOW = 56
 _MOST_KEPT = 1000
 _LONGEST = 254
-"""What a name may have in characters, the last dot included (RFC 1035, section 2.3.4)."""
+"""The characters that a name may have, the last dot included (RFC 1035, section 2.3.4)."""
 _LONGEST_LABEL = 63
 
 
 @attrs.frozen
 class Address:
-    """Where to connect to."""
+    """An address to connect to."""
 
     family: socket.AddressFamily
     sockaddr: tuple[Any, ...]
-    """What `socket.connect` takes: (address, port), and for IPv6 (address, port, flow, scope)."""
+    """The argument of `socket.connect`: (address, port), and for IPv6 (address, port, flow, scope)."""
 
     @property
     def text(self) -> str:
@@ -80,7 +80,7 @@ def _ask_the_system(host: str) -> list[Address]:
 
 
 class _Outcome(Protocol):
-    """What trio hands over of a thread."""
+    """The end of a thread, as trio hands it over."""
 
     def unwrap(self) -> Sequence[Address] | Exception: ...
 
@@ -94,10 +94,38 @@ class _Search:
     failed: str = ""
     """Why nothing was found, in words."""
     waiting: int = 0
-    """How many want the answer."""
+    """The number of those who want the answer."""
     slow: bool = False
     started: trio.Event = attrs.field(factory=trio.Event)
     done: trio.Event = attrs.field(factory=trio.Event)
+
+
+class _Kept:
+    """Answers that are kept for a moment, least recently used out first."""
+
+    def __init__(self) -> None:
+        self._by_host: OrderedDict[str, tuple[float, tuple[Address, ...]]] = OrderedDict()
+        """The time until which each is kept, and the addresses."""
+
+    def __len__(self) -> int:
+        return len(self._by_host)
+
+    def get(self, host: str) -> tuple[Address, ...]:
+        """Return the addresses of a host; none if they are not kept."""
+        until, found = self._by_host.get(host, (0.0, ()))
+        if not found:
+            return ()
+        if until <= trio.current_time():
+            del self._by_host[host]
+            return ()
+        self._by_host.move_to_end(host)
+        return found
+
+    def put(self, host: str, found: tuple[Address, ...]) -> None:
+        """Keep what was found, in place of what is kept of the host."""
+        self._by_host[host] = (trio.current_time() + _KEPT, found)
+        if len(self._by_host) > _MOST_KEPT:
+            self._by_host.popitem(last=False)
 
 
 class Names:
@@ -139,7 +167,7 @@ class Names:
         if run is not self._run:
             self._run = run
             self._forget()
-        found = self._at_hand(host)
+        found = _literal(host) or self._kept.get(host)
         if not found:
             search = self._searches.get(host) or self._begin(host)
             await self._wait(search)
@@ -153,32 +181,10 @@ class Names:
         return f"<Names {len(self._kept)} kept, {self._quick + self._slow} looked up, {len(self._line)} waiting>"
 
     def _forget(self) -> None:
-        self._kept: OrderedDict[str, tuple[float, tuple[Address, ...]]] = OrderedDict()
+        self._kept = _Kept()
         self._searches: dict[str, _Search] = {}
         self._line: deque[_Search] = deque()
         self._quick = self._slow = 0
-
-    def _at_hand(self, host: str) -> tuple[Address, ...]:
-        """Return what needs no lookup: addresses, and what is kept. Refuse what is no name."""
-        address = literal(host)
-        if address is not None:
-            try:
-                return (Address.of(address),)
-            except OSError as error:
-                raise httpx.ConnectError(f"there is no address {host!r} here: {_words(error)}") from None
-        if not 0 < len(host) <= _LONGEST:
-            raise httpx.ConnectError(f"a host name of {len(host)} characters; names have at most {_LONGEST}")
-        if not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
-            what = "between its dots a name has 1 to 63 characters"
-            raise httpx.ConnectError(f"the name {host!r} could not be resolved: {what}")
-        until, found = self._kept.get(host, (0.0, ()))
-        if not found:
-            return ()
-        if until <= trio.current_time():
-            del self._kept[host]
-            return ()
-        self._kept.move_to_end(host)
-        return found
 
     def _begin(self, host: str) -> _Search:
         search = self._searches[host] = _Search(host)
@@ -190,7 +196,7 @@ class Names:
         """Give threads to those in line."""
         while self._line and self._quick < self._threads:
             search = self._line.popleft()
-            search.started.set()
+            search.started.set()  # those who wait count its half second from here, not from when it was asked for
             self._quick += 1
             try:
                 self._look_up(search)
@@ -230,7 +236,7 @@ class Names:
             self._start()
 
     def _leave_alone(self, search: _Search) -> None:
-        """Take note that nobody waits for it any more."""
+        """Do without who waited for it: nobody does any more."""
         if search in self._line:
             self._line.remove(search)
             del self._searches[search.host]
@@ -242,6 +248,7 @@ class Names:
         self._start()
 
     def _settle(self, search: _Search, found: Sequence[Address] | Exception) -> None:
+        # First it is no more to be joined, then it gives back its thread, and last those who wait look at it.
         del self._searches[search.host]
         if search.slow:
             self._slow -= 1
@@ -253,10 +260,28 @@ class Names:
             search.failed = "it has no address"
         else:
             search.found = tuple(dict.fromkeys(found))
-            self._kept[search.host] = (trio.current_time() + _KEPT, search.found)
-            if len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
+            self._kept.put(search.host, search.found)
         search.done.set()
+
+
+def _literal(host: str) -> tuple[Address, ...]:
+    """Return the address that a host is, which needs no lookup; none if it is a name.
+
+    Raises:
+        httpx.ConnectError: it is neither.
+    """
+    address = literal(host)
+    if address is not None:
+        try:
+            return (Address.of(address),)
+        except OSError as error:
+            raise httpx.ConnectError(f"there is no address {host!r} here: {_words(error)}") from None
+    if not 0 < len(host) <= _LONGEST:
+        raise httpx.ConnectError(f"a host name of {len(host)} characters; names have at most {_LONGEST}")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+        what = "between its dots a name has 1 to 63 characters"
+        raise httpx.ConnectError(f"the name {host!r} could not be resolved: {what}")
+    return ()
 
 
 def _tried(resolve: Resolve, host: str) -> Sequence[Address] | Exception:

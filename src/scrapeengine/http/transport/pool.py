@@ -13,10 +13,10 @@ __all__ = ["Pool", "Resting"]
 
 
 class Resting(Protocol):
-    """What a pool sees of a connection."""
+    """A connection, as a pool sees it."""
 
     made: float
-    rested: float
+    """When it was made."""
 
     @property
     def quiet(self) -> bool:
@@ -47,7 +47,8 @@ class Pool(Generic[K, C]):
         self._idle = idle
         self._lifetime = lifetime
         self._by_key: dict[K, deque[C]] = {}
-        self._by_age: OrderedDict[C, K] = OrderedDict()
+        self._by_age: OrderedDict[C, tuple[K, float]] = OrderedDict()
+        """The key of each, and since when it rests. The first has rested longest."""
 
     def __len__(self) -> int:
         """Count the connections that rest."""
@@ -62,6 +63,7 @@ class Pool(Generic[K, C]):
             del self._by_age[connection]
             if not resting:
                 del self._by_key[key]
+            # Quiet comes last, for it asks the kernel. On one that is not, a request that cannot be sent twice is lost.
             if now < connection.made + self._lifetime and connection.quiet:
                 return connection
             connection.close()
@@ -69,24 +71,28 @@ class Pool(Generic[K, C]):
 
     def put(self, key: K, connection: C, now: float) -> None:
         """Let a connection rest."""
-        connection.rested = now
         self._by_key.setdefault(key, deque()).append(connection)
-        self._by_age[connection] = key
+        self._by_age[connection] = key, now
         if len(self._by_age) > self._most:
             self._close_oldest()
-        self._sweep(now)
+        self._sweep(now)  # here too: where all go to new origins, nothing may be taken for long
 
     def close(self) -> None:
         """Close all that rest."""
         while self._by_age:
             self._close_oldest()
 
+    def __repr__(self) -> str:
+        """Count them."""
+        return f"<Pool {len(self._by_age)}/{self._most} at rest, to {len(self._by_key)} origins>"
+
     def _sweep(self, now: float) -> None:
-        while self._by_age and next(iter(self._by_age)).rested + self._idle <= now:
+        by_age = self._by_age
+        while by_age and by_age[next(iter(by_age))][1] + self._idle <= now:
             self._close_oldest()
 
     def _close_oldest(self) -> None:
-        connection, key = self._by_age.popitem(last=False)
+        connection, (key, _) = self._by_age.popitem(last=False)
         resting = self._by_key[key]
         resting.popleft()  # of one key, too, the first is the oldest
         if not resting:

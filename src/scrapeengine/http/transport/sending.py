@@ -1,4 +1,4 @@
-"""What goes out: the head of a request in bytes, and the framing of its body."""
+"""Requests as they go out: the head in bytes, and the framing of the body."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import httpx
@@ -16,10 +18,10 @@ import trio
 
 from scrapeengine.http.transport.words import of_system, of_tls
 
-__all__ = ["ByteStream", "PlainStream", "TlsStream"]
+__all__ = ["ByteStream", "PlainStream", "TlsStream", "within"]
 
 _MOST = 64 * 1024
-"""How much is read at once."""
+"""The bytes that are read at once, at most."""
 
 
 class ByteStream(Protocol):
@@ -99,12 +101,16 @@ class PlainStream:
     def close(self) -> None:
         """Close the socket."""
         if self._socket.fileno() >= 0:
+            # First: who waits for a socket that is closed already would wait for ever.
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
 
 class TlsStream:
-    """A TLS connection, by trio's `SSLStream`."""
+    """A TLS connection, by trio's `SSLStream`.
+
+    It is the one door to a private part of that, `_incoming`; a test says when it has changed.
+    """
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
@@ -136,6 +142,22 @@ class TlsStream:
     def close(self) -> None:
         """Close the socket below, with no farewell."""
         self._socket.close()
+
+
+@contextmanager
+def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
+    """Limit what is done inside; None: no limit.
+
+    Raises:
+        httpx.TimeoutException: of the type that was given; it has taken too long.
+    """
+    if seconds is None:
+        yield
+        return
+    with trio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise error(f"nothing came or went for {seconds:g} s")
 
 
 def _words(error: BaseException) -> str:

@@ -20,11 +20,12 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.http.transport.connection import Connection, Origin, within
-from scrapeengine.http.transport.parser import Parser
+from scrapeengine.http.transport.answer import AnswerSoFar
+from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tls import secure
 
-__all__ = ["Network", "Parts", "TracedBody", "Tracing"]
+__all__ = ["BodyParts", "Network", "TracedBody", "Tracing"]
 
 _BODY = "http11.receive_response_body"
 
@@ -35,7 +36,7 @@ Told: TypeAlias = Callable[[str, dict[str, Any]], object]
 
 @attrs.frozen(eq=False)
 class Network:
-    """What there is to know of a connection, by the names that httpcore's network streams have for it."""
+    """Facts about a connection, by the names that httpcore's network streams have for it."""
 
     _socket: socket.socket
     _tls: trio.SSLStream[trio.SocketStream] | None = None
@@ -184,7 +185,9 @@ class Tracing:
             if not connection.unsent:
                 raise
             # The server may have said why, and if not, waiting for its answer says that it was not sent.
-        await self.step("http11.receive_response_headers", info, receive, shown=lambda _: _said(connection.answer))
+        await self.step(
+            "http11.receive_response_headers", info, receive, shown=lambda _: _said(connection.parser.answer)
+        )
 
     async def closed(self) -> None:
         """Tell that the answer is done with; its connection has been left before."""
@@ -200,11 +203,12 @@ def _check(connection: Connection) -> None:
         raise httpx.WriteError(connection.unsent)
 
 
-def _said(answer: Parser) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
-    return b"HTTP/" + answer.version.encode(), answer.status, answer.reason, answer.headers
+def _said(answer: AnswerSoFar) -> tuple[bytes, int, bytes, list[tuple[bytes, bytes]]]:
+    said = answer.extensions
+    return said["http_version"], answer.status, said["reason_phrase"], answer.headers
 
 
-class Parts(Protocol):
+class BodyParts(Protocol):
     """The body of an answer, as it comes."""
 
     async def __anext__(self) -> bytes:
@@ -219,7 +223,7 @@ class Parts(Protocol):
 class TracedBody(httpx.AsyncByteStream):
     """The body of an answer, of which a function is told. Whatever it raises, the connection is left."""
 
-    def __init__(self, parts: Parts, tracing: Tracing, request: httpx.Request) -> None:
+    def __init__(self, parts: BodyParts, tracing: Tracing, request: httpx.Request) -> None:
         """Make it.
 
         Args:
@@ -230,7 +234,7 @@ class TracedBody(httpx.AsyncByteStream):
         self._parts = parts
         self._tracing = tracing
         self._request = request
-        self._begun = self._ended = self._closed = False
+        self._begun = self._ended = self._closed = False  # each is told of once
 
     def __aiter__(self) -> TracedBody:
         """Return itself: the body can be read once."""
@@ -246,6 +250,7 @@ class TracedBody(httpx.AsyncByteStream):
         except StopAsyncIteration:
             raise
         except BaseException:
+            # No checkpoint: it is done also where the function was cancelled.
             await self._parts.aclose()
             raise
 
@@ -263,7 +268,7 @@ class TracedBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Leave the connection, and tell that the answer is done with; once. Checkpoint as the function has it."""
-        await self._parts.aclose()
+        await self._parts.aclose()  # before it is told, which may raise or never return
         if not self._closed:
             self._closed = True
             await self._tracing.closed()

@@ -10,17 +10,16 @@ from typing import Any
 
 import httpx
 
-from scrapeengine.http.transport.connection import Connection, Origin, within
+from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.failures import Stale
 from scrapeengine.http.transport.sending import chunked, framing, head_of, measured
+from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tracing import TracedBody, Tracing
 from scrapeengine.model.checks import number, whole
+from scrapeengine.model.standards import IDEMPOTENT, PORTS
 
 __all__ = ["Transport"]
-
-_PORTS = {"http": 80, "https": 443}
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -101,7 +100,7 @@ class Transport(httpx.AsyncBaseTransport):
         length = framing(headers, parts=in_parts)
         limits: Mapping[str, float | None] = request.extensions.get("timeout") or {}
         tracing = Tracing.of(request, limits)
-        again = request.method in _IDEMPOTENT and not in_parts
+        again = request.method in IDEMPOTENT and not in_parts
         connection = self._connections.at_hand(origin)
         while True:
             try:
@@ -109,6 +108,7 @@ class Transport(httpx.AsyncBaseTransport):
                     connection = await self._connected(origin, limits, tracing)
                 return await self._ask(connection, request, head, length, limits, tracing)
             except BaseException as error:
+                # Closed before anybody is told: the function is the program's own, and may never return.
                 if connection is not None:
                     connection.close()
                     self._connections.leave(connection)
@@ -116,7 +116,7 @@ class Transport(httpx.AsyncBaseTransport):
                         await tracing.closed()
                 if not (again and isinstance(error, Stale)):
                     raise
-            connection, again = None, False
+            connection, again = None, False  # on a fresh one, which cannot be stale
 
     async def aclose(self) -> None:
         """Close all connections. No checkpoint."""
@@ -163,14 +163,14 @@ class Transport(httpx.AsyncBaseTransport):
         else:
             await tracing.ask(connection, head, more, expect=expect)
         if "close" in {option.strip().lower() for option in request.headers.get_list("connection", split_commas=True)}:
-            connection.answer.keep = False
-        answer = connection.answer
+            connection.parser.keep = False
+        answer = connection.parser.answer
         stream = _Body(self._connections, connection, limits.get("read"))
         return httpx.Response(
             answer.status,
             headers=answer.headers,
             stream=stream if tracing is None else TracedBody(stream, tracing, request),
-            extensions={"http_version": b"HTTP/" + answer.version.encode(), "reason_phrase": answer.reason},
+            extensions=answer.extensions,
         )
 
 
@@ -193,13 +193,13 @@ class _Body(httpx.AsyncByteStream):
             raise StopAsyncIteration
         if connection is None:
             raise httpx.StreamClosed
-        answer = connection.answer
+        answer = connection.parser.answer
         try:
             while not (answer.parts or answer.done):
                 with within(self._limit, httpx.ReadTimeout):
                     await connection.more()
         except BaseException:
-            connection.close()
+            connection.close()  # what is left of the answer would be taken for the next one's
             self._leave()
             raise
         if not answer.parts:
@@ -220,7 +220,7 @@ class _Body(httpx.AsyncByteStream):
 
 def _origin(request: httpx.Request, *, guarded: bool) -> Origin:
     url = request.url
-    port = _PORTS.get(url.scheme)
+    port = PORTS.get(url.scheme)
     host = url.raw_host.decode("ascii").strip("[]")
     if port is None or not host:
         raise httpx.UnsupportedProtocol("the URL is no http or https URL with a host")

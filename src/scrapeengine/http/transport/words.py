@@ -1,4 +1,4 @@
-"""What the system and TLS say of a failure, in words for whoever reads the error.
+"""Words for failures of the system and of TLS, for whoever reads the error.
 
 No text is the name of a class, and none quotes what was sent or received. Where TLS has a short word for a fault that
 users meet, the text says what it means and what to do.
@@ -22,7 +22,7 @@ _CODES: dict[type[OSError], int] = {
     PermissionError: errno.EACCES,
     TimeoutError: errno.ETIMEDOUT,
 }
-"""What a class stands for, where an error has no code of its own (PEP 3151)."""
+"""Codes that classes stand for, where an error has no code of its own (PEP 3151)."""
 
 
 def of_system(error: OSError) -> str:
@@ -50,7 +50,7 @@ _NOT_TLS = frozenset(
         "wrong version number",
     }
 )
-"""What OpenSSL says of bytes that are no TLS."""
+"""OpenSSL's words for bytes that are no TLS."""
 _ENDS = frozenset({"alert close notify", "close notify", "unexpected eof while reading"})
 
 _MEANING = {
@@ -89,11 +89,11 @@ _REFUSALS = {
     "unrecognized name": "the server has no site of this name",
     "unsupported certificate": "the server does not accept the client certificate, which is of a wrong kind",
 }
-"""What a server means by an alert (RFC 8446, section 6.2), by OpenSSL's words for it."""
+"""Meanings of a server's alerts (RFC 8446, section 6.2), by OpenSSL's words for them."""
 
 _OF_AN_ALERT = re.compile(r"(sslv3|tlsv1|tlsv13|ssl/tls) (alert )?")
 _TEXT = re.compile(r"(?:\[[^\]]*\] )?(.*?)(?: \(_ssl\.c:\d+\))?")
-"""What Python makes of a reason: `[SSL: REASON] reason (_ssl.c:1006)`."""
+"""The text that Python makes of a reason: `[SSL: REASON] reason (_ssl.c:1006)`."""
 
 
 def of_tls(error: ssl.SSLError, *, handshake: bool = False) -> str:

@@ -1,52 +1,24 @@
-"""The answer to a request, as scrapers get it: its body read under the caps, decoded in bounded steps."""
+"""The answer to a request, as scrapers get it, and its headers."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, KeysView, ValuesView
 from datetime import timedelta
 from typing import Any
 
 import httpx
-import trio
 
 from scrapeengine.errors import RequestError
-from scrapeengine.http.transport.failures import BodyOverCap, Expired
+from scrapeengine.http.transport.answer import AnswerSoFar, Fields
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.connector import Channel
-from scrapeengine.http.wire.decoding import Decoder, decoder_for, heavy_window
 
-__all__ = ["BodyReader", "Response", "ResponseHeaders", "header", "location_of"]
+__all__ = ["Response", "ResponseHeaders", "header", "location_of"]
 
-_STEP = 64 * 1024
-"""How many bytes are decoded between two checkpoints."""
-_LEAST = 1024
-"""As how many bytes a piece counts at least: tiny ones cost time too."""
 _NOTHING = httpx.ByteStream(b"")
 _NONE = httpx.Headers()
 _SET_REQUEST = vars(httpx.Response)["request"].__set__
-"""What sets the request of a response, of which `Response` overrides the getter."""
-
-
-_HEAVY: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("scrapeengine heavy decoding")
-
-
-def _few_at_a_time() -> trio.CapacityLimiter:
-    """Return what heavy decoding stands in line for: many at once would hold up the loop by the memory they touch."""
-    try:
-        return _HEAVY.get()
-    except LookupError:
-        limiter = trio.CapacityLimiter(2)
-        _HEAVY.set(limiter)
-        return limiter
-
-
-def _jumps() -> bool:
-    """Say whether the clock is a simulated one that goes on when all wait: it does not wait for threads."""
-    return getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf) < math.inf
-
-
+"""Sets the request of a response, of which `Response` overrides the getter."""
 _SINGLE = frozenset(
     {
         *("age", "content-disposition", "content-length", "content-location", "content-range", "content-type", "date"),
@@ -104,27 +76,39 @@ def _text(value: bytes) -> str:
 
 
 class Response(httpx.Response):
-    """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them."""
+    """An `httpx.Response` that makes its `headers` and its `request` when someone looks at them.
+
+    It is the one door to private parts of httpx, `_content` and `_cookies`; a test says when these have changed.
+    """
 
     _call: Call | None = None
     _headers: httpx.Headers | None = None
     _taken = 0
     _seconds = 0.0
-    _raw: list[tuple[bytes, bytes]]
+    _raw: Fields
     unreadable: RequestError | None = None
     """Why it has no body, though the site has sent one."""
 
     @classmethod
-    def of(cls, call: Call, channel: Channel, body: bytes) -> Response:
-        """Make an answer whose body has been read and decoded."""
-        answer = cls(channel.status, headers=_NONE, stream=_NOTHING, extensions=channel.extensions)
-        answer._raw, answer._headers = channel.headers, None
-        answer._taken = channel.taken
+    def of(cls, call: Call, came: AnswerSoFar, body: bytes, unreadable: RequestError | None = None) -> Response:
+        """Make an answer whose body has been read and decoded.
+
+        Args:
+            call: what was answered.
+            came: what has come.
+            body: the body, or as much of it as was wanted.
+            unreadable: why there is none, though one was sent.
+        """
+        answer = cls(came.status, headers=_NONE, stream=_NOTHING, extensions=came.extensions)
+        # What it needs of what came, and no more: an answer may be kept for long, and is pickled.
+        answer._raw, answer._headers, answer._taken = came.headers, None, came.size
         # Given the body, httpx would decode it once more, all at once and without a bound; and reading it by parts
-        # costs more than all else here. So it is put where httpx keeps what was read.
+        # costs more than all else here. So it is put where httpx keeps what was read, which is private.
         answer._content = body
         answer.is_stream_consumed = answer.is_closed = True
         answer._call = call
+        if unreadable is not None:
+            answer.unreadable = unreadable
         return answer
 
     @property
@@ -139,17 +123,17 @@ class Response(httpx.Response):
         self._headers = value
 
     @property
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+    def raw_headers(self) -> Fields:
         """The headers in bytes, as they came."""
         return self._raw
 
     def took(self, seconds: float) -> None:
-        """Take note of how long it took, redirects included."""
+        """Set how long it took, redirects included."""
         self._seconds = seconds
 
     @property
     def elapsed(self) -> timedelta:
-        """How long it took, redirects included."""
+        """The time that it took, redirects included."""
         return timedelta(seconds=self._seconds)
 
     @elapsed.setter
@@ -180,7 +164,7 @@ class Response(httpx.Response):
         """Return what is pickled and copied: what httpx keeps of a response, its request included."""
         if self._call is not None:
             _ = self.request
-        # The cookies are made anew of the headers: what httpx has made holds a lock, which cannot be pickled.
+        # The cookies, which httpx keeps in private, are made anew of the headers: they hold a lock.
         return {name: value for name, value in super().__getstate__().items() if name != "_cookies"}
 
     def raise_for_status(self) -> httpx.Response:
@@ -189,7 +173,7 @@ class Response(httpx.Response):
         return super().raise_for_status()
 
 
-def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+def header(headers: Fields, name: bytes) -> bytes | None:
     """Return the first value of a header that has one value; None if it is not there.
 
     Args:
@@ -200,7 +184,7 @@ def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return next((value for key, value in headers if len(key) == size and key.lower() == name), None)
 
 
-def location_of(headers: list[tuple[bytes, bytes]]) -> str | None:
+def location_of(headers: Fields) -> str | None:
     """Return where an answer leads by its `Location`, in ASCII; None if it has none, or an empty one.
 
     Bytes above ASCII are percent-encoded one by one, whatever they are: UTF-8 comes to be what it should, and what is
@@ -214,85 +198,3 @@ def location_of(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 _BLANKS = bytes(range(0x21))
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
-
-
-class BodyReader:
-    """The decoded body of an answer, part by part, under a cap."""
-
-    def __init__(self, channel: Channel, cap: float) -> None:
-        # A part of what is encoded cannot be decoded: a 206 is handed over as it is.
-        coding = None if channel.status == 206 else channel.coding
-        self.phase = "body"
-        """What is being done: "body" or "decode"."""
-        self._channel = channel
-        self._cap = cap
-        self._size = 0
-        self._since = 0
-        self._decoder: Decoder | None = None if coding is None else decoder_for(coding.decode("latin-1"))
-        self._pieces: Iterator[bytes] = iter(())
-        self._window: int | None = None
-        """How many bytes the decoder decodes at once, if they are many; None: not known yet."""
-        self._filled = 0
-        """The size up to which they are decoded already."""
-
-    async def whole(self) -> bytes:
-        """Read all of it.
-
-        Raises:
-            BodyTooLarge: it exceeds the cap; at that point it has been left.
-            httpx.TransportError: it breaks off, or cannot be decoded.
-
-        Checkpoint, unless all of it has come already.
-        """
-        parts = []
-        while (part := await self.part()) is not None:
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def part(self) -> bytes | None:
-        """Return the next part, at most about 64 KiB; None at the end. Checkpoint where it has to wait or decodes much.
-
-        Raises:
-            BodyTooLarge: the cap is exceeded.
-            httpx.TransportError: the body breaks off, or cannot be decoded.
-        """
-        while True:
-            self.phase = "decode"
-            while (piece := await self._next()) is not None:
-                if piece:
-                    await self._count(piece)
-                    return bytes(piece)
-            self.phase = "body"
-            came = self._channel.take()
-            if came:
-                self._pieces = iter(came) if self._decoder is None else self._decoded(self._decoder, b"".join(came))
-            elif self._channel.done:
-                if self._decoder is not None:
-                    self._decoder.end()
-                return None
-            else:
-                await self._channel.more()
-
-    def _decoded(self, decoder: Decoder, data: bytes) -> Iterator[bytes]:
-        """Return what becomes of it, to be decoded piece by piece."""
-        if self._window is None:
-            self._window = 0 if _jumps() else heavy_window((self._channel.coding or b"").decode("latin-1"), data)
-        return decoder.feed(data)
-
-    async def _next(self) -> bytes | None:
-        """Decode the next piece; in a thread where it takes long, which is when the decoder fills its window."""
-        if not self._window or self._size < self._filled:
-            return next(self._pieces, None)
-        self._filled = self._size + self._window
-        return await trio.to_thread.run_sync(next, self._pieces, None, limiter=_few_at_a_time())
-
-    async def _count(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._cap:
-            raise BodyOverCap(f"the body has more than {self._cap:.0f} bytes once decoded")
-        self._since += max(len(piece), _LEAST)
-        if self._since >= _STEP:
-            self._since = 0
-            await trio.lowlevel.checkpoint()
-            if trio.current_time() >= self._channel.deadline:
-                raise Expired("the deadline has passed")

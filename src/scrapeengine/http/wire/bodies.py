@@ -1,4 +1,4 @@
-"""What requests carry: a scraper's arguments made into a body, in bytes or read while it is sent.
+"""Bodies of requests: a scraper's arguments made into bytes, or into an upload, which is read while it is sent.
 
     content=  bytes, text ──────────────────> bytes
               a file in binary mode ────────> read off the loop; anew from where it stood, if it can seek
@@ -6,100 +6,38 @@
     data=, json= ───────────────────────────> bytes
     files= ─────────────────────────────────> bytes, or read off the loop where files are among them
 
-Wrong types are a `TypeError` that says what to write. What a caller's own generator or file raises leaves as it is: it
-is wrapped in `CallersError` on its way through the layers, each of which translates what it takes for the connector's.
+Wrong types are a `TypeError` that says what to write.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import tempfile
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import attrs
 import httpx
-import trio
 
-__all__ = ["CallersError", "NotEncodable", "RequestBody", "Upload", "body_of", "form"]
+from scrapeengine.http.wire.uploads import Upload, of_content, of_form
 
-_PIECE = 64 * 1024
-"""The bytes that are read of a file at once."""
+__all__ = ["NotEncodable", "RequestBody", "body_of", "form"]
+
 _NOWHERE = "http://body/"
-
-
-class CallersError(BaseException):
-    """What a caller's own generator or file has raised; no `Exception`, so that no layer takes it for the wire's."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self._error: Exception | None = error
-
-    def taken(self) -> Exception:
-        """Return what was raised, to be raised where no other exception is handled: it has no context but its own."""
-        error, self._error = self._error, None
-        assert error is not None
-        return error
-
-
-def callers_error_in(group: BaseExceptionGroup[BaseException]) -> CallersError | None:
-    """Return what the caller's own code has raised, if a group has nothing else in it."""
-    found, rest = group.split(CallersError)
-    first: BaseException | None = found
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first if rest is None and isinstance(first, CallersError) else None
 
 
 class NotEncodable(ValueError):
     """A value of the right type cannot be sent: a lone surrogate in a text, an endless structure as JSON. Says why."""
 
 
-@attrs.define(eq=False)
-class Upload:
-    """A body that is read while it is sent."""
-
-    length: int | None
-    """Its bytes; None: not known before it is read."""
-    _read: Callable[[], AsyncGenerator[bytes, None]]
-    """Reads it from its beginning."""
-    _again: bool
-    """Whether it can be read more than once."""
-    _begun: bool = attrs.field(default=False, init=False)
-
-    @property
-    def renewable(self) -> bool:
-        """Whether it can be sent now: it was not begun yet, or can be read anew."""
-        return self._again or not self._begun
-
-    async def parts(self) -> AsyncGenerator[bytes, None]:
-        """Read it from its beginning. Close it: what it reads from is closed with it, if it is a generator."""
-        self._begun = True
-        async with aclosing(self._read()) as parts:
-            async for part in parts:
-                yield part
-
-
 @attrs.frozen
 class RequestBody:
-    """What a request carries."""
+    """The body of a request."""
 
     data: bytes = b""
     upload: Upload | None = None
     headers: dict[str, str] = attrs.field(factory=dict)
-    """What the request says of it, its framing excluded."""
+    """The headers that say what it is, its framing excluded."""
 
     @property
     def empty(self) -> bool:
@@ -140,107 +78,13 @@ def _raw(content: Any) -> RequestBody:
             return RequestBody(content.encode())
     if isinstance(content, bytearray | memoryview):
         return RequestBody(bytes(content))
-    file = getattr(content, "wrapped", content)  # trio's files have the plain one below them
-    if callable(getattr(file, "read", None)):
-        return RequestBody(upload=_of_file(file))
-    if isinstance(content, Mapping):
-        raise TypeError("content=… takes bytes, and got a mapping; write json=… or data=…")
-    if isinstance(content, AsyncIterable):
-        once = isinstance(content, AsyncIterator)
-        return RequestBody(upload=Upload(None, lambda: _from_async(content), not once))
-    if isinstance(content, Iterable):
-        once = iter(content) is content
-        return RequestBody(upload=Upload(None, lambda: _from_iterable(content), not once))
+    upload = of_content(content)
+    if upload is not None:
+        return RequestBody(upload=upload)
     raise TypeError(
         f"content=… takes bytes, a text, a file that is open in binary mode, or an (async) iterable of bytes, "
         f"and got {type(content).__name__}"
     )
-
-
-_QUICK = (io.BytesIO, io.FileIO, io.BufferedReader, io.BufferedRandom, tempfile.SpooledTemporaryFile)
-"""Files whose end is found at once."""
-
-
-def _of_file(file: Any) -> Upload:
-    if isinstance(file, io.TextIOBase):
-        raise TypeError("content=… takes files in binary mode; write open(path, 'rb')")
-    start = length = None
-    try:
-        if file.seekable():
-            start = file.tell()
-            # To others, such as gzip's, the end is a long way: they are read as they go.
-            if isinstance(getattr(file, "file", file), _QUICK):
-                length = max(0, file.seek(0, os.SEEK_END) - start)
-                file.seek(start)
-    except (AttributeError, OSError):
-        start = length = None
-    return Upload(length, lambda: _from_file(file, start, length), start is not None)
-
-
-async def _from_file(file: Any, start: int | None, length: int | None) -> AsyncGenerator[bytes, None]:
-    """Read a file off the loop, from where it stood; no more of it than it had, should it have grown."""
-    left = length
-    if start is not None:
-        await _off_the_loop(file.seek, start)
-    while left is None or left:
-        part = await _off_the_loop(file.read, _PIECE if left is None else min(left, _PIECE))
-        if not part:
-            return
-        if left is not None:
-            left -= len(part)
-        yield _bytes(part)
-
-
-async def _from_async(parts: AsyncIterable[Any]) -> AsyncGenerator[bytes, None]:
-    with _callers():
-        source = aiter(parts)
-    try:
-        while True:
-            with _callers():
-                try:
-                    part = await anext(source)
-                except StopAsyncIteration:
-                    return
-            yield _bytes(part)
-    finally:
-        if isinstance(source, AsyncGenerator):
-            with _callers():
-                await source.aclose()
-
-
-async def _from_iterable(parts: Iterable[Any]) -> AsyncGenerator[bytes, None]:
-    with _callers():
-        source = iter(parts)
-    while True:
-        await trio.lowlevel.checkpoint()
-        with _callers():
-            try:
-                part = next(source)
-            except StopIteration:
-                return
-        yield _bytes(part)
-
-
-async def _off_the_loop(function: Callable[..., Any], *args: Any) -> Any:
-    with _callers():
-        return await trio.to_thread.run_sync(function, *args)
-
-
-def _bytes(part: Any) -> bytes:
-    if isinstance(part, bytes):
-        return part
-    if isinstance(part, bytearray | memoryview):
-        return bytes(part)
-    raise CallersError(TypeError(f"content=… must give bytes, and gave {type(part).__name__}; write text.encode()"))
-
-
-@contextmanager
-def _callers() -> Iterator[None]:
-    """Let what the caller's own code raises pass through all layers."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
-        raise CallersError(error) from None
 
 
 # -- data, json
@@ -328,10 +172,7 @@ def _multipart(data: Any, files: Any) -> RequestBody:
     if whole is not None:
         return RequestBody(whole, headers=headers)
     length = request.headers.get("content-length")
-    again = all(_can_seek(source) for source in sources)
-    return RequestBody(
-        upload=Upload(None if length is None else int(length), lambda: _from_multipart(stream), again), headers=headers
-    )
+    return RequestBody(upload=of_form(stream, None if length is None else int(length), sources), headers=headers)
 
 
 _FILES = (
@@ -364,19 +205,6 @@ def _source(given: Any) -> Any:
     """Return the file of a field; None if it is in memory."""
     content = given[1] if isinstance(given, tuple) and len(given) > 1 else given
     return content if hasattr(content, "read") else None
-
-
-def _can_seek(file: Any) -> bool:
-    try:
-        return bool(file.seekable())
-    except (AttributeError, ValueError):
-        return False
-
-
-async def _from_multipart(stream: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    parts = iter(stream)
-    while (part := await _off_the_loop(next, parts, None)) is not None:
-        yield part
 
 
 @contextmanager

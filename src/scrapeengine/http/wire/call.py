@@ -12,7 +12,7 @@ import httpx
 
 from scrapeengine.http.transport.connection import Origin
 from scrapeengine.http.transport.sending import head_of
-from scrapeengine.http.wire.bodies import Upload
+from scrapeengine.http.wire.uploads import Upload
 
 __all__ = ["Call", "Headers"]
 
@@ -99,7 +99,7 @@ class Call:
             # It counts the body itself, and says nothing where there is none.
             headers = [(name, value) for name, value in self.headers if name != b"content-length"]
             request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
-        request.url = url  # it has taken it for one of its own
+        request.url = url  # httpx has made one of its own of it
         return request
 
 

@@ -1,8 +1,7 @@
-"""What the HTTP client needs of the task that it works for."""
+"""What the HTTP client needs of the task that it works for, and of the platforms that its requests go to."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Protocol
 
 import trio
@@ -10,15 +9,68 @@ import trio
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 
-__all__ = ["ClientTask"]
+__all__ = ["ClientTask", "Destination"]
+
+
+class Destination(Protocol):
+    """Where a request goes: to the task's own platform, or, by a redirect or an absolute URL, to another one."""
+
+    @property
+    def name(self) -> str:
+        """The platform's name."""
+        ...
+
+    def is_open(self) -> bool:
+        """Say whether the platform is under no penalty."""
+        ...
+
+    def start(self, *, first: bool) -> bool:
+        """Start a request now, by what was booked or past an empty line; it must be sent without a checkpoint.
+
+        Args:
+            first: whether it is no retry.
+
+        Returns:
+            False if it may not start: wait for its `turn`.
+        """
+        ...
+
+    async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
+        """Wait, parked, until `after` seconds have passed and a request is booked; `start` uses it.
+
+        Args:
+            after: seconds.
+            ahead: whether it has waited before, and stands first in line.
+
+        Raises:
+            PlatformClosed: the platform is closed for longer than its policy's patience.
+        """
+        ...
+
+    def refused(self, sent: float, after: float | None) -> None:
+        """Close the platform, which asks not to be called.
+
+        Args:
+            sent: when the request was sent that was refused, in trio's time.
+            after: the seconds that it asks for; None: it does not say.
+        """
+        ...
+
+    def over_budget(self) -> str:
+        """Say in words that the platform's budget has no retry left; else nothing."""
+        ...
+
+    def retry(self) -> None:
+        """Take a retry out of the platform's budget."""
+        ...
+
+    def slow_down(self, seconds: float) -> None:
+        """Keep to what the platform's robots.txt asks for: `seconds` between two requests."""
+        ...
 
 
 class ClientTask(Protocol):
-    """A task, as its client sees it.
-
-    Requests may go to another platform of the engine than the task's own, by a redirect or an absolute URL; `at` is
-    that platform's name, None the task's own.
-    """
+    """A task, as its client sees it."""
 
     @property
     def event(self) -> Event:
@@ -40,37 +92,8 @@ class ClientTask(Protocol):
         """A logger, bound to the event and the platform."""
         ...
 
-    def place(self, host: str) -> str | None:
-        """Name the platform that serves a host; None if it is the task's own, or none does."""
-        ...
-
-    def open(self, at: str | None) -> bool:
-        """Say whether a platform is under no penalty."""
-        ...
-
-    def go(self, at: str | None, *, first: bool) -> bool:
-        """Start a request now, by what was booked or past an empty line; it must be sent without a checkpoint.
-
-        Args:
-            at: where it goes.
-            first: whether it is no retry.
-
-        Returns:
-            False if it may not start; call `turn`.
-        """
-        ...
-
-    async def turn(self, at: str | None, after: float = 0.0, *, ahead: bool = False) -> None:
-        """Wait, parked, until `after` seconds have passed and a request is booked; `go` uses it.
-
-        Args:
-            at: where it goes.
-            after: seconds.
-            ahead: whether it has waited before, and stands first in line.
-
-        Raises:
-            PlatformClosed: the platform is closed for longer than its policy's patience.
-        """
+    def destination(self, host: str) -> Destination:
+        """Return where a request to a host goes: to the platform that serves it, or else to the task's own."""
         ...
 
     async def apart(self, until: trio.Event) -> None:
@@ -78,25 +101,13 @@ class ClientTask(Protocol):
         ...
 
     def connecting(self) -> None:
-        """Take note that the request that is booked has to be connected first."""
-        ...
-
-    def refused(self, at: str | None, sent: float, after: float | None) -> None:
-        """Take note that a platform asks not to be called."""
-        ...
-
-    def over_budget(self, places: Collection[str | None]) -> str:
-        """Take a retry out of the budgets of platforms; if one has none left, say so in words, and take none."""
-        ...
-
-    def slow_down(self, at: str | None, seconds: float) -> None:
-        """Take note that a platform's robots.txt asks for `seconds` between two requests."""
+        """Say that the request that is booked has to be connected first: its booking lapses unused."""
         ...
 
     def draw(self) -> float:
         """Return a random number from 0 to 1."""
         ...
 
-    def wall(self, now: float) -> float:
-        """Turn a trio time into Unix time."""
+    def wall(self) -> float:
+        """Return the Unix time."""
         ...

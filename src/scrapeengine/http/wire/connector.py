@@ -1,4 +1,4 @@
-"""The wire: what carries one request, and brings its answer. Ours, or any transport of httpx's."""
+"""Connectors: they carry requests, and bring their answers. By our own connections, or by any transport of httpx's."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any, Protocol
 import httpx
 import trio
 
+from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
 from scrapeengine.http.transport.failures import BodyOverCap, Expired
 from scrapeengine.http.transport.sending import chunked, measured
-from scrapeengine.http.wire.bodies import CallersError, Upload, callers_error_in
 from scrapeengine.http.wire.call import Call
+from scrapeengine.http.wire.uploads import CallersError, Upload, callers_error_in
 from scrapeengine.http.wire.watch import Deadline, Timer
 
 __all__ = ["Channel", "Connector", "ForeignConnector", "OwnConnector"]
 
-_VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
 _SECONDS_TO_CLOSE = 1.0
 _SAID = frozenset({"http_version", "reason_phrase"})
 
 
 class Channel(Protocol):
-    """What carries one request at a time. `ask`, `take` and `more` until it is `done`, then `leave`."""
+    """Carries one request at a time. `ask`, then `more` until the answer is done, then `leave`."""
 
     @property
     def deadline(self) -> float:
-        """When what it does has to be done, in trio's time. Whoever gives it a request sets it, and may set it anew."""
+        """The time by which it has to be done, trio's. Whoever gives it a request sets it, and may set it anew."""
         ...
 
     @deadline.setter
@@ -38,37 +38,15 @@ class Channel(Protocol):
 
     @property
     def phase(self) -> str:
-        """What it is doing: "connect", "send", "head" or "body"."""
+        """The step that it is at: "connect", "send", "head" or "body"; who decodes the body sets "decode"."""
         ...
 
-    @property
-    def status(self) -> int:
-        """The status of the answer."""
-        ...
+    @phase.setter
+    def phase(self, phase: str) -> None: ...
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of the answer, as they came."""
-        ...
-
-    @property
-    def coding(self) -> bytes | None:
-        """The `Content-Encoding` of the answer."""
-        ...
-
-    @property
-    def extensions(self) -> dict[str, bytes]:
-        """What `httpx.Response.extensions` says of the answer."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether the whole body has come."""
-        ...
-
-    @property
-    def taken(self) -> int:
-        """How many bytes of the body have come, still coded."""
+    def answer(self) -> AnswerSoFar:
+        """The answer as far as it has come, once a request was sent."""
         ...
 
     async def ask(self, call: Call, most: float) -> None:
@@ -84,12 +62,8 @@ class Channel(Protocol):
         """
         ...
 
-    def take(self) -> list[bytes]:
-        """Return what has come of the body since the last call."""
-        ...
-
     async def more(self) -> None:
-        """Wait for more of the body; raises as `ask`. Checkpoint."""
+        """Wait for more of the body; raises as `ask`. Checkpoint. If cancelled, what has come can still be taken."""
         ...
 
     async def leave(self) -> None:
@@ -131,6 +105,10 @@ class OwnConnector:
         self._connections = Connections()
         self._alarms = alarms
 
+    def __repr__(self) -> str:
+        """Count the connections."""
+        return f"<OwnConnector {self._connections!r}>"
+
     def at_hand(self, origin: Origin) -> Channel | None:
         """Return a kept connection."""
         connection = self._connections.at_hand(origin)
@@ -150,13 +128,12 @@ class OwnConnector:
 class _OwnChannel:
     """One of our connections, lent for one request."""
 
-    __slots__ = ("_answer", "_connection", "_connections", "_deadline")
+    __slots__ = ("_connection", "_connections", "_deadline")
 
     def __init__(self, connections: Connections, connection: Connection) -> None:
         assert isinstance(connection.watch, Deadline)
         self._connections = connections
         self._connection = connection
-        self._answer = connection.answer
         self._deadline = connection.watch
 
     @property
@@ -171,35 +148,18 @@ class _OwnChannel:
     def phase(self) -> str:
         return self._connection.phase
 
-    @property
-    def status(self) -> int:
-        return self._answer.status
+    @phase.setter
+    def phase(self, phase: str) -> None:
+        self._connection.phase = phase
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return self._answer.headers
-
-    @property
-    def coding(self) -> bytes | None:
-        return self._answer.coding
-
-    @property
-    def extensions(self) -> dict[str, bytes]:
-        answer = self._answer
-        return {"http_version": _VERSIONS[answer.version], "reason_phrase": answer.reason}
-
-    @property
-    def done(self) -> bool:
-        return self._answer.done
-
-    @property
-    def taken(self) -> int:
-        return self._answer.size
+    def answer(self) -> AnswerSoFar:
+        return self._connection.parser.answer
 
     async def ask(self, call: Call, most: float) -> None:
         try:
             if call.closes:
-                self._answer.keep = False
+                self._connection.parser.keep = False
             if call.upload is None:
                 await self._connection.ask(call.method, call.head, most=most)
             else:
@@ -209,16 +169,14 @@ class _OwnChannel:
             raise
 
     async def _upload(self, call: Call, upload: Upload, most: float) -> None:
-        """Send a request whose body is read meanwhile. What it is read from may hang, and has the same deadline."""
+        """Send a request whose body is read meanwhile."""
         parts, said = upload.parts(), call.first(b"content-length")
         framed = chunked(parts) if said is None else measured(parts, int(said))
         expect = (call.first(b"expect") or b"").lower() == b"100-continue"
+        # A scope beside the alarm: what the body is read from may hang, and closing the connection would not end that.
         with _until(self._deadline.when):
             await self._connection.send(call.method, call.head, framed, most=most, expect=expect)
             await self._connection.head()
-
-    def take(self) -> list[bytes]:
-        return self._answer.take()
 
     async def more(self) -> None:
         try:
@@ -228,10 +186,13 @@ class _OwnChannel:
             raise
 
     async def leave(self) -> None:
+        # No checkpoint: this is called in `finally`, where one would raise `trio.Cancelled` before it is done. The
+        # alarm is left as it is, for the next request: to set it anew costs more than to let it ring in vain.
         self._deadline.when = math.inf
         self._connections.leave(self._connection)
 
     def _check(self) -> None:
+        """Tell the closing of the connection by its deadline from all else that ends it."""
         if self._deadline.passed:
             raise Expired("the deadline has passed") from None
 
@@ -243,12 +204,12 @@ class ForeignConnector:
         self._transport = transport
 
     def at_hand(self, origin: Origin) -> Channel:
-        """Return a line for one request; whether it has to connect is the transport's business."""
+        """Return a channel for one request; whether it has to connect is the transport's business."""
         del origin
         return _ForeignChannel(self._transport)
 
     async def connect(self, origin: Origin) -> Channel:
-        """Return a line for one request."""
+        """Return a channel for one request."""
         return self.at_hand(origin)
 
     async def aclose(self) -> None:
@@ -263,17 +224,11 @@ class _ForeignChannel:
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
         self._upload: Any = None
-        """What the request's body is read from, if it is read while it is sent."""
-        self._parts: list[bytes] = []
-        self.phase = "head"
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.coding: bytes | None = None
-        self.extensions: dict[str, bytes] = {}
-        self.done = False
-        self.deadline = math.inf
-        self.taken = 0
+        """The stream that the request's body is read from, if it is read while it is sent."""
         self._most = math.inf
+        self.phase = "head"
+        self.answer = AnswerSoFar()
+        self.deadline = math.inf
 
     async def ask(self, call: Call, most: float) -> None:
         self._most = most
@@ -287,26 +242,23 @@ class _ForeignChannel:
                 raise (callers_error_in(group) or group) from None
         response = self._response
         assert response is not None
-        self.status, self.headers = response.status_code, list(response.headers.raw)
+        answer = self.answer
+        answer.status, answer.headers = response.status_code, list(response.headers.raw)
         coding = response.headers.get("content-encoding")
-        self.coding = None if coding is None else coding.encode("latin-1", "replace")
-        self.extensions = {key: value for key, value in response.extensions.items() if key in _SAID}
+        answer.coding = None if coding is None else coding.encode("latin-1", "replace")
+        answer.extensions = {key: value for key, value in response.extensions.items() if key in _SAID}
         self.phase = "body"
         stream = response.stream
         # What is in memory, as it is with `MockTransport`, need not be waited for part by part.
         if type(stream) is httpx.ByteStream and type(response) is httpx.Response:
             for part in stream:
                 self._take_in(part)
-            self.done = True
+            answer.done = True
             self._response = None  # there is nothing to close
             return
         if not isinstance(stream, httpx.AsyncByteStream):
             raise httpx.UnsupportedProtocol("the transport gave an answer whose body is not async")
         self._body = aiter(stream)
-
-    def take(self) -> list[bytes]:
-        parts, self._parts = self._parts, []
-        return parts
 
     async def more(self) -> None:
         assert self._body is not None
@@ -314,21 +266,23 @@ class _ForeignChannel:
         with _until(self.deadline):
             part = await anext(self._body, None)
         if part is None:
-            self.done = True
+            self.answer.done = True
         else:
             self._take_in(part)
 
     def _take_in(self, part: bytes) -> None:
-        self.taken += len(part)
-        if self.taken > self._most:
+        answer = self.answer
+        answer.size += len(part)
+        if answer.size > self._most:
             raise BodyOverCap("the body has more bytes on the wire than it may")
-        self._parts.append(part)
+        answer.parts.append(part)
 
     async def leave(self) -> None:
         response, self._response = self._response, None
         body, self._body = self._body, None
         upload, self._upload = self._upload, None
-        # The answer is there, or an error that says more. Nothing may hang here.
+        # The answer is there, or an error that says more: what closing raises is of no use, and may not hang either.
+        # The upload goes first, for a transport may wait for it in the closing of its answer.
         if upload is not None:
             with trio.move_on_after(_SECONDS_TO_CLOSE), suppress(Exception, CallersError):
                 await upload.aclose()

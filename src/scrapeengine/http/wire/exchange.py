@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import attrs
 import trio
@@ -12,21 +12,31 @@ import trio
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
-from scrapeengine.http.wire.answers import BodyReader, Response, header, location_of
+from scrapeengine.http.wire.answers import Response, header, location_of
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask
+from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Channel, Connector
-from scrapeengine.http.wire.requests import REDIRECTS
+from scrapeengine.http.wire.reading import BodyReader
 from scrapeengine.http.wire.translate import tells_nothing, translated
+from scrapeengine.model.standards import IDEMPOTENT, REDIRECTS
 from scrapeengine.model.urls import shown
 
-__all__ = ["Exchange", "Reader", "first", "whole"]
+__all__ = ["Exchange", "Read", "Reader", "first", "whole"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
-Reader = Callable[["Exchange", Channel], Awaitable[T]]
+class Read(NamedTuple, Generic[T_co]):
+    """An answer that was read."""
+
+    answer: T_co
+    holds: bool = False
+    """Whether the answer holds the channel, from which more is to come, and leaves it itself."""
+
+
+Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
+"""Reads what is wanted of an answer whose head is there. The channel's phase says where it has failed."""
 
 
 @attrs.define(eq=False)
@@ -37,21 +47,18 @@ class Exchange:
     connector: Connector
     call: Call
     attempt: int
-    at: str | None
-    """The platform that it goes to; None: the task's own."""
+    to: Destination
+    """The platform that it goes to."""
     most: float | None = None
     """The bytes that the body may have on the wire; None: what the platform's `Caps` say."""
     follows: bool = True
     """Whether a redirect is followed, and its body so left unread."""
     fresh: bool = False
     """Whether a connection is made for it, whatever there is at hand."""
-    phase: str = attrs.field(default="connect", init=False)
-    body: BodyReader | None = attrs.field(default=None, init=False)
-    """The body that is being read."""
-    kept: bool = attrs.field(default=False, init=False)
-    """Whether the line is somebody else's to leave."""
     _sent: float | None = attrs.field(default=None, init=False)
+    """Since when it is being connected or sent; None: it waits."""
     _spent: float = attrs.field(default=0.0, init=False)
+    """The seconds that it took before, the waiting left out."""
 
     async def run(self, read: Reader[T], after: float = 0.0) -> T:
         """Wait for its turn, send it, and read its answer in the time that an attempt has.
@@ -67,66 +74,74 @@ class Exchange:
         Checkpoint. If cancelled, what carried it is closed.
         """
         if after > 0:
-            await self.task.turn(self.at, after)
+            await self.to.turn(after)
         renewed = False
         while True:
+            # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
-            if channel is None or not self.task.go(self.at, first=self.attempt == 1):
+            if channel is None or not self.to.start(first=self.attempt == 1):
                 channel = await self._started(channel)
+            holds = False
             try:
-                return await self._carried(channel, read)
+                answer, holds = await self._carried(channel, read)
+                return answer
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
-                if renewed or self.call.method not in _IDEMPOTENT or not self.call.renewable:
-                    raise self.failed(error) from error
+                if renewed or self.call.method not in IDEMPOTENT or not self.call.renewable:
+                    raise self.failed(error, "send") from error
                 renewed = True
             finally:
-                if not self.kept:
+                # Also what is renewed: it is left, and so closed, before another one is made.
+                if not holds:
                     await channel.leave()
 
-    def where(self) -> dict[str, Any]:
-        """Say what errors say of a request."""
+    def where(self, phase: str) -> dict[str, Any]:
+        """Say what errors say of a request.
+
+        Args:
+            phase: the step at which it is.
+        """
         return {
             "platform": self.task.platform,
             "method": self.call.method,
             "url": shown(self.call.url),
             "attempt": self.attempt,
-            "phase": self.phase,
+            "phase": phase,
             "seconds": self.elapsed(),
         }
 
     def leads_on(self, channel: Channel) -> bool:
         """Say whether an answer is a redirect that is followed, and whose body is not read."""
-        return self.follows and channel.status in REDIRECTS and location_of(channel.headers) is not None
+        answer = channel.answer
+        return self.follows and answer.status in REDIRECTS and location_of(answer.headers) is not None
 
     def elapsed(self) -> float:
         """Return the seconds since it was sent, those that it took to connect included."""
         return self._spent + (0.0 if self._sent is None else trio.current_time() - self._sent)
 
     async def _started(self, channel: Channel | None) -> Channel:
-        """Wait until the request may start, and return what carries it; no checkpoint may come before it is sent.
+        """Wait until the request may start, and return the channel for it; no checkpoint may come before it is sent.
 
         A connection rests in the pool while the request waits, where it is looked at before it is used.
         """
-        task, at = self.task, self.at
+        to = self.to
         waited = False
         while True:
             if channel is None:
-                if not task.open(at):
-                    await task.turn(at)
+                if not to.is_open():  # to connect to a closed platform is to ask it all the same
+                    await to.turn()
                 channel = await self._connected()
-                if task.go(at, first=self.attempt == 1):
+                if to.start(first=self.attempt == 1):
                     return channel
             await channel.leave()
-            await task.turn(at, ahead=waited)
+            await to.turn(ahead=waited)
             waited = True
             channel = self.connector.at_hand(self.call.origin)
-            if channel is not None and task.go(at, first=self.attempt == 1):
+            if channel is not None and to.start(first=self.attempt == 1):
                 return channel
 
     async def _connected(self) -> Channel:
         """Make a connection, in the time that an attempt has."""
-        self.phase = "connect"
         self.task.connecting()
         self._sent = trio.current_time()
         limit = self.task.policy.timeout.attempt
@@ -134,16 +149,16 @@ class Exchange:
             try:
                 channel = await self.connector.connect(self.call.origin)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
-                raise self.failed(error) from (error if tells_nothing(error) else None)
+                raise self.failed(error, "connect") from (error if tells_nothing(error) else None)
             self._spent, self._sent = self.elapsed(), None
             return channel
-        raise AttemptTimeout(f"no connection in {limit:g} s", **self.where())
+        raise AttemptTimeout(f"no connection in {limit:g} s", **self.where("connect"))
 
-    async def _carried(self, channel: Channel, read: Reader[T]) -> T:
+    async def _carried(self, channel: Channel, read: Reader[T]) -> Read[T]:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
         self._sent = trio.current_time()
-        self.phase = "send"
         policy = self.task.policy
+        # Before it is sent: to a server that takes nothing, sending is as long as waiting for its answer.
         channel.deadline = self._sent + policy.timeout.attempt - self._spent
         try:
             await channel.ask(self.call, policy.caps.wire if self.most is None else self.most)
@@ -151,76 +166,80 @@ class Exchange:
             self._spent, self._sent = self.elapsed(), None
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            self.phase = channel.phase
-            if channel.status in {429, 503}:  # the head was whole, though what came with it is not to be had
+            if channel.answer.status in {429, 503}:  # the head was whole, though what came with it is not to be had
                 self._heed(channel)
-            raise self.failed(error) from (error if tells_nothing(error) else None)
-        self.phase = "body"
-        if channel.status in {429, 503}:
+            raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
+        # Before the body is read: other requests of the platform may start meanwhile, and should not.
+        if channel.answer.status in {429, 503}:
             self._heed(channel)
         try:
             return await read(self, channel)
         except Exception as error:  # noqa: BLE001 - as above
-            raise self.failed(error) from (error if tells_nothing(error) else None)
+            raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
 
     def _heed(self, channel: Channel) -> None:
         """Close the platform if it says that it is asked too much."""
-        wall, date = self.task.wall(trio.current_time()), _text(channel, b"date")
-        values = [value.decode("latin-1") for name, value in channel.headers if name.lower() == b"retry-after"]
-        if channel.status == 429 or values:
+        wall, date = self.task.wall(), _text(channel, b"date")
+        answer = channel.answer
+        values = [value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"]
+        if answer.status == 429 or values:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
-            self.task.refused(self.at, self._sent or 0.0, max(waits, default=None))
+            self.to.refused(self._sent or 0.0, max(waits, default=None))
 
-    def failed(self, error: Exception) -> RequestError:
-        """Return what the wire raised, in our own words."""
-        if self.body is not None:
-            self.phase = self.body.phase
+    def failed(self, error: Exception, phase: str) -> RequestError:
+        """Return what the wire raised, in our own words.
+
+        Args:
+            error: what it has raised.
+            phase: the step at which it was.
+        """
         if isinstance(error, Expired):
             limit = self.task.policy.timeout.attempt
-            return AttemptTimeout(f"no whole answer in {limit:g} s", **self.where())
-        return translated(error, **self.where())
+            return AttemptTimeout(f"no whole answer in {limit:g} s", **self.where(phase))
+        return translated(error, **self.where(phase))
 
 
 def _text(channel: Channel, name: bytes) -> str | None:
-    value = header(channel.headers, name)
+    value = header(channel.answer.headers, name)
     return None if value is None else value.decode("latin-1")
 
 
-async def whole(exchange: Exchange, channel: Channel) -> Response:
+async def whole(exchange: Exchange, channel: Channel) -> Read[Response]:
     """Read the whole answer, but of a redirect only its head."""
-    if channel.status >= 300 and exchange.leads_on(channel):
-        return Response.of(exchange.call, channel, b"")
+    came = channel.answer
+    if came.status >= 300 and exchange.leads_on(channel):
+        return Read(Response.of(exchange.call, came, b""))
     cap = exchange.task.policy.caps.body
-    if channel.done and channel.coding is None:
+    if came.done and came.coding is None:
         # All has come with the head, as most answers do.
-        body = b"".join(channel.take())
+        body = b"".join(came.take())
         if len(body) <= cap:
-            return Response.of(exchange.call, channel, body)
+            return Read(Response.of(exchange.call, came, body))
         raise BodyOverCap(f"the body has more than {cap:.0f} bytes")
-    exchange.body = BodyReader(channel, cap)
     try:
-        return Response.of(exchange.call, channel, await exchange.body.whole())
+        body = await BodyReader(channel, cap).whole()
     except Unreadable as error:
         return _bodiless(exchange, channel, error)
+    return Read(Response.of(exchange.call, came, body))
 
 
-def _bodiless(exchange: Exchange, channel: Channel, error: Unreadable) -> Response:
+def _bodiless(exchange: Exchange, channel: Channel, error: Unreadable) -> Read[Response]:
     """Return an answer without its body, which cannot be read, if its status says enough; else raise the error."""
-    if channel.status < 400:
+    came = channel.answer
+    if came.status < 400:
         raise error
-    answer = Response.of(exchange.call, channel, b"")
-    answer.unreadable = exchange.failed(error)
-    return answer
+    return Read(Response.of(exchange.call, came, b"", unreadable=exchange.failed(error, channel.phase)))
 
 
 def first(most: int) -> Reader[Response]:
     """Make a reader of the first `most` bytes of a body, which leaves the rest."""
 
-    async def read(exchange: Exchange, channel: Channel) -> Response:
+    async def read(exchange: Exchange, channel: Channel) -> Read[Response]:
+        came = channel.answer
         if exchange.leads_on(channel):
-            return Response.of(exchange.call, channel, b"")
-        exchange.body = body = BodyReader(channel, math.inf)
+            return Read(Response.of(exchange.call, came, b""))
+        body = BodyReader(channel, math.inf)
         parts, size = [], 0
         try:
             while size < most and (part := await body.part()) is not None:
@@ -228,6 +247,6 @@ def first(most: int) -> Reader[Response]:
                 size += len(part)
         except Unreadable as error:
             return _bodiless(exchange, channel, error)
-        return Response.of(exchange.call, channel, b"".join(parts)[:most])
+        return Read(Response.of(exchange.call, came, b"".join(parts)[:most]))
 
     return read

@@ -1,4 +1,4 @@
-"""How calls come to be cheaply: what all requests of a platform share is put into bytes once.
+"""Calls that cost little: what all requests of a platform share is put into bytes once.
 
 To build a request and join its URL costs more than to send it. So a plain GET, below a `base_url` or to a plain
 absolute URL, is put together from what is prepared; all else is built by `requests`.
@@ -22,7 +22,7 @@ from scrapeengine.model.urls import parse
 __all__ = ["Prepared"]
 
 _SAFE = r"(?:[A-Za-z0-9\-_~!$&()*+,;=:@/?]|\.(?!/|\.|$|\?))*"
-"""What a path and a query may have that parsing leaves as it is, dot segments excluded."""
+"""Characters of a path and a query that parsing leaves as they are, dot segments excluded."""
 _BELOW = re.compile(rf"/(?!/){_SAFE}")
 _WHOLE = re.compile(rf"(https?)://([a-z0-9](?:[a-z0-9.\-]{{0,251}}[a-z0-9])?)(?::([1-9][0-9]{{0,4}}))?(/{_SAFE})")
 _MOST_HOSTS = 1000
@@ -31,18 +31,18 @@ _LONGEST = requests.LONGEST // 2
 
 @attrs.define(eq=False)
 class _Kind:
-    """What all plain requests to one origin share."""
+    """The bytes that all plain requests to one origin share."""
 
     origin: Origin
     host: str
     headers: Headers
     tail: bytes
-    """What follows the target."""
+    """The bytes that follow the target."""
     closes: bool
 
 
 class Prepared:
-    """What all requests of one platform share, for as long as its policy stays."""
+    """The parts that all requests of one platform share, for as long as its policy stays."""
 
     def __init__(self, policy: Platform[Any]) -> None:
         self.policy = policy
@@ -53,6 +53,10 @@ class Prepared:
         if self._base is not None:
             self._path = parse(self._base).target.rstrip("/")
             self._home = self._kind(self._base)
+
+    def __repr__(self) -> str:
+        """Count the origins."""
+        return f"<Prepared for {len(self._kinds) + (self._home is not None)} origins>"
 
     def call(self, platform: str, event: Event, method: str, url: Any, **given: Any) -> Call:
         """Make the request that a task has asked for, as `requests.build` does."""

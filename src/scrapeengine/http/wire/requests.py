@@ -21,13 +21,13 @@ from scrapeengine.http.wire.call import Call, Headers
 from scrapeengine.http.wire.decoding import ACCEPT_ENCODING
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.standards import REDIRECTS
 from scrapeengine.model.urls import Url, UrlError, below, host_of, joined, parse, shown
 
-__all__ = ["LONGEST", "REDIRECTS", "build", "redirected"]
+__all__ = ["LONGEST", "build", "redirected"]
 
 LONGEST = 65_000
 """The characters that a URL may have; httpx, whose requests and answers show it, takes no more than 65,536."""
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _DEFAULTS = {b"accept": b"*/*", b"accept-encoding": ACCEPT_ENCODING.encode(), b"user-agent": b"scrapeengine"}
 _TELLS_NOTHING = frozenset({b"accept", b"accept-encoding", b"accept-language", b"user-agent"})

@@ -46,7 +46,7 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (httpx.TimeoutException, TransportError, "the transport's own time has passed"),
     (httpx.ProxyError, TransportError, "the proxy failed, or refused the request"),
 )
-"""What they are here, and in which words; None: in their own, which quote nothing that was sent or received."""
+"""The errors that they are here, and the words; None: their own, which quote nothing that was sent or received."""
 
 _MUTE = (
     (httpx.ConnectError, "no connection could be made"),
@@ -58,11 +58,11 @@ _MUTE = (
     (failures.Unreadable, "the body is in a coding that cannot be read here"),
     (failures.Blocked, "the address is not public, and only those may be connected to"),
 )
-"""What is said of those that have no words of their own, and no cause that has."""
+"""Words for those that have none of their own, and no cause that has."""
 
 _MOST_CAUSES = 8
 _LOST = ("Server disconnected", "peer closed connection")
-"""How httpx's `RemoteProtocolError` begins when the connection was lost, and not the protocol broken."""
+"""Beginnings of httpx's `RemoteProtocolError` when the connection was lost, and not the protocol broken."""
 
 
 def tells_nothing(error: Exception) -> bool:

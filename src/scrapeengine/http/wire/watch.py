@@ -18,7 +18,7 @@ __all__ = ["Deadline", "Timer"]
 
 
 class Timer(Protocol):
-    """What calls back at times of trio's clock."""
+    """Calls back at times of trio's clock."""
 
     def at(self, when: float, call: Callable[[], None]) -> Any:
         """Have `call` called at `when`."""
@@ -30,7 +30,10 @@ class Timer(Protocol):
 
 
 class Deadline:
-    """The deadline of one connection, which it watches for as long as that lives."""
+    """The deadline of one connection, which it watches for as long as that lives.
+
+    Who uses the connection sets `when`; only the alarm sets `passed`.
+    """
 
     __slots__ = ("_alarms", "_connection", "_ring", "_rings_at", "passed", "when")
 
@@ -47,6 +50,7 @@ class Deadline:
     def set(self, when: float) -> None:
         """Move it."""
         self.when = when
+        # A later one leaves the alarm as it is: that rings too early once in the time of an attempt, and is set anew.
         if when < self._rings_at:
             self.end()
             self._rings_at = when
@@ -62,6 +66,7 @@ class Deadline:
     def _look(self) -> None:
         self._ring, self._rings_at = None, math.inf
         if trio.current_time() >= self.when:
+            # Before the closing: who waits for the connection looks at it to tell this from all other ends.
             self.passed = True
             self._connection.close()
         else:

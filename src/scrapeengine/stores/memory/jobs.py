@@ -82,7 +82,7 @@ class Orders:
 class DictJobTable:
     """The jobs; each stands in the orders that its status gives it a place in.
 
-    It has as many methods as `JobTable`.
+    Size: the methods of `JobTable`.
     """
 
     def __init__(self) -> None:

@@ -14,9 +14,9 @@ __all__ = ["Marks", "Row", "Texts", "new_row", "place", "stored"]
 
 @attrs.define(eq=False, repr=False)
 class Row:
-    """A job, but for its texts: one field for each column.
+    """A job, but for its texts. Times are by the store's `now`, but for the ends of leases, which are by `awake`.
 
-    Times are by the store's `now`, but for the ends of leases, which are by `awake`.
+    Size: one field for each column.
     """
 
     platform: str

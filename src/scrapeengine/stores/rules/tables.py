@@ -24,7 +24,7 @@ __all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable",
 class JobTable(Protocol):
     """The jobs, and all orders in which they are asked for.
 
-    It has a method for each question that a rule asks; to cut it in two would part what changes together.
+    Size: a method for each question that a rule asks; all orders change with each change of a job.
     """
 
     def find(self, platform: str, id: str) -> Row | None:

@@ -34,7 +34,7 @@ _PENDING = "pending"
 class SqlJobTable:
     """The jobs, within one transaction.
 
-    It has as many methods as `JobTable`.
+    Size: the methods of `JobTable`.
     """
 
     def __init__(self, db: Connection, sums: Sums) -> None:

@@ -47,7 +47,10 @@ class Seen(NamedTuple):
 
 
 class SqlTables:
-    """All that a file keeps, within one transaction."""
+    """All that a file keeps, within one transaction.
+
+    Size: what `Tables` has, and the moment at which it all began.
+    """
 
     def __init__(self, db: Connection, policy: StorePolicy, clock: Clock) -> None:
         self.policy = policy

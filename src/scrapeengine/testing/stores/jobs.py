@@ -21,14 +21,14 @@ from scrapeengine.testing.stores.scenes import (
     same,
 )
 
-__all__ = ["ArrivingScenes"]
+__all__ = ["ArrivingScenes", "ClaimingScenes"]
 
 OK, ALREADY, LOST = Reply
 DONE = JobStatus.DONE
 
 
 class ArrivingScenes(StoreScenes):
-    """Jobs come in, all of a batch or none, and are claimed in their order."""
+    """Jobs come in, all of a batch or none, and are known for as long as they should be."""
 
     @behaviour()
     async def test_what_is_enqueued_is_there(self, store: Store) -> None:
@@ -128,6 +128,23 @@ class ArrivingScenes(StoreScenes):
         await refused(store.enqueue([job("x"), job("y"), job("z")]), StoreFull)
 
     @behaviour()
+    async def test_a_cancelled_call_has_happened_whole_or_not_at_all(self, store: Store) -> None:
+        """Wherever a call is when it is cancelled, all of its batch is there afterwards or none of it."""
+        for turns in range(12):
+            batch = [job(f"{turns}-{number}") for number in range(3)]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.enqueue, batch)
+                for _ in range(turns):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            there = [await store.get("p", each.id) is not None for each in batch]
+            holds(len(set(there)) == 1, f"a part of a batch is there: {there}")
+
+
+class ClaimingScenes(StoreScenes):
+    """Jobs are claimed in their order, and stand in it until then."""
+
+    @behaviour()
     async def test_the_most_urgent_are_claimed_first(self, store: Store) -> None:
         """Larger priorities come first, then what became ready first; positions say the same."""
         priorities = [0, 5, -7, 5, 2**63 - 1, -(2**63), 0, 2**40, 2**40 + 1]
@@ -186,16 +203,3 @@ class ArrivingScenes(StoreScenes):
         same(await claimed(store, ids=[]), [])
         same(await claimed(store, 0), [])
         same([ticket.id for ticket in await claimed(store, 1, ids={"d"})], ["d"])
-
-    @behaviour()
-    async def test_a_cancelled_call_has_happened_whole_or_not_at_all(self, store: Store) -> None:
-        """Wherever a call is when it is cancelled, all of its batch is there afterwards or none of it."""
-        for turns in range(12):
-            batch = [job(f"{turns}-{number}") for number in range(3)]
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(store.enqueue, batch)
-                for _ in range(turns):
-                    await trio.lowlevel.checkpoint()
-                nursery.cancel_scope.cancel()
-            there = [await store.get("p", each.id) is not None for each in batch]
-            holds(len(set(there)) == 1, f"a part of a batch is there: {there}")

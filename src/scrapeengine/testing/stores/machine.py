@@ -59,8 +59,9 @@ ANY = st.lists(st.integers(0, 3) | st.integers(0, 99), max_size=4)
 class StoreMachine(RuleBasedStateMachine):
     """Does the same to a store and to the model, and compares what they say.
 
-    Tokens are the store's to choose, and so is the order among outcomes of one instant; else nothing is. The class is
-    larger than others, since each call of the protocol is a rule.
+    Tokens are the store's to choose, and so is the order among outcomes of one instant; else nothing is.
+
+    Size: a rule for each call of the protocol.
     """
 
     def __init__(self, scenes: StoreScenes) -> None:

@@ -40,7 +40,10 @@ READY, DELAYED, LEASED = JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED
 
 @attrs.define(eq=False)
 class ModelJob:
-    """A job. Times are by `now`, but for the end of a lease, which is by `awake`."""
+    """A job. Times are by `now`, but for the end of a lease, which is by `awake`.
+
+    Size: one field for each thing that is known of it.
+    """
 
     platform: str
     id: str
@@ -104,7 +107,7 @@ class ModelShare:
 class StoreModel:
     """All calls of a store, at the moment that it is told, synchronously.
 
-    It is larger than other classes, since it is the whole protocol, in plain words.
+    Size: it is the whole protocol, in plain words.
     """
 
     policy: StorePolicy

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from scrapeengine.testing.stores.ends import CompletingScenes, LeasingScenes
-from scrapeengine.testing.stores.jobs import ArrivingScenes
+from scrapeengine.testing.stores.jobs import ArrivingScenes, ClaimingScenes
 from scrapeengine.testing.stores.machine import StoreMachine
 from scrapeengine.testing.stores.shared import OpenScenes, SharingScenes
 
 __all__ = ["StoreSuite"]
 
 
-class StoreSuite(ArrivingScenes, LeasingScenes, CompletingScenes, SharingScenes, OpenScenes):
+class StoreSuite(ArrivingScenes, ClaimingScenes, LeasingScenes, CompletingScenes, SharingScenes, OpenScenes):
     """The tests of a store, for pytest to collect from a class that derives from this one.
 
         class TestMyStore(StoreSuite):
@@ -27,7 +27,7 @@ class StoreSuite(ArrivingScenes, LeasingScenes, CompletingScenes, SharingScenes,
     `CheckedStore`. Time is virtual; a store that goes by another clock than trio's overrides `pass_time`.
     How much the stateful test tries is said by the profile of hypothesis.
 
-    It has a method for each behaviour, so as many as there are.
+    Size: a method for each behaviour, so as many as there are.
     """
 
     def test_it_says_what_the_model_says(self) -> None:

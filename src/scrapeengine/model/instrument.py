@@ -1,0 +1,397 @@
+"""What a run tells those who listen to it: hooks, each with one frozen details object.
+
+    run_started ── event_accepted ── task_started ── request_begun ── request_ended ── task_ended ── run_ended
+                                          │                │
+                                  task_parked, _resumed    retry_decided, connection_opened
+
+Hooks are synchronous and are called in the middle of the engine's steps, in the order in which things happen. So they
+take note and return: what a hook wants to change (`tune`, `stop_soon`) happens once the step is over. All times are of
+the run's clock, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.report import Report
+
+if TYPE_CHECKING:
+    from scrapeengine.model.event import Event
+
+__all__ = [
+    "BufferFull",
+    "ConnectionOpened",
+    "EventAccepted",
+    "Instrument",
+    "JobClaimed",
+    "JobLost",
+    "JobStored",
+    "JobsRenewed",
+    "LaneHeld",
+    "LimitChanged",
+    "OutcomeDelivered",
+    "PlatformOpened",
+    "PlatformShut",
+    "RateChanged",
+    "RequestBegun",
+    "RequestEnded",
+    "RetryDecided",
+    "RunEnded",
+    "RunStarted",
+    "SourceEnded",
+    "SourceWaiting",
+    "TaskEnded",
+    "TaskParked",
+    "TaskResumed",
+    "TaskStarted",
+]
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RunStarted:
+    """A run begins."""
+
+    time: float
+    wall: float
+    """The same instant in Unix time."""
+    platforms: tuple[str, ...]
+    """The declared platforms."""
+    joined: bool = False
+    """Whether the run had begun before, and it is the instrument that came now (`run.watch`)."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RunEnded:
+    """A run is over, and nothing of it is left running."""
+
+    time: float
+    report: Report
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class EventAccepted:
+    """An event was taken, from the source or by `task.follow`."""
+
+    time: float
+    event: Event
+    platforms: tuple[str, ...]
+    """The platforms on which it is a task."""
+    followed: bool
+    """Whether a task has found it."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class SourceWaiting:
+    """The source is not read on for now: `lookahead`, `max_pending` or `buffer` is reached."""
+
+    time: float
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class SourceEnded:
+    """The source has no more events, or is read no more."""
+
+    time: float
+    error: BaseException | None
+    """What it has raised."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TaskStarted:
+    """A task starts: it holds a token of its platform's limiter."""
+
+    time: float
+    event: Event
+    platform: str
+    queued: float
+    """Seconds for which it has waited for that."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TaskParked:
+    """A task waits, and has given its token back."""
+
+    time: float
+    event: Event
+    platform: str
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TaskResumed:
+    """A task goes on: it has its token again."""
+
+    time: float
+    event: Event
+    platform: str
+    parked: float
+    """Seconds for which it was parked this time."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TaskEnded:
+    """A task has ended. Its outcome may still have to go into a store, which may refuse it."""
+
+    time: float
+    outcome: Outcome[Any]
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class LaneHeld:
+    """What holds the work of a platform back has changed."""
+
+    time: float
+    platform: str
+    by: str
+    """The value of a `Holdup`: its "limit", the "share" that other engines leave, its "rate", a "penalty", a "pause" (a
+    limit of 0), its "parked" tasks, the "event limit", the "buffer"; or "nothing": no work waits there."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RequestBegun:
+    """A request is about to be sent: its turn has come, and its connection is there.
+
+    A hook may return headers to send with it, such as `{"traceparent": "00-…"}`. They go in place of others of the same
+    name.
+    """
+
+    time: float
+    event: Event
+    platform: str
+    """The task's platform."""
+    to: str
+    """The platform that the request goes to: another one after a redirect, or by an absolute URL."""
+    method: str
+    url: str
+    """Without user, password and the values of its query."""
+    attempt: int
+    """Which attempt it is, from 1; a redirect is of the same one."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RequestEnded:
+    """The answer to a request was read, or there is none."""
+
+    time: float
+    event: Event
+    platform: str
+    to: str
+    method: str
+    url: str
+    attempt: int
+    status: int | None
+    """The status; None: no answer came."""
+    error: Exception | None
+    """Why there is no answer, or not the whole of it; a 4xx or 5xx is an answer."""
+    received: int
+    """The bytes of the body on the wire."""
+    connect: float
+    """Seconds that it took to connect; 0 on a kept connection."""
+    head: float | None
+    """Seconds from the sending to the head of the answer; None: it did not come."""
+    seconds: float
+    """Seconds in all, from connecting to the last byte."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RetryDecided:
+    """A request is tried again."""
+
+    time: float
+    event: Event
+    platform: str
+    method: str
+    url: str
+    attempt: int
+    """The attempt that failed, from 1."""
+    error: Exception
+    after: float
+    """Seconds until the next one, at least."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class ConnectionOpened:
+    """A connection was made."""
+
+    time: float
+    platform: str
+    """The platform that the request goes to."""
+    host: str
+    port: int
+    seconds: float
+    """How long it took, the name's lookup and TLS included."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class PlatformShut:
+    """A platform has asked not to be called, or another engine says so."""
+
+    time: float
+    platform: str
+    until: float
+    """When it opens again, as far as is known."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class PlatformOpened:
+    """Tasks may start on a platform again: its penalty or its pause is over."""
+
+    time: float
+    platform: str
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class LimitChanged:
+    """Another number of tasks may run on a platform."""
+
+    time: float
+    platform: str
+    limit: int
+    reason: str
+    """What says so: its "limit", or the "share" that other engines leave."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class RateChanged:
+    """Requests of a platform go by another rate."""
+
+    time: float
+    platform: str
+    interval: float
+    """Seconds between two requests when they come evenly; 0: no rate."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class JobClaimed:
+    """A job of a store is in this run's hand."""
+
+    time: float
+    platform: str
+    id: str
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class JobsRenewed:
+    """The leases of jobs in hand were renewed."""
+
+    time: float
+    jobs: int
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class JobLost:
+    """The lease of a job was lost: it may be another's."""
+
+    time: float
+    platform: str
+    id: str
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class JobStored:
+    """A store has accepted how a job has ended."""
+
+    time: float
+    outcome: Outcome[Any]
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class OutcomeDelivered:
+    """An outcome is where it was to go."""
+
+    time: float
+    outcome: Outcome[Any]
+    to: str
+    """"sinks": all of them have it; "consumer": it was read."""
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class BufferFull:
+    """So many outcomes wait that no task starts any more."""
+
+    time: float
+    waiting: int
+
+
+class Instrument(Protocol):
+    """Listens to a run. Inherit from it, and write the hooks that you want; those that you leave out are not called.
+
+    A hook that raises is logged, and its instrument is taken out; the run goes on.
+
+    Size: 24 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
+    """
+
+    def run_started(self, details: RunStarted, /) -> None:
+        """Hear that a run begins, or that one was joined."""
+
+    def run_ended(self, details: RunEnded, /) -> None:
+        """Hear that a run is over."""
+
+    def event_accepted(self, details: EventAccepted, /) -> None:
+        """Hear of an event that was taken."""
+
+    def source_waiting(self, details: SourceWaiting, /) -> None:
+        """Hear that the source is not read on for now."""
+
+    def source_ended(self, details: SourceEnded, /) -> None:
+        """Hear that the source has ended."""
+
+    def task_started(self, details: TaskStarted, /) -> None:
+        """Hear of a task that starts."""
+
+    def task_parked(self, details: TaskParked, /) -> None:
+        """Hear of a task that waits."""
+
+    def task_resumed(self, details: TaskResumed, /) -> None:
+        """Hear of a task that goes on."""
+
+    def task_ended(self, details: TaskEnded, /) -> None:
+        """Hear of a task that has ended."""
+
+    def lane_held(self, details: LaneHeld, /) -> None:
+        """Hear that something else holds a platform back."""
+
+    def request_begun(self, details: RequestBegun, /) -> Mapping[str, str] | None:
+        """Hear of a request that is about to be sent; may return headers to add."""
+
+    def request_ended(self, details: RequestEnded, /) -> None:
+        """Hear of a request whose answer was read."""
+
+    def retry_decided(self, details: RetryDecided, /) -> None:
+        """Hear of a request that is tried again."""
+
+    def connection_opened(self, details: ConnectionOpened, /) -> None:
+        """Hear of a connection that was made."""
+
+    def platform_shut(self, details: PlatformShut, /) -> None:
+        """Hear of a platform that has closed."""
+
+    def platform_opened(self, details: PlatformOpened, /) -> None:
+        """Hear of a platform that is open again."""
+
+    def limit_changed(self, details: LimitChanged, /) -> None:
+        """Hear that another limit holds."""
+
+    def rate_changed(self, details: RateChanged, /) -> None:
+        """Hear that another rate holds."""
+
+    def job_claimed(self, details: JobClaimed, /) -> None:
+        """Hear of a job that was claimed."""
+
+    def jobs_renewed(self, details: JobsRenewed, /) -> None:
+        """Hear of leases that were renewed."""
+
+    def job_lost(self, details: JobLost, /) -> None:
+        """Hear of a lease that was lost."""
+
+    def job_stored(self, details: JobStored, /) -> None:
+        """Hear of an end that the store has accepted."""
+
+    def outcome_delivered(self, details: OutcomeDelivered, /) -> None:
+        """Hear of an outcome that is where it was to go."""
+
+    def buffer_full(self, details: BufferFull, /) -> None:
+        """Hear that too many outcomes wait."""

@@ -1,0 +1,104 @@
+"""The options of an engine and the knobs of its platforms, each described once: at a field, here or in `Platform`.
+
+The typed dicts say for type checkers which of them may be given where; a test holds them against the fields.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import attrs
+
+from scrapeengine.model.checks import each, whole
+
+if TYPE_CHECKING:
+    from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
+    from scrapeengine.model.validators import Validators
+
+__all__ = ["EngineKnobs", "EnginePolicy", "Environment", "PlatformKnobs"]
+
+
+def _callable(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"Engine({attribute.name}=…) must be a function that takes nothing, got {value!r}")
+
+
+def _has(*names: str, hint: str) -> Any:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is not None and not all(callable(getattr(value, name, None)) for name in names):
+            raise TypeError(f"Engine({attribute.name}=…) must be {hint}, got {type(value).__name__}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class EnginePolicy:
+    """How much an engine has in hand at once.
+
+    Raises:
+        TypeError: a value is of the wrong type.
+        ValueError: a value is out of its range.
+    """
+
+    event_limit: int = attrs.field(
+        default=10,
+        validator=each(whole, of="Engine", least=1, instead="; to pause, tune the limits of the platforms to 0"),
+    )
+    """How many events may be in progress at once, at least 1."""
+    lookahead: int = attrs.field(default=1000, validator=each(whole, of="Engine", least=1))
+    """How many events of the source may wait for a start: how far the engine sees past a full platform."""
+    buffer: int = attrs.field(default=100, validator=each(whole, of="Engine", least=1))
+    """How many outcomes may wait for the consumer, the sinks or the store before no task starts any more."""
+    max_pending: int = attrs.field(default=100_000, validator=each(whole, of="Engine", least=1))
+    """How many events may wait for a start, followed ones included."""
+    dedupe: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    """Whether an id is a duplicate for the whole run, and not only while its event is live; memory then grows with the
+    ids. It is said once, for a run can't forget."""
+
+
+@attrs.frozen(kw_only=True)
+class Environment:
+    """What an engine takes from around it. The defaults are the true ones; tests give others.
+
+    Raises:
+        TypeError: a value is of the wrong type.
+    """
+
+    validators: Validators | None = attrs.field(
+        default=None, validator=_has("recall", "remember", hint="an object with async `recall` and `remember`")
+    )
+    """Where ETags are kept for conditional requests; None: in memory, for as long as the engine lives."""
+    random: Callable[[], float] = attrs.field(factory=lambda: random.Random().random, validator=_callable)  # noqa: S311
+    """Returns a number from 0 to 1, for jitter: `random.Random(7).random`, say."""
+    wall_time: Callable[[], float] = attrs.field(default=time.time, validator=_callable)
+    """Returns the Unix time. It is read as a run begins, for what is shown and for what sites give as a date; all else
+    goes by trio's clock."""
+    connector: Any = attrs.field(
+        default=None, validator=_has("at_hand", "connect", "aclose", hint="a Connector, with `at_hand` and `connect`")
+    )
+    """What carries the requests of platforms that have no transport of their own; None: our own connections."""
+
+
+class EngineKnobs(TypedDict, total=False):
+    """What `Engine.tune` turns of the engine's own: all of `EnginePolicy` but `dedupe`."""
+
+    event_limit: int
+    lookahead: int
+    buffer: int
+    max_pending: int
+
+
+class PlatformKnobs(TypedDict, total=False):
+    """What `Engine.tune` turns of a platform; see `Platform`."""
+
+    limit: int
+    rate: Rate | None
+    timeout: Timeout
+    retry: Retry
+    headers: Mapping[str, str]
+    caps: Caps
+    robots: bool | str
+    cookies: bool

@@ -1,0 +1,143 @@
+"""Who listens to a run: instruments, hook by hook, so that nothing is made or called where nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import trio
+
+from scrapeengine.model.instrument import Instrument
+from scrapeengine.model.urls import told
+from scrapeengine.observe.log import logger
+
+__all__ = ["HOOKS", "Instruments", "check_instrument", "check_instruments"]
+
+HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
+"""The names of all hooks."""
+
+_Listeners: TypeAlias = tuple[tuple[object, Any], ...]
+"""The instruments that have a hook, each with it."""
+
+
+class Instruments:
+    """The instruments of one run.
+
+    For each hook there is an attribute, which is false where nobody listens, so that nothing is made for it::
+
+        if instruments.task_started:
+            instruments.tell(instruments.task_started, TaskStarted(…))
+
+    Size: an attribute for each hook.
+    """
+
+    __slots__ = ("_all", "_telling", *HOOKS)
+
+    run_started: _Listeners
+    run_ended: _Listeners
+    event_accepted: _Listeners
+    source_waiting: _Listeners
+    source_ended: _Listeners
+    task_started: _Listeners
+    task_parked: _Listeners
+    task_resumed: _Listeners
+    task_ended: _Listeners
+    lane_held: _Listeners
+    request_begun: _Listeners
+    request_ended: _Listeners
+    retry_decided: _Listeners
+    connection_opened: _Listeners
+    platform_shut: _Listeners
+    platform_opened: _Listeners
+    limit_changed: _Listeners
+    rate_changed: _Listeners
+    job_claimed: _Listeners
+    jobs_renewed: _Listeners
+    job_lost: _Listeners
+    job_stored: _Listeners
+    outcome_delivered: _Listeners
+    buffer_full: _Listeners
+
+    def __init__(self, instruments: Iterable[object] = ()) -> None:
+        self._all = list(instruments)
+        self._telling = 0
+        self._list()
+
+    @property
+    def telling(self) -> bool:
+        """Whether a hook is being called: the engine is in the middle of a step."""
+        return self._telling > 0
+
+    def add(self, instrument: object) -> None:
+        """Let one more listen, from now on."""
+        self._all.append(instrument)
+        self._list()
+
+    def tell(self, listeners: _Listeners, details: object) -> list[Any]:
+        """Call a hook of each, and return what they return. One that raises is logged and taken out."""
+        answers = []
+        self._telling += 1
+        try:
+            for instrument, hook in listeners:
+                try:
+                    answers.append(hook(details))
+                except Exception as error:  # noqa: BLE001 - it is the program's own, and no business of the run
+                    self._take_out(instrument, hook, error)
+        finally:
+            self._telling -= 1
+        return answers
+
+    def _take_out(self, instrument: object, hook: Any, error: Exception) -> None:
+        logger().error(
+            "an instrument has failed, and is taken out",
+            instrument=type(instrument).__qualname__,
+            hook=hook.__name__,
+            exc_info=error,
+        )
+        self._all = [each for each in self._all if each is not instrument]
+        self._list()
+
+    def _list(self) -> None:
+        for name in HOOKS:
+            listeners = [(each, getattr(each, name)) for each in self._all if _has(each, name)]
+            setattr(self, name, tuple(listeners))
+
+    def __repr__(self) -> str:
+        """Count the instruments."""
+        return f"<Instruments {len(self._all)}>"
+
+
+def check_instruments(instruments: object) -> list[object]:
+    """Return the instruments that a program has given.
+
+    Raises:
+        TypeError: one of them is none; says what to write.
+    """
+    if isinstance(instruments, str) or not isinstance(instruments, Iterable):
+        raise TypeError(f"instruments=… takes a list of instruments, got {told(instruments)}; write instruments=[…]")
+    return [check_instrument(each) for each in instruments]
+
+
+def check_instrument(instrument: object) -> object:
+    """Refuse what has no hook."""
+    if isinstance(instrument, trio.abc.Instrument):
+        raise TypeError(
+            f"{type(instrument).__name__} is an instrument of trio's; give it to trio.run(instruments=[…]). Those of a "
+            "run inherit from scrapeengine.Instrument"
+        )
+    if isinstance(instrument, type):
+        raise TypeError(
+            f"an instrument is an object, got the class {instrument.__name__}; write {instrument.__name__}()"
+        )
+    if not any(_has(instrument, name) for name in HOOKS):
+        raise TypeError(
+            f"an instrument has at least one hook, got {told(instrument)}; inherit from scrapeengine.Instrument, and "
+            "write `def task_ended(self, details): …`, say"
+        )
+    return instrument
+
+
+def _has(instrument: object, name: str) -> bool:
+    """Say whether an instrument has written a hook itself; those of `Instrument` do nothing."""
+    own = getattr(type(instrument), name, None) or getattr(instrument, name, None)
+    return callable(own) and own is not vars(Instrument)[name]

@@ -1,0 +1,81 @@
+"""What holds a run back at this instant, in plain sentences: `run.explain()`."""
+
+from __future__ import annotations
+
+import trio
+
+from scrapeengine.decide.holding import Holdup
+from scrapeengine.errors import UnknownPlatform
+from scrapeengine.model.urls import named, told
+from scrapeengine.run.backing import Backing, Parts
+from scrapeengine.schedule.lane import Lane
+
+__all__ = ["explain"]
+
+
+def explain(parts: Parts, backing: Backing, platform: str | None) -> str:
+    """Say what holds a platform back, or (None) each that has work, and the run as a whole.
+
+    Raises:
+        UnknownPlatform: there is no such platform.
+    """
+    lanes = parts.scheduler.lanes
+    if platform is not None:
+        name = parts.plan.routes.declared(platform) or platform
+        if name in lanes:
+            return _about(parts, lanes[name])
+        if name not in parts.plan.platforms and parts.plan.default is None:
+            known = ", ".join(map(repr, sorted(parts.plan.declared)))
+            raise UnknownPlatform(f"no platform is named {told(platform)}; the engine has {known}")
+        return f"{named(name)}: no work waits there"
+    sentences = [_about(parts, lane) for _, lane in sorted(lanes.items()) if not lane.idle]
+    return "\n".join([_whole(parts, backing), *sentences])
+
+
+def _whole(parts: Parts, backing: Backing) -> str:
+    scheduler = parts.scheduler
+    if scheduler.stopped is not None:
+        return f"the run is stopping: {scheduler.stopped}"
+    events = f"{scheduler.events.borrowed_tokens} of {int(scheduler.events.total_tokens)} events are in progress"
+    source = "no more events come" if backing.jobs.done else "more events may come"
+    outcomes = parts.outbox.waiting + backing.ends.waiting
+    return f"the run: {events}, {outcomes} of {parts.outbox.buffer} outcomes wait to be read or stored, {source}"
+
+
+def _about(parts: Parts, lane: Lane) -> str:
+    now = trio.current_time()
+    return f"{named(lane.name)}: {_reason(parts, lane, now)}; {_counts(lane)}"
+
+
+def _counts(lane: Lane) -> str:
+    running = lane.limit.taken
+    return (
+        f"{running} of {lane.limit.now} tasks running, {len(lane.records) - running} parked, "
+        f"{lane.queue.waiting} waiting for their start"
+    )
+
+
+def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a sentence for each
+    name = lane.name
+    match parts.scheduler.held_by(lane, now):
+        case Holdup.NOTHING:
+            return "nothing holds it back" if lane.records else "no work waits there"
+        case Holdup.PAUSE:
+            return f"it is paused, for its limit is 0; go on with tune({told(name)}, limit=…)"
+        case Holdup.PENALTY:
+            return f"it has asked not to be called for another {lane.gate.penalty.until - now:.1f} s"
+        case Holdup.SHARE:
+            return f"other engines on the store leave it {lane.limit.now} of its limit of {lane.limit.own}"
+        case Holdup.LIMIT:
+            return f"its limit of {lane.limit.own} holds it back"
+        case Holdup.RATE:
+            opens = lane.gate.opens_at(now)
+            when = "others have to leave it a request" if opens == float("inf") else f"next in {opens - now:.3g} s"
+            return f"its rate holds it back ({when})"
+        case Holdup.PARKED:
+            return f"its parked tasks hold it back: with {lane.limit.bound} begun, twice its limit, none starts"
+        case Holdup.BUFFER:
+            return "the consumer, the sinks or the store hold it back: as many outcomes wait as the buffer has room for"
+        case Holdup.EVENTS:
+            total = int(parts.scheduler.events.total_tokens)
+            return f"the event limit of {total} holds it back"

@@ -1,0 +1,149 @@
+"""The lanes of one run: made when a platform gets work, and given up when a host has none left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import trio
+
+from scrapeengine.model.instrument import LimitChanged, RateChanged
+from scrapeengine.model.platform import Platform
+from scrapeengine.model.report import PlatformStatistics
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.scheduler import Scheduler
+
+__all__ = ["Closing", "Lanes", "Policies"]
+
+
+class Policies(Protocol):
+    """The policies of platforms as they are now."""
+
+    def policy(self, name: str) -> Platform[Any]:
+        """Return the policy of a platform, or of a host that the default serves."""
+        ...
+
+    def is_declared(self, name: str) -> bool:
+        """Say whether a platform was declared by name, so that its lane is kept for the whole run."""
+        ...
+
+    def host(self, host: str) -> str | None:
+        """Name the platform that serves a host; None if none does."""
+        ...
+
+
+class Closing(Protocol):
+    """Hears of platforms that close."""
+
+    def closed(self, lane: Lane) -> None:
+        """Let nobody wait there for too long: the platform has closed, or closed for longer."""
+        ...
+
+
+class Lanes:
+    """Brings lanes onto the scheduler and takes them off, and keeps them as their policies are now."""
+
+    def __init__(
+        self, policies: Policies, scheduler: Scheduler, gates: Gates, closing: Closing, share: float = math.inf
+    ) -> None:
+        """Make it.
+
+        Args:
+            policies: what platforms are to be served by.
+            scheduler: the run's.
+            gates: what outlives lanes and runs.
+            closing: told of each platform that closes.
+            share: how many tasks of a new lane may run at most, before it is known what other engines leave.
+        """
+        self.policies = policies
+        self.scheduler = scheduler
+        self.gates = gates
+        self._closing = closing
+        self._share = share
+
+    def get(self, name: str, now: float) -> Lane:
+        """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
+        lane = self.scheduler.lanes.get(name)
+        if lane is None:
+            policy = self.policies.policy(name)
+            lane = Lane.of(name, policy, self.gates.take(name, policy.rate, now), self._share)
+            self.scheduler.lanes[name] = lane
+            self.scheduler.refresh(lane)
+        return lane
+
+    @contextmanager
+    def visit(self, name: str) -> Iterator[Lane]:
+        """Return another platform's lane, for as long as the context lasts; a host's goes when nothing needs it."""
+        lane = self.get(name, trio.current_time())
+        lane.guests += 1
+        try:
+            yield lane
+        finally:
+            lane.guests -= 1
+            self.retire(lane)
+
+    def retire(self, lane: Lane) -> None:
+        """Let the lane of a host go if it is idle; its gate is kept for as long as it matters."""
+        if lane.idle and not self.policies.is_declared(lane.name):
+            self.scheduler.drop(lane)
+            self.gates.keep(lane.name, lane.gate, trio.current_time())
+
+    def refused(self, lane: Lane, sent: float, after: float | None) -> None:
+        """Close a platform that asks not to be called.
+
+        Args:
+            lane: the platform's.
+            sent: when the request was sent that was refused.
+            after: the seconds that it asks for; None: it does not say.
+        """
+        lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
+        self.scheduler.refresh(lane)
+        self._closing.closed(lane)
+        self.scheduler.settle()
+
+    def slow_down(self, lane: Lane, seconds: float) -> None:
+        """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
+        now, rate = trio.current_time(), lane.gate.rate_limiter.rate
+        lane.gate.slow_down(seconds, lane.policy.rate, now)
+        if lane.gate.rate_limiter.rate != rate:
+            self._tell_rate(lane, now)
+
+    def tell_limit(self, lane: Lane, now: float) -> None:
+        """Let instruments know that another limit holds."""
+        instruments, limit = self.scheduler.instruments, lane.limit
+        if instruments.limit_changed:
+            details = LimitChanged(time=now, platform=lane.name, limit=limit.now, reason=limit.reason)
+            instruments.tell(instruments.limit_changed, details)
+
+    def _tell_rate(self, lane: Lane, now: float) -> None:
+        instruments, rate = self.scheduler.instruments, lane.gate.rate_limiter.rate
+        if instruments.rate_changed:
+            details = RateChanged(time=now, platform=lane.name, interval=0.0 if rate is None else rate.interval)
+            instruments.tell(instruments.rate_changed, details)
+
+    def close(self, now: float) -> None:
+        """Keep the gates of all lanes, at the end of the run."""
+        for lane in self.scheduler.lanes.values():
+            self.gates.keep(lane.name, lane.gate, now)
+
+    def retune(self, now: float) -> None:
+        """Let lanes be as their policies are now."""
+        for lane in self.scheduler.lanes.values():
+            policy = self.policies.policy(lane.name)
+            if policy is lane.policy:
+                continue
+            if policy.rate != lane.policy.rate:
+                lane.gate.keep_to(policy.rate, now)
+                self._tell_rate(lane, now)
+            lane.policy, lane.home = policy, policy.host
+            if policy.limit != lane.limit.own:
+                lane.limit.tune(policy.limit)
+                self.tell_limit(lane, now)
+            self.scheduler.refresh(lane)
+
+    def statistics(self, now: float) -> dict[str, PlatformStatistics]:
+        """Say what the platforms that have work are doing."""
+        return {name: lane.statistics(now) for name, lane in self.scheduler.lanes.items() if not lane.idle}

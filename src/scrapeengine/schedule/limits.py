@@ -1,0 +1,78 @@
+"""How many tasks of one platform may run at this instant, and which of its reasons says so.
+
+The tokens are those of a `trio.CapacityLimiter`, whose `total_tokens` is the live number: whoever knows trio can read
+it, and its `statistics()` name the jobs that hold a token. Nobody waits at it. Who has to wait stands in the lines of
+the scheduler, which takes a token only when one is free.
+
+A limit has parts, and each part has one writer:
+
+    own      what the platform's policy says               `Lanes`, when a lane is made or tuned
+    share    what other engines leave to this one          `Sharing`; `math.inf` where nobody shares the platform
+
+The least of them holds. No one else reads a part in its place: what runs is bounded by `now`, what is parked and runs
+by `bound`, and both are computed here, when a part changes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import trio
+
+__all__ = ["EffectiveLimit"]
+
+
+@attrs.define(eq=False, repr=False)
+class EffectiveLimit:
+    """The limit of one lane, as it is now."""
+
+    own: int
+    """What the platform's policy says."""
+    share: float = math.inf
+    """What other engines leave to this one."""
+    limiter: trio.CapacityLimiter = attrs.field(init=False)
+    """A token for each running task. Lowered, it is reached as tasks end or are parked."""
+    now: int = attrs.field(init=False)
+    """How many tasks may run."""
+    bound: int = attrs.field(init=False)
+    """How many tasks may run or be parked: twice the platform's own limit, whatever others leave."""
+
+    def __attrs_post_init__(self) -> None:
+        """Compute what follows from the parts."""
+        self.limiter = trio.CapacityLimiter(0)
+        self._compute()
+
+    @property
+    def reason(self) -> str:
+        """The part that holds: "limit" or "share"."""
+        return "limit" if self.own <= self.share else "share"
+
+    @property
+    def taken(self) -> int:
+        """How many tasks hold a token."""
+        return self.limiter.borrowed_tokens
+
+    @property
+    def free(self) -> int:
+        """How many tokens may be taken; less than none where the limit was lowered."""
+        return int(self.limiter.available_tokens)
+
+    def tune(self, own: int) -> None:
+        """Go by what the platform's policy says from now on."""
+        self.own = own
+        self._compute()
+
+    def leave(self, share: float) -> None:
+        """Go by what other engines leave to this one from now on."""
+        self.share = share
+        self._compute()
+
+    def _compute(self) -> None:
+        self.now = int(min(self.own, self.share))
+        self.bound = 2 * self.own
+        self.limiter.total_tokens = self.now
+
+    def __repr__(self) -> str:
+        """Count the tokens."""
+        return f"<EffectiveLimit {self.taken}/{self.now} taken, by its {self.reason}>"

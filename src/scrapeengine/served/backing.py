@@ -1,0 +1,217 @@
+"""A run that works for a store.
+
+store ──claims──> desk ──> agenda ──> scheduler ──> task ──> ends ──> writer ──> outbox ──> sinks, consumer
+  ^              (leases)                                               │                      │
+  └──────────────── endings, jobs given back, acknowledgements ─────────┴──────────────────────┘
+
+The agenda holds what is in hand, and all that is decided about who runs now is decided as in any other run.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from scrapeengine.errors import AgendaFull, StoreError
+from scrapeengine.model.event import Event
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
+from scrapeengine.model.validators import Validator
+from scrapeengine.observe.log import logger
+from scrapeengine.run.backing import Parts, RunHooks
+from scrapeengine.run.plan import Plan
+from scrapeengine.schedule.gates import Gates
+from scrapeengine.schedule.lane import Lane, TaskRecord
+from scrapeengine.served.claims import Claims, ReadyPlatforms, Round
+from scrapeengine.served.completions import Completions
+from scrapeengine.served.desk import LaneDesk
+from scrapeengine.served.ends import StoredEnds
+from scrapeengine.served.enqueueing import jobs_of
+from scrapeengine.served.leases import Leases
+from scrapeengine.served.redelivery import Redelivery
+from scrapeengine.served.sharing import Sharing
+from scrapeengine.served.validators import StoreValidators, hashed
+from scrapeengine.served.writer import Writer
+
+__all__ = ["StoreBacking", "StoreWork"]
+
+_LAST_CALL = 2.0
+"""Seconds that the store has at the end of a run for what still waits for it."""
+_PAUSE = 0.1
+"""Seconds between two attempts at a store that is down."""
+
+
+class StoreBacking:
+    """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
+
+    Size: 12 attributes. They are the rooms of a served run, put together here and nowhere else.
+    """
+
+    def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
+        """Build it, inside out."""
+        owner, store, lease, sinks, only = uuid.uuid4().hex, work.store, work.lease, work.sinks, work.only
+        self._parts = parts
+        self._hooks = hooks
+        self._ready = ready = ReadyPlatforms(everything=only is not None)
+        self._writer = writer = Writer(store)
+        self._leases = leases = Leases(store, lease, writer)
+        self._sharing: Sharing | None = None
+        if store.shared:
+            self._sharing = Sharing(store, owner, lease, parts.scheduler, ready.names, hooks)
+        self._redelivery: Redelivery | None = None
+        if sinks:
+            self._redelivery = Redelivery(store, lease, parts.outbox, writer, parts.counters)
+        completions = Completions(
+            parts.plan.environment.random, lease if sinks else None, 0.0 if only is None else only.early
+        )
+        self.ends = StoredEnds(parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions)
+        desk = LaneDesk(
+            parts, self.ends, leases=leases, writer=writer, sharing=self._sharing, redelivery=self._redelivery
+        )
+        self.jobs = Claims(store, owner, lease, desk, ready, parts.alarms, only)
+        self._scope = trio.CancelScope()
+        self._gives_up_at = math.inf
+        """When the run ends, whatever the store has been told."""
+        if parts.plan.environment.validators is None:
+            parts.clients.keep_validators_in(StoreValidators(store))
+
+    # -- its life
+
+    @property
+    def settled(self) -> bool:
+        """Whether the store knows all, or has had its time, and sinks have been given what there was for them."""
+        if trio.current_time() >= self._gives_up_at:
+            return True
+        behind = self._redelivery is not None and self._redelivery.behind
+        return not (self._writer.behind or (behind and self._parts.scheduler.stopped is None))
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """Start what works beside the claims."""
+        nursery.start_soon(self._serve, name="scrapeengine store")
+
+    async def close(self) -> None:
+        """Give back what is in hand. Checkpoint; bounded in time, and not to be cancelled."""
+        with trio.move_on_after(_LAST_CALL, shield=True):
+            stored = await self._writer.flush(self.ends)
+            while not stored:
+                await trio.sleep(_PAUSE)
+                stored = await self._writer.flush(self.ends)
+            try:
+                if self._sharing is not None:
+                    await self._sharing.give_back()
+            except StoreError as error:
+                logger().warning("the store could not be told that the run has ended", exc_info=error)
+        # Jobs whose ends the store does not know are run again once their leases have ended.
+        self._parts.counters.lost += self._writer.drop()
+
+    def quiet(self) -> None:
+        """Give the store its last call: the run was stopped, and no task of it runs any more."""
+        self._gives_up_at = trio.current_time() + _LAST_CALL
+        self._parts.alarms.at(self._gives_up_at, self._hooks.check)
+
+    def ended(self) -> None:
+        """Stop what works beside the claims."""
+        if self._redelivery is not None:
+            self._redelivery.stop()
+        self._scope.cancel()
+
+    async def _serve(self) -> None:
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._writer.run, self.ends)
+                nursery.start_soon(self._leases.renew, self.ends)
+                nursery.start_soon(self._leases.watch, self.ends)
+                if self._sharing is not None:
+                    nursery.start_soon(self._sharing.run)
+                if self._redelivery is not None:
+                    nursery.start_soon(self._redelivery.run, self.ends)
+
+    # -- what tasks ask for
+
+    def follow(self, record: TaskRecord, event: Event) -> bool:
+        """Have an event stored with the end of the task."""
+        if not isinstance(event, Event):
+            raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
+        jobs = jobs_of(event, self._parts.plan.routes)
+        follow_ups, most = self._leases.of(record.job).follow_ups, self._parts.plan.settings.max_pending
+        if event.id in follow_ups:
+            return False
+        if len(follow_ups) >= most:
+            raise AgendaFull(f"one task has followed {most} events; follow fewer, or give the engine more max_pending")
+        follow_ups[event.id] = jobs
+        return True
+
+    async def remember(self, record: TaskRecord, found: Mapping[str, Validator | None]) -> None:
+        """Have validators stored with the end of the task; those of the program's own are its own affair."""
+        if self._parts.plan.environment.validators is not None:
+            await self._parts.clients.remember(record.lane.queue.name, found)
+        else:
+            self._leases.of(record.job).validators = {hashed(url): validator for url, validator in found.items()}
+
+    # -- what the run reports
+
+    def started(self, record: TaskRecord) -> None:
+        """Claim more if the lane has room."""
+        self._leases.of(record.job).task = record
+        self._ready.room(record.lane.name)
+
+    def dry(self, lane: Lane) -> None:
+        """Ask for requests soon: the lane waits for one that only others can book."""
+        del lane
+        if self._sharing is not None:
+            self._sharing.need()
+
+    def closed(self, lane: Lane) -> None:
+        """Let all engines on the store know that a platform has closed."""
+        if self._sharing is not None:
+            self._sharing.refused(lane)
+
+    def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        """Have outcomes acknowledged that all sinks have."""
+        self._writer.delivered(outcomes)
+
+    def taken(self) -> None:
+        """Look again whether there is room for outcomes of earlier runs."""
+        if self._redelivery is not None:
+            self._redelivery.wake()
+
+    def retuned(self) -> None:
+        """Give back what waits for a platform that is paused: it is others' to have."""
+        for lane in list(self._parts.scheduler.lanes.values()):
+            if lane.limit.own == 0:
+                for job in lane.queue.waiting_jobs():
+                    self.ends.give_up(job)
+        self._parts.scheduler.settle()
+        self._ready.wake()
+
+
+@attrs.frozen(eq=False, repr=False)
+class StoreWork:
+    """A store to work for. Implements `run.backing.Work`."""
+
+    store: Store
+    lease: float
+    """The seconds for which jobs are claimed."""
+    sinks: bool
+    """Whether outcomes are kept until sinks have them."""
+    only: Round | None = None
+    """The round; None: for ever."""
+
+    @property
+    def share(self) -> float:
+        """How many tasks may run before it is known what other engines leave: none, if there may be such."""
+        return 0.0 if self.store.shared else math.inf
+
+    def gates(self, plan: Plan) -> Gates:
+        """Return the gates of platforms that are shared, or the engine's own."""
+        return plan.shared_gates if self.store.shared else plan.gates
+
+    def backing(self, parts: Parts, hooks: RunHooks) -> StoreBacking:
+        """Make what is behind the run."""
+        return StoreBacking(parts, hooks, self)

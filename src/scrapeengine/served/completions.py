@@ -1,0 +1,111 @@
+"""What the store is told of a task that has ended. Pure, but for the time of the run's clock that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
+from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, status_of, written
+from scrapeengine.model.event import Event
+from scrapeengine.model.job import Claimed, Completion, Content, JobStatus
+from scrapeengine.model.outcome import Failure, Outcome, Skipped, Success
+from scrapeengine.served.leases import Held
+from scrapeengine.served.writer import EndedJob
+from scrapeengine.tasks.running import RunningTask
+
+__all__ = ["Completions", "unreadable"]
+
+_UNREADABLE_AGAIN = 86_400.0
+"""Seconds after which what recurs is tried again where what is stored of it, or of its task, cannot be read."""
+_LONGEST = 1e9
+"""The seconds, some thirty years, that nothing waits longer than."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Completions:
+    """Writes the completions of one run."""
+
+    draw: Callable[[], float]
+    """Returns a random number from 0 to 1."""
+    deliver_within: float | None
+    """Seconds that sinks have for an outcome before it is delivered once more; None: there are no sinks."""
+    early: float = 0.0
+    """Seconds by which what recurs may be due sooner than its cadence says."""
+
+    def of(self, held: Held, outcome: Outcome[Any], task: RunningTask, now: float) -> EndedJob:
+        """Say what the store is told. What cannot be written down makes a failure of whatever it was."""
+        try:
+            return self._told(held, outcome, task, now)
+        except Exception as error:  # noqa: BLE001 - what a task has left must not end the run
+            failure = Failure(error=error, **task.times())
+            told = Completion(
+                ticket=held.ticket, status=JobStatus.FAILED, error=error_text(error), again=_UNREADABLE_AGAIN
+            )
+            return EndedJob(failure, told)
+
+    def _told(self, held: Held, outcome: Outcome[Any], task: RunningTask, now: float) -> EndedJob:
+        result: Content | None = None
+        if isinstance(outcome, Success):
+            try:
+                result = content_of(outcome.value)
+            except TypeError as error:
+                outcome = Failure(error=error, **task.times())
+        again, history = self._again(held, outcome, result, task, now)
+        completion = Completion(
+            ticket=held.ticket,
+            status=status_of(outcome),
+            result=result,
+            error=_said(outcome),
+            follow_ups=tuple(job for jobs in held.follow_ups.values() for job in jobs),
+            validators=dict(held.validators) if isinstance(outcome, Success) else {},
+            again=again,
+            history=history,
+            keep=min(_LONGEST, (isinstance(outcome, Skipped) and outcome.again_after) or 0.0),
+            outcome=None if self.deliver_within is None else outcome_text(outcome, held.claimed.payload, result),
+            deliver=self.deliver_within or 0.0,
+        )
+        return EndedJob(outcome, completion)
+
+    def _again(
+        self, held: Held, outcome: Outcome[Any], result: Content | None, task: RunningTask, now: float
+    ) -> tuple[float | None, str | None]:
+        """Say in how many seconds a job that recurs is due again, and what to remember of it."""
+        if held.claimed.cadence is None:
+            return None, None
+        history = History.from_json(held.claimed.history)
+        digest = None if result is None else digest_of(result)
+        asked = max(0.0, task.record.lane.gate.penalty.until - now)
+        polled = Polled.UNCHANGED
+        match outcome:
+            case Success():
+                polled = Polled.UNCHANGED if digest == history.digest else Polled.CHANGED
+            case Failure():
+                polled = Polled.FAILED
+            case Skipped(again_after=seconds):
+                asked = max(asked, seconds or 0.0)
+        cadence, fresh = cadence_from_json(held.claimed.cadence), task.fresh
+        after, wait = next_due(cadence, history, polled, hint=fresh, asked=asked, digest=digest, draw=self.draw)
+        soonest = max(asked, min(fresh, cadence.maximum))
+        return min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0)), after.to_json()
+
+
+def unreadable(claimed: Claimed, error: Exception) -> EndedJob:
+    """Say how a job ends that nobody can work on, for nobody can read it."""
+    ticket = claimed.ticket
+    failure = Failure(event=Event(ticket.id or "(no id)"), platform=ticket.platform, error=error)
+    said = f"its payload cannot be read: {error}"
+    completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=said, again=_UNREADABLE_AGAIN)
+    return EndedJob(failure, completion)
+
+
+def _said(outcome: Outcome[Any]) -> str | None:
+    match outcome:
+        case Failure(error=error):
+            return error_text(error)
+        case Skipped(reason=reason):
+            return written(reason)
+        case _:
+            return None

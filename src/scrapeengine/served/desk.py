@@ -1,0 +1,104 @@
+"""How a job that was claimed comes into a run: what `Admission` is for a run over a source."""
+
+from __future__ import annotations
+
+import trio
+
+from scrapeengine.decide.records import event_of
+from scrapeengine.model.instrument import JobClaimed
+from scrapeengine.model.job import Claimed
+from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.served.completions import unreadable
+from scrapeengine.served.leases import Leases
+from scrapeengine.served.redelivery import Redelivery
+from scrapeengine.served.sharing import Sharing
+from scrapeengine.served.writer import Writer
+
+__all__ = ["LaneDesk"]
+
+_STAND_OFF = 1.0
+"""Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
+
+
+class LaneDesk:
+    """Takes jobs onto the lanes of a run. Implements `served.claims.Desk`."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        ends: Ends,
+        *,
+        leases: Leases,
+        writer: Writer,
+        sharing: Sharing | None,
+        redelivery: Redelivery | None,
+    ) -> None:
+        self._parts = parts
+        self._ends = ends
+        self._leases = leases
+        self._writer = writer
+        self._sharing = sharing
+        self._redelivery = redelivery
+
+    def opens_at(self, platform: str) -> float:
+        """Say until when a platform is closed."""
+        lane = self._parts.scheduler.lanes.get(platform)
+        return self._parts.lanes.gates.closed_until(platform) if lane is None else lane.gate.penalty.until
+
+    def wanted(self, platform: str) -> int:
+        """Say for how many more jobs the lane of a platform has room: what it can start, and half its limit beyond."""
+        plan = self._parts.plan
+        if platform not in plan.platforms and plan.default is None:
+            return 0
+        lane, limit = self._parts.scheduler.lanes.get(platform), plan.policy(platform).limit
+        if limit == 0 or (lane is not None and lane.at_bound):
+            return 0
+        ahead = max(1, limit // 2)
+        if lane is None:
+            return limit + ahead
+        lacking = max(0, lane.limit.free) + ahead - lane.queue.waiting
+        # A few at a time would be many calls.
+        return 0 if 2 * lacking < ahead else lacking
+
+    def room(self) -> int:
+        """Say how many more jobs may wait in all lanes together."""
+        settings = self._parts.plan.settings
+        return min(settings.lookahead, settings.max_pending) - self._parts.scheduler.agenda.waiting_events
+
+    def is_busy(self) -> bool:
+        """Say whether the run has anything in hand, for the lanes, the store or the sinks."""
+        behind = self._redelivery is not None and self._redelivery.behind
+        return bool(len(self._leases) or self._writer.behind or behind)
+
+    def accept(self, claimed: Claimed, asked: float) -> None:
+        """Take a job that was claimed."""
+        parts, now = self._parts, trio.current_time()
+        scheduler, ticket = parts.scheduler, claimed.ticket
+        try:
+            event = event_of(ticket.id, claimed.priority, claimed.payload)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            parts.counters.events += 1
+            parts.counters.tasks += 1
+            self._writer.end(unreadable(claimed, error))
+            return
+        live = scheduler.agenda.live
+        lane = parts.lanes.get(ticket.platform, now)
+        job = scheduler.agenda.join(event, lane.queue, now=now)
+        if job is None:
+            self._writer.give_back(ticket, now + _STAND_OFF)
+            return
+        parts.counters.events += scheduler.agenda.live - live
+        parts.counters.tasks += 1
+        self._leases.take(claimed, job, asked)
+        if parts.instruments.job_claimed:
+            details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id)
+            parts.instruments.tell(parts.instruments.job_claimed, details)
+        if scheduler.stopped is not None:
+            self._ends.give_up(job, scheduler.stopped)
+        elif not lane.patient(now):
+            self._ends.turn_away(job, lane)
+        else:
+            scheduler.kick(lane)
+            if self._sharing is not None:
+                self._sharing.need()
+        scheduler.settle()
