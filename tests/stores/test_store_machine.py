@@ -58,6 +58,7 @@ class OnAMachine(StoreMachine):
     @rule(off=MAYBE_SPANS, wrong=st.just(0.0) | STEPS)
     def reboot(self, off, wrong):
         """The machine is off for a while, and its clock may be wrong then."""
+        self.claim("p", 1, None, 1000.0)
         # A file knows of no moment but those at which something was written down.
         self.both("lock", "last", "me", 1)
         self.machine.reboot(off + wrong)
