@@ -26,7 +26,7 @@ from benchmarks.machine import heading, peak_megabytes, versions
 from benchmarks.tables import BROKEN, Promise, print_promises, print_table
 from scrapeengine.model.job import Completion, JobStatus, NewJob
 from scrapeengine.model.store import Store
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 
 BENEATH = apsw.vfs_names()[0]
 TASKS = 32

@@ -1,6 +1,7 @@
 """The house: which way imports go, how large its rooms are, what is exported; and that the README tells the truth."""
 
 import ast
+import inspect
 import pathlib
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 import scrapeengine as se
+from scrapeengine import stores
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = pathlib.Path(se.__file__).parent
@@ -32,7 +34,7 @@ LAYERS = {
         {"attrs", "trio"},
     ),
     "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
-    "testing": ({"testing"}, {"attrs", "trio"}),
+    "testing": ({"errors", "model", "decide", "stores", "testing"}, {"attrs", "trio", "hypothesis", "pytest"}),
     "engine": (
         {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},
         {"attrs", "trio"},
@@ -45,9 +47,10 @@ LAYERS = {
 ROOMS = {
     "http": ["transport", "wire", "features", "client"],
     "stores": [
-        *("clock", "moment", "policy", "checks", "rules", "notifier", "times", "facade"),
-        *("memory", "sqlite", "opening"),
+        *("clock", "moment", "policy", "rules", "backend", "calls"),
+        *("memory", "sqlite", "checked", "opening"),
     ],
+    "testing": ["site", "stores"],
 }
 """The rooms within a layer, in the order in which they may know each other."""
 
@@ -147,6 +150,38 @@ def test_the_public_names_are_those_that_are_listed():
             assert getattr(se, name).__doc__, name
 
 
+def test_the_names_of_the_stores_are_those_that_are_listed():
+    """The package of stores has all that its protocol speaks of, sorted and documented, and exports nothing else."""
+    assert sorted(stores.__all__) == list(stores.__all__)
+    public = {name for name, value in vars(stores).items() if name[0] != "_" and not isinstance(value, type(sys))}
+    assert public == set(stores.__all__)
+    words = set()
+    for call in vars(stores.Store).values():
+        if inspect.isfunction(call):
+            words.update(*(re.findall(r"\b[A-Z]\w+", str(hint)) for hint in call.__annotations__.values()))
+    assert words - {"Sequence", "Mapping", "Collection", "None"} <= public
+    for name in stores.__all__:
+        if name != "Content":
+            assert getattr(stores, name).__doc__, name
+
+
+def test_testing_needs_neither_pytest_nor_hypothesis():
+    """They are for the tests of stores alone, which say what to install."""
+    program = """if True:
+        import sys
+        sys.modules |= {"pytest": None, "hypothesis": None}
+        import scrapeengine, scrapeengine.testing
+        assert scrapeengine.testing.Site
+        try:
+            from scrapeengine.testing.stores import StoreSuite
+        except ImportError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("pip install 'scrapeengine[testing]'\n")
+
+
 def in_their_order(name):
     """Constants come first, then classes, then functions."""
     return not name.isupper(), not name[0].isupper(), name
@@ -183,22 +218,11 @@ NOT_YET = {
     "deliver.outbox.Outbox",
     "engine.Engine",
     "http.client.client.TaskClient",
-    "model.job.Completion",
-    "model.job.StoredJob",
     "model.platform.Platform",
     "model.report.Report",
-    "model.store.Store",
     "run.plan.Plan",
     "served.claims.Claims",
     "served.sharing.Sharing",
-    "stores.facade.Facade",
-    "stores.memory.jobs.DictJobTable",
-    "stores.memory.store.MemoryStore",
-    "stores.rules.rows.Row",
-    "stores.rules.tables.JobTable",
-    "stores.sqlite.jobs.SqlJobTable",
-    "stores.sqlite.store.SqliteStore",
-    "stores.sqlite.transaction.SqlTables",
 }
 
 

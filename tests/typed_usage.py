@@ -1,11 +1,15 @@
 """How users write it, for the type checkers: this file is checked, not run."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import assert_never, assert_type
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, assert_never, assert_type
 
+import attrs
 import httpx
 
 import scrapeengine as se
+from scrapeengine import stores
+from scrapeengine.testing.stores import StoreSuite
 
 
 async def odds(task: se.Task) -> dict[str, float]:
@@ -95,6 +99,49 @@ async def main() -> None:
     assert_type(await se.Engine([CAREFUL, THROUGH_A_PROXY], validators=Kept()).run([]), se.Report)
     async with httpx.AsyncClient(transport=se.Transport(block_private=True)) as client:
         assert_type(await client.get("https://a.example"), httpx.Response)
+
+
+async def on_stores() -> None:
+    """Open stores with options, and one of the program's own."""
+    async with se.open_store("memory:", keep=60, max_kept=10, max_pending=100, full="wait") as store:
+        assert_type(store, se.Store)
+        assert_type(await store.stats(), dict[str, se.QueueStatistics])
+        (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5)])
+        assert_type(known, se.Known)
+        for claimed in await store.claim("betpawa", 1, "me", 30, ids={"1"}):
+            completion = stores.Completion(ticket=claimed.ticket, status=se.JobStatus.DONE)
+            assert_type(await store.complete([completion]), list[stores.Reply])
+    se.open_store("sqlite:jobs.db", durability="normal", busy_timeout=1)
+    se.open_store("memory:", most_kept=1)  # type: ignore[call-arg]
+    se.open_store("memory:", full="block")  # type: ignore[arg-type]
+
+
+@attrs.frozen(kw_only=True)
+class RemotePolicy(stores.StorePolicy):
+    """Options of a store of the program's own."""
+
+    connections: int = 4
+
+
+@asynccontextmanager
+async def open_remote(url: str, policy: RemotePolicy) -> AsyncIterator[stores.Store]:
+    """Open it; in truth, one in memory."""
+    assert url
+    assert policy.connections
+    async with se.open_store("memory:", keep=policy.keep) as store:
+        yield stores.CheckedStore(store)
+
+
+stores.register("remote", open_remote, RemotePolicy, example="remote://host/jobs")
+stores.register("wrong", open_remote, stores.StorePolicy)  # type: ignore[arg-type]
+
+
+class TestRemote(StoreSuite):
+    """Put it through the kit."""
+
+    def open(self, **options: Any) -> AbstractAsyncContextManager[stores.Store]:
+        """Open an empty one."""
+        return se.open_store("remote://host/jobs", **options)
 
 
 assert_type(se.collect(PLATFORMS, events(), event_limit=3), list[se.Outcome[dict[str, float]]])

@@ -46,7 +46,7 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.task import Http, Streamed, Task
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.run.run import Run
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from scrapeengine.sync import collect, run
 
 __all__ = [

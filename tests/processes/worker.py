@@ -26,7 +26,7 @@ import trio
 import scrapeengine as se
 from scrapeengine.served.rounds import alone
 from scrapeengine.stores.clock import Clock
-from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.store import in_file
 
 BATCH = 20
@@ -87,7 +87,7 @@ async def share(store_url, file, lease, url, rate, limit):
 def with_clock(store_url, ahead):
     """Open a store on a machine whose wall clock is ahead: from here on all others are right, or it is."""
     clock = attrs.evolve(Clock.of_this_run(), wall=lambda: time.time() + float(ahead))
-    return in_file(store_url.removeprefix("sqlite:"), StorePolicy(), clock)
+    return in_file(store_url.removeprefix("sqlite:"), SqlitePolicy(), clock)
 
 
 async def ahead(store_url, file, lease, seconds):

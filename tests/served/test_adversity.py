@@ -7,7 +7,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.model.job import Completion, JobStatus, NewJob
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from support.serving import Flaky, pending, serve_all
 
 DAILY = se.Cadence(minimum=100, maximum=100, jitter=0)
@@ -266,7 +266,7 @@ async def test_a_backlog_does_not_starve_another_platform(autojump_clock):
         await trio.sleep(10)
         ended[task.platform].append(trio.current_time())
 
-    async with se.open_store("memory:", most_pending=1000) as store:
+    async with se.open_store("memory:", max_pending=1000) as store:
         engine = se.Engine([se.Platform(name, scrape) for name in "AB"], lookahead=4, event_limit=100)
         await engine.enqueue(store, [se.Event(n, platforms=("A",)) for n in range(400)])
         async with engine.serve(store):
@@ -500,7 +500,7 @@ async def test_leaving_does_not_wait_for_a_locked_file(tmp_path):
         await trio.sleep(0.05)
 
     engine = se.Engine([se.Platform("A", scrape)])
-    async with open_store(f"sqlite:{tmp_path}/jobs.db", patience=3.0) as store:
+    async with open_store(f"sqlite:{tmp_path}/jobs.db", busy_timeout=3.0) as store:
         await engine.enqueue(store, [se.Event(n) for n in range(50)])
         other = apsw.Connection(f"{tmp_path}/jobs.db")
         try:

@@ -10,7 +10,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.stores.clock import Clock
-from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.store import in_file
 from stores.machines import Machine
 from support.serving import serve_all
@@ -122,7 +122,7 @@ async def test_a_penalty_is_for_all_engines_whatever_their_clocks(tmp_path, step
 
     def store(ahead):
         clock = attrs.evolve(Clock.of_this_run(), wall=lambda: time.time() + ahead)
-        return in_file(f"{tmp_path}/jobs.db", StorePolicy(), clock)
+        return in_file(f"{tmp_path}/jobs.db", SqlitePolicy(), clock)
 
     ended = 0
     with trio.fail_after(30):

@@ -8,6 +8,7 @@ from trio.testing import MockClock
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.memory.store import in_memory
 from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.store import in_file
 
 __all__ = ["Machine"]
@@ -60,7 +61,6 @@ class Machine:
     def open(self, url: str, boot: int | None = None, **options):
         """Open a store here; to be used as `open_store` is."""
         clock = self.clock if boot is None else self.clock_of(boot)
-        settings = StorePolicy(**options)
         if url == "memory:":
-            return in_memory(settings, clock)
-        return in_file(url.removeprefix("sqlite:"), settings, clock)
+            return in_memory(StorePolicy(**options), clock)
+        return in_file(url.removeprefix("sqlite:"), SqlitePolicy(**options), clock)

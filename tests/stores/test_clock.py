@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from scrapeengine.stores import clock as clocks
+from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import BEGINNING, Moment, restarted
-from scrapeengine.stores.notifier import Notifier
-from scrapeengine.stores.times import Times
 
 TIMES = st.floats(0, 1e9)
 

@@ -7,9 +7,9 @@ from trio.testing import MockClock
 
 from scrapeengine.model.job import Delivery, JobStatus, Kept, Reply, ShareRequest, Ticket
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores.sqlite.ranks import BUCKET
-from scrapeengine.stores.sqlite.ranks import path as nodes
 from scrapeengine.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from scrapeengine.stores.sqlite.sums import BUCKET
+from scrapeengine.stores.sqlite.sums import path as nodes
 from stores.harness import claimed, done, job, order
 from stores.machines import Machine
 

@@ -11,7 +11,7 @@ from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import Ticket
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules import arriving, completing, leasing
+from scrapeengine.stores.rules import jobs, leasing
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.sums import Sums
 from scrapeengine.stores.sqlite.transaction import StoreCall, transact
@@ -21,17 +21,17 @@ CLOCK = Clock(1, lambda: 5.0, float, lambda: 5.0, 0.0)
 IDS = st.sampled_from("abcdef")
 JOBS = st.builds(job, IDS, priority=st.sampled_from([0, 0, 0, 1, -(2**60)]), delay=st.sampled_from([0.0, 0.0, 1.0]))
 RULES = st.one_of(
-    st.builds(lambda jobs: partial(arriving.enqueue, jobs=jobs), st.lists(JOBS, min_size=2, max_size=6)),
-    st.builds(lambda name: partial(arriving.position, platform="p", id=name), IDS),
-    st.builds(lambda name: partial(arriving.get, platform="p", id=name), IDS),
-    st.builds(lambda name: partial(arriving.cancel, platform="p", id=name), IDS),
+    st.builds(lambda found: partial(jobs.enqueue, jobs=found), st.lists(JOBS, min_size=2, max_size=6)),
+    st.builds(lambda name: partial(jobs.position, platform="p", id=name), IDS),
+    st.builds(lambda name: partial(jobs.get, platform="p", id=name), IDS),
+    st.builds(lambda name: partial(jobs.cancel, platform="p", id=name), IDS),
     st.builds(lambda n: partial(leasing.claim, platform="p", n=n, owner="me", lease=9.0, ids=None), st.integers(0, 3)),
     st.builds(
-        lambda name, token: partial(completing.complete, completions=[done(Ticket("p", name, token))]),
+        lambda name, token: partial(jobs.complete, completions=[done(Ticket("p", name, token))]),
         IDS,
         st.integers(1, 4),
     ),
-    st.just(arriving.stats),
+    st.just(jobs.stats),
     st.just(partial(leasing.due, until=None)),
 )
 
@@ -56,9 +56,9 @@ def said(call):
 
 
 @given(st.lists(RULES, max_size=12), st.integers(2, 8))
-def test_joined_calls_see_one_another_in_their_order(rules, most_pending):
+def test_joined_calls_see_one_another_in_their_order(rules, max_pending):
     """Each says what it would have said alone after those before it, one that fails included; so do the tables."""
-    settings = StorePolicy(most_pending=most_pending)
+    settings = StorePolicy(max_pending=max_pending)
     together, apart = fresh(), fresh()
     joined = [StoreCall(rule, reads=False) for rule in rules]
     transact(together, joined, settings, CLOCK)

@@ -8,7 +8,7 @@ import trio
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import Delivery, ShareRequest, Ticket
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from stores.harness import claimed, done, job
 
 NOBODYS = Ticket("p", "x", 99)
@@ -64,7 +64,7 @@ def test_no_cancelled_call_leaves_a_transaction_open(path, name):
     """Nor does one that was cancelled, wherever it was, nor one that failed."""
 
     async def main():
-        async with open_store(f"sqlite:{path}", most_pending=2) as store:
+        async with open_store(f"sqlite:{path}", max_pending=2) as store:
             await store.enqueue([job("a"), job("b")])
             for turns in range(8):
                 async with trio.open_nursery() as nursery:
@@ -88,7 +88,7 @@ def test_waiting_holds_nothing(path):
     """Neither a call that waits for something to be ready, nor one that waits for room."""
 
     async def main():
-        async with open_store(f"sqlite:{path}", most_pending=1, full="wait") as store:
+        async with open_store(f"sqlite:{path}", max_pending=1, full="wait") as store:
             await store.enqueue([job("a", delay=60)])
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.wait, 60)

@@ -9,7 +9,7 @@ import trio
 
 from scrapeengine.errors import StoreBusy, StoreError
 from scrapeengine.model.job import Reply
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from scrapeengine.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from stores.harness import claimed, done, job, opened
 
@@ -117,7 +117,7 @@ def test_a_locked_file_cannot_be_opened_until_it_is_free(path):
     db = apsw.Connection(str(path))
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("BEGIN EXCLUSIVE")
-    assert isinstance(refused(path, "locked for longer than `patience`", patience=0.05), StoreBusy)
+    assert isinstance(refused(path, "locked for longer than `busy_timeout`", busy_timeout=0.05), StoreBusy)
     db.close()
     trio.run(opened, path)
 

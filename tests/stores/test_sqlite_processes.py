@@ -5,7 +5,7 @@ import sys
 
 import trio
 
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from stores.harness import job, opened
 
 
@@ -14,7 +14,7 @@ def test_processes_share_a_file(path):
     program = f"""
 import trio
 from scrapeengine.model.job import Completion, JobStatus
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 
 async def main():
     async with open_store("sqlite:{path}") as store:
@@ -44,7 +44,7 @@ def test_a_killed_process_loses_nothing_that_was_said(path):
     program = f"""
 import itertools, trio
 from scrapeengine.model.job import NewJob
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 
 async def main():
     async with open_store("sqlite:{path}") as store:

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from scrapeengine.errors import StoreBusy, StoreClosed, StoreError
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from scrapeengine.stores.sqlite.sums import Sums
 from stores.harness import claimed, job, opened
 
@@ -24,7 +24,7 @@ def test_a_locked_file_makes_calls_wait_and_then_fail(path):
     """Within the patience a call goes on once the lock is gone; beyond it `StoreBusy`, and nothing has happened."""
 
     async def main():
-        async with open_store(f"sqlite:{path}", patience=0.2) as store:
+        async with open_store(f"sqlite:{path}", busy_timeout=0.2) as store:
             await store.enqueue([job("a")])
             db = apsw.Connection(str(path))
             db.execute("BEGIN IMMEDIATE")
@@ -57,7 +57,7 @@ def test_a_store_can_be_left_while_its_file_is_locked(path):
 
         db = apsw.Connection(str(path))
         async with trio.open_nursery() as nursery:
-            async with open_store(f"sqlite:{path}", patience=600) as store:
+            async with open_store(f"sqlite:{path}", busy_timeout=600) as store:
                 db.execute("BEGIN IMMEDIATE")
                 nursery.start_soon(enqueue, store)
                 await trio.sleep(0.05)

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from scrapeengine.model.job import JobStatus, Kept, Reply, ShareRequest
 from scrapeengine.model.policy import Rate
-from scrapeengine.stores.opening import open_store
+from scrapeengine.stores import open_store
 from stores.harness import claimed, done, job, order
 from stores.machines import Machine
 

@@ -1,4 +1,4 @@
-"""What a store and the engine tell each other. A *job* is one event on one platform, from its enqueueing to its end.
+"""Messages between a store and the engine. A *job* is one event on one platform, from its enqueueing to its end.
 
 All times are Unix times, all spans seconds. Texts are JSON, and a store never looks into them.
 """
@@ -39,7 +39,7 @@ NO_VALIDATORS: Mapping[str, Validator | None] = MappingProxyType({})
 
 
 class JobStatus(enum.Enum):
-    """Where a job is. It ends once; what recurs never does, but by `cancel`.
+    """The state of a job. It ends once; a job that recurs never does, but by `cancel`.
 
     ready ──claim──> leased ──complete──> done, skipped, failed; what recurs: delayed
       ^                 │
@@ -74,7 +74,7 @@ _PENDING = frozenset({JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED})
 
 
 class Reply(enum.Enum):
-    """What a store says to somebody who has, or had, the lease of a job."""
+    """The answer of a store to somebody who has, or had, the lease of a job."""
 
     OK = "ok"
     """Done."""
@@ -126,28 +126,34 @@ class Claimed:
     """When it was enqueued."""
     cadence: str | None
     history: str | None
-    """What the last completion has left, as JSON."""
+    """A text that the last completion has left, as JSON."""
 
 
 @attrs.frozen(kw_only=True)
 class Completion:
-    """How a job has ended, and all that is stored with it, in one transaction."""
+    """The end of a job, and all that is stored with it, in one transaction.
+
+    Size: a value, with one field for each part of it.
+    """
 
     ticket: Ticket
     status: JobStatus
     """`DONE`, `SKIPPED` or `FAILED`."""
     result: Content | None = None
-    """What its scraper has returned."""
+    """The value that its scraper has returned."""
     error: str | None = None
-    """What went wrong, or why it was skipped."""
+    """The error in words, or why it was skipped."""
     follow_ups: tuple[NewJob, ...] = ()
     """Jobs that its task has found; those that are known are left as they are."""
     validators: Mapping[str, Validator | None] = attrs.field(default=NO_VALIDATORS, repr=False)
     """ETags and the like, by URL; None: what is known of it is to be forgotten."""
     again: float | None = None
-    """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once."""
+    """Seconds until it is to be ready again, if it recurs: it is delayed then, and does not end. None: at once.
+
+    No two jobs of a platform get one instant by this: who comes later is moved on by milliseconds.
+    """
     history: str | None = None
-    """What to hand out with its next claim."""
+    """A text to hand out with its next claim."""
     keep: float = 0.0
     """Seconds for which it stays known at least, whatever the store's time to live: nobody need ask again before."""
     outcome: str | None = attrs.field(default=None, repr=False)
@@ -158,7 +164,10 @@ class Completion:
 
 @attrs.frozen(kw_only=True)
 class StoredJob:
-    """A job as it is now."""
+    """A job as it is now.
+
+    Size: a value, with one field for each thing that can be asked of it.
+    """
 
     platform: str
     id: str = attrs.field(repr=told)
@@ -180,7 +189,7 @@ class StoredJob:
 
 @attrs.frozen
 class Known:
-    """What `enqueue` says of one job."""
+    """The answer of `enqueue` for one job."""
 
     new: bool
     """Whether it was enqueued now; if not, its id was known."""
@@ -224,7 +233,7 @@ class QueueStatistics:
 
 @attrs.frozen(kw_only=True)
 class ShareRequest:
-    """What an engine wants of a platform that it shares with others."""
+    """The wants of an engine on a platform that it shares with others."""
 
     limit: int
     """The platform's limit: how many tasks may run at once, in all engines."""
@@ -246,7 +255,7 @@ class ShareRequest:
 
 @attrs.frozen(kw_only=True)
 class ShareGrant:
-    """What an engine gets of it."""
+    """The share that an engine gets."""
 
     slots: int
     """How many tasks it may run at once, until its lease ends or it asks again."""

@@ -1,4 +1,4 @@
-"""Where jobs live: what the engine needs of a store.
+"""The protocol of stores, in which jobs live: all that an engine asks of one.
 
 A store is a queue for each platform, with leases. Its promises:
 
@@ -37,7 +37,13 @@ __all__ = ["Store"]
 
 
 class Store(Protocol):
-    """Where jobs live. Any call may raise `StoreError`, and then has changed nothing."""
+    """A store of jobs. Any call may raise `StoreError`, and then has changed nothing.
+
+    Arguments need not be checked, for `scrapeengine.stores.CheckedStore` does it for all stores;
+    `scrapeengine.testing.stores` has the tests that a store should pass.
+
+    Size: an engine needs all calls but those that programs ask for, so a store with a part of them is of no use.
+    """
 
     @property
     def shared(self) -> bool:
@@ -141,7 +147,8 @@ class Store(Protocol):
         """Say what an engine may do on platforms that it shares with the other engines on this store.
 
         What it was given of slots before and does not request for any more is free for others, but for what it holds. A
-        request with nothing wanted and nothing held gives all back.
+        request with nothing wanted and nothing held gives all back. Decided by `scrapeengine.decide.share`, in pure
+        functions that any store can call.
         """
         ...
 

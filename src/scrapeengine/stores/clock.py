@@ -1,4 +1,4 @@
-"""What a store reads the time from: the machine's clocks, or a simulated one in place of all of them.
+"""The clocks that a store reads: the machine's clocks, or a simulated one in place of all of them.
 
 Three things are asked, and no one clock of a machine knows them all:
 
@@ -32,10 +32,11 @@ _TRIES = 20
 
 
 class Reading(NamedTuple):
-    """What the clocks show at one instant. All of it is seconds, but for the first."""
+    """The clocks at one instant. All of it is seconds, but for the first."""
 
     clock: int
-    """Whose seconds they are. The boot's; 0 if the system does not tell its boots apart; less than -1: simulated."""
+    """The number of the clock that counts the seconds: the boot's; 0 if the system does not tell its boots apart; less
+    than -1: a simulated one's."""
     awake: float
     """From an instant that only this clock knows, as trio's clock goes."""
     slept: float
@@ -53,7 +54,7 @@ class Clock:
     slept: Callable[[], float]
     wall: Callable[[], float]
     trio: float
-    """What trio's clock showed when `awake` showed 0."""
+    """The time by trio's clock when `awake` showed 0."""
 
     @classmethod
     def of_this_run(cls) -> Clock:
@@ -104,7 +105,7 @@ def _boot() -> int:
 
 
 _SIMULATED: dict[int, tuple[int, float]] = {}
-"""What was said of simulated clocks, by their identities: a program's own may equal others, or have no hash."""
+"""The numbers of simulated clocks, by their identities: a program's own may equal others, or have no hash."""
 
 _KEPT: list[trio.abc.Clock] = []
 """Those whose end nobody can be told of: their identities must not become others'."""

@@ -38,7 +38,7 @@ class Moment(NamedTuple):
     """One moment on that axis, and how the clocks stood to it."""
 
     clock: int
-    """Whose boot it is in, as in `Reading`."""
+    """The boot that it is in, as in `Reading`."""
     offset: float
     """How far `awake` is ahead of what that clock shows."""
     asleep: float

@@ -1,4 +1,4 @@
-"""How a store is to be kept."""
+"""The options that all stores have. A backend that has more of them makes a policy of its own out of this one."""
 
 from __future__ import annotations
 
@@ -6,48 +6,38 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from scrapeengine.model.checks import number, whole
+from scrapeengine.model.checks import each, number, whole
 
-__all__ = ["Durability", "Full", "StorePolicy"]
+__all__ = ["Full", "StorePolicy", "one_of"]
 
 Full: TypeAlias = Literal["wait", "raise"]
-Durability: TypeAlias = Literal["full", "normal"]
 
 
-def _one_of(*choices: str) -> Any:
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def one_of(*choices: str) -> Any:
+    """Make an attrs validator that takes a few texts and no others."""
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value not in choices:
             known = " or ".join(repr(choice) for choice in choices)
-            raise ValueError(f"open_store({attribute.name}=…) must be {known}, got {value!r}")
-
-    return check
-
-
-def _check(check: Any, **options: Any) -> Any:
-    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        check(value, f"open_store({attribute.name}=…)", **options)
+            raise ValueError(f"{type(instance).__name__}({attribute.name}=…) must be {known}, got {value!r}")
 
     return validate
 
 
 @attrs.frozen(kw_only=True)
 class StorePolicy:
-    """How a store is to be kept.
+    """Options that all stores have.
 
     Raises:
         TypeError: a number is none.
         ValueError: a value is out of its range.
     """
 
-    keep: float = attrs.field(default=86400.0, validator=_check(number, zero=True, instead="; it is seconds"))
+    keep: float = attrs.field(default=86400.0, validator=each(number, zero=True, instead="; it is seconds"))
     """Seconds for which a job that has ended is known."""
-    most_kept: int = attrs.field(default=100_000, validator=_check(whole, least=0))
-    """How many jobs that have ended are kept at most, but for those whose completions ask for longer."""
-    most_pending: int = attrs.field(default=1_000_000, validator=_check(whole, least=1))
-    """How many jobs may be pending."""
-    full: Full = attrs.field(default="raise", validator=_one_of("wait", "raise"))
-    """What `enqueue` does when there is no room."""
-    durability: Durability = attrs.field(default="full", validator=_one_of("full", "normal"))
-    """What a file outlives: "full" a power cut, "normal" the death of the process only; of a power cut, not all."""
-    patience: float = attrs.field(default=10.0, validator=_check(number, zero=True, instead="; it is seconds"))
-    """Seconds to wait for others that keep a file locked."""
+    max_kept: int = attrs.field(default=100_000, validator=each(whole, least=0))
+    """How many of those are kept at most; the oldest go first, but none before its completion allows it."""
+    max_pending: int = attrs.field(default=1_000_000, validator=each(whole, least=1))
+    """How many jobs may be pending. Jobs that tasks find (`follow_ups`) go in all the same."""
+    full: Full = attrs.field(default="raise", validator=one_of("wait", "raise"))
+    """Whether `enqueue` raises `StoreFull` where there is no room, or waits until there is."""

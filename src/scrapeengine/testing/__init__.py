@@ -1,4 +1,4 @@
-"""What tests and examples of scrapers need: a small web site on loopback."""
+"""Help for tests and examples: a small web site on loopback; in `testing.stores`, the tests of stores."""
 
 from scrapeengine.testing.site import Answer, Handler, Ledger, Request, Site
 

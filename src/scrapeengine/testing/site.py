@@ -37,7 +37,7 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 @attrs.frozen
 class Request:
-    """What a client asked for."""
+    """A request of a client."""
 
     method: str
     """The HTTP method, as it was sent."""
@@ -61,7 +61,7 @@ class Request:
 
 @attrs.frozen
 class Answer:
-    """What the site answers."""
+    """An answer of the site."""
 
     status: int = 200
     """The status code."""
@@ -78,7 +78,7 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
 
 @attrs.define(eq=False)
 class Ledger:
-    """What a site was asked, as seen from outside of whoever asked. To be read, not written."""
+    """The requests to a site, as seen from outside of whoever asked. To be read, not written."""
 
     arrivals: list[float] = attrs.field(factory=list, init=False)
     """When each request had arrived, in order, by `trio.current_time()`."""
@@ -114,7 +114,7 @@ class Site:
         self.url = f"http://127.0.0.1:{port}"
         """Where it is, without a slash at the end."""
         self.ledger = Ledger()
-        """What it was asked."""
+        """The requests that it got."""
         self._handler = handler
 
     @property

@@ -1,4 +1,4 @@
-"""What a store in memory keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+"""Tables in memory beside the jobs: validators by URL, outcomes, locks, and the shares of engines."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable"]
 
 @attrs.define(eq=False, repr=False)
 class DictPageTable:
-    """What is known of URLs, in the order in which it was written."""
+    """Validators by URL, in the order in which they were written."""
 
     _pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
 
     def recall(self, platform: str, url: str) -> Validator | None:
-        """See `Pages`."""
+        """See `PageTable`."""
         return self._pages.get((platform, url))
 
     def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
-        """See `Pages`."""
+        """See `PageTable`."""
         self._pages.pop((platform, url), None)
         self._pages[platform, url] = validator
         while len(self._pages) > most:
             del self._pages[next(iter(self._pages))]
 
     def forget(self, platform: str, url: str) -> None:
-        """See `Pages`."""
+        """See `PageTable`."""
         self._pages.pop((platform, url), None)
 
 
@@ -44,26 +44,26 @@ class DictOutboxTable:
     _times: Ordered[tuple[float, int, Delivery]] = attrs.field(factory=Ordered, init=False)
 
     def put(self, kept: Kept, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         self.drop(kept.delivery)
         self._kept[kept.delivery] = until, kept.outcome
         self._times.add((until, kept.delivery.token, kept.delivery))
 
     def late(self, now: float, n: int) -> list[Kept]:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
 
     def release(self, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         for delivery in list(self._kept):
             self.postpone(delivery, until)
 
     def postpone(self, delivery: Delivery, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         self.put(Kept(delivery, self._kept[delivery][1]), until)
 
     def drop(self, delivery: Delivery) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         if delivery in self._kept:
             until, _ = self._kept.pop(delivery)
             self._times.remove((until, delivery.token, delivery))
@@ -71,50 +71,50 @@ class DictOutboxTable:
 
 @attrs.define(eq=False)
 class DictSharingTable:
-    """Locks, and what engines share."""
+    """Locks, and the shares of engines."""
 
     _locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
     _stakes: defaultdict[str, dict[str, Stake]] = attrs.field(factory=lambda: defaultdict(dict), init=False)
     _gates: dict[str, SharedGate] = attrs.field(factory=dict, init=False)
 
     def holder(self, name: str) -> tuple[str, float] | None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         return self._locks.get(name)
 
     def lock(self, name: str, owner: str, until: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._locks[name] = owner, until
 
     def unlock(self, name: str) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._locks.pop(name, None)
 
     def void(self, now: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._locks = {name: held for name, held in self._locks.items() if held[1] > now}
 
     def stakes(self, platform: str) -> list[Stake]:
-        """See `Pool`."""
+        """See `SharingTable`."""
         return sorted(self._stakes[platform].values())
 
     def set_stake(self, platform: str, stake: Stake) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._stakes[platform][stake.owner] = stake
 
     def drop_stake(self, platform: str, owner: str) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._stakes[platform].pop(owner, None)
 
     def gate(self, platform: str) -> SharedGate:
-        """See `Pool`."""
+        """See `SharingTable`."""
         return self._gates.get(platform, SharedGate())
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._gates[platform] = gate
 
     def restart(self, seconds: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._locks.clear()
         self._stakes.clear()
         self._gates = {platform: _moved(gate, seconds) for platform, gate in self._gates.items()}

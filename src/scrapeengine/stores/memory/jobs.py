@@ -4,17 +4,86 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+import attrs
 
 from scrapeengine.model.job import Content, JobStatus
-from scrapeengine.stores.memory.orders import Name, Orders, Time
+from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.rows import Marks, Row, Texts, place
 
 __all__ = ["DictJobTable"]
 
+Name: TypeAlias = tuple[str, str]
+"""A platform and an id."""
+Time: TypeAlias = tuple[float, int, Name]
+"""When something is to happen to a job, and its turn among those at one time."""
+_Place: TypeAlias = tuple[tuple[int, int], str]
+_Age: TypeAlias = tuple[float, int]
+
+
+@attrs.define(eq=False, repr=False)
+class Orders:
+    """Each job stands where its status gives it a place. What it stands by must not change meanwhile."""
+
+    delayed: Ordered[Time] = attrs.field(factory=Ordered, init=False)
+    """By when they are due."""
+    leased: Ordered[Time] = attrs.field(factory=Ordered, init=False)
+    """By when their leases end."""
+    free: Ordered[Time] = attrs.field(factory=Ordered, init=False)
+    """By when they may be dropped."""
+    expiring: Ordered[Time] = attrs.field(factory=Ordered, init=False)
+    """By when they are not known any more."""
+    ready: dict[str, Ordered[_Place]] = attrs.field(factory=lambda: defaultdict(Ordered), init=False)
+    """By platform, as they are to be claimed."""
+    ages: dict[str, Ordered[_Age]] = attrs.field(factory=lambda: defaultdict(Ordered), init=False)
+    """The ready ones by platform, by when they were enqueued."""
+    dues: Counter[tuple[str, float]] = attrs.field(factory=Counter, init=False)
+    """How many delayed jobs of a platform are due at one time."""
+
+    def enter(self, row: Row) -> None:
+        """Put a job into its places."""
+        name = (row.platform, row.id)
+        if row.status is JobStatus.READY:
+            self.ready[row.platform].add((place(row), row.id))
+            self.ages[row.platform].add((row.enqueued, row.seq))
+        elif row.status is JobStatus.DELAYED:
+            self.delayed.add((_at(row.due), row.seq, name))
+            self.dues[row.platform, _at(row.due)] += 1
+        elif row.status is JobStatus.LEASED:
+            self.leased.add((_at(row.due), row.token, name))
+        else:
+            self.free.add((_at(row.free), row.seq, name))
+            self.expiring.add((_at(row.expires), row.seq, name))
+
+    def leave(self, row: Row) -> None:
+        """Take a job out of its places."""
+        name = (row.platform, row.id)
+        if row.status is JobStatus.READY:
+            self._leave_queue(row)
+        elif row.status is JobStatus.DELAYED:
+            self.delayed.remove((_at(row.due), row.seq, name))
+            self.dues[row.platform, _at(row.due)] -= 1
+            if not self.dues[row.platform, _at(row.due)]:
+                del self.dues[row.platform, _at(row.due)]
+        elif row.status is JobStatus.LEASED:
+            self.leased.remove((_at(row.due), row.token, name))
+        else:
+            self.free.remove((_at(row.free), row.seq, name))
+            self.expiring.remove((_at(row.expires), row.seq, name))
+
+    def _leave_queue(self, row: Row) -> None:
+        self.ready[row.platform].remove((place(row), row.id))
+        self.ages[row.platform].remove((row.enqueued, row.seq))
+        if not self.ready[row.platform]:
+            del self.ready[row.platform], self.ages[row.platform]
+
 
 class DictJobTable:
-    """The jobs; each stands in the orders that its status gives it a place in."""
+    """The jobs; each stands in the orders that its status gives it a place in.
+
+    Size: the methods of `JobTable`.
+    """
 
     def __init__(self) -> None:
         self.marks = Marks()
@@ -27,11 +96,11 @@ class DictJobTable:
         self._orders = Orders()
 
     def find(self, platform: str, id: str) -> Row | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows.get((platform, id))
 
     def add(self, row: Row, texts: Texts) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         name = (row.platform, row.id)
         self._rows[name] = row
         self._texts[name] = texts
@@ -39,7 +108,7 @@ class DictJobTable:
         self.marks.note(row, None)
 
     def change(self, row: Row, **values: Any) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         before = row.status
         self._leave(row)
         for field, value in values.items():
@@ -48,7 +117,7 @@ class DictJobTable:
         self.marks.note(row, before)
 
     def drop(self, row: Row) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         name = (row.platform, row.id)
         self._leave(row)
         del self._rows[name], self._texts[name]
@@ -56,78 +125,78 @@ class DictJobTable:
             del self._counts[row.platform]
 
     def texts(self, row: Row) -> Texts:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._texts[row.platform, row.id]
 
     def write(self, row: Row, result: Content | None, error: str | None, history: str | None) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         self._texts[row.platform, row.id] = Texts(self.texts(row).payload, result, error, history)
 
     def ready(self, platform: str, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         queue = self._orders.ready.get(platform)
         return [] if queue is None else [self._rows[platform, name] for _, name in queue.first(n)]
 
     def before(self, row: Row) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._orders.ready[row.platform].place((place(row), row.id))
 
     def due(self, at: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._named(self._orders.delayed.through(at, n))
 
     def lapsed(self, at: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._named(self._orders.leased.through(at, n))
 
     def recurring(self, ids: Collection[str] | None) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         wanted = None if ids is None else frozenset(ids)
         rows = self._named(list(self._orders.delayed))
         return [row for row in rows if row.cadence is not None and (wanted is None or row.id in wanted)]
 
     def delayed_at(self, platform: str, due: float) -> bool:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._orders.dues[platform, due] > 0
 
     def expired(self, now: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._named(self._orders.expiring.through(now, n))
 
     def droppable(self, now: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._named(self._orders.free.through(now, n))
 
     def counts(self) -> Mapping[str, Mapping[JobStatus, int]]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._counts
 
     def platforms(self) -> Collection[str]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._orders.ready
 
     def total(self, *, pending: bool) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._pending if pending else len(self._rows) - self._pending
 
     def oldest(self, platform: str) -> float | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         ages = self._orders.ages.get(platform)
         return None if ages is None else ages.first(1)[0][0]
 
     def next_time(self, asleep: float) -> float | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         dues = [at - asleep for at, _, _ in self._orders.delayed.first(1)]
         ends = [at for at, _, _ in self._orders.leased.first(1)]
         return min((*dues, *ends), default=None)
 
     def next_seq(self) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         self._seq += 1
         return self._seq
 
     def next_token(self) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         self._token += 1
         return self._token
 
@@ -143,3 +212,8 @@ class DictJobTable:
         self._counts[row.platform][row.status] -= 1
         self._pending -= row.status.pending
         self._orders.leave(row)
+
+
+def _at(time: float | None) -> float:
+    assert time is not None, "the status of a job says which of its times are set"
+    return time

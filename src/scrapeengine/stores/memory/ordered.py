@@ -16,7 +16,12 @@ _LONG = 1024
 
 
 class Ordered(Generic[T]):
-    """Distinct tuples in their order, in blocks; no block is empty."""
+    """Distinct tuples in their order, in blocks; no block is empty.
+
+    Why not `sortedcontainers.SortedList`, which trio brings: it has no types, and its last release is of 2021. It takes
+    as long to add and to remove (0.4 to 2.6 µs, from 1,000 to 400,000 items), and two to four times as long for
+    `through`, which most calls ask for; `place` alone is faster there.
+    """
 
     __slots__ = ("_blocks", "_firsts")
 

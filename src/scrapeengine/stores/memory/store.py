@@ -5,25 +5,28 @@ Nothing polls, and no thread runs: under a simulated clock everything happens ex
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed
+from scrapeengine.model.urls import told
+from scrapeengine.stores.backend import Notifier, Times
+from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock, Reading
-from scrapeengine.stores.facade import Facade
 from scrapeengine.stores.memory.beside import DictOutboxTable, DictPageTable, DictSharingTable
 from scrapeengine.stores.memory.jobs import DictJobTable
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules.restarting import restart
+from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["MemoryStore", "in_memory"]
+__all__ = ["MemoryBackend", "in_memory", "open_memory"]
 
 T = TypeVar("T")
 
@@ -32,14 +35,14 @@ T = TypeVar("T")
 class DictTables:
     """All that a store in memory keeps."""
 
-    settings: StorePolicy
+    policy: StorePolicy
     moment: Moment = attrs.field(default=BEGINNING, init=False)
     version: int = attrs.field(default=0, init=False)
     marks: Marks = attrs.field(factory=Marks, init=False)
     jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
     pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)
     outbox: DictOutboxTable = attrs.field(factory=DictOutboxTable, init=False)
-    pool: DictSharingTable = attrs.field(factory=DictSharingTable, init=False)
+    sharing: DictSharingTable = attrs.field(factory=DictSharingTable, init=False)
 
     @property
     def awake(self) -> float:
@@ -62,29 +65,40 @@ class DictTables:
         return self.marks
 
 
-class MemoryStore(Facade):
-    """A store in memory. Only its own task tree can use it, and what it has is lost when it is left."""
+class MemoryBackend:
+    """Tables in memory. Only their own task tree can use them, and what is in them is lost when they are left."""
 
-    def __init__(self, settings: StorePolicy, clock: Clock) -> None:
-        self._tables = DictTables(settings)
+    name = "memory"
+    look_again = math.inf
+
+    def __init__(self, policy: StorePolicy, clock: Clock) -> None:
+        self.policy = policy
+        self._tables = DictTables(policy)
         self._tables.begin(clock.read())
-        super().__init__(settings, clock, self._tables.moment)
+        self.notifier = Notifier()
+        self.times = Times(clock, self._tables.moment, self.notifier)
         self._closed = False
+
+    @property
+    def pending(self) -> int:
+        """See `TableBackend`."""
+        return self._tables.jobs.total(pending=True)
+
+    async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
+        """See `TableBackend`."""
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        marks = self._tables.begin(self.times.clock.read())
+        self.times.adopt(self._tables.moment)
+        answer = rule(self._tables)
+        self.notifier.take(marks)
+        return answer
 
     def close(self) -> None:
         """Let all calls raise `StoreClosed` from now on, those that wait too."""
         self._closed = True
-        self._notifier.ring()
-
-    async def _run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
-        self._check_open()
-        await trio.lowlevel.checkpoint()
-        self._check_open()
-        marks = self._tables.begin(self._times.clock.read())
-        self._times.adopt(self._tables.moment)
-        answer = rule(self._tables)
-        self._notifier.take(marks)
-        return answer
+        self.notifier.ring()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -92,11 +106,18 @@ class MemoryStore(Facade):
 
 
 @asynccontextmanager
-async def in_memory(settings: StorePolicy, clock: Clock | None = None) -> AsyncIterator[MemoryStore]:
+async def in_memory(policy: StorePolicy, clock: Clock | None = None) -> AsyncIterator[TableStore]:
     """Open a store in memory; without a clock by those of the trio run."""
     await trio.lowlevel.checkpoint()
-    store = MemoryStore(settings, clock or Clock.of_this_run())
+    backend = MemoryBackend(policy, clock or Clock.of_this_run())
     try:
-        yield store
+        yield TableStore(backend)
     finally:
-        store.close()
+        backend.close()
+
+
+def open_memory(url: str, policy: StorePolicy) -> AbstractAsyncContextManager[TableStore]:
+    """Open the store of "memory:", which is a new one each time."""
+    if url != "memory:":
+        raise ValueError(f"{told(url)} is not the URL of a store: one in memory is 'memory:', with nothing behind it")
+    return in_memory(policy)

@@ -1,1 +1,1 @@
-"""What a store does, step by step, in whatever tables it keeps its jobs."""
+"""The rules of a store: synchronous, and run on whatever tables it keeps its jobs in."""

@@ -1,30 +1,40 @@
-"""How jobs become ready, are leased, and are given back."""
+"""Rules by which jobs become ready, are leased and given back, end, and are forgotten: each step between statuses.
+
+Whatever counts or lists what is true now first makes ready what is due (`promote`); whatever adds or ends a job clears
+away what has expired (`forget`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
-from scrapeengine.stores.rules.forgetting import forget
+from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules.rows import Row, place
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["claim", "due", "hasten", "lapse", "promote", "release", "renew"]
+__all__ = ["claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
 
 _AT_ONCE = 1000
 """How many jobs are in memory at once while they become ready."""
+_CLEARED = 1000
+"""How many expired jobs one call clears away at most; the others are not known either, and go with the next calls."""
+
+
+# -- ready, leased, given back
 
 
 def promote(tables: Tables, until: float | None = None) -> None:
     """Make ready what is due, and what a lease has ended of."""
-    lapse(tables, tables.awake)
+    _lapse(tables, tables.awake)
     at = tables.now if until is None else min(until, tables.now)
     while rows := tables.jobs.due(at, _AT_ONCE):
         for row in rows:
             _arrive(tables, row)
 
 
-def lapse(tables: Tables, at: float) -> None:
+def _lapse(tables: Tables, at: float) -> None:
     """Make ready what a lease has ended of by a time."""
     while rows := tables.jobs.lapsed(at, _AT_ONCE):
         for row in rows:
@@ -112,3 +122,60 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         attempts=row.attempts - 1,
     )
     return Reply.OK
+
+
+# -- ended, and forgotten
+
+
+def known(tables: Tables, platform: str, id: str) -> Row | None:
+    """Return a job that has not expired."""
+    row = tables.jobs.find(platform, id)
+    return None if row is None or row.expired(tables.now) else row
+
+
+def end(tables: Tables, row: Row, status: JobStatus, keep: float = 0.0, accepted: int | None = None) -> None:
+    """End a job.
+
+    Args:
+        tables: where it is.
+        row: the job, pending.
+        status: how it ends.
+        keep: seconds for which it stays known at least.
+        accepted: the token whose completion ends it, if one does.
+    """
+    now = tables.now
+    tables.jobs.change(
+        row,
+        status=status,
+        due=None,
+        token=0,
+        owner=None,
+        accepted=row.accepted if accepted is None else accepted,
+        finished=now,
+        free=now + keep,
+        expires=now + max(keep, tables.policy.keep),
+    )
+
+
+def forget(tables: Tables) -> None:
+    """Drop what has expired, and what is too much by now."""
+    for row in tables.jobs.expired(tables.now, _CLEARED):
+        tables.jobs.drop(row)
+    excess = tables.jobs.total(pending=False) - tables.policy.max_kept
+    if excess > 0:
+        for row in tables.jobs.droppable(tables.now, excess):
+            tables.jobs.drop(row)
+
+
+# -- another boot
+
+
+def restart(tables: Tables, before: Moment) -> None:
+    """Go on by another clock than the one by which the tables was used up to a moment.
+
+    Whoever has leased jobs, locks, slots or outcomes is gone. Penalties are not over, and start times that were given
+    may have been used: what was left of them and has not passed since is left.
+    """
+    _lapse(tables, math.inf)
+    tables.outbox.release(tables.awake)
+    tables.sharing.restart(before.asleep - tables.moment.asleep)

@@ -14,7 +14,10 @@ __all__ = ["Marks", "Row", "Texts", "new_row", "place", "stored"]
 
 @attrs.define(eq=False, repr=False)
 class Row:
-    """A job, but for its texts. Times are by the store's `now`, but for the ends of leases, which are by `awake`."""
+    """A job, but for its texts. Times are by the store's `now`, but for the ends of leases, which are by `awake`.
+
+    Size: one field for each column.
+    """
 
     platform: str
     id: str
@@ -32,14 +35,14 @@ class Row:
     accepted: int = 0
     """Of the lease whose completion was accepted last; 0: of none."""
     owner: str | None = None
-    """Who has the lease."""
+    """The holder of the lease."""
     finished: float | None = None
     free: float | None = None
     """Ended: from when on it may be dropped to make room."""
     expires: float | None = None
     """Ended: until when it is known."""
     number: int = 0
-    """What tables knows it by, if it needs that."""
+    """A key of the table, if it needs one."""
 
     def expired(self, now: float) -> bool:
         """Say whether it has ended for so long that nobody knows it any more."""
@@ -52,7 +55,7 @@ class Row:
 
 @attrs.frozen(repr=False)
 class Texts:
-    """What is stored with a job and never looked into."""
+    """Texts that are stored with a job and never looked into."""
 
     payload: str
     result: Content | None = None
@@ -62,7 +65,7 @@ class Texts:
 
 @attrs.define(eq=False)
 class Marks:
-    """What one call has changed, for those who wait."""
+    """Changes that one call has made, for those who wait."""
 
     _asleep: float = 0.0
     """How far `now` is ahead of `awake`."""
@@ -77,10 +80,10 @@ class Marks:
     alarm: float | None = attrs.field(default=None, init=False)
     """The next time, by `awake`, at which something becomes ready, or infinity, if the caller has looked for it."""
     version: int | None = attrs.field(default=None, init=False)
-    """What the caller has seen of others' changes; None: it did not look."""
+    """The number of others' changes that the caller has seen; None: it did not look."""
 
     def note(self, row: Row, before: JobStatus | None) -> None:
-        """Take note that a job has come, or has gone from a status to the one that it has now."""
+        """Note a job that has come, or has gone from a status to the one that it has now."""
         if row.status is JobStatus.READY and before is not JobStatus.READY:
             self.ready.add(row.platform)
         elif row.due is not None:

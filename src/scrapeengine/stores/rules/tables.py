@@ -1,6 +1,6 @@
-"""What the rules of a store need of whatever it keeps its things in. All of it is synchronous, and one call at a time.
+"""Tables, as the rules of a store need them. All of it is synchronous, and one call at a time.
 
-Tables counts and sorts; it decides nothing. What a rule does to it happens whole or not at all: on a file because the
+Tables count and sort; they decide nothing. A rule happens whole or not at all: on a file because the
 rule runs in a savepoint, in memory because a rule raises before it has changed anything.
 
 Times are the store's own (`moment`): by `now` those of jobs but for the ends of leases, by `awake` all others.
@@ -22,7 +22,10 @@ __all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable",
 
 
 class JobTable(Protocol):
-    """The jobs, and all orders in which they are asked for."""
+    """The jobs, and all orders in which they are asked for.
+
+    Size: a method for each question that a rule asks; all orders change with each change of a job.
+    """
 
     def find(self, platform: str, id: str) -> Row | None:
         """Return a job, expired or not."""
@@ -114,7 +117,7 @@ class JobTable(Protocol):
 
 
 class PageTable(Protocol):
-    """What is known of URLs."""
+    """Validators by URL."""
 
     def recall(self, platform: str, url: str) -> Validator | None:
         """Return what is known of a URL."""
@@ -154,7 +157,7 @@ class OutboxTable(Protocol):
 
 
 class Stake(NamedTuple):
-    """What one engine has of a platform."""
+    """The slots of one engine on a platform, and its wants."""
 
     owner: str
     slots: int
@@ -167,7 +170,7 @@ class Stake(NamedTuple):
 
 
 class SharedGate(NamedTuple):
-    """What all engines know of a platform."""
+    """The rate and the penalty of a platform, for all engines."""
 
     tat: float = -math.inf
     """The theoretical arrival time of its rate."""
@@ -175,7 +178,7 @@ class SharedGate(NamedTuple):
 
 
 class SharingTable(Protocol):
-    """Locks, and what engines share."""
+    """Locks, and the shares of engines."""
 
     def holder(self, name: str) -> tuple[str, float] | None:
         """Return who holds a lock, and until when."""
@@ -222,8 +225,8 @@ class Tables(Protocol):
     """All that a store keeps, as one call sees it."""
 
     @property
-    def settings(self) -> StorePolicy:
-        """How it is to be kept."""
+    def policy(self) -> StorePolicy:
+        """The options of the store."""
         ...
 
     @property
@@ -248,7 +251,7 @@ class Tables(Protocol):
 
     @property
     def marks(self) -> Marks:
-        """What the call has changed so far."""
+        """Changes of the call so far."""
         ...
 
     @property
@@ -258,7 +261,7 @@ class Tables(Protocol):
 
     @property
     def pages(self) -> PageTable:
-        """What is known of URLs."""
+        """Validators by URL."""
         ...
 
     @property
@@ -267,6 +270,6 @@ class Tables(Protocol):
         ...
 
     @property
-    def pool(self) -> SharingTable:
-        """Locks, and what engines share."""
+    def sharing(self) -> SharingTable:
+        """Locks, and the shares of engines."""
         ...

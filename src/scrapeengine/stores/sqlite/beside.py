@@ -1,4 +1,4 @@
-"""What a file keeps beside the jobs: what is known of URLs, outcomes, locks, and what engines share."""
+"""Tables of a file beside the jobs: validators by URL, outcomes, locks, and the shares of engines."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSharingTable"]
 
 @attrs.frozen
 class SqlPageTable:
-    """What is known of URLs."""
+    """Validators by URL."""
 
     _db: Connection
     _sums: Sums
 
     def recall(self, platform: str, url: str) -> Validator | None:
-        """See `Pages`."""
+        """See `PageTable`."""
         query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
         rows = fetch(self._db, query, (platform, url))
         return Validator(*rows[0]) if rows else None
 
     def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
-        """See `Pages`."""
+        """See `PageTable`."""
         fresh = self.recall(platform, url) is None
         written = self._sums.add("written", 1)
         values = (platform, url, validator.etag, validator.last_modified, written, validator.vary)
@@ -42,7 +42,7 @@ class SqlPageTable:
             self._sums.add("pages", -1)
 
     def forget(self, platform: str, url: str) -> None:
-        """See `Pages`."""
+        """See `PageTable`."""
         if self.recall(platform, url) is not None:
             self._db.execute("DELETE FROM pages WHERE platform = ? AND url = ?", (platform, url))
             self._sums.add("pages", -1)
@@ -55,25 +55,25 @@ class SqlOutboxTable:
     _db: Connection
 
     def put(self, kept: Kept, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?)", (*kept.delivery, kept.outcome, until))
 
     def late(self, now: float, n: int) -> list[Kept]:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         query = "SELECT platform, id, token, outcome FROM outbox WHERE until <= ? ORDER BY until, token LIMIT ?"
         return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, n))]
 
     def release(self, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         self._db.execute("UPDATE outbox SET until = ?", (until,))
 
     def postpone(self, delivery: Delivery, until: float) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ?"
         self._db.execute(query, (until, *delivery))
 
     def drop(self, delivery: Delivery) -> None:
-        """See `Outbox`."""
+        """See `OutboxTable`."""
         self._db.execute("DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ?", tuple(delivery))
 
 
@@ -84,46 +84,46 @@ class SqlSharingTable:
     _db: Connection
 
     def holder(self, name: str) -> tuple[str, float] | None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         rows = fetch(self._db, "SELECT owner, until FROM locks WHERE name = ?", (name,))
         return (rows[0][0], rows[0][1]) if rows else None
 
     def lock(self, name: str, owner: str, until: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("REPLACE INTO locks VALUES (?, ?, ?)", (name, owner, until))
 
     def unlock(self, name: str) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("DELETE FROM locks WHERE name = ?", (name,))
 
     def void(self, now: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("DELETE FROM locks WHERE until <= ?", (now,))
 
     def stakes(self, platform: str) -> list[Stake]:
-        """See `Pool`."""
+        """See `SharingTable`."""
         query = "SELECT owner, slots, wanted, held, served, until FROM stakes WHERE platform = ? ORDER BY owner"
         return [Stake(*values) for values in fetch(self._db, query, (platform,))]
 
     def set_stake(self, platform: str, stake: Stake) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?)", (platform, *stake))
 
     def drop_stake(self, platform: str, owner: str) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("DELETE FROM stakes WHERE platform = ? AND owner = ?", (platform, owner))
 
     def gate(self, platform: str) -> SharedGate:
-        """See `Pool`."""
+        """See `SharingTable`."""
         rows = fetch(self._db, "SELECT tat, closed_until FROM gates WHERE platform = ?", (platform,))
         return SharedGate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))
 
     def restart(self, seconds: float) -> None:
-        """See `Pool`."""
+        """See `SharingTable`."""
         self._db.execute("DELETE FROM locks")
         self._db.execute("DELETE FROM stakes")
         self._db.execute("UPDATE gates SET tat = tat + ?, closed_until = closed_until + ?", (seconds, seconds))

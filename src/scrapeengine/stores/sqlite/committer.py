@@ -1,4 +1,4 @@
-"""One task that runs all calls of a store on its one connection, as many as there are in one transaction.
+"""Tables in a file: one task runs all calls on its one connection, as many as there are in one transaction.
 
     call ──> queued ──(taken)──> transaction in the connection's thread ──> committed ──> answered
                └──> cancelled, or the store is left: nothing has happened
@@ -6,7 +6,8 @@
 - A call is cancelled only while it is queued. One that is taken is waited for, so who has called knows how it went.
 - Before it takes what is queued, the task lets all others run that can: what they call for goes into the same
   transaction. So a store that is used by many syncs once for many.
-- While others keep the file locked, what was taken goes back: it can be cancelled, or lose its patience, meanwhile.
+- While others keep the file locked, what was taken goes back: meanwhile it can be cancelled, or time out
+  (`busy_timeout`).
 
 Rejected: to wait for the lock within SQLite. It would keep the thread, and with it whoever leaves the store.
 """
@@ -20,13 +21,14 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.stores.notifier import Notifier
-from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.model.urls import told
+from scrapeengine.stores.backend import Notifier, Times
+from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
-from scrapeengine.stores.sqlite.transaction import StoreCall, transact
-from scrapeengine.stores.times import Times
+from scrapeengine.stores.sqlite.policy import SqlitePolicy
+from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -46,7 +48,8 @@ class Waiting(StoreCall):
     """A call, and who waits for it."""
 
     task: trio.lowlevel.Task
-    patient_until: float
+    busy_until: float
+    """When others have kept the file locked for too long."""
     raise_cancel: Callable[[], Any] | None = attrs.field(default=None, init=False)
     """Raises the cancellation that came while the call was taken."""
     given_up: bool = attrs.field(default=False, init=False)
@@ -54,20 +57,28 @@ class Waiting(StoreCall):
 
 
 class Committer:
-    """Takes calls, and runs them in transactions until it is closed."""
+    """The backend of a store in a file: takes calls, and runs them in transactions until it is closed."""
 
-    def __init__(self, db: AsyncConnection, path: str, settings: StorePolicy, times: Times, notifier: Notifier) -> None:
+    look_again = 0.25
+
+    def __init__(self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen) -> None:
+        self.policy = policy
+        self.notifier = Notifier()
+        self.times = Times(clock, seen.moment, self.notifier)
+        self.pending = seen.pending
         self._db = db
         self._path = path
-        self._settings = settings
-        self._times = times
-        self._notifier = notifier
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
 
-    async def call(self, rule: Callable[[Tables], T], *, reads: bool) -> T:
-        """Run a rule. Checkpoint. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
+    @property
+    def name(self) -> str:
+        """See `TableBackend`."""
+        return f"sqlite {told(self._path)}"
+
+    async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
+        """See `TableBackend`. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
 
         Raises:
             StoreError: nothing has happened.
@@ -75,7 +86,7 @@ class Committer:
         if self._closed:
             await trio.lowlevel.checkpoint()
             raise StoreClosed(_LEFT)
-        waiting = Waiting(rule, reads, trio.lowlevel.current_task(), trio.current_time() + self._settings.patience)
+        waiting = Waiting(rule, reads, trio.lowlevel.current_task(), trio.current_time() + self.policy.busy_timeout)
         self._queued[waiting] = None
         self._wanted.set()
 
@@ -98,7 +109,7 @@ class Committer:
         raise error
 
     @trio.lowlevel.enable_ki_protection
-    async def run(self) -> None:
+    async def serve(self) -> None:
         """Run calls until `close`. No error leaves; a cancellation does not reach it."""
         with trio.CancelScope(shield=True):
             while not self._closed:
@@ -108,10 +119,11 @@ class Committer:
                 await self._run_queued()
 
     def close(self) -> None:
-        """Take no more calls, and end those that are not taken. `run` ends when the others have."""
+        """Take no more calls, and end those that are not taken. `serve` ends when the others have."""
         self._closed = True
         self._wanted.set()
         self._drop_queued()
+        self.notifier.ring()
 
     async def _run_queued(self) -> None:
         pause = _SHORTEST
@@ -133,8 +145,7 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            clock = self._times.clock
-            moment = await self._db.async_run(transact, self._db, calls, self._settings, clock)
+            seen = await self._db.async_run(transact, self._db, calls, self.policy, self.times.clock)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
@@ -142,9 +153,10 @@ class Committer:
             for call in calls:
                 call.error, call.marks = error, Marks()
         else:
-            self._times.adopt(moment)
+            self.times.adopt(seen.moment)
+            self.pending = seen.pending
         for call in calls:
-            self._notifier.take(call.marks)
+            self.notifier.take(call.marks)
             self._answer(call)
         return True
 
@@ -155,7 +167,7 @@ class Committer:
             if call.raise_cancel is not None:
                 call.given_up = True
                 self._answer(call)
-            elif call.patient_until <= now:
+            elif call.busy_until <= now:
                 call.error = error
                 self._answer(call)
             else:

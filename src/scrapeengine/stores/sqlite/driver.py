@@ -65,8 +65,8 @@ def translated(error: BaseException, path: str) -> StoreError:
     """Call an error of apsw's what it is here. The text of SQLite holds no values."""
     if is_busy(error):
         return StoreBusy(
-            f"others kept {path!r} locked for longer than `patience`: call again; if it stays so, end whoever has a "
-            f"transaction open on it, or open the store with more patience"
+            f"others kept {path!r} locked for longer than `busy_timeout`: call again; if it stays so, end whoever "
+            f"has a transaction open on it, or open the store with a longer one"
         )
     for kind, advice in _ADVICE:
         if isinstance(error, getattr(apsw, kind)):

@@ -32,7 +32,10 @@ _PENDING = "pending"
 
 
 class SqlJobTable:
-    """The jobs, within one transaction."""
+    """The jobs, within one transaction.
+
+    Size: the methods of `JobTable`.
+    """
 
     def __init__(self, db: Connection, sums: Sums) -> None:
         self.marks = Marks()
@@ -40,12 +43,12 @@ class SqlJobTable:
         self._sums = sums
 
     def find(self, platform: str, id: str) -> Row | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         rows = self._rows("WHERE platform = ? AND id = ?", platform, id)
         return rows[0] if rows else None
 
     def add(self, row: Row, texts: Texts) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         values = [getattr(row, field) for field in _FIELDS[:-1]]
         values[_STATUS] = CODES[row.status]
         self._db.execute(_INSERT, values)
@@ -56,7 +59,7 @@ class SqlJobTable:
         self.marks.note(row, None)
 
     def change(self, row: Row, **values: Any) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         before = row.status
         self._stand(row, -1)
         for field, value in values.items():
@@ -68,39 +71,39 @@ class SqlJobTable:
         self.marks.note(row, before)
 
     def drop(self, row: Row) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         self._db.execute("DELETE FROM jobs WHERE number = ?", (row.number,))
         self._db.execute("DELETE FROM texts WHERE number = ?", (row.number,))
         self._stand(row, -1)
 
     def texts(self, row: Row) -> Texts:
-        """See `Jobs`."""
+        """See `JobTable`."""
         query = "SELECT payload, result, error, history FROM texts WHERE number = ?"
         return Texts(*fetch(self._db, query, (row.number,))[0])
 
     def write(self, row: Row, result: Content | None, error: str | None, history: str | None) -> None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         query = "UPDATE texts SET result = ?, error = ?, history = ? WHERE number = ?"
         self._db.execute(query, (result, error, history, row.number))
 
     def ready(self, platform: str, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows("WHERE status = 0 AND platform = ? ORDER BY priority DESC, seq LIMIT ?", platform, n)
 
     def before(self, row: Row) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._sums.before(row.platform, row.priority, row.seq)
 
     def due(self, at: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows("WHERE status = 1 AND due <= ? ORDER BY due, seq LIMIT ?", at, n)
 
     def lapsed(self, at: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows("WHERE status = 2 AND due <= ? ORDER BY due, token LIMIT ?", at, n)
 
     def recurring(self, ids: Collection[str] | None) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         where = "WHERE status = 1 AND cadence IS NOT NULL"
         if ids is None:
             return self._rows(f"{where} ORDER BY due, seq")
@@ -108,48 +111,48 @@ class SqlJobTable:
         return sorted(rows, key=lambda row: (row.due, row.seq))
 
     def delayed_at(self, platform: str, due: float) -> bool:
-        """See `Jobs`."""
+        """See `JobTable`."""
         query = "SELECT 1 FROM jobs WHERE status = 1 AND platform = ? AND due = ? LIMIT 1"
         return bool(fetch(self._db, query, (platform, due)))
 
     def expired(self, now: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows("WHERE expires <= ? ORDER BY expires, seq LIMIT ?", now, n)
 
     def droppable(self, now: float, n: int) -> list[Row]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._rows("WHERE free <= ? ORDER BY free, seq LIMIT ?", now, n)
 
     def counts(self) -> Mapping[str, Mapping[JobStatus, int]]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         found = self._sums.counts()
         return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
 
     def platforms(self) -> Collection[str]:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._sums.platforms(_READY)
 
     def total(self, *, pending: bool) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._sums.number(_PENDING if pending else _ENDED)
 
     def oldest(self, platform: str) -> float | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         query = "SELECT enqueued FROM jobs WHERE status = 0 AND platform = ? ORDER BY enqueued LIMIT 1"
         rows = fetch(self._db, query, (platform,))
         return rows[0][0] if rows else None
 
     def next_time(self, asleep: float) -> float | None:
-        """See `Jobs`."""
+        """See `JobTable`."""
         at: float | None = fetch(self._db, _NEXT, (asleep,))[0][0]
         return at
 
     def next_seq(self) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._sums.add("seq", 1)
 
     def next_token(self) -> int:
-        """See `Jobs`."""
+        """See `JobTable`."""
         return self._sums.add("token", 1)
 
     def _rows(self, where: str, *bindings: str | float) -> list[Row]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["APPLICATION_ID", "CODES", "MIGRATIONS", "STATUSES", "Transaction", "migrate", "set_up"]
 
 APPLICATION_ID = 0x53634A62
-"""What tells a store from other files of SQLite: "ScJb"."""
+"""The number that tells a store from other files of SQLite: "ScJb"."""
 
 STATUSES = (
     JobStatus.READY,
@@ -78,7 +78,7 @@ _SECOND = (
 """From now on times are by the store's own clock, whose moments stand in `numbers` (`stores.moment`)."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
-"""What makes version n + 1 out of version n. Only ever append."""
+"""The statements that make version n + 1 out of version n. Only ever append."""
 
 
 def set_up(db: Connection, path: str, durability: str) -> None:

@@ -1,30 +1,51 @@
-"""What is kept in step with the jobs: counts, the trie of ranks, and running numbers.
+"""Sums that are kept in step with the jobs: counts, the trie of ranks, and running numbers.
 
 A transaction reads no sum but those that it needs. What its calls change is added up here and written once, before the
 commit: a job that comes and goes in one transaction costs nothing.
+
+The place of a job in its queue is read from a trie of counts. The key of a ready job has 96 bits: its urgency,
+`2**63 - 1 - priority`, and then its arrival number without the last eight bits. Smaller keys are claimed sooner. The
+trie has eight levels of twelve bits; a node counts the ready jobs below it. Before a job come, on each level, those
+with the same prefix and a smaller digit: at most 4,095 nodes each, however many jobs there are. The last 256 arrivals
+are counted one by one.
+
+Rejected: to count the jobs before it, which takes as long as the queue is; and a numbered list, which has to be
+renumbered behind each job that comes or goes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
 from scrapeengine.stores.sqlite.driver import fetch
-from scrapeengine.stores.sqlite.ranks import BUCKET, Node, path
 
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["Sums"]
+__all__ = ["BUCKET", "Sums", "path"]
 
+BUCKET = 256
+"""The arrivals that share a leaf of the trie."""
+_LEVELS, _DIGIT, _ARRIVAL = 8, 12, 32
+_BITS = _LEVELS * _DIGIT
 _BEFORE = "SELECT ifnull(sum(n), 0) FROM ranks WHERE platform = ? AND level = ? AND prefix = ? AND digit < ?"
 _BUCKET = "SELECT count(*) FROM jobs WHERE status = 0 AND platform = ? AND priority = ? AND seq >= ? AND seq < ?"
 _PLATFORMS = "SELECT platform, n FROM counts WHERE status = ? AND n > 0"
 _MOST = 5_000
 """The leaves of the trie that a call changes before they are written."""
+
+
+class Node(NamedTuple):
+    """A place in the trie."""
+
+    level: int
+    prefix: bytes
+    """The digits above it."""
+    digit: int
 
 
 class Leaf(NamedTuple):
@@ -37,7 +58,7 @@ class Leaf(NamedTuple):
 
 @attrs.define(eq=False)
 class Changes:
-    """What is not written yet."""
+    """Changes that are not written yet."""
 
     counts: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     """By platform and status."""
@@ -164,6 +185,15 @@ class Sums:
         gone = [row[:-1] for row in rows if self._early or (isinstance(row[-1], int) and row[-1] < 0)]
         where = " AND ".join(f"{column} = ?" for column in key.split(", "))
         self._db.executemany(f"DELETE FROM {table} WHERE {where} AND n = 0", gone)  # noqa: S608
+
+
+def path(priority: int, bucket: int) -> Iterator[Node]:
+    """List the nodes from the root to the leaf of the jobs with this priority and bucket of arrivals."""
+    key = (2**63 - 1 - priority) << _ARRIVAL | bucket
+    for level in range(_LEVELS):
+        above = level * _DIGIT
+        prefix = (key >> (_BITS - above)).to_bytes((above + 7) // 8, "big")
+        yield Node(level, prefix, key >> (_BITS - above - _DIGIT) & (1 << _DIGIT) - 1)
 
 
 def _one(db: Connection, query: str, bindings: tuple[str | bytes | int, ...]) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules.restarting import restart
+from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
@@ -22,7 +22,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["StoreCall", "transact"]
+__all__ = ["Seen", "StoreCall", "transact"]
 
 
 @attrs.define(eq=False)
@@ -30,7 +30,7 @@ class StoreCall:
     """One call, and how it went; what it says holds once its transaction is committed."""
 
     rule: Callable[[Tables], Any]
-    """What to do."""
+    """The rule to run."""
     reads: bool
     """Whether it changes nothing."""
     answer: Any = attrs.field(default=None, init=False)
@@ -38,11 +38,22 @@ class StoreCall:
     marks: Marks = attrs.field(factory=Marks, init=False)
 
 
-class SqlTables:
-    """All that a file keeps, within one transaction."""
+class Seen(NamedTuple):
+    """The store as a transaction has seen it last."""
 
-    def __init__(self, db: Connection, settings: StorePolicy, clock: Clock) -> None:
-        self.settings = settings
+    moment: Moment
+    pending: int
+    """How many jobs were pending."""
+
+
+class SqlTables:
+    """All that a file keeps, within one transaction.
+
+    Size: what `Tables` has, and the moment at which it all began.
+    """
+
+    def __init__(self, db: Connection, policy: StorePolicy, clock: Clock) -> None:
+        self.policy = policy
         self.marks = Marks()
         self.sums = Sums(db)
         # Only now: what others have written down before this transaction was written no later than this.
@@ -54,7 +65,7 @@ class SqlTables:
         self.jobs = SqlJobTable(db, self.sums)
         self.pages = SqlPageTable(db, self.sums)
         self.outbox = SqlOutboxTable(db)
-        self.pool = SqlSharingTable(db)
+        self.sharing = SqlSharingTable(db)
         self._db = db
 
     @property
@@ -78,6 +89,11 @@ class SqlTables:
         self.marks = self.jobs.marks = Marks(self.moment.asleep)
         return self.marks
 
+    def seen(self) -> Seen:
+        """Return how things stand after the last call, and before they are written down."""
+        self.sums.begin()  # a call that has failed has left its sums behind
+        return Seen(self.moment, self.jobs.total(pending=True))
+
     def write(self) -> None:
         """Write what is to be written once: sums, and the moment at which all that was changed was changed."""
         names, before = Moment._fields, self.before if self.known else (None,) * len(Moment._fields)
@@ -86,8 +102,8 @@ class SqlTables:
         self.sums.write()
 
 
-def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, clock: Clock) -> Moment:
-    """Run calls in one transaction, and return its moment.
+def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock) -> Seen:
+    """Run calls in one transaction, and return how things stand at its end.
 
     Raises:
         apsw.Error: nothing was changed by any of them.
@@ -95,21 +111,22 @@ def transact(db: Connection, calls: Sequence[StoreCall], settings: StorePolicy, 
     # What only reads needs nobody's leave (https://www.sqlite.org/wal.html), but where another clock was used before.
     if all(call.reads for call in calls):
         with Transaction(db, "BEGIN"):
-            tables = SqlTables(db, settings, clock)
+            tables = SqlTables(db, policy, clock)
             if tables.known:
                 _attempt_all(db, tables, calls)
-                return tables.moment
+                return tables.seen()
     with Transaction(db, "BEGIN IMMEDIATE"):
         changes = db.total_changes()
-        tables = SqlTables(db, settings, clock)
+        tables = SqlTables(db, policy, clock)
         if not tables.known:
             tables.begin()
             restart(tables, tables.before)
             tables.sums.settle()
         _attempt_all(db, tables, calls)
+        seen = tables.seen()
         if not tables.known or db.total_changes() != changes:
             tables.write()
-        return tables.moment
+        return seen
 
 
 def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) -> None:

@@ -1,14 +1,66 @@
-"""How engines on one store share a platform: what is decided in `decide.share`, on what they have written down."""
+"""Rules for all that is kept beside the jobs: validators by URL, outcomes, locks, and the shares of engines.
+
+How engines on one store share a platform is decided in `decide.share`, on what they have written down here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scrapeengine.decide.share import Hold, contended, grant, reserve
-from scrapeengine.model.job import ShareGrant, ShareRequest
+from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
+from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
-__all__ = ["share"]
+__all__ = ["acknowledge", "lock", "recall", "remember", "share", "undelivered", "unlock"]
+
+_MOST_PAGES = 100_000
+_LONGEST_URL = 4096
+
+
+def recall(tables: Tables, platform: str, url: str) -> Validator | None:
+    """Return what is known of a URL."""
+    return tables.pages.recall(platform, url)
+
+
+def remember(tables: Tables, platform: str, url: str, validator: Validator | None) -> None:
+    """Keep what is known of a URL, if it is of a sensible length; None: forget it."""
+    if validator is None:
+        tables.pages.forget(platform, url)
+    elif len(url) <= _LONGEST_URL:
+        tables.pages.remember(platform, url, validator, _MOST_PAGES)
+
+
+def undelivered(tables: Tables, n: int, lease: float) -> list[Kept]:
+    """Hand out what should have been acknowledged by now."""
+    found = tables.outbox.late(tables.awake, n)
+    for kept in found:
+        tables.outbox.postpone(kept.delivery, tables.awake + lease)
+    return found
+
+
+def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:
+    """Forget outcomes."""
+    for delivery in deliveries:
+        tables.outbox.drop(delivery)
+
+
+def lock(tables: Tables, name: str, owner: str, lease: float) -> bool:
+    """Take a lock that is free, void, or one's own."""
+    holder = tables.sharing.holder(name)
+    if holder is not None and holder[0] != owner and holder[1] > tables.awake:
+        return False
+    tables.sharing.void(tables.awake)
+    tables.sharing.lock(name, owner, tables.awake + lease)
+    return True
+
+
+def unlock(tables: Tables, name: str, owner: str) -> None:
+    """Give a lock back, if it is one's own."""
+    holder = tables.sharing.holder(name)
+    if holder is not None and holder[0] == owner:
+        tables.sharing.unlock(name)
+
 
 _AHEAD = 0.5
 """Seconds of a rate that an engine gets at once."""
@@ -38,14 +90,14 @@ def _share(
     mine, others = _holds(tables, owner, platform, share_request)
     slots = mine.slots if share_request.keep and mine.slots else grant(share_request.limit, mine, others)
     _write_down(tables, owner, platform, mine, slots, lease)
-    gate = tables.pool.gate(platform)
+    gate = tables.sharing.gate(platform)
     times, tat = _reserved(gate.tat, tables.awake + share_request.lead, share_request)
     told = None if share_request.closed_until is None else share_request.closed_until + ahead
     closed = max((at for at in (gate.closed_until, told) if at is not None), default=None)
     if closed is not None and closed <= tables.awake:
         closed = None
     if gate != (tat, closed):
-        tables.pool.set_gate(platform, SharedGate(tat, closed))
+        tables.sharing.set_gate(platform, SharedGate(tat, closed))
     return ShareGrant(
         slots=slots,
         times=tuple(at - ahead for at in times),
@@ -57,9 +109,9 @@ def _share(
 def _holds(tables: Tables, owner: str, platform: str, share_request: ShareRequest) -> tuple[Hold, list[Hold]]:
     mine = Hold(slots=0, wanted=share_request.wanted, held=share_request.held)
     others = []
-    for stake in tables.pool.stakes(platform):
+    for stake in tables.sharing.stakes(platform):
         if stake.until <= tables.awake:
-            tables.pool.drop_stake(platform, stake.owner)
+            tables.sharing.drop_stake(platform, stake.owner)
         elif stake.owner == owner:
             mine = Hold(stake.slots, share_request.wanted, share_request.held, stake.served)
         else:
@@ -69,11 +121,11 @@ def _holds(tables: Tables, owner: str, platform: str, share_request: ShareReques
 
 def _write_down(tables: Tables, owner: str, platform: str, mine: Hold, slots: int, lease: float) -> None:
     if mine.demand == 0:
-        tables.pool.drop_stake(platform, owner)
+        tables.sharing.drop_stake(platform, owner)
         return
     has = max(slots, mine.held)
     served = tables.awake if has else mine.served
-    tables.pool.set_stake(platform, Stake(owner, has, mine.wanted, mine.held, served, tables.awake + lease))
+    tables.sharing.set_stake(platform, Stake(owner, has, mine.wanted, mine.held, served, tables.awake + lease))
 
 
 def _reserved(tat: float, now: float, share_request: ShareRequest) -> tuple[tuple[float, ...], float]:

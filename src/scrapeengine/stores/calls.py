@@ -1,17 +1,14 @@
-"""The calls of a store, whatever it keeps its things on: each is looked at, and then run as a rule on the tables."""
+"""The calls of a store on tables: each is a rule, run by a backend."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 import trio
 
 from scrapeengine.errors import StoreFull
-from scrapeengine.model.checks import number, whole
 from scrapeengine.model.job import (
     Claimed,
     Completion,
@@ -27,174 +24,140 @@ from scrapeengine.model.job import (
     Ticket,
 )
 from scrapeengine.model.validators import Validator
-from scrapeengine.stores import checks
-from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.backend import TableBackend
 from scrapeengine.stores.moment import Moment
-from scrapeengine.stores.notifier import Notifier
-from scrapeengine.stores.policy import StorePolicy
-from scrapeengine.stores.rules import arriving, completing, keeping, leasing, sharing
+from scrapeengine.stores.rules import beside, leasing
+from scrapeengine.stores.rules import jobs as life
 from scrapeengine.stores.rules.tables import Tables
-from scrapeengine.stores.times import Times
 
-__all__ = ["Facade"]
-
-T = TypeVar("T")
+__all__ = ["TableStore"]
 
 
-class Facade(ABC):
-    """A `Store` on tables. Calls are checkpoints; one that is cancelled has changed nothing, or has returned."""
+class TableStore:
+    """A `Store` on the tables of a backend. Its arguments are checked by who wraps it (`CheckedStore`).
 
-    _LOOK_AGAIN = math.inf
-    """Seconds after which to look whether others have changed something; infinite if there are no others."""
+    Calls are checkpoints; one that is cancelled has changed nothing, or has returned.
 
-    def __init__(self, settings: StorePolicy, clock: Clock, moment: Moment) -> None:
-        self._settings = settings
-        self._notifier = Notifier()
-        self._times = Times(clock, moment, self._notifier)
+    Size: the twenty members of the protocol.
+    """
+
+    def __init__(self, backend: TableBackend) -> None:
+        self._backend = backend
+        self._times = backend.times
+        self._notifier = backend.notifier
+
+    def __repr__(self) -> str:
+        """Count what is pending, as the last call has seen it."""
+        return f"<Store {self._backend.name}: {self._backend.pending:,} pending>"
 
     @property
     def shared(self) -> bool:
         """Whether other processes may work on the same jobs: where others may change something."""
-        return math.inf > self._LOOK_AGAIN
+        return math.inf > self._backend.look_again
 
     def now(self) -> float:
         """See `Store`."""
         return self._times.now()
 
-    @abstractmethod
-    async def _run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
-        """Run a rule on the tables, whole or not at all, and tell the notifier. Checkpoint.
-
-        Args:
-            rule: what to do.
-            reads: that it changes nothing.
-        """
-
     # -- what programs ask for
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
         """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
-        wanted = checks.new_jobs(jobs)
-        most, distinct = self._settings.most_pending, len({(job.platform, job.id) for job in wanted})
+        most, distinct = self._backend.policy.max_pending, len({(job.platform, job.id) for job in jobs})
         if distinct > most:
             await trio.lowlevel.checkpoint()
             raise StoreFull(f"a batch of {distinct:,} jobs never has room where {most:,} may be pending: cut it up")
         while True:
             rung = self._notifier.rung
             try:
-                return await self._run(lambda tables: arriving.enqueue(tables, wanted))
+                return await self._backend.run(lambda tables: life.enqueue(tables, jobs))
             except StoreFull:
-                if self._settings.full == "raise":
+                if self._backend.policy.full == "raise":
                     raise
-            with trio.move_on_after(self._LOOK_AGAIN):
+            with trio.move_on_after(self._backend.look_again):
                 await rung.wait()
 
     async def get(self, platform: str, id: str) -> StoredJob | None:
         """See `Store`."""
-        checks.words(platform=platform, id=id)
-        return await self._run(lambda tables: arriving.get(tables, platform, id), reads=True)
+        return await self._backend.run(lambda tables: life.get(tables, platform, id), reads=True)
 
     async def cancel(self, platform: str, id: str) -> bool:
         """See `Store`."""
-        checks.words(platform=platform, id=id)
-        return await self._run(lambda tables: arriving.cancel(tables, platform, id))
+        return await self._backend.run(lambda tables: life.cancel(tables, platform, id))
 
     async def position(self, platform: str, id: str) -> int | None:
         """See `Store`."""
-        checks.words(platform=platform, id=id)
-        return await self._run(lambda tables: arriving.position(tables, platform, id), reads=True)
+        return await self._backend.run(lambda tables: life.position(tables, platform, id), reads=True)
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
-        return await self._run(arriving.stats)
+        return await self._backend.run(life.stats)
 
     # -- what an engine asks for
 
     async def due(self, until: float | None = None) -> list[str]:
         """See `Store`."""
         if until is not None:
-            number(until, "until", zero=True, endless=True)
             until -= self._times.unix
-        return await self._run(lambda tables: leasing.due(tables, self._by_now(tables.moment, until)))
+        return await self._backend.run(lambda tables: leasing.due(tables, self._by_now(tables.moment, until)))
 
     async def claim(
         self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
     ) -> list[Claimed]:
         """See `Store`."""
-        checks.words(platform=platform, owner=owner)
-        whole(n, "n", least=0)
-        number(lease, "lease", instead="; it is seconds")
-        wanted = checks.ids_or_all(ids)
-        return await self._run(lambda tables: leasing.claim(tables, platform, n, owner, lease, wanted))
+        return await self._backend.run(lambda tables: leasing.claim(tables, platform, n, owner, lease, ids))
 
     async def renew(self, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
         """See `Store`."""
-        number(lease, "lease", instead="; it is seconds")
-        held = checks.tickets(tickets)
-        return await self._run(lambda tables: leasing.renew(tables, held, lease))
+        return await self._backend.run(lambda tables: leasing.renew(tables, tickets, lease))
 
     async def complete(self, completions: Sequence[Completion]) -> list[Reply]:
         """See `Store`."""
-        given = checks.completions(completions)
-        return await self._run(lambda tables: completing.complete(tables, given))
+        return await self._backend.run(lambda tables: life.complete(tables, completions))
 
     async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
         """See `Store`."""
-        number(delay, "delay", zero=True, instead="; it is seconds")
-        held = checks.tickets(tickets)
-        return await self._run(lambda tables: leasing.release(tables, held, delay))
+        return await self._backend.run(lambda tables: leasing.release(tables, tickets, delay))
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
-        whole(n, "n", least=0)
-        number(lease, "lease", instead="; it is seconds")
-        return await self._run(lambda tables: keeping.undelivered(tables, n, lease))
+        return await self._backend.run(lambda tables: beside.undelivered(tables, n, lease))
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """See `Store`."""
-        reached = checks.deliveries(deliveries)
-        await self._run(lambda tables: keeping.acknowledge(tables, reached))
+        await self._backend.run(lambda tables: beside.acknowledge(tables, deliveries))
 
     async def recall(self, platform: str, url: str) -> Validator | None:
         """See `Store`."""
-        checks.words(platform=platform, url=url)
-        return await self._run(lambda tables: keeping.recall(tables, platform, url), reads=True)
+        return await self._backend.run(lambda tables: beside.recall(tables, platform, url), reads=True)
 
     async def hasten(self, ids: Collection[str] | None = None) -> int:
         """See `Store`."""
-        wanted = checks.ids_or_all(ids)
-        return await self._run(lambda tables: leasing.hasten(tables, wanted))
+        return await self._backend.run(lambda tables: leasing.hasten(tables, ids))
 
     async def lock(self, name: str, owner: str, lease: float) -> bool:
         """See `Store`."""
-        checks.words(name=name, owner=owner)
-        number(lease, "lease", instead="; it is seconds")
-        return await self._run(lambda tables: keeping.lock(tables, name, owner, lease))
+        return await self._backend.run(lambda tables: beside.lock(tables, name, owner, lease))
 
     async def unlock(self, name: str, owner: str) -> None:
         """See `Store`."""
-        checks.words(name=name, owner=owner)
-        await self._run(lambda tables: keeping.unlock(tables, name, owner))
+        await self._backend.run(lambda tables: beside.unlock(tables, name, owner))
 
     async def share(
         self, owner: str, share_requests: Mapping[str, ShareRequest], lease: float
     ) -> dict[str, ShareGrant]:
         """See `Store`."""
-        checks.words(owner=owner)
-        number(lease, "lease", instead="; it is seconds")
         wanted = {
-            platform: _moved(share_request, -self._times.unix)
-            for platform, share_request in checks.wanted(share_requests).items()
+            platform: _moved(share_request, -self._times.unix) for platform, share_request in share_requests.items()
         }
-        shares = await self._run(
-            lambda tables: sharing.share(tables, owner, wanted, lease, self._times.ahead(tables.moment))
+        shares = await self._backend.run(
+            lambda tables: beside.share(tables, owner, wanted, lease, self._times.ahead(tables.moment))
         )
         # Who was answered looks at `now` before anybody can move it: what is said here is worth the same there.
         return {platform: _shown(given, self._times.unix) for platform, given in shares.items()}
 
     async def wait(self, at_most: float) -> None:
         """See `Store`. It returns at once if something has become ready since `due`, or `claim`, looked for it."""
-        number(at_most, "at_most", zero=True, endless=True, instead="; it is seconds")
         until, count = trio.current_time() + at_most, self._notifier.count
         while True:
             rung = self._notifier.rung
@@ -205,12 +168,12 @@ class Facade(ABC):
             stirred = self._notifier.fresh or self._notifier.count != count
             if stirred or alarm is None or now >= min(until, alarm):
                 return
-            with trio.move_on_at(min(until, alarm, now + self._LOOK_AGAIN)):
+            with trio.move_on_at(min(until, alarm, now + self._backend.look_again)):
                 await rung.wait()
 
     async def _next_alarm(self) -> float | None:
         """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have."""
-        version = await self._run(_look, reads=True)
+        version = await self._backend.run(_look, reads=True)
         seen, self._notifier.version = self._notifier.version, version
         if seen not in {None, version}:
             self._notifier.stir()

@@ -1,17 +1,13 @@
-"""How a store wakes who waits for it, in memory and in a file alike."""
+"""How a store wakes who waits for it: to the instant in memory, and in a file when another process changes it."""
 
 import math
-from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from scrapeengine.model.job import Reply
-from scrapeengine.stores.opening import open_store
-from stores.harness import claimed, done, job, run
-
-OK, ALREADY, LOST = Reply
+from scrapeengine.stores import open_store
+from stores.harness import claimed, job
 
 
 def test_waiting_in_memory_ends_exactly_when_something_is_due():
@@ -56,38 +52,6 @@ def test_waiting_heeds_what_comes_sooner_meanwhile():
             assert trio.current_time() == pytest.approx(7, abs=1e-6)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
-
-
-@pytest.mark.parametrize("change", ["enqueue", "release", "hasten", "follow"])
-def test_waiting_ends_when_a_call_makes_something_ready(url, change):
-    """Whoever waits is woken by what is enqueued, released, hastened or found, and by nothing else."""
-
-    async def scenario(store, clock):
-        await store.enqueue([job("a"), job("b", delay=100, cadence="c")])
-        (a,) = await claimed(store, lease=100)
-        woken = trio.Event()
-
-        async def wait():
-            await store.due()
-            await store.wait(math.inf)
-            woken.set()
-
-        changes = {
-            "enqueue": partial(store.enqueue, [job("x")]),
-            "release": partial(store.release, [a]),
-            "hasten": store.hasten,
-            "follow": partial(store.complete, [done(a, follow_ups=(job("y"),))]),
-        }
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
-            for _ in range(5):
-                await store.renew([a], 100)
-                await store.enqueue([job("c", delay=200)])
-            assert not woken.is_set()
-            await changes[change]()
-            await woken.wait()
-
-    run(url, scenario)
 
 
 def test_waiting_in_a_file_ends_when_another_process_changes_it(tmp_path):

@@ -1,0 +1,278 @@
+"""The outer seam of a store: arguments are checked here, before any backend sees them.
+
+So a backend may take all that it is given for what the types say, and all of them refuse the same. Each refusal says
+what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from scrapeengine.model.checks import number, whole
+from scrapeengine.model.job import (
+    Claimed,
+    Completion,
+    Delivery,
+    JobStatus,
+    Kept,
+    Known,
+    NewJob,
+    QueueStatistics,
+    Reply,
+    ShareGrant,
+    ShareRequest,
+    StoredJob,
+    Ticket,
+)
+from scrapeengine.model.store import Store
+from scrapeengine.model.urls import told
+from scrapeengine.model.validators import Validator
+
+__all__ = ["CheckedStore"]
+
+_ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
+
+
+class CheckedStore:
+    """A `Store` that checks its arguments, and hands them over to another one that need not.
+
+    What is wrong with them is raised at once, as a `TypeError` or `ValueError`, and nothing is called then. Collections
+    are handed over as tuples.
+
+    Size: the twenty members of the protocol.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __repr__(self) -> str:
+        """Show the store itself."""
+        return repr(self._store)
+
+    @property
+    def shared(self) -> bool:
+        """See `Store`."""
+        return self._store.shared
+
+    def now(self) -> float:
+        """See `Store`."""
+        return self._store.now()
+
+    # -- what programs ask for
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+        """See `Store`."""
+        return await self._store.enqueue(_new_jobs(jobs))
+
+    async def get(self, platform: str, id: str) -> StoredJob | None:
+        """See `Store`."""
+        _words(platform=platform, id=id)
+        return await self._store.get(platform, id)
+
+    async def cancel(self, platform: str, id: str) -> bool:
+        """See `Store`."""
+        _words(platform=platform, id=id)
+        return await self._store.cancel(platform, id)
+
+    async def position(self, platform: str, id: str) -> int | None:
+        """See `Store`."""
+        _words(platform=platform, id=id)
+        return await self._store.position(platform, id)
+
+    async def stats(self) -> dict[str, QueueStatistics]:
+        """See `Store`."""
+        return await self._store.stats()
+
+    # -- what an engine asks for
+
+    async def due(self, until: float | None = None) -> list[str]:
+        """See `Store`."""
+        if until is not None:
+            number(until, "until", zero=True, endless=True)
+        return await self._store.due(until)
+
+    async def claim(
+        self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
+    ) -> list[Claimed]:
+        """See `Store`."""
+        _words(platform=platform, owner=owner)
+        whole(n, "n", least=0)
+        _seconds(lease, "lease")
+        return await self._store.claim(platform, n, owner, lease, ids=_ids_or_all(ids))
+
+    async def renew(self, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
+        """See `Store`."""
+        _seconds(lease, "lease")
+        return await self._store.renew(_leases(tickets, "tickets", Ticket), lease)
+
+    async def complete(self, completions: Sequence[Completion]) -> list[Reply]:
+        """See `Store`."""
+        return await self._store.complete(_completions(completions))
+
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+        """See `Store`."""
+        _seconds(delay, "delay", zero=True)
+        return await self._store.release(_leases(tickets, "tickets", Ticket), delay)
+
+    async def undelivered(self, n: int, lease: float) -> list[Kept]:
+        """See `Store`."""
+        whole(n, "n", least=0)
+        _seconds(lease, "lease")
+        return await self._store.undelivered(n, lease)
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """See `Store`."""
+        await self._store.acknowledge(_leases(deliveries, "deliveries", Delivery))
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """See `Store`."""
+        _words(platform=platform, url=url)
+        return await self._store.recall(platform, url)
+
+    async def hasten(self, ids: Collection[str] | None = None) -> int:
+        """See `Store`."""
+        return await self._store.hasten(_ids_or_all(ids))
+
+    async def lock(self, name: str, owner: str, lease: float) -> bool:
+        """See `Store`."""
+        _words(name=name, owner=owner)
+        _seconds(lease, "lease")
+        return await self._store.lock(name, owner, lease)
+
+    async def unlock(self, name: str, owner: str) -> None:
+        """See `Store`."""
+        _words(name=name, owner=owner)
+        await self._store.unlock(name, owner)
+
+    async def share(
+        self, owner: str, share_requests: Mapping[str, ShareRequest], lease: float
+    ) -> dict[str, ShareGrant]:
+        """See `Store`."""
+        _words(owner=owner)
+        _seconds(lease, "lease")
+        return await self._store.share(owner, _share_requests(share_requests), lease)
+
+    async def wait(self, at_most: float) -> None:
+        """See `Store`."""
+        _seconds(at_most, "at_most", zero=True, endless=True)
+        await self._store.wait(at_most)
+
+
+def _seconds(value: object, name: str, **options: bool) -> None:
+    number(value, name, instead="; it is seconds", **options)
+
+
+def _words(**values: object) -> None:
+    """Refuse what is no text, or cannot be written down."""
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a str, got {type(value).__name__}; write JSON as text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} has half a surrogate pair in it, which is no character; leave it out") from None
+
+
+def _many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
+    """Make a tuple of what should all be of one kind."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection):
+        raise TypeError(f"{what} must be a list, got {type(values).__name__}; write [{what}] around a single one")
+    found = tuple(values)
+    for value in found:
+        if not isinstance(value, kind):
+            raise TypeError(f"each of {what} must be a {kind.__name__}, got {told(value)}")
+    return found
+
+
+def _new_jobs(jobs: Sequence[NewJob]) -> tuple[NewJob, ...]:
+    """Look at jobs to enqueue."""
+    found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
+    for job in found:
+        _words(**{"NewJob(platform=…)": job.platform, "NewJob(id=…)": job.id, "NewJob(payload=…)": job.payload})
+        _words_or_none({"NewJob(cadence=…)": job.cadence})
+        number(job.delay, "NewJob(delay=…)", zero=True)
+        whole(job.priority, "NewJob(priority=…)", least=-(2**63))
+        if job.priority >= 2**63:
+            raise ValueError(f"NewJob(priority=…) must be less than 2**63, got {job.priority}")
+    return found
+
+
+def _completions(values: Sequence[Completion]) -> tuple[Completion, ...]:
+    """Look at completions."""
+    found: tuple[Completion, ...] = _many(values, "completions", Completion)
+    for completion in found:
+        _completion(completion)
+    return found
+
+
+def _leases(values: Any, what: str, kind: type) -> tuple[Any, ...]:
+    """Look at tickets or deliveries."""
+    found = _many(values, what, kind)
+    for value in found:
+        _lease(value)
+    return found
+
+
+def _lease(value: Ticket | Delivery) -> None:
+    kind = type(value).__name__
+    _words(**{f"{kind}(platform=…)": value.platform, f"{kind}(id=…)": value.id})
+    whole(value.token, f"{kind}(token=…)", least=-(2**63))
+
+
+def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
+    """Look at ids; None is all of them."""
+    if ids is None:
+        return None
+    found: tuple[str, ...] = _many(ids, "ids", str)
+    for each in found:
+        _words(**{"each of ids": each})
+    return found
+
+
+def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, ShareRequest]:
+    """Look at what an engine asks for of each platform."""
+    if not isinstance(share_requests, Mapping):
+        raise TypeError(
+            f"share_requests must be a dict of ShareRequest by platform, got {type(share_requests).__name__}"
+        )
+    for platform, share_request in share_requests.items():
+        _words(**{"a platform in share_requests": platform})
+        if not isinstance(share_request, ShareRequest):
+            raise TypeError(f"share_requests[{platform!r}] must be a ShareRequest, got {share_request!r}")
+    return dict(share_requests)
+
+
+def _completion(completion: Completion) -> None:
+    if not isinstance(completion.ticket, Ticket):
+        raise TypeError(f"Completion(ticket=…) must be the Ticket of a claim, got {told(completion.ticket)}")
+    _lease(completion.ticket)
+    if completion.status not in _ENDS:
+        raise ValueError(f"Completion(status=…) must be DONE, SKIPPED or FAILED, got {completion.status!r}")
+    if isinstance(completion.result, str):
+        _words(**{"Completion(result=…)": completion.result})
+    elif completion.result is not None and not isinstance(completion.result, bytes):
+        raise TypeError(
+            f"Completion(result=…) must be JSON as a str, bytes or None, got {type(completion.result).__name__}; "
+            f"write json.dumps(…)"
+        )
+    _words_or_none(
+        {
+            "Completion(error=…)": completion.error,
+            "Completion(history=…)": completion.history,
+            "Completion(outcome=…)": completion.outcome,
+        }
+    )
+    for name in ("again", "keep", "deliver"):
+        value = getattr(completion, name)
+        if value is not None or name != "again":
+            number(value, f"Completion({name}=…)", zero=True)
+    _new_jobs(completion.follow_ups)
+    for url, validator in completion.validators.items():
+        _words(**{"a URL in Completion(validators=…)": url})
+        if not isinstance(validator, Validator | None):
+            raise TypeError(f"Completion(validators=…) takes Validators by URL, got {validator!r}")
+
+
+def _words_or_none(values: Mapping[str, object]) -> None:
+    _words(**{name: value for name, value in values.items() if value is not None})

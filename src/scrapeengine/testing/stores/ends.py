@@ -1,0 +1,263 @@
+"""Behaviours: leases begin and end, and jobs are called off, or completed with all that belongs to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+
+from scrapeengine.model.job import Delivery, JobStatus, Reply, Ticket
+from scrapeengine.model.store import Store
+from scrapeengine.model.validators import Validator
+from scrapeengine.testing.stores.scenes import (
+    Passes,
+    StoreScenes,
+    behaviour,
+    claimed,
+    done,
+    holds,
+    job,
+    known,
+    order,
+    same,
+)
+
+__all__ = ["CompletingScenes", "LeasingScenes"]
+
+OK, ALREADY, LOST = Reply
+DONE, SKIPPED, FAILED = JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED
+
+
+class LeasingScenes(StoreScenes):
+    """A job is in one hand at a time, and only for as long as its lease."""
+
+    @behaviour()
+    async def test_a_lease_ends_at_its_time(self, store: Store, passes: Passes) -> None:
+        """At that instant it is lost, whether or not somebody else has the job; then the job is back in its place."""
+        await store.enqueue([job("a"), job("b")])
+        (a,) = await claimed(store, 1)
+        due = (await known(store, "p", "a")).due
+        same(due, store.now() + 10)
+        await passes(9.5)
+        same(await store.renew([a], 10), [OK])
+        await passes(10)
+        same(await store.renew([a], 10), [LOST])
+        same(await store.release([a]), [LOST])
+        same(await store.complete([done(a)]), [LOST])
+        same((await known(store, "p", "a")).status, JobStatus.LEASED)
+        await store.due()
+        first, second = await store.claim("p", 9, "you", 10)
+        same((first.ticket.id, first.attempts, second.ticket.id), ("a", 2, "b"))
+        holds(first.ticket.token != a.token, "a new lease has a new token")
+        same(await store.complete([done(a), done(first.ticket)]), [LOST, OK])
+
+    @behaviour()
+    async def test_what_is_released_was_not_claimed(self, store: Store, passes: Passes) -> None:
+        """It goes back to its place, or comes later; the claim is not counted, and the ticket is worth nothing."""
+        await store.enqueue([job("a"), job("b"), job("c")])
+        a, b = await claimed(store, 2)
+        same(await store.release([a]), [OK])
+        same(await store.release([b], 5), [OK])
+        same(await store.release([a, b]), [LOST, LOST])
+        stored = await known(store, "p", "b")
+        same((stored.status, stored.due, stored.attempts), (JobStatus.DELAYED, store.now() + 5, 0))
+        same(await order(store), ["a", "c"])
+        await passes(5)
+        await store.due()
+        same(await order(store), ["a", "c", "b"])
+        same((await store.claim("p", 1, "me", 10))[0].attempts, 1)
+
+    @behaviour(keep=1)
+    async def test_no_token_is_ever_used_twice(self, store: Store, passes: Passes) -> None:
+        """Not even when an id has been forgotten and comes back."""
+        seen: set[int] = set()
+        for _ in range(4):
+            await store.enqueue([job("a"), job("b")])
+            tickets = await claimed(store)
+            holds(not seen & {ticket.token for ticket in tickets}, "a token was used before")
+            seen |= {ticket.token for ticket in tickets}
+            old = [Ticket("p", "a", token) for token in seen - {tickets[0].token}]
+            same(set(await store.complete([done(ticket) for ticket in old])), {LOST})
+            await store.complete([done(ticket) for ticket in tickets])
+            await passes(2)
+
+    @behaviour()
+    async def test_what_is_cancelled_has_ended(self, store: Store, passes: Passes) -> None:
+        """Whatever it was, and whoever had it in hand has lost it; what has ended cannot be cancelled."""
+        await store.enqueue([job("ready"), job("delayed", delay=5, cadence="c"), job("leased", priority=1)])
+        (ticket,) = await claimed(store, 1)
+        for name in ("ready", "delayed", "leased"):
+            holds(await store.cancel("p", name), "a pending job can be called off")
+            stored = await known(store, "p", name)
+            same((stored.status, stored.finished, stored.due), (JobStatus.CANCELLED, store.now(), None))
+            holds(not await store.cancel("p", name), "it was called off before")
+        holds(not await store.cancel("p", "none"), "nobody knows it")
+        same(await store.complete([done(ticket)]), [LOST])
+        same(await store.renew([ticket], 5), [LOST])
+        await passes(20)
+        same(await store.due(), [])
+        same((await store.stats())["p"].cancelled, 3)
+
+    @behaviour()
+    async def test_only_delayed_jobs_that_recur_are_hastened(self, store: Store) -> None:
+        """They are ready now, those that are named or all; a delay without a cadence stays."""
+        jobs = [
+            job("a", delay=9, cadence="c"),
+            job("b", delay=5, cadence="c"),
+            job("c", delay=1),
+            job("d", cadence="c"),
+        ]
+        await store.enqueue([*jobs, job("b", "q", delay=7, cadence="c")])
+        same(await store.hasten(["b", "c", "d", "e"]), 2)
+        same(await order(store), ["d", "b"])
+        same(await order(store, "q"), ["b"])
+        same(await store.hasten(), 1)
+        same(await order(store), ["d", "b", "a"])
+        same((await known(store, "p", "c")).status, JobStatus.DELAYED)
+
+    @behaviour(keep=10)
+    async def test_statistics_count_what_is_true_now(self, store: Store, passes: Passes) -> None:
+        """Jobs that are due count as ready; platforms without any are left out; the oldest was enqueued first."""
+        same(await store.stats(), {})
+        await store.enqueue([job("a", delay=3), job("b", "q")])
+        await passes(1)
+        await store.enqueue([job("c"), job("d", delay=60)])
+        same(len(await claimed(store, lease=1)), 1)
+        found = await store.stats()
+        same((found["p"].delayed, found["p"].leased, found["p"].oldest), (2, 1, None))
+        same((found["q"].ready, found["q"].oldest), (1, 1.0))
+        await passes(2)
+        later = (await store.stats())["p"]
+        same((later.ready, later.delayed, later.leased), (2, 1, 0))
+        same(later.oldest, 3.0)
+        await store.cancel("q", "b")
+        await passes(11)
+        same(set(await store.stats()), {"p"})
+
+    @behaviour()
+    async def test_no_two_claims_get_the_same_job(self, store: Store) -> None:
+        """Many claim at once: each job is in one hand, and all are in some."""
+        await store.enqueue([job(str(number)) for number in range(20)])
+        had: list[str] = []
+
+        async def take(owner: str) -> None:
+            while got := await store.claim("p", 2, owner, 10.0):
+                had.extend(each.ticket.id for each in got)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(take, f"owner {number}")
+        same(sorted(had, key=int), [str(number) for number in range(20)], "each job once")
+
+
+class CompletingScenes(StoreScenes):
+    """A completion is accepted once, and nothing of it is lost."""
+
+    @pytest.mark.parametrize("status", [DONE, SKIPPED, FAILED])
+    @pytest.mark.parametrize("result", ["[1]", b"\0\xff", None])
+    @behaviour()
+    async def test_a_completion_is_stored_and_accepted_once(
+        self, store: Store, passes: Passes, status: Any, result: Any
+    ) -> None:
+        """All that it says is there, and the same again is told that it was; another says that it is lost."""
+        await store.enqueue([job("a")])
+        (a,) = await claimed(store)
+        await passes(1)
+        completion = done(a, status, result=result, error="why")
+        same(await store.complete([completion, completion]), [OK, ALREADY])
+        same(await store.complete([completion]), [ALREADY])
+        same(await store.complete([done(Ticket("p", "a", a.token + 1)), done(Ticket("p", "x", 1))]), [LOST, LOST])
+        stored = await known(store, "p", "a")
+        same((stored.status, stored.result, stored.error), (status, result, "why"))
+        same((stored.finished, stored.due, stored.attempts), (store.now(), None, 1))
+
+    @behaviour()
+    async def test_what_recurs_waits_for_its_next_time(self, store: Store, passes: Passes) -> None:
+        """It has a result and is delayed, hands out its history, and counts its attempts anew."""
+        await store.enqueue([job("a", cadence="c"), job("b")])
+        a, b = await claimed(store)
+        replies = await store.complete([done(a, result="1", history="h", again=60), done(b, again=60)])
+        same(replies, [OK, OK])
+        same((await known(store, "p", "b")).status, DONE, "it has no cadence")
+        stored = await known(store, "p", "a")
+        same((stored.status, stored.result, stored.due), (JobStatus.DELAYED, "1", store.now() + 60))
+        same(stored.finished, store.now())
+        same(await store.complete([done(a, again=60)]), [ALREADY])
+        await passes(60)
+        await store.due()
+        (again,) = await store.claim("p", 1, "me", 10)
+        same((again.history, again.attempts, again.cadence), ("h", 1, "c"))
+        same(await store.complete([done(a, again=60)]), [ALREADY])
+        same(await store.complete([done(again.ticket)]), [OK])
+        same(await store.complete([done(a, again=60)]), [LOST])
+        # Who completed it did not know that it recurs: it is looked at again at once.
+        same(await store.due(), ["p"])
+        holds((await known(store, "p", "a")).recurs, "it still recurs")
+
+    @behaviour()
+    async def test_what_recurs_at_one_time_is_set_apart(self, store: Store) -> None:
+        """No two recurring jobs of a platform get the same time; those of other platforms do not count."""
+        await store.enqueue(
+            [job(each, cadence="c") for each in "abc"] + [job("a", "q", cadence="c"), job("d", delay=60)]
+        )
+        tickets = await claimed(store) + await claimed(store, platform="q")
+        await store.complete([done(ticket, again=60) for ticket in tickets])
+        dues = [((await known(store, *ticket[:2])).due or 0.0) - store.now() for ticket in tickets]
+        same(dues, [60.001, 60.002, 60.003, 60.0])
+        same(len(set(dues)), 4)
+
+    @behaviour(max_pending=2)
+    async def test_follow_ups_come_with_their_completion(self, store: Store, passes: Passes) -> None:
+        """They come with it, beyond `max_pending` too; those that are known are left; a lost one brings none."""
+        await store.enqueue([job("a"), job("b")])
+        a, b = await claimed(store)
+        found = (job("b", cadence="c"), job("a"), *(job(str(number), "q") for number in range(5)))
+        same(await store.complete([done(a, follow_ups=found)]), [OK])
+        same((await known(store, "p", "a")).status, DONE)
+        holds(not (await known(store, "p", "b")).recurs, "a follow-up that is known is left as it is")
+        same((await store.stats())["q"].ready, 5)
+        await passes(10)
+        same(await store.complete([done(b, follow_ups=(job("x"),))]), [LOST])
+        same(await store.get("p", "x"), None)
+
+    @behaviour()
+    async def test_validators_come_with_their_completion(self, store: Store) -> None:
+        """They are there by platform and URL, the latest of each."""
+        await store.enqueue([job("a"), job("b")])
+        a, b = await claimed(store)
+        one, two = Validator('"1"'), Validator(last_modified="yesterday")
+        await store.complete([done(a, validators={"u": one, "v": one})])
+        await store.complete([done(a, validators={"u": two}), done(b, validators={"v": two})])
+        same([await store.recall("p", url) for url in ("u", "v", "w")], [one, two, None])
+        same(await store.recall("q", "u"), None)
+
+    @behaviour()
+    async def test_validators_are_forgotten_with_a_completion(self, store: Store) -> None:
+        """Nothing is known of a URL whose page was processed last and had none; all the rest still is."""
+        await store.enqueue([job(each) for each in "abc"])
+        a, b, c = await claimed(store)
+        one = Validator('"1"', vary="cookie 0123")
+        await store.complete([done(a, validators={"u": one, "v": one})])
+        same(await store.recall("p", "u"), one)
+        await store.complete([done(b, validators={"u": None, "w": None})])
+        same([await store.recall("p", each) for each in "uvw"], [None, one, None])
+        await store.complete([done(c, validators={"u": one})])
+        same(await store.recall("p", "u"), one)
+
+    @behaviour()
+    async def test_outcomes_are_kept_until_they_are_acknowledged(self, store: Store, passes: Passes) -> None:
+        """One that is not acknowledged in time is handed out, to one at a time."""
+        await store.enqueue([job("a"), job("b"), job("c")])
+        a, b, c = await claimed(store)
+        await store.complete([done(a, outcome="A", deliver=5), done(b, outcome="B", deliver=2), done(c)])
+        same(await store.undelivered(9, 10), [])
+        await passes(5)
+        (kept,) = await store.undelivered(1, 10)
+        same((kept.delivery, kept.outcome), (Delivery(*b), "B"))
+        (other,) = await store.undelivered(9, 10)
+        same((other.delivery, other.outcome), (Delivery(*a), "A"))
+        same(await store.undelivered(9, 10), [])
+        await store.acknowledge([kept.delivery, kept.delivery])
+        await passes(10)
+        same(await store.undelivered(9, 10), [other])

@@ -1,0 +1,379 @@
+"""A store as it should be, as plainly as it can be written: lists that are searched and sorted each time.
+
+It is the oracle of the stateful test, and knows nothing of any backend. Only how slots and start times are shared is
+decided where all stores have it decided (`decide.share`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import attrs
+
+from scrapeengine.decide.share import Hold, contended, grant, reserve
+from scrapeengine.errors import StoreFull
+from scrapeengine.model.job import (
+    Claimed,
+    Completion,
+    Content,
+    Delivery,
+    JobStatus,
+    Kept,
+    Known,
+    NewJob,
+    QueueStatistics,
+    Reply,
+    ShareGrant,
+    ShareRequest,
+    StoredJob,
+    Ticket,
+)
+from scrapeengine.model.validators import Validator
+from scrapeengine.stores.moment import Moment
+from scrapeengine.stores.policy import StorePolicy
+
+__all__ = ["StoreModel"]
+
+READY, DELAYED, LEASED = JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED
+
+
+@attrs.define(eq=False)
+class ModelJob:
+    """A job. Times are by `now`, but for the end of a lease, which is by `awake`.
+
+    Size: one field for each thing that is known of it.
+    """
+
+    platform: str
+    id: str
+    payload: str
+    priority: int
+    cadence: str | None
+    enqueued: float
+    turn: int
+    """Its turn among those that became ready, or were delayed."""
+    status: JobStatus = READY
+    due: float = 0.0
+    attempts: int = 0
+    token: int | None = None
+    """Of its lease."""
+    accepted: int | None = None
+    """Of the lease whose completion was accepted last."""
+    finished: float | None = None
+    free: float = math.inf
+    """Ended: from when on it may be dropped."""
+    expires: float = math.inf
+    """Ended: until when it is known."""
+    result: Content | None = None
+    error: str | None = None
+    history: str | None = None
+
+
+@attrs.define(eq=False)
+class ModelShare:
+    """One platform that engines share."""
+
+    holds: dict[str, tuple[Hold, float]] = attrs.field(factory=dict)
+    """By owner, with the end of the lease."""
+    tat: float = -math.inf
+    closed_until: float | None = None
+
+    def grant(self, owner: str, asked: ShareRequest, lease: float, moment: Moment) -> ShareGrant:
+        """Say what an engine may do."""
+        awake, ahead = moment.awake, moment.unix + moment.asleep
+        self.holds = {name: held for name, held in self.holds.items() if held[1] > awake}
+        before = self.holds.pop(owner, (Hold(0, 0, 0), 0.0))[0]
+        mine, others = attrs.evolve(before, wanted=asked.wanted, held=asked.held), [it for it, _ in self.holds.values()]
+        slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
+        if mine.demand:
+            has = max(slots, mine.held)
+            self.holds[owner] = Hold(has, mine.wanted, mine.held, awake if has else mine.served), awake + lease
+        times: tuple[float, ...] = ()
+        if asked.rate is not None and asked.requests > 0:
+            most = max(1, int(0.5 * asked.rate.count / asked.rate.per))
+            times, self.tat = reserve(self.tat, awake + asked.lead, asked.rate, min(asked.requests, most))
+        told = None if asked.closed_until is None else asked.closed_until - ahead
+        self.closed_until = max((at for at in (told, self.closed_until) if at is not None and at > awake), default=None)
+        return ShareGrant(
+            slots=slots,
+            times=tuple(at + ahead for at in times),
+            closed_until=None if self.closed_until is None else self.closed_until + ahead,
+            contended=contended(mine, others),
+        )
+
+
+@attrs.define(eq=False)
+class StoreModel:
+    """All calls of a store, at the moment that it is told, synchronously.
+
+    Size: it is the whole protocol, in plain words.
+    """
+
+    policy: StorePolicy
+    moment: Moment
+    """When the next call is; set before each."""
+    jobs: dict[tuple[str, str], ModelJob] = attrs.field(factory=dict, init=False)
+    pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
+    outbox: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
+    locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
+    shares: dict[str, ModelShare] = attrs.field(factory=dict, init=False)
+    _turn: int = attrs.field(default=0, init=False)
+
+    # -- what programs ask for
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+        """Add jobs, all or none."""
+        if len({(job.platform, job.id) for job in jobs}) > self.policy.max_pending:
+            raise StoreFull("there will never be room")
+        room = self.policy.max_pending - len([job for job in self.jobs.values() if job.status.pending])
+        if len({(job.platform, job.id) for job in jobs if self._known(job.platform, job.id) is None}) > room:
+            raise StoreFull("there is no room")
+        answers = []
+        for job in jobs:
+            new, it = self._admit(job), self.jobs[job.platform, job.id]
+            if not new and job.cadence is not None and it.status.pending:
+                it.cadence = job.cadence
+            answers.append(Known(new, self._shown(it)))
+        self._forget()
+        return answers
+
+    def get(self, platform: str, id: str) -> StoredJob | None:
+        """Return a job."""
+        job = self._known(platform, id)
+        return None if job is None else self._shown(job)
+
+    def cancel(self, platform: str, id: str) -> bool:
+        """Call a pending job off."""
+        job = self._known(platform, id)
+        if job is None or not job.status.pending:
+            return False
+        self._end(job, JobStatus.CANCELLED, 0.0)
+        self._forget()
+        return True
+
+    def position(self, platform: str, id: str) -> int | None:
+        """Count the ready jobs before a ready one."""
+        job = self.jobs.get((platform, id))
+        return self._queue(platform).index(job) if job is not None and job.status is READY else None
+
+    def stats(self) -> dict[str, QueueStatistics]:
+        """Count the jobs of each platform."""
+        self._promote(math.inf)
+        self._forget()
+        found = {}
+        for platform in {job.platform for job in self.jobs.values()}:
+            jobs = [job for job in self.jobs.values() if job.platform == platform]
+            counts = {status.value: len([job for job in jobs if job.status is status]) for status in JobStatus}
+            since = min((job.enqueued for job in jobs if job.status is READY), default=None)
+            found[platform] = QueueStatistics(**counts, oldest=None if since is None else self.moment.now - since)
+        return found
+
+    # -- what an engine asks for
+
+    def due(self, until: float | None) -> list[str]:
+        """Make ready what is due, and name the platforms with ready jobs."""
+        self._promote(math.inf if until is None else until - self.moment.unix)
+        self._forget()
+        return sorted({job.platform for job in self.jobs.values() if job.status is READY})
+
+    def claimable(self, platform: str, n: int, ids: Collection[str] | None) -> list[ModelJob]:
+        """List what a claim gets."""
+        return [job for job in self._queue(platform) if ids is None or job.id in ids][:n]
+
+    def claim(self, job: ModelJob, lease: float, token: int) -> Claimed:
+        """Lease a job, by the token that the store has chosen."""
+        job.status, job.due, job.token, job.attempts = LEASED, self.moment.awake + lease, token, job.attempts + 1
+        ticket, since = Ticket(job.platform, job.id, token), self.moment.shown(job.enqueued)
+        return Claimed(ticket, job.payload, job.priority, job.attempts, since, job.cadence, job.history)
+
+    def renew(self, tickets: Iterable[Ticket], lease: float) -> list[Reply]:
+        """Let leases end later, or sooner."""
+        replies = []
+        for ticket in tickets:
+            job = self._held(ticket)
+            if job is not None:
+                job.due = self.moment.awake + lease
+            replies.append(Reply.LOST if job is None else Reply.OK)
+        return replies
+
+    def complete(self, completions: Iterable[Completion]) -> list[Reply]:
+        """End jobs, or let them wait for their next time."""
+        replies = [self._complete(completion) for completion in completions]
+        self._forget()
+        return replies
+
+    def release(self, tickets: Iterable[Ticket], delay: float) -> list[Reply]:
+        """Give jobs back."""
+        replies = []
+        for ticket in tickets:
+            job = self._held(ticket)
+            if job is not None:
+                job.status, job.due = (DELAYED, self.moment.now + delay) if delay else (READY, 0.0)
+                job.token, job.attempts = None, job.attempts - 1
+            replies.append(Reply.LOST if job is None else Reply.OK)
+        return replies
+
+    def late(self) -> list[Delivery]:
+        """List the outcomes that should have been acknowledged by now, in the order of their times."""
+        late = [delivery for delivery, (until, _) in self.outbox.items() if until <= self.moment.awake]
+        return sorted(late, key=lambda delivery: self.outbox[delivery][0])
+
+    def postpone(self, delivery: Delivery, lease: float) -> Kept:
+        """Hand an outcome out."""
+        self.outbox[delivery] = self.moment.awake + lease, self.outbox[delivery][1]
+        return Kept(delivery, self.outbox[delivery][1])
+
+    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+        """Forget outcomes."""
+        for delivery in deliveries:
+            self.outbox.pop(delivery, None)
+
+    def recall(self, platform: str, url: str) -> Validator | None:
+        """Return what is known of a URL."""
+        return self.pages.get((platform, url))
+
+    def hasten(self, ids: Collection[str] | None) -> int:
+        """Make delayed jobs that recur ready now."""
+        found = [job for job in self._delayed() if job.cadence is not None and (ids is None or job.id in ids)]
+        for job in found:
+            job.status, job.turn = READY, self._next()
+        return len(found)
+
+    def lock(self, name: str, owner: str, lease: float) -> bool:
+        """Take a lock."""
+        holder, until = self.locks.get(name, (owner, 0.0))
+        if holder != owner and until > self.moment.awake:
+            return False
+        self.locks[name] = owner, self.moment.awake + lease
+        return True
+
+    def unlock(self, name: str, owner: str) -> None:
+        """Give a lock back."""
+        if name in self.locks and self.locks[name][0] == owner:
+            del self.locks[name]
+
+    def share(self, owner: str, share_requests: Mapping[str, ShareRequest], lease: float) -> dict[str, ShareGrant]:
+        """Say what an engine may do on platforms."""
+        shares = {name: self.shares.setdefault(name, ModelShare()) for name in share_requests}
+        return {name: shares[name].grant(owner, it, lease, self.moment) for name, it in share_requests.items()}
+
+    def restart(self, asleep: float) -> None:
+        """Go on after a reboot: whoever had anything in hand is gone.
+
+        Args:
+            asleep: how far `now` was ahead of `awake` before.
+        """
+        self._lapse(math.inf)
+        self.locks.clear()
+        self.outbox = {delivery: (self.moment.awake, outcome) for delivery, (_, outcome) in self.outbox.items()}
+        moved = asleep - self.moment.asleep
+        for share in self.shares.values():
+            share.holds.clear()
+            share.tat += moved
+            share.closed_until = None if share.closed_until is None else share.closed_until + moved
+
+    # -- its own
+
+    def _next(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def _known(self, platform: str, id: str) -> ModelJob | None:
+        job = self.jobs.get((platform, id))
+        return job if job is not None and job.expires > self.moment.now else None
+
+    def _held(self, ticket: Ticket) -> ModelJob | None:
+        job = self.jobs.get((ticket.platform, ticket.id))
+        good = job is not None and job.status is LEASED and job.token == ticket.token
+        return job if job is not None and good and job.due > self.moment.awake else None
+
+    def _queue(self, platform: str) -> list[ModelJob]:
+        ready = [job for job in self.jobs.values() if job.platform == platform and job.status is READY]
+        return sorted(ready, key=lambda job: (-job.priority, job.turn))
+
+    def _delayed(self) -> list[ModelJob]:
+        found = [job for job in self.jobs.values() if job.status is DELAYED]
+        return sorted(found, key=lambda job: (job.due, job.turn))
+
+    def _admit(self, job: NewJob) -> bool:
+        if self._known(job.platform, job.id) is not None:
+            return False
+        now = self.moment.now
+        it = ModelJob(job.platform, job.id, job.payload, job.priority, job.cadence, now, self._next())
+        if job.delay:
+            it.status, it.due = DELAYED, now + job.delay
+        self.jobs[job.platform, job.id] = it
+        return True
+
+    def _lapse(self, at: float) -> None:
+        for job in self.jobs.values():
+            if job.status is LEASED and job.due <= at:
+                job.status, job.token = READY, None
+
+    def _promote(self, until: float) -> None:
+        self._lapse(self.moment.awake)
+        for job in self._delayed():
+            if job.due <= min(until, self.moment.now):
+                job.status, job.turn = READY, self._next()
+
+    def _end(self, job: ModelJob, status: JobStatus, keep: float) -> None:
+        now = self.moment.now
+        job.status, job.token, job.finished = status, None, now
+        job.free, job.expires = now + keep, now + max(keep, self.policy.keep)
+
+    def _forget(self) -> None:
+        self.jobs = {name: job for name, job in self.jobs.items() if job.expires > self.moment.now}
+        ended = [job for job in self.jobs.values() if not job.status.pending]
+        droppable = sorted((job for job in ended if job.free <= self.moment.now), key=lambda job: (job.free, job.turn))
+        for job in droppable[: max(0, len(ended) - self.policy.max_kept)]:
+            del self.jobs[job.platform, job.id]
+
+    def _complete(self, completion: Completion) -> Reply:
+        ticket = completion.ticket
+        job = self._known(ticket.platform, ticket.id)
+        if job is None:
+            return Reply.LOST
+        if job.accepted == ticket.token:
+            return Reply.ALREADY
+        if self._held(ticket) is None:
+            return Reply.LOST
+        job.result, job.error, job.history = completion.result, completion.error, completion.history
+        job.accepted = ticket.token
+        if job.cadence is None:
+            self._end(job, completion.status, completion.keep)
+        else:
+            self._recur(job, self.moment.now + (completion.again or 0.0))
+        for each in completion.follow_ups:
+            self._admit(each)
+        for url, validator in completion.validators.items():
+            self.pages.pop((ticket.platform, url), None)
+            if validator is not None:
+                self.pages[ticket.platform, url] = validator
+        if completion.outcome is not None:
+            self.outbox[Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
+        return Reply.OK
+
+    def _recur(self, job: ModelJob, due: float) -> None:
+        taken = {other.due for other in self._delayed() if other.platform == job.platform}
+        while due in taken:
+            due += 0.001
+        job.status, job.due, job.turn, job.token = DELAYED, due, self._next(), None
+        job.attempts, job.finished = 0, self.moment.now
+
+    def _shown(self, job: ModelJob) -> StoredJob:
+        due = {DELAYED: job.due, LEASED: self.moment.by_now(job.due)}.get(job.status)
+        return StoredJob(
+            platform=job.platform,
+            id=job.id,
+            status=job.status,
+            payload=job.payload,
+            priority=job.priority,
+            attempts=job.attempts,
+            enqueued=self.moment.shown(job.enqueued),
+            due=None if due is None else self.moment.shown(due),
+            finished=None if job.finished is None else self.moment.shown(job.finished),
+            result=job.result,
+            error=job.error,
+            recurs=job.cadence is not None,
+        )
