@@ -166,6 +166,8 @@ class Agenda:
     """All that a run has accepted and not ended.
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
+
+    Size: 16 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
     """
 
     dedupe: bool = False

@@ -39,6 +39,8 @@ class Outbox(Generic[T]):
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them in batches, gives each batch to
     each sink, and passes it on to the consumer after that.
+
+    Size: 12 attributes, the four ends of two channels among them.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What holds a run back at this instant, in plain sentences: `run.explain()`."""
+"""What a run is doing at this instant: in numbers (`run.statistics()`), and in plain sentences (`run.explain()`)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ import trio
 
 from scrapeengine.decide.holding import Holdup
 from scrapeengine.errors import UnknownPlatform
+from scrapeengine.model.report import Statistics
 from scrapeengine.model.urls import named, told
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import Lane
 
-__all__ = ["explain"]
+__all__ = ["explain", "statistics"]
+
+
+def statistics(parts: Parts) -> Statistics:
+    """Say what a run is doing, in numbers."""
+    scheduler = parts.scheduler
+    platforms = parts.lanes.statistics(trio.current_time())
+    return Statistics(
+        event_limit=parts.plan.settings.event_limit,
+        in_progress=scheduler.events.borrowed_tokens,
+        live=scheduler.agenda.live,
+        running=sum(each.running for each in platforms.values()),
+        parked=sum(each.parked for each in platforms.values()),
+        waiting=sum(each.waiting for each in platforms.values()),
+        buffered=parts.outbox.waiting,
+        platforms=platforms,
+    )
 
 
 def explain(parts: Parts, backing: Backing, platform: str | None) -> str:

@@ -13,6 +13,7 @@ from scrapeengine.model.checks import number
 from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
+from scrapeengine.run.explaining import explain, statistics
 from scrapeengine.run.session import Session
 from scrapeengine.tasks.signals import cancels, verdict
 
@@ -55,7 +56,7 @@ class Run(Generic[T]):
 
     def statistics(self) -> Statistics:
         """Say what the run is doing at this instant."""
-        return self._session.statistics()
+        return statistics(self._session.parts)
 
     def explain(self, platform: str | None = None) -> str:
         """Say in plain sentences what holds a platform back at this instant; None: each that has work.
@@ -63,7 +64,7 @@ class Run(Generic[T]):
         Raises:
             UnknownPlatform: the engine has no such platform.
         """
-        return self._session.explain(platform)
+        return explain(self._session.parts, self._session.backing, platform)
 
     def watch(self, instrument: object) -> None:
         """Let one more instrument listen, from now on; it hears first of the run as it is (`RunStarted.joined`).

@@ -19,11 +19,10 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox, Sink
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
-from scrapeengine.model.report import Report, Statistics
+from scrapeengine.model.report import Report
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
-from scrapeengine.run.explaining import explain
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.services import Services, Starter
 from scrapeengine.run.shutdown import Shutdown
@@ -80,7 +79,7 @@ class Session(Generic[T]):
         self._starter = Starter(self.parts, self.backing, services, Workers(nursery, self))
         self.parts.scheduler.open(self._starter)
         nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
-        nursery.start_soon(self._bring_jobs, name="scrapeengine intake")
+        nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
         nursery.start_soon(self.outbox.collect, self.backing.delivered, name="scrapeengine collector")
         self.backing.open(nursery)
         if self.instruments.run_started:
@@ -115,10 +114,6 @@ class Session(Generic[T]):
         if self.instruments.run_ended:
             details = RunEnded(time=trio.current_time(), report=self.report())
             self.instruments.tell(self.instruments.run_ended, details)
-
-    async def _bring_jobs(self) -> None:
-        await self.backing.jobs.run()
-        self.shutdown.check()
 
     # -- what its rooms report
 
@@ -190,22 +185,3 @@ class Session(Generic[T]):
     def report(self) -> Report:
         """Say what the run has done so far."""
         return self.parts.counters.report(self.parts.scheduler.stopped)
-
-    def explain(self, platform: str | None) -> str:
-        """Say what holds a platform back, or each that has work."""
-        return explain(self.parts, self.backing, platform)
-
-    def statistics(self) -> Statistics:
-        """Say what the run is doing."""
-        scheduler = self.parts.scheduler
-        platforms = self.parts.lanes.statistics(trio.current_time())
-        return Statistics(
-            event_limit=self.parts.plan.settings.event_limit,
-            in_progress=scheduler.events.borrowed_tokens,
-            live=scheduler.agenda.live,
-            running=sum(each.running for each in platforms.values()),
-            parked=sum(each.parked for each in platforms.values()),
-            waiting=sum(each.waiting for each in platforms.values()),
-            buffered=self.outbox.waiting,
-            platforms=platforms,
-        )

@@ -41,6 +41,11 @@ class Shutdown:
         self._backing = backing
         self._cut_at = math.inf
 
+    async def bring_jobs(self) -> None:
+        """Let the source of jobs run to its end, and see whether that was the last of it. Checkpoint."""
+        await self._backing.jobs.run()
+        self.check()
+
     def check(self) -> None:
         """Look whether this was the last of it."""
         if self._scheduler.stopped is not None and next(self._tasks(), None) is None:

@@ -112,9 +112,10 @@ class Lanes:
             self._tell_rate(lane, now)
 
     def tell_limit(self, lane: Lane, now: float) -> None:
-        """Let instruments know that another limit holds."""
+        """Let instruments know of the limit, if another one holds than they were told."""
         instruments, limit = self.scheduler.instruments, lane.limit
-        if instruments.limit_changed:
+        if instruments.limit_changed and limit.now != limit.told:
+            limit.told = limit.now
             details = LimitChanged(time=now, platform=lane.name, limit=limit.now, reason=limit.reason)
             instruments.tell(instruments.limit_changed, details)
 

@@ -35,6 +35,8 @@ class EffectiveLimit:
     """A token for each running task. Lowered, it is reached as tasks end or are parked."""
     now: int = attrs.field(init=False)
     """How many tasks may run."""
+    told: int | None = attrs.field(default=None, init=False)
+    """What instruments were last told of it; the share is asked for again and again, and mostly stays."""
     bound: int = attrs.field(init=False)
     """How many tasks may run or be parked: twice the platform's own limit, whatever others leave."""
 

@@ -33,7 +33,7 @@ from scrapeengine.served.completions import Completions
 from scrapeengine.served.desk import LaneDesk
 from scrapeengine.served.ends import StoredEnds
 from scrapeengine.served.enqueueing import jobs_of
-from scrapeengine.served.leases import Leases
+from scrapeengine.served.leases import Leaseholder, Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
 from scrapeengine.served.validators import StoreValidators, hashed
@@ -55,7 +55,8 @@ class StoreBacking:
 
     def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
         """Build it, inside out."""
-        owner, store, lease, sinks, only = uuid.uuid4().hex, work.store, work.lease, work.sinks, work.only
+        store, lease, sinks, only = work.store, work.lease, work.sinks, work.only
+        holder = Leaseholder(store, uuid.uuid4().hex, lease)
         self._parts = parts
         self._hooks = hooks
         self._ready = ready = ReadyPlatforms(everything=only is not None)
@@ -63,7 +64,7 @@ class StoreBacking:
         self._leases = leases = Leases(store, lease, writer)
         self._sharing: Sharing | None = None
         if store.shared:
-            self._sharing = Sharing(store, owner, lease, parts.scheduler, ready.names, hooks)
+            self._sharing = Sharing(holder, parts.lanes, ready.names, hooks)
         self._redelivery: Redelivery | None = None
         if sinks:
             self._redelivery = Redelivery(store, lease, parts.outbox, writer, parts.counters)
@@ -74,7 +75,7 @@ class StoreBacking:
         desk = LaneDesk(
             parts, self.ends, leases=leases, writer=writer, sharing=self._sharing, redelivery=self._redelivery
         )
-        self.jobs = Claims(store, owner, lease, desk, ready, parts.alarms, only)
+        self.jobs = Claims(holder, desk, ready, parts.alarms, only)
         self._scope = trio.CancelScope()
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""

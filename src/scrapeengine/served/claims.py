@@ -23,6 +23,7 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.served.leases import Leaseholder
 
 __all__ = ["Claims", "Desk", "ReadyPlatforms", "Round"]
 
@@ -121,9 +122,7 @@ class Claims:
 
     def __init__(
         self,
-        store: Store,
-        owner: str,
-        lease: float,
+        holder: Leaseholder,
         desk: Desk,
         ready: ReadyPlatforms,
         alarms: Alarms,
@@ -132,9 +131,7 @@ class Claims:
         """Make it.
 
         Args:
-            store: where jobs are claimed.
-            owner: the name of the run there.
-            lease: for how many seconds.
+            holder: the run, as the store knows it.
             desk: takes them.
             ready: the platforms for which to claim.
             alarms: the run's.
@@ -142,9 +139,7 @@ class Claims:
         """
         self.error: BaseException | None = None
         self.done = False
-        self._store = store
-        self._owner = owner
-        self._lease = lease
+        self._holder = holder
         self._desk = desk
         self._ready = ready
         self._alarms = alarms
@@ -180,7 +175,7 @@ class Claims:
         while True:
             await self._look()
             try:
-                await self._store.wait(self._lease)
+                await self._holder.store.wait(self._holder.lease)
             except StoreError:
                 await trio.sleep(_LONGEST_PAUSE)
 
@@ -189,7 +184,8 @@ class Claims:
         pause = _FIRST_PAUSE
         while True:
             try:
-                names = await self._store.due(None if self._only is None else self._only.until_by(self._store))
+                store = self._holder.store
+                names = await store.due(None if self._only is None else self._only.until_by(store))
                 break
             except StoreError as error:
                 logger().warning("the store could not be asked what is due", exc_info=error)
@@ -250,7 +246,8 @@ class Claims:
         ids = None if self._only is None else self._only.ids
         found: Iterable[Claimed] = ()
         try:
-            found = await self._store.claim(platform, n, self._owner, self._lease, ids=ids)
+            holder = self._holder
+            found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
         except StoreError as error:
             logger().warning("jobs could not be claimed", name=named(platform), exc_info=error)
             await trio.sleep(_FIRST_PAUSE)

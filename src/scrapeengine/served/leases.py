@@ -22,7 +22,18 @@ from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.served.writer import Writer
 
-__all__ = ["Held", "LeaseHost", "Leases"]
+__all__ = ["Held", "LeaseHost", "Leaseholder", "Leases"]
+
+
+@attrs.frozen(eq=False, repr=False)
+class Leaseholder:
+    """A run, as a store knows it."""
+
+    store: Store
+    owner: str
+    """The name of the run there."""
+    lease: float
+    """The seconds for which it is given what it asks for."""
 
 
 @attrs.define(eq=False, repr=False)

@@ -17,10 +17,10 @@ import trio
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
-from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.lanes import Lanes
+from scrapeengine.served.leases import Leaseholder
 
 __all__ = ["Sharing", "SharingHost"]
 
@@ -48,26 +48,20 @@ class SharingHost(Protocol):
 class Sharing:
     """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit."""
 
-    def __init__(
-        self, store: Store, owner: str, lease: float, scheduler: Scheduler, ready: Collection[str], host: SharingHost
-    ) -> None:
+    def __init__(self, holder: Leaseholder, lanes: Lanes, ready: Collection[str], host: SharingHost) -> None:
         """Make it.
 
         Args:
-            store: the store.
-            owner: the name of the run there.
-            lease: the seconds for which what is granted holds.
-            scheduler: the run's.
+            holder: the run, as the store knows it; what is granted holds for its lease.
+            lanes: the run's.
             ready: the platforms that have ready jobs in the store, live.
             host: told of platforms that others have closed.
         """
         self._host = host
         self._refusals: dict[str, float] = {}
         """Until when platforms are closed, in trio's time, which the others are not told yet."""
-        self._store = store
-        self._owner = owner
-        self._lease = lease
-        self._scheduler = scheduler
+        self._holder = holder
+        self._lanes = lanes
         self._ready = ready
         self._granted: dict[str, float] = {}
         """Until when the run has slots of a platform, in trio's time."""
@@ -101,12 +95,12 @@ class Sharing:
         """Leave all to others, at the end of the run. Checkpoint."""
         share_requests = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
         if share_requests:
-            await self._store.share(self._owner, share_requests, self._lease)
+            await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
 
     async def _ask(self) -> bool:
         """Ask for all lanes that have work; false if nothing is to be asked or given back. Checkpoint if it asks."""
         now = trio.current_time()
-        lanes = [lane for lane in self._scheduler.lanes.values() if not lane.idle]
+        lanes = [lane for lane in self._lanes.scheduler.lanes.values() if not lane.idle]
         keep = now < self._turn_ends
         if not keep:
             self._turn_ends = now + _PERIOD
@@ -120,7 +114,7 @@ class Sharing:
         if not share_requests:
             return bool(self._granted)
         try:
-            shares = await self._store.share(self._owner, share_requests, self._lease)
+            shares = await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
         except StoreError as error:
             logger().warning("platforms could not be shared", platforms=len(share_requests), exc_info=error)
             self._expire()
@@ -131,17 +125,17 @@ class Sharing:
         for name in idle:
             self._granted.pop(name, None)
         for lane in lanes:
-            self._granted[lane.name] = now + self._lease
-            if self._scheduler.lanes.get(lane.name) is lane:
+            self._granted[lane.name] = now + self._holder.lease
+            if self._lanes.scheduler.lanes.get(lane.name) is lane:
                 self._apply(lane, shares[lane.name])
-        self._scheduler.settle()
+        self._lanes.scheduler.settle()
         return True
 
     def _hold_still(self, names: Collection[str]) -> None:
         """Start nothing where all is being given back."""
         for name in names:
             self._contended.discard(name)
-            lane = self._scheduler.lanes.get(name)
+            lane = self._lanes.scheduler.lanes.get(name)
             if lane is not None:
                 lane.limit.leave(0)
 
@@ -180,6 +174,7 @@ class Sharing:
         """Let a lane go on with what it was given."""
         now, shift = trio.current_time(), self._shift()
         lane.limit.leave(share.slots)
+        self._lanes.tell_limit(lane, now)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         if isinstance(lane.gate.rate_limiter, Allotment):
             lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
@@ -187,18 +182,18 @@ class Sharing:
         if until > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = until
             self._host.closed_by_others(lane)
-        self._scheduler.refresh(lane)
+        self._lanes.scheduler.refresh(lane)
 
     def _expire(self) -> None:
         """Start nothing more where what was granted has ended."""
         now = trio.current_time()
         for name, until in self._granted.items():
-            lane = self._scheduler.lanes.get(name)
+            lane = self._lanes.scheduler.lanes.get(name)
             if lane is not None and now >= until:
                 lane.limit.leave(0)
-                self._scheduler.refresh(lane)
-        self._scheduler.settle()
+                self._lanes.scheduler.refresh(lane)
+        self._lanes.scheduler.settle()
 
     def _shift(self) -> float:
         """Return what to add to a trio time to get the store's."""
-        return self._store.now() - trio.current_time()
+        return self._holder.store.now() - trio.current_time()

@@ -83,7 +83,6 @@ class Exchange:
             self.telling = RequestTelling(self.task, self.to, self.call, self.attempt)
         if after > 0:
             await self.to.turn(after)
-        carried = self._carried if self.telling is None else self._told
         renewed = False
         while True:
             # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
@@ -92,7 +91,10 @@ class Exchange:
                 channel = await self._started(channel)
             holds = False
             try:
-                answer, holds = await carried(channel, read)
+                if self.telling is None:
+                    answer, holds = await self._carried(channel, read)
+                else:
+                    answer, holds = await self._told(channel, read)
                 return answer
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
