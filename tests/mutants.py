@@ -108,7 +108,7 @@ MUTANTS = [
         "        queue.open = False\n        return [job.entry for job in held if self._released(job.entry)]",
         "        queue.open = False\n        return []",
     ),
-    (8, "deliver/outbox.py", "        return self.waiting < self.buffer", "        return self.waiting <= self.buffer"),
+    (8, "run/services.py", "self._ends.waiting < self._outbox.buffer", "self._ends.waiting <= self._outbox.buffer"),
     (
         8,
         "run/admission.py",
@@ -208,8 +208,8 @@ MUTANTS = [
         "class CallersError(BaseException)",
         "class CallersError(Exception)",
     ),
-    ("http/test_processed_pages.py", "http/client/client.py", "None or known or call.url", "None or call.url"),
-    ("http/test_processed_pages.py", "http/client/client.py", " or known or call.url in self.found:", " or known:"),
+    ("http/test_processed_pages.py", "http/client/attempts.py", "None or known or call.url", "None or call.url"),
+    ("http/test_processed_pages.py", "http/client/attempts.py", " or known or call.url in self.found:", " or known:"),
     (
         "http/test_bodies.py",
         "http/transport/uploading.py",
@@ -278,7 +278,12 @@ MUTANTS = [
         "owner, tables.awake + 2 * lease)",
     ),
     ("stores/test_stores.py", "stores/rules/jobs.py", "    if token and row.accepted == token:", "    if False:"),
-    ("stores/test_stores.py", "stores/checked.py", '        _seconds(lease, "lease")\n', ""),
+    (
+        "stores/test_stores.py",
+        "stores/checked.py",
+        '        whole(n, "n", least=0)\n        _seconds(lease, "lease")\n',
+        "",
+    ),
     ("stores/test_store_machine.py", "stores/rules/leasing.py", "    _lapse(tables, math.inf)\n", ""),
     ("stores/test_broken_stores.py", "testing/stores/scenes.py", "if not _alike(found, expected):", "if False:"),
     (
