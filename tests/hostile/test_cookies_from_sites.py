@@ -200,7 +200,6 @@ async def test_what_was_kept_is_not_sent_once_they_are_off(names):
         engine.tune("A", cookies=False)
         await task.http.get("/off")
 
-    engine = None
     with trio.fail_after(5):
         async with serving(by_path({"/set": setting(b"id=1; Path=/")})) as web:
             url = f"http://www.shop.test:{web.port}"

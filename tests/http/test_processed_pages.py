@@ -45,20 +45,17 @@ async def poll(site, times, *, scrape=None, store=True, **policy):
     policy = {"base_url": "http://a.test", "retry": ONCE, "transport": httpx.MockTransport(site.answer)} | policy
     platform = se.Platform("A", scrape or default, **policy)
 
-    async def main():
-        engine = se.Engine([platform])
-        if not store:
-            for _ in range(times):
-                async with engine.stream([se.Event("e")]) as run:
-                    async for outcome in run:
-                        assert isinstance(outcome, se.Success), outcome.error
-            return
-        async with se.open_store("memory:") as kept:
-            await engine.enqueue(kept, [se.Event("e")], cadence=STEADY)
-            for _ in range(times):
-                await engine.poll(kept, due_only=False)
-
-    await main()
+    engine = se.Engine([platform])
+    if not store:
+        for _ in range(times):
+            async with engine.stream([se.Event("e")]) as run:
+                async for outcome in run:
+                    assert isinstance(outcome, se.Success), outcome.error
+        return processed
+    async with se.open_store("memory:") as kept:
+        await engine.enqueue(kept, [se.Event("e")], cadence=STEADY)
+        for _ in range(times):
+            await engine.poll(kept, due_only=False)
     return processed
 
 

@@ -136,16 +136,13 @@ async def test_async_sources_may_be_endless_and_slow(autojump_clock):
             number += 1
             await trio.sleep(60)
 
-    async def main():
-        begun, times = trio.current_time(), []
-        async with engine.stream(source()) as run:
-            async for _ in run:
-                times.append(trio.current_time() - begun)
-                if len(times) == 3:
-                    await run.stop()
-        return times
-
-    assert await main() == [1, 61, 121]
+    begun, times = trio.current_time(), []
+    async with engine.stream(source()) as run:
+        async for _ in run:
+            times.append(trio.current_time() - begun)
+            if len(times) == 3:
+                await run.stop()
+    assert times == [1, 61, 121]
 
 
 async def test_an_event_that_has_nowhere_to_go_is_a_failure_and_the_run_goes_on(autojump_clock):

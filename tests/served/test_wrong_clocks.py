@@ -33,7 +33,7 @@ async def store(machine):
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_what_recurs_recurs_at_its_pace(autojump_clock, machine, store, step):
+async def test_what_recurs_recurs_at_its_pace(autojump_clock, machine, store, nursery, step):
     """The clock is set again and again, to and fro, while it is served."""
     ran = []
 
@@ -42,18 +42,17 @@ async def test_what_recurs_recurs_at_its_pace(autojump_clock, machine, store, st
 
     engine = se.Engine([se.Platform("A", work)])
     await engine.enqueue(store, [se.Event("feed")], cadence=STEADY)
-    async with engine.serve(store) as run, trio.open_nursery() as nursery:
 
-        async def set_it():
-            for sign in itertools.cycle([1, -1]):
-                await trio.sleep(47)
-                machine.set_clock(sign * step)
+    async def set_it():
+        for sign in itertools.cycle([1, -1]):
+            await trio.sleep(47)
+            machine.set_clock(sign * step)
 
+    async with engine.serve(store) as run:
         nursery.start_soon(set_it)
         for _ in range(10):
             await anext(run)
         await run.stop(0)
-        nursery.cancel_scope.cancel()
     assert ran == pytest.approx([60 * n for n in range(10)], abs=1e-4)
 
 
