@@ -281,8 +281,8 @@ MUTANTS = [
     (
         "stores/test_stores.py",
         "stores/checked.py",
-        '        whole(n, "n", least=0)\n        _seconds(lease, "lease")\n',
-        "",
+        '        whole(n, "n", least=0)\n        _seconds(lease, "lease")\n        return await self._store.claim',
+        "        return await self._store.claim",
     ),
     ("stores/test_store_machine.py", "stores/rules/leasing.py", "    _lapse(tables, math.inf)\n", ""),
     ("stores/test_broken_stores.py", "testing/stores/scenes.py", "if not _alike(found, expected):", "if False:"),

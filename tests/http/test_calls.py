@@ -379,6 +379,21 @@ async def test_no_second_request_hides_in_the_body(on_sites, method, headers, co
         assert not seen.asked
 
 
+async def test_how_a_body_goes_out_is_not_the_scraper_s_to_say(on_sites):
+    """Not even where it would say the same: a body of unknown length goes out in chunks by itself."""
+
+    async def parts():
+        yield b"abc"
+
+    async def scrape(task):
+        await task.http.post("/a", headers={"Transfer-Encoding": "chunked"}, content=parts())
+
+    seen = await on_sites(scrape)
+    assert type(seen.error) is se.InvalidRequest
+    assert "it follows from its body" in str(seen.error)
+    assert not seen.asked
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_platform_s_headers_hide_none_either(on_sites, method):
     """They are checked as a request's own are."""
