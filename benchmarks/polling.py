@@ -34,7 +34,7 @@ EVERY = 180.0
 PER_HOST = 10
 MOST_SECONDS = 60.0
 """The promised time for a week of a thousand feeds."""
-CADENCE = se.Cadence(minimum=EVERY, maximum=DAY)
+CADENCE = se.Cadence(min_interval=EVERY, max_interval=DAY)
 NOTHING = httpx.ByteStream(b"")
 
 
@@ -209,8 +209,8 @@ def judge(feeds: list[Feed], days: float, taken: float) -> list[Promise]:
         Promise(
             "seconds between two looks at one feed",
             f"{closest:.1f}",
-            f"≥ {CADENCE.minimum:g}",
-            kept=closest >= CADENCE.minimum,
+            f"≥ {CADENCE.min_interval:g}",
+            kept=closest >= CADENCE.min_interval,
         ),
     ]
 

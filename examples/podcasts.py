@@ -149,7 +149,7 @@ async def watch(options: argparse.Namespace) -> None:
         )
         engine = se.Engine([platform], event_limit=AT_ONCE)
         events = [se.Event(number) for number in range(options.podcasts)]
-        await engine.enqueue(store, events, cadence=se.Cadence(minimum=options.every, maximum=options.every))
+        await engine.enqueue(store, events, cadence=se.Cadence(min_interval=options.every, max_interval=options.every))
         async for report in engine.rounds(store, every=options.every, sinks=[journal]):
             journal.end_round(report)
             if len(journal.reports) == options.rounds:

@@ -57,7 +57,7 @@ def platform_of(name: str, policy: Platform, url: str, transport: httpx.AsyncBas
         limit=policy.limit,
         rate=None if policy.pace is None else se.Rate(1, per=policy.pace.interval, burst=policy.pace.burst),
         timeout=se.Timeout(attempt=policy.timeout),
-        retry=se.Retry(attempts=policy.attempts, wait_initial=0.0),
+        retry=se.Retry(attempts=policy.attempts, initial_wait=0.0),
         transport=transport,
     )
 

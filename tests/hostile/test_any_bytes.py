@@ -153,7 +153,7 @@ def fetched(data, cuts, then, scrape, robots):
         with trio.fail_after(6):
             async with serving(serve) as web:
                 policy = {
-                    "retry": se.Retry(attempts=2, wait_max=0, patience=0),
+                    "retry": se.Retry(attempts=2, max_wait=0, patience=0),
                     "timeout": se.Timeout(attempt=0.2),
                     "cookies": True,
                     "robots": robots,

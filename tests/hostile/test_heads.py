@@ -11,7 +11,7 @@ from support.wire import OK, answering, flooding
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 KERNELS = 8_000_000
-LONG = {"timeout": se.Timeout(attempt=5), "retry": se.Retry(attempts=3, wait_max=0)}
+LONG = {"timeout": se.Timeout(attempt=5), "retry": se.Retry(attempts=3, max_wait=0)}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_what_is_not_http_is_no_answer(kind):
 @pytest.mark.parametrize("between", [b"", b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"])
 async def test_a_malformed_answer_is_asked_for_once_more(attempts, between):
     """What a site says wrongly it says again. Other failures between two of them have the attempts that they have."""
-    retry = se.Retry(attempts=attempts, wait_initial=0, wait_max=0)
+    retry = se.Retry(attempts=attempts, initial_wait=0, max_wait=0)
 
     async def serve(talk):
         while await talk.request():

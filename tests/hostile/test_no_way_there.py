@@ -17,7 +17,7 @@ from support.wire import OK, answering, serving
 AUTHORITY, STRANGER = trustme.CA(), trustme.CA()
 TRUSTING = ssl.create_default_context()
 AUTHORITY.configure_trust(TRUSTING)
-EAGER = se.Retry(attempts=3, wait_max=0, errors=(Exception,))
+EAGER = se.Retry(attempts=3, max_wait=0, errors=(Exception,))
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 

@@ -30,7 +30,7 @@ def by_path(answers):
 async def test_a_loop_is_left(status):
     """After ten redirects, though it has no end; not tried again."""
     seen = await on(
-        by_path({b"/a": to(b"/b", status), b"/b": to(b"/a", status)}), retry=se.Retry(attempts=3, wait_max=0)
+        by_path({b"/a": to(b"/b", status), b"/b": to(b"/a", status)}), retry=se.Retry(attempts=3, max_wait=0)
     )
     assert type(seen.error) is se.TooManyRedirects
     assert seen.server.targets == ["/a", "/b"] * 5 + ["/a"]
@@ -137,7 +137,7 @@ async def test_there_is_no_way_to_where_no_web_is(location):
 @pytest.mark.parametrize("location", [b"file:///etc/passwd", b"ftp://a.test/", b"javascript:alert(1)", b"http://[::1"])
 async def test_it_is_called_what_it_is(location):
     """`RedirectError`, never tried again."""
-    seen = await on(by_path({b"/a": to(location)}), retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on(by_path({b"/a": to(location)}), retry=se.Retry(attempts=3, max_wait=0))
     assert type(seen.error) is se.RedirectError
     assert (len(seen.server.requests), seen.error.attempt) == (1, 1)
 

@@ -10,7 +10,7 @@ import trio
 
 import scrapeengine as se
 
-FOREVER = se.Retry(attempts=2, wait_initial=0, wait_max=0, patience=float("inf"))
+FOREVER = se.Retry(attempts=2, initial_wait=0, max_wait=0, patience=float("inf"))
 OUR_OWN = 2.0
 """The seconds for which a platform is closed that has refused without saying for how long."""
 

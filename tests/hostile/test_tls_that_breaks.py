@@ -129,7 +129,7 @@ async def test_an_answer_that_tls_ends_is_no_answer(before, how, wire):
     assert error.phase == phase
     assert re.search(words, str(error))
     assert not CLASS_NAME.search(str(error))
-    again, _ = await asked(serve, WIRES[wire](), tls=server_context(), retry=se.Retry(attempts=2, wait_max=0))
+    again, _ = await asked(serve, WIRES[wire](), tls=server_context(), retry=se.Retry(attempts=2, max_wait=0))
     assert again.value == b"ok"
 
 
@@ -264,7 +264,7 @@ async def test_a_certificate_that_another_s_transport_refuses_is_never_tried_aga
     async def serve(talk):
         await talk.client_gone()
 
-    retry = se.Retry(attempts=3, wait_max=0, errors=(Exception,))
+    retry = se.Retry(attempts=3, max_wait=0, errors=(Exception,))
     outcome, connections = await asked(serve, httpx.AsyncHTTPTransport(), tls=server_context(), retry=retry)
     assert type(outcome.error) is se.CertificateError
     assert re.search("certificate verify failed: (unable to get local issuer|self-signed)", str(outcome.error))

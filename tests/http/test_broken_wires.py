@@ -55,7 +55,7 @@ async def test_a_server_that_hangs_up(kind, parts):
 async def test_a_refusal_counts_though_its_answer_is_bad(status, asked):
     """The head says how long to wait, whatever follows it in the same packet; said twice, the longer one holds."""
     bad = b"HTTP/1.1 %b X\r\nTransfer-Encoding: chunked\r\n%b\r\nzz\r\n" % (status, asked)
-    seen = await on(answering(bad), retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on(answering(bad), retry=se.Retry(attempts=3, max_wait=0))
     assert isinstance(seen.error, se.PlatformClosed)
     assert 990 < seen.error.seconds <= 1000
     assert seen.server.connections == 1
@@ -133,7 +133,7 @@ async def test_garbage_that_speaks_of_disconnection_is_garbage():
 
 async def test_a_broken_connection_is_made_anew():
     """Each attempt that lost its connection opens another one; the last error stands."""
-    seen = await on(answering(), retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on(answering(), retry=se.Retry(attempts=3, max_wait=0))
     assert (type(seen.error), seen.error.attempt, seen.server.connections) == (se.ConnectionBroken, 3, 3)
 
 
@@ -193,7 +193,7 @@ async def test_a_timeout_on_the_wire_closes_the_connection(on_sites):
         finally:
             gone.set()
 
-    policy = {"timeout": se.Timeout(attempt=1), "retry": se.Retry(attempts=2, wait_max=0)}
+    policy = {"timeout": se.Timeout(attempt=1), "retry": se.Retry(attempts=2, max_wait=0)}
     assert (await on_sites(get, {"/a": slow}, **policy)).value == b"late"
 
 
@@ -250,6 +250,6 @@ async def test_cancelled_requests_are_no_longer_in_flight(on_sites):
 async def test_a_refusal_is_heeded_though_its_body_breaks():
     """A 429 that says when to come back has said so, whatever becomes of the rest of the answer."""
     refusal = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 100\r\n\r\na part"
-    seen = await on(answering(refusal), retry=se.Retry(attempts=3, wait_max=0, patience=1))
+    seen = await on(answering(refusal), retry=se.Retry(attempts=3, max_wait=0, patience=1))
     assert type(seen.error) is se.PlatformClosed
     assert seen.server.connections == 1

@@ -495,7 +495,7 @@ async def test_post(on_sites, body, sent):
         response = await task.http.post("/a", params={"q": 1}, headers={"X-A": "1"}, check=False, **body)
         return response.status_code, response.content
 
-    seen = await on_sites(scrape, {"/a": Answer(503, b"busy")}, retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on_sites(scrape, {"/a": Answer(503, b"busy")}, retry=se.Retry(attempts=3, max_wait=0))
     assert seen.value == (503, b"busy")
     [request] = seen.asked
     assert (request.method, request.target, request.headers["x-a"], request.body) == ("POST", "/a?q=1", "1", sent)
@@ -645,7 +645,7 @@ async def test_elapsed_is_the_time_of_the_last_attempt(autojump_clock, play):
         return (await task.http.get("/a")).elapsed
 
     moved = (302, {"location": "/b"})
-    policy = {"rate": se.Rate.every(100), "retry": se.Retry(wait_initial=50)}
+    policy = {"rate": se.Rate.every(100), "retry": se.Retry(initial_wait=50)}
     played = await play(scrape, 500, moved, 200, latency=2, **policy)
     assert played.value == dt.timedelta(seconds=4)
     assert played.times[-1] >= 200

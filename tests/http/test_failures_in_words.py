@@ -131,7 +131,7 @@ async def test_without_check_a_bad_status_is_an_answer(on_sites):
         return first.status_code, first.content, second.status_code
 
     answers = {"/a": Answer(500, b"why"), "/b": Answer(404)}
-    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=3, wait_max=0))
+    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=3, max_wait=0))
     assert seen.value == (500, b"why", 404)
     assert [request.path for request in seen.asked] == ["/a", "/a", "/a", "/b"]
 
@@ -183,7 +183,7 @@ async def test_the_wait_before_an_attempt_is_no_part_of_it(autojump_clock, play)
     async def scrape(task):
         await task.http.get("/a")
 
-    policy = se.Retry(attempts=2, wait_initial=8)
+    policy = se.Retry(attempts=2, initial_wait=8)
     assert (await play(scrape, 503, latency=3, retry=policy)).error.seconds == 3
 
 

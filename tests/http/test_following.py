@@ -91,7 +91,7 @@ async def test_no_redirect_no_history(on_sites):
 
 async def test_the_history_of_an_error(on_sites):
     """The answer of a `StatusError` knows its way too; that of a retry is its own."""
-    seen = await on_sites(fetch(), {"/a": to("/b"), "/b": Answer(503)}, retry=se.Retry(attempts=2, wait_max=0))
+    seen = await on_sites(fetch(), {"/a": to("/b"), "/b": Answer(503)}, retry=se.Retry(attempts=2, max_wait=0))
     assert [each.status_code for each in seen.error.response.history] == [302]
     assert len(seen.asked) == 4
 

@@ -98,7 +98,7 @@ async def test_httpx_s_own_transport():
     files = open_files()
     async with httpx.AsyncHTTPTransport(verify=False) as transport:
         async with Site.open(answer) as site:
-            retry = se.Retry(attempts=2, wait_max=0)
+            retry = se.Retry(attempts=2, max_wait=0)
             platform = se.Platform("A", scrape, base_url=site.url, transport=transport, retry=retry)
             for _ in range(2):
                 async with se.Engine([platform]).stream([se.Event("e")]) as run:
@@ -196,7 +196,7 @@ FAULTS = [
 async def test_whatever_a_transport_raises_leaves_in_our_words(autojump_clock, fault, kind):
     """It says where it was, and is made again where that may help; what is unknown is named by its type alone."""
     carrier = Carrier(fault)
-    outcome = await carried(carrier, retry=se.Retry(attempts=2, wait_max=0))
+    outcome = await carried(carrier, retry=se.Retry(attempts=2, max_wait=0))
     error = outcome.error
     assert isinstance(error, kind)
     assert (error.platform, error.method, error.url, error.phase) == ("A", "GET", "http://a.test/a", "head")
@@ -257,7 +257,7 @@ async def test_whatever_a_body_raises_leaves_in_our_words(autojump_clock, fault,
     assert outcome.error.phase == "body"
     assert [body.closed for body in bodies] == [1]
     bodies.clear()
-    outcome = await carried(Carrier(answer), retry=se.Retry(attempts=2, wait_max=0))
+    outcome = await carried(Carrier(answer), retry=se.Retry(attempts=2, max_wait=0))
     if issubclass(kind, se.TransportError):
         assert outcome.value == b"whole"
         assert [body.closed for body in bodies] == [1, 1]
@@ -369,7 +369,7 @@ async def test_retries_and_turns(autojump_clock):
     """Each attempt takes its turn in the rate, and waits for a `Retry-After`."""
     answers = [httpx.Response(429, headers={"retry-after": "60"}), httpx.ReadError("lost"), httpx.Response(200)]
     carrier = Carrier(lambda _: answers.pop(0))
-    retry = se.Retry(attempts=3, wait_max=0)
+    retry = se.Retry(attempts=3, max_wait=0)
     assert (await carried(carrier, retry=retry, rate=se.Rate.every(10))).value == b""
     assert [time - carrier.times[0] for time in carrier.times] == [0, 60, 70]
 

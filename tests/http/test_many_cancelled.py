@@ -158,7 +158,7 @@ async def test_requests_of_tasks_cancelled_at_random(rng):
     async with site(rng, hung_up) as there:
         await trio.testing.wait_all_tasks_blocked()
         files, running = open_files(), tasks()
-        retry = se.Retry(attempts=20, wait_initial=0.001, wait_max=0.001)
+        retry = se.Retry(attempts=20, initial_wait=0.001, max_wait=0.001)
         platform = se.Platform("A", scrape, base_url=there.url, limit=AT_ONCE, retry=retry)
         engine = se.Engine([platform], event_limit=AT_ONCE)
         async with engine.stream([se.Event(str(number)) for number in range(1000)]) as run:

@@ -12,7 +12,7 @@ from support.ledger import rate_broken
 from support.strategies import quarters, rates
 from support.world import virtually
 
-PLAIN = se.Retry(attempts=2, wait_initial=1.0)
+PLAIN = se.Retry(attempts=2, initial_wait=1.0)
 
 
 @attrs.define(eq=False)
@@ -201,7 +201,7 @@ async def test_a_429_closes_where_it_came_from(autojump_clock, url, refuser, oth
 async def test_a_retry_that_starts_elsewhere_waits_for_the_platform_that_refused(autojump_clock):
     """The attempt after a 429 of B begins on A at once, and goes on to B when that opens."""
     net = Net()
-    retry = se.Retry(attempts=2, wait_initial=0)
+    retry = se.Retry(attempts=2, initial_wait=0)
     platforms = [net.platform(name, obey, retry=retry) for name in "AB"]
     await net.run(platforms, [on("A", "a", to_b("/?status=429%26after=60"))])
     assert net.times == {"a.test": [0, 0], "b.test": [0, 60]}
@@ -469,7 +469,7 @@ async def test_a_forgotten_host_is_closed_for_as_long_as_it_asked(autojump_clock
 async def test_a_retry_on_a_host_whose_lane_went_meanwhile(autojump_clock):
     """While a visit waits for its backoff, another one comes and goes, and the host's lane with it: it still ends."""
     net = Net()
-    retry = se.Retry(attempts=2, wait_initial=5, wait_max=5)
+    retry = se.Retry(attempts=2, initial_wait=5, max_wait=5)
     default = net.platform("*", obey, rate=se.Rate.every(10), base_url=None, retry=retry)
     events = [on("A", "first", "http://c.test/?status=500"), on("A", "second", 1.0, "http://c.test/second")]
     outcomes = await net.run([net.platform("A", obey, retry=retry)], events, default=default)

@@ -9,7 +9,7 @@ from scrapeengine.http.features.validators import MemoryValidators
 from support.serving import serve_all
 
 ONCE = se.Retry(attempts=1)
-STEADY = se.Cadence(minimum=60, maximum=60, jitter=0)
+STEADY = se.Cadence(min_interval=60, max_interval=60, jitter=0)
 
 
 class Versions:

@@ -234,7 +234,7 @@ async def test_each_hop_takes_its_turn(autojump_clock, play):
 async def test_a_backoff_comes_before_an_attempt_not_before_each_hop(autojump_clock, play):
     """The second attempt waits 4 s, and its redirect no more."""
     moved = (302, {"location": "/b"})
-    assert (await play(fetch(), 500, moved, 200, retry=se.Retry(wait_initial=4))).times == [0, 4, 4]
+    assert (await play(fetch(), 500, moved, 200, retry=se.Retry(initial_wait=4))).times == [0, 4, 4]
 
 
 async def test_the_host_is_that_of_the_new_url(autojump_clock, play):

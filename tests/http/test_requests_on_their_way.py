@@ -131,7 +131,7 @@ async def test_a_bad_header_is_refused(on_sites, headers):
 
 async def test_a_bad_method_is_refused(on_sites):
     """A method with a space in it is an `InvalidRequest`, and is not tried again."""
-    seen = await on_sites(fetch("/", method="G T"), retry=se.Retry(methods={"G T"}, wait_max=0))
+    seen = await on_sites(fetch("/", method="G T"), retry=se.Retry(methods={"G T"}, max_wait=0))
     assert type(seen.error) is se.InvalidRequest
     assert seen.error.attempt == 1
 

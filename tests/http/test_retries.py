@@ -112,8 +112,8 @@ async def test_a_retry_is_another_request_not_another_run(autojump_clock, play):
 )
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_backoff(play, draw, initial, most, attempts, answer):
-    """Attempt n + 1 follows attempt n by the draw's part of `min(wait_max, wait_initial * 2 ** (n - 1))`."""
-    policy = se.Retry(attempts=attempts, wait_initial=initial, wait_max=most)
+    """Attempt n + 1 follows attempt n by the draw's part of `min(max_wait, initial_wait * 2 ** (n - 1))`."""
+    policy = se.Retry(attempts=attempts, initial_wait=initial, max_wait=most)
     played = virtually(play, get, answer, draw=draw, retry=policy)
     waits = [later - before for before, later in zip(played.times, played.times[1:], strict=False)]
     assert waits == pytest.approx([draw * min(most, initial * 2**n) for n in range(attempts - 1)])
@@ -122,7 +122,7 @@ def test_the_backoff(play, draw, initial, most, attempts, answer):
 
 async def test_each_attempt_has_a_deadline_of_its_own(autojump_clock, play):
     """A wire that never answers costs three timeouts and two backoffs, and no slot in between."""
-    policy = se.Retry(attempts=3, wait_initial=1)
+    policy = se.Retry(attempts=3, initial_wait=1)
     played = await play(get, "never", timeout=se.Timeout(attempt=5), retry=policy)
     assert played.times == [0, 6, 13]
     assert type(played.error) is se.AttemptTimeout
@@ -174,7 +174,7 @@ async def test_what_closes_the_platform_for_its_siblings(autojump_clock, play, a
 
     Any other answer with a `Retry-After` puts off the request that got it, and no other.
     """
-    policy = se.Retry(attempts=2, wait_initial=4)
+    policy = se.Retry(attempts=2, initial_wait=4)
     played = await play(one_then_the_other, answer, 200, events=["first", "late"], retry=policy)
     assert two(played) == {"/first": [0] if first is None else [0, first], "/late": [late]}
 
@@ -218,7 +218,7 @@ async def test_a_date_without_a_date_counts_from_now(autojump_clock, play, http_
 async def test_a_date_that_has_passed_closes_nothing(autojump_clock, play, http_date):
     """Only the backoff is left."""
     headers = {"date": http_date(784111777), "retry-after": http_date(784111777 - 90)}
-    assert (await play(get, (503, headers), 200, retry=se.Retry(wait_initial=4))).times == [0, 4]
+    assert (await play(get, (503, headers), 200, retry=se.Retry(initial_wait=4))).times == [0, 4]
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -228,7 +228,7 @@ async def test_more_than_the_patience_is_a_failure_from_the_refusal(autojump_clo
     async def scrape(task):
         await task.http.get("/a", check=check)
 
-    played = await play(scrape, (429, {"retry-after": "600"}), retry=se.Retry(patience=60, wait_max=0))
+    played = await play(scrape, (429, {"retry-after": "600"}), retry=se.Retry(patience=60, max_wait=0))
     assert type(played.error) is se.PlatformClosed
     assert played.error.seconds == 600
     assert isinstance(played.error.__cause__, se.StatusError)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import scrapeengine as se
 from support.world import virtually
 
-AT_ONCE = se.Retry(attempts=4, wait_initial=0, wait_max=0)
+AT_ONCE = se.Retry(attempts=4, initial_wait=0, max_wait=0)
 REASON = "; not tried again: the platform's retries exceed {} % of its requests (Retry(budget={}) of {!r})"
 
 
@@ -117,7 +117,7 @@ def test_no_minute_holds_more_retries_than_its_requests_allow(batches, attempts)
 def test_with_a_backoff_as_many_in_all(batches, wait):
     """Retries are taken out of the budget before they wait: in a minute of failures there are no more of them."""
     site = Failing()
-    retry = se.Retry(attempts=3, wait_initial=wait, wait_max=wait)
+    retry = se.Retry(attempts=3, initial_wait=wait, max_wait=wait)
     engine = se.Engine([site.platform(asking(), retry=retry)], event_limit=1000, buffer=1000)
     events = [event for number, batch in enumerate(batches) for event in at(*batch, label=f"{number}:")]
     virtually(site.run, engine, events)

@@ -456,7 +456,7 @@ async def test_a_body_that_breaks(head, end, kind, phase):
             shown.set()
             return [part async for part in answer]
 
-    outcome = (await on(serve, scrape, retry=se.Retry(attempts=3, wait_max=0))).outcome
+    outcome = (await on(serve, scrape, retry=se.Retry(attempts=3, max_wait=0))).outcome
     assert type(outcome.error) is kind
     assert (outcome.error.phase, outcome.error.attempt, outcome.error.platform) == (phase, 1, "A")
     assert len(served) == 1
@@ -493,7 +493,7 @@ async def test_up_to_the_head_it_is_tried_again(on_sites, check):
     async def scrape(task):
         return b"".join(await parts_of(task, check=check))
 
-    assert (await on_sites(scrape, {"/a": answer}, retry=se.Retry(attempts=3, wait_max=0))).value == b"body"
+    assert (await on_sites(scrape, {"/a": answer}, retry=se.Retry(attempts=3, max_wait=0))).value == b"body"
     assert len(tries) == 3
 
 

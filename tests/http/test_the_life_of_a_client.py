@@ -60,7 +60,7 @@ async def test_cookies_are_never_sent_back(on_sites, made):
         "/moved": Answer(302, headers={"Location": "/landed"} | cookie),
         "/bad": Answer(503, headers=cookie),
     }
-    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=2, wait_max=0))
+    seen = await on_sites(scrape, answers, retry=se.Retry(attempts=2, max_wait=0))
     assert seen.value == "id=s3ss10n; Path=/"
     paths = ["/set", "/next", "/moved", "/landed", "/bad", "/bad", "/mine"]
     assert [request.path for request in seen.asked] == paths

@@ -323,7 +323,7 @@ async def test_a_request_of_a_task_cancelled_anywhere(scenario, while_it):
 
     with trio.fail_after(30):
         async with serving(answers()) as server:
-            retry = se.Retry(attempts=3, wait_initial=0.001, wait_max=0.002)
+            retry = se.Retry(attempts=3, initial_wait=0.001, max_wait=0.002)
             engine = se.Engine([se.Platform("A", scrape, base_url=server.url, limit=1, retry=retry)])
             async with engine.stream([se.Event("e")]) as running:
                 runs.append(running)

@@ -15,7 +15,7 @@ ZSTD = b"(\xb5/\xfd\x04\x00\x11\x00\x00ok\xd7\xed\x82\x8b"
 """`ok`, in a frame of zstd."""
 EXTRA = "pip install --upgrade 'scrapeengine[encodings]'"
 NEEDS_EXTRA = "br" if sys.version_info >= (3, 14) else "zstd"
-TWICE = se.Retry(attempts=2, wait_max=0)
+TWICE = se.Retry(attempts=2, max_wait=0)
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ async def test_who_wants_to_ask_again_can(on_sites):
     seen = await on_sites(
         get,
         {"/a": in_turn(coded("br"), Answer(200, b"ok"))},
-        retry=se.Retry(errors=(se.UnsupportedEncoding,), wait_max=0),
+        retry=se.Retry(errors=(se.UnsupportedEncoding,), max_wait=0),
     )
     assert seen.value == b"ok"
 

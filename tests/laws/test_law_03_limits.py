@@ -115,7 +115,7 @@ async def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot(a
     world = World(
         scripts={("first", "A"): [("give up after", 2), ("request", 0, 500), ("sleep", 1)]}, default=[("sleep", 10)]
     )
-    retry = se.Retry(wait_initial=100, wait_max=100)
+    retry = se.Retry(initial_wait=100, max_wait=100)
     engine = world.engine([world.platform("A", limit=1, retry=retry)], random=lambda: 1.0)
 
     begun = trio.current_time()

@@ -84,7 +84,7 @@ def test_penalties_stay_with_the_engine_between_runs():
 async def test_without_patience_a_task_fails_at_once(autojump_clock):
     """An hour's `Retry-After` and little patience: no backoff is waited out first."""
     world = World(default=[("request", 0, (429, 3600))])
-    engine = world.engine([world.platform("A", retry=se.Retry(wait_initial=30, patience=60))])
+    engine = world.engine([world.platform("A", retry=se.Retry(initial_wait=30, patience=60))])
 
     begun = trio.current_time()
     [outcome], _ = await outcomes_of(engine, [se.Event(1)])

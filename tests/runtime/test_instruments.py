@@ -89,7 +89,7 @@ async def test_a_run_draws_its_timeline(autojump_clock):
 async def test_a_refusal_and_what_comes_of_it(autojump_clock):
     """The platform closes, the request is to be tried again, its task is parked, and goes on when it opens."""
     world = World(scripts={("x", "A"): [("request", 1, (429, 20))]})
-    engine = world.engine([world.platform("A", retry=se.Retry(attempts=2, wait_initial=1))], random=lambda: 1.0)
+    engine = world.engine([world.platform("A", retry=se.Retry(attempts=2, initial_wait=1))], random=lambda: 1.0)
     listener = listening()
     await outcomes_of(engine, [se.Event("x")], instruments=[listener])
     lines = [line for line in timeline(listener) if line[7:].split()[0] not in {"run_started", "event_accepted"}]

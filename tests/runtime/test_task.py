@@ -38,7 +38,7 @@ async def test_task_retry_without_a_time_backs_off(autojump_clock):
         if task.attempt < 3:
             task.retry()
 
-    engine = world.engine([se.Platform("A", scrape, retry=se.Retry(wait_initial=8))], random=lambda: 0.5)
+    engine = world.engine([se.Platform("A", scrape, retry=se.Retry(initial_wait=8))], random=lambda: 0.5)
     [outcome], _ = await outcomes_of(engine, [se.Event(1)])
     assert outcome.parked == 4 + 8
 
@@ -77,7 +77,7 @@ async def test_a_task_that_waits_for_its_slot_after_giving_up_ends_with_the_run(
     """A scraper gave up a wait and needs its slot back, and the platform is full: the run ends all the same."""
     give_up = [("give up after", 2), ("request", 0, 500), ("sleep", 1)]
     world = World(scripts={("first", "A"): give_up}, default=[("sleep", 3600)])
-    retry = se.Retry(wait_initial=100, wait_max=100)
+    retry = se.Retry(initial_wait=100, max_wait=100)
     engine = world.engine([world.platform("A", limit=1, retry=retry)], random=lambda: 1.0)
     world.ledger.limits.clear()
 

@@ -13,8 +13,8 @@ import scrapeengine as se
 
 HOUR, DAY = 3600, 86_400
 WEEK = 7 * DAY
-CADENCE = se.Cadence(minimum=180, maximum=6 * HOUR)
-LATEST = CADENCE.maximum * (1 + CADENCE.jitter) + 60
+CADENCE = se.Cadence(min_interval=180, max_interval=6 * HOUR)
+LATEST = CADENCE.max_interval * (1 + CADENCE.jitter) + 60
 """The seconds after which a change must have been found: the longest wait, and a minute for those who are in front."""
 EVERY_THREE_MINUTES = 100 * WEEK // 180
 
@@ -82,13 +82,13 @@ async def test_a_week_of_feeds(autojump_clock, seed):
     feeds = make_feeds(rng)
     await serve(feeds, rng)
     gaps = [later - before for feed in feeds for before, later in itertools.pairwise(feed.asked)]
-    assert min(gaps) >= CADENCE.minimum
+    assert min(gaps) >= CADENCE.min_interval
     assert max(gaps) <= LATEST
     for feed in feeds:
         assert len(feed.found) >= bisect.bisect_right(feed.changes, WEEK - LATEST)
         assert all(0 <= delay <= LATEST for delay in feed.found)
         if not feed.changes:
-            assert len(feed.asked) <= WEEK / CADENCE.maximum + 13  # and as many as it takes to get to the maximum
+            assert len(feed.asked) <= WEEK / CADENCE.max_interval + 13  # and as many as it takes to get to the maximum
     assert sum(len(feed.asked) for feed in feeds) <= EVERY_THREE_MINUTES / 30
     hourly = sorted(delay for feed in feeds if len(feed.changes) > 100 for delay in feed.found)
     assert hourly[len(hourly) // 2] < HOUR / 2

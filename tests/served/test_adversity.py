@@ -10,7 +10,7 @@ from scrapeengine.model.job import Completion, JobStatus, NewJob
 from scrapeengine.stores import open_store
 from support.serving import Flaky, pending, serve_all
 
-DAILY = se.Cadence(minimum=100, maximum=100, jitter=0)
+DAILY = se.Cadence(min_interval=100, max_interval=100, jitter=0)
 
 
 class Unspeakable(Exception):

@@ -13,7 +13,7 @@ import scrapeengine as se
 from scrapeengine.testing import Answer, Site
 from support.serving import serve_all
 
-STEADY = se.Cadence(minimum=0.05, maximum=0.05, jitter=0)
+STEADY = se.Cadence(min_interval=0.05, max_interval=0.05, jitter=0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import trio
 import scrapeengine as se
 from support.serving import serve_all
 
-STEADY = se.Cadence(minimum=180, maximum=180, jitter=0)
+STEADY = se.Cadence(min_interval=180, max_interval=180, jitter=0)
 
 
 class Feeds:
@@ -87,7 +87,7 @@ async def test_a_round_ends_though_its_events_come_due_again_in_it(autojump_cloc
     feeds.seconds = 8.0
 
     engine = feeds.engine(limit=1)
-    quick = se.Cadence(minimum=1, maximum=1, jitter=0)
+    quick = se.Cadence(min_interval=1, max_interval=1, jitter=0)
     await engine.enqueue(store, [se.Event(name) for name in "abc"], cadence=quick)
     assert (await engine.poll(store)).outcomes.total == 3
 
@@ -131,7 +131,7 @@ async def test_a_round_that_takes_too_long_says_so(autojump_clock, store, caplog
     begins, overran = [], []
 
     engine = feeds.engine(timeout=se.Timeout(attempt=1000, task=1000))
-    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=1, maximum=1, jitter=0))
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(min_interval=1, max_interval=1, jitter=0))
     begun = trio.current_time()
     async for report in engine.rounds(store, every=60):
         begins.append(trio.current_time() - begun - report.elapsed)
@@ -152,7 +152,7 @@ async def test_with_a_minimum_of_their_period_events_are_in_each_round(autojump_
     totals = []
 
     engine = feeds.engine(limit=2)
-    cadence = se.Cadence(minimum=180, maximum=180, jitter=jitter)
+    cadence = se.Cadence(min_interval=180, max_interval=180, jitter=jitter)
     await engine.enqueue(store, [se.Event(name) for name in "abcdefgh"], cadence=cadence)
     async for report in engine.rounds(store, every=180):
         totals.append(report.outcomes.total)
@@ -168,7 +168,7 @@ async def test_rounds_make_nothing_due_before_it_was_asked_for(autojump_clock, s
 
     totals = []
     engine = feeds.engine()
-    cadence = se.Cadence(minimum=180, maximum=1800, jitter=0)
+    cadence = se.Cadence(min_interval=180, max_interval=1800, jitter=0)
     await engine.enqueue(store, [se.Event("a")], cadence=cadence)
     async for report in engine.rounds(store, every=180):
         totals.append(report.outcomes.total)
@@ -196,7 +196,7 @@ async def test_sooner_after_a_change_and_later_after_none(autojump_clock, store)
     feeds = Feeds()
 
     engine = feeds.engine()
-    cadence = se.Cadence(minimum=100, maximum=1600, growth=2, shrink=0.25, jitter=0)
+    cadence = se.Cadence(min_interval=100, max_interval=1600, growth=2, shrink=0.25, jitter=0)
     await engine.enqueue(store, [se.Event("a")], cadence=cadence)
     await serve_all(engine, store, count=8)
     feeds.version["a"] = 1
@@ -217,7 +217,7 @@ async def test_the_same_value_is_no_change(autojump_clock, store):
         return values[len(times) - 1]
 
     engine = se.Engine([se.Platform("A", scrape)])
-    cadence = se.Cadence(minimum=100, maximum=10_000, growth=2, shrink=0.5, jitter=0)
+    cadence = se.Cadence(min_interval=100, max_interval=10_000, growth=2, shrink=0.5, jitter=0)
     await engine.enqueue(store, [se.Event("a")], cadence=cadence)
     await serve_all(engine, store, count=5)
     gaps = [round(later - before) for before, later in pairwise(times)]
@@ -230,7 +230,7 @@ async def test_failures_widen_it(autojump_clock, store):
     feeds.status = 500
 
     engine = feeds.engine()
-    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=100_000, jitter=0))
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(min_interval=100, max_interval=100_000, jitter=0))
     await serve_all(engine, store, count=4)
     feeds.status = 200
     await serve_all(engine, store, count=2)
@@ -258,7 +258,7 @@ async def test_hints_only_postpone(autojump_clock, store, status, headers, gap):
     feeds.status, feeds.headers = status, headers
 
     engine = feeds.engine()
-    cadence = se.Cadence(minimum=180, maximum=3600, jitter=0)
+    cadence = se.Cadence(min_interval=180, max_interval=3600, jitter=0)
     await engine.enqueue(store, [se.Event("a")], cadence=cadence)
     await serve_all(engine, store, count=2)
     assert feeds.times("a")[1] - 1 == pytest.approx(gap, abs=0.01)
@@ -275,7 +275,7 @@ async def test_a_feed_s_own_word_postpones_too(autojump_clock, store):
             task.skip("closed for the winter", again_after=10_000)
 
     engine = se.Engine([se.Platform("A", scrape)])
-    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(minimum=100, maximum=2000, jitter=0))
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(min_interval=100, max_interval=2000, jitter=0))
     await serve_all(engine, store, count=3)
     assert times[1] - times[0] == pytest.approx(1000, abs=0.01)
     assert times[2] - times[1] == pytest.approx(10_000, abs=0.01)

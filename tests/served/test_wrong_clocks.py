@@ -16,7 +16,7 @@ from stores.machines import Machine
 from support.serving import serve_all
 
 STEPS = [-3600.0, 30.0, 3600.0, 2.3e9, -1.69e9]
-STEADY = se.Cadence(minimum=60, maximum=60, jitter=0)
+STEADY = se.Cadence(min_interval=60, max_interval=60, jitter=0)
 
 
 @pytest.fixture

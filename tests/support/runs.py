@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 ONCE = se.Retry(attempts=1)
-AT_ONCE = se.Retry(attempts=3, wait_initial=0, wait_max=0)
+AT_ONCE = se.Retry(attempts=3, initial_wait=0, max_wait=0)
 _HOME = str(Path(se.__file__).parent)
 
 

@@ -47,7 +47,7 @@ class World:
     def platform(self, name, **policy):
         """Make a platform whose scraper follows the scripts."""
         self.ledger.limits.setdefault(name, policy.get("limit", 8))
-        policy.setdefault("retry", se.Retry(attempts=2, wait_initial=1.0))
+        policy.setdefault("retry", se.Retry(attempts=2, initial_wait=1.0))
         return se.Platform(name, self.scrape, base_url=f"http://{name.lower()}.test", **policy)
 
     def engine(self, platforms, **options):

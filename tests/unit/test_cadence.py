@@ -45,10 +45,10 @@ def test_the_wait_has_its_bounds(
 ) -> None:
     """At least the minimum, at most the maximum and its jitter; what is asked for is never shortened, nor exceeded."""
     _, wait = next_due(cadence, history, polled, hint=hint, asked=asked, draw=lambda: draw)
-    assert wait >= cadence.minimum
+    assert wait >= cadence.min_interval
     assert wait >= asked
-    assert wait >= min(hint, cadence.maximum)
-    assert wait <= max(cadence.maximum * (1 + cadence.jitter), asked) * SLACK
+    assert wait >= min(hint, cadence.max_interval)
+    assert wait <= max(cadence.max_interval * (1 + cadence.jitter), asked) * SLACK
 
 
 @given(cadences(), st.lists(st.tuples(POLLED, HINTS, HINTS), max_size=30), HISTORIES)
@@ -60,7 +60,7 @@ def test_the_interval_stays_within_the_cadence(
         history, _ = steady(cadence, history, polled, hint=hint, asked=asked)
         if polled is not Polled.FAILED:
             assert history.interval is not None
-            assert cadence.minimum <= history.interval <= cadence.maximum
+            assert cadence.min_interval <= history.interval <= cadence.max_interval
             assert history.failures == 0
 
 
@@ -69,15 +69,15 @@ def test_the_first_interval_is_the_minimum(cadence: Cadence, polled: Polled, dra
     """Whatever came of the first look; after a failure it is still to come."""
     history, wait = next_due(cadence, History(), polled, draw=lambda: draw)
     failed = polled is Polled.FAILED
-    assert history.interval == (None if failed else cadence.minimum)
-    plain = min(cadence.minimum * 2, cadence.maximum) if failed else cadence.minimum
+    assert history.interval == (None if failed else cadence.min_interval)
+    plain = min(cadence.min_interval * 2, cadence.max_interval) if failed else cadence.min_interval
     assert wait == pytest.approx(plain * (1 + cadence.jitter * draw))
 
 
 @given(cadences(), HISTORIES, HINTS)
 def test_sooner_after_a_change_and_later_after_none(cadence: Cadence, history: History, hint: float) -> None:
     """And a failure is never looked at again sooner than what has not failed and kept its interval."""
-    interval = min(max(history.interval or cadence.minimum, cadence.minimum), cadence.maximum)
+    interval = min(max(history.interval or cadence.min_interval, cadence.min_interval), cadence.max_interval)
     (changed, soon), (unchanged, late) = (
         steady(cadence, history, polled, hint=hint) for polled in (Polled.CHANGED, Polled.UNCHANGED)
     )
@@ -85,7 +85,7 @@ def test_sooner_after_a_change_and_later_after_none(cadence: Cadence, history: H
     assert unchanged.interval is not None
     assert changed.interval <= interval <= unchanged.interval
     assert soon <= late
-    assert steady(cadence, history, Polled.FAILED, hint=hint)[1] >= min(max(interval, hint), cadence.maximum)
+    assert steady(cadence, history, Polled.FAILED, hint=hint)[1] >= min(max(interval, hint), cadence.max_interval)
 
 
 @given(cadences(), HISTORIES, st.integers(1, 100))
@@ -98,7 +98,7 @@ def test_failures_widen_up_to_the_maximum(cadence: Cadence, history: History, ti
     assert failed.interval == history.interval
     assert failed.failures == history.failures + times
     for wait, wider in itertools.pairwise(waits):
-        assert wider == pytest.approx(min(wait * 2, cadence.maximum))
+        assert wider == pytest.approx(min(wait * 2, cadence.max_interval))
     fresh = attrs.evolve(history, failures=0)
     for polled in (Polled.CHANGED, Polled.UNCHANGED):
         assert steady(cadence, failed, polled) == steady(cadence, fresh, polled)
@@ -183,7 +183,7 @@ def test_a_cadence_comes_back_as_it_was(cadence: Cadence) -> None:
 
 def test_a_cadence_takes_its_defaults_and_ignores_what_is_more() -> None:
     """Two versions may work on one store."""
-    assert cadence_from_json('{"minimum": 60, "mood": "good"}') == Cadence(60)
+    assert cadence_from_json('{"minimum": 60, "maximum": 90, "mood": "good"}') == Cadence(60, 90)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"minimum": 0}', '{"growth": "fast"}', "[" * 100_000])
@@ -197,9 +197,15 @@ def test_what_is_no_cadence_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"minimum": 0}, r"Cadence\(minimum=…\) must be more than 0, got 0; it is the shortest interval, in seconds"),
-        ({"maximum": math.inf}, r"Cadence\(maximum=…\) must be finite, .*; it is the longest interval, in seconds"),
-        ({"minimum": 1e6}, r"Cadence\(maximum=…\) must be at least its minimum, .*; give both, in s"),
+        (
+            {"min_interval": 0},
+            r"Cadence\(min_interval=…\) must be more than 0, got 0; it is the shortest interval, in seconds",
+        ),
+        (
+            {"max_interval": math.inf},
+            r"Cadence\(max_interval=…\) must be finite, .*; it is the longest interval, in seconds",
+        ),
+        ({"min_interval": 1e6}, r"Cadence\(max_interval=…\) must be at least its min_interval, .*; give both, in s"),
         ({"growth": 0.9}, r"Cadence\(growth=…\) must be at least 1, got 0.9; 1 leaves the interval as it is"),
         ({"growth": 0}, r"Cadence\(growth=…\) must be more than 0, got 0; 1 leaves the interval as it is"),
         ({"shrink": 1.1}, r"Cadence\(shrink=…\) must be at most 1, got 1.1; 1 leaves the interval as it is"),

@@ -100,7 +100,7 @@ def test_a_timeout_of_another_type_is_refused(field: str) -> None:
 def test_a_retry_by_default() -> None:
     """Three attempts, of what is idempotent, after what may pass."""
     retry = Retry()
-    assert (retry.attempts, retry.wait_initial, retry.wait_max, retry.patience) == (3, 0.5, 30.0, 300.0)
+    assert (retry.attempts, retry.initial_wait, retry.max_wait, retry.patience) == (3, 0.5, 30.0, 300.0)
     assert retry.statuses == {408, 429, 500, 502, 503, 504}
     assert retry.methods == {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}
     assert retry.errors == (TransportError,)
@@ -108,7 +108,7 @@ def test_a_retry_by_default() -> None:
 
 def test_a_retry_at_its_edges() -> None:
     """One attempt, no waits, endless patience, no statuses, methods and errors: all can be asked for."""
-    retry = Retry(attempts=1, wait_initial=0, wait_max=0, patience=math.inf, statuses=(), methods=(), errors=())  # type: ignore[arg-type]
+    retry = Retry(attempts=1, initial_wait=0, max_wait=0, patience=math.inf, statuses=(), methods=(), errors=())  # type: ignore[arg-type]
     assert (retry.statuses, retry.methods, retry.errors) == (frozenset(), frozenset(), ())
     assert Retry(patience=0).patience == 0
     assert [Retry(budget=share).budget for share in (0, 0.5, 3, math.inf)] == [0, 0.5, 3, math.inf]
@@ -133,7 +133,7 @@ def test_no_attempt_at_all_is_refused() -> None:
         Retry(attempts=2.0)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("field", ["wait_initial", "wait_max", "patience"])
+@pytest.mark.parametrize("field", ["initial_wait", "max_wait", "patience"])
 def test_waits_are_numbers_of_at_least_zero(field: str) -> None:
     """A negative wait is none, nor is a text."""
     for wrong in (-1, math.nan):
@@ -143,7 +143,7 @@ def test_waits_are_numbers_of_at_least_zero(field: str) -> None:
         Retry(**{field: "1"})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("field", ["wait_initial", "wait_max"])
+@pytest.mark.parametrize("field", ["initial_wait", "max_wait"])
 def test_a_backoff_ends(field: str) -> None:
     """Only patience may be endless; a wait of infinity times a draw of zero would be no number."""
     with pytest.raises(ValueError, match=rf"^Retry\({field}=…\) must be finite"):

@@ -11,7 +11,7 @@ from scrapeengine.decide.retry import Again, GiveUp, backoff, next_step
 from scrapeengine.errors import AttemptTimeout, InvalidRequest, TransportError
 from scrapeengine.model.policy import Retry
 
-POLICY = Retry(attempts=3, wait_initial=1.0, wait_max=5.0)
+POLICY = Retry(attempts=3, initial_wait=1.0, max_wait=5.0)
 
 
 def whole() -> float:
@@ -21,7 +21,7 @@ def whole() -> float:
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (5, 5.0)])
 def test_the_longest_wait_doubles_up_to_the_most(attempt: int, longest: float) -> None:
-    """Each attempt that fails doubles the longest wait, up to `wait_max`."""
+    """Each attempt that fails doubles the longest wait, up to `max_wait`."""
     assert backoff(POLICY, attempt, whole) == longest
 
 
@@ -32,10 +32,10 @@ def test_the_wait_is_drawn_evenly_from_nothing_on() -> None:
 
 
 def test_many_attempts_do_not_overflow() -> None:
-    """An attempt number beyond the range of a float's exponent waits as long as `wait_max` says."""
+    """An attempt number beyond the range of a float's exponent waits as long as `max_wait` says."""
     assert backoff(POLICY, 10**9, whole) == 5.0
-    assert backoff(Retry(wait_initial=1e300, wait_max=1e308), 10**9, whole) == 1e308
-    assert backoff(Retry(wait_initial=0), 10**9, whole) == 0
+    assert backoff(Retry(initial_wait=1e300, max_wait=1e308), 10**9, whole) == 1e308
+    assert backoff(Retry(initial_wait=0), 10**9, whole) == 0
 
 
 @given(
@@ -46,7 +46,7 @@ def test_many_attempts_do_not_overflow() -> None:
 )
 def test_no_wait_is_longer_than_the_policy_says(initial: float, most: float, attempt: int, drawn: float) -> None:
     """The wait is between nothing and the formula of the policy's docstring, computed without overflow."""
-    wait = backoff(Retry(wait_initial=initial, wait_max=most), attempt, lambda: drawn)
+    wait = backoff(Retry(initial_wait=initial, max_wait=most), attempt, lambda: drawn)
     assert 0 <= wait <= most
     if attempt <= 60:
         assert wait <= initial * 2 ** (attempt - 1)

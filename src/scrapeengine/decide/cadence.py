@@ -24,6 +24,8 @@ from scrapeengine.model.checks import each, number, whole
 __all__ = ["History", "Polled", "cadence_from_json", "cadence_to_json", "next_due"]
 
 _MOST_DOUBLINGS = 64
+_STORED = {"min_interval": "minimum", "max_interval": "maximum"}
+"""What fields are called in stores, where that differs: a file outlives a name."""
 
 
 @attrs.frozen
@@ -100,13 +102,13 @@ def next_due(
     history = _remember(cadence, history, polled, digest)
     interval = _next(cadence, history.interval)
     wait = interval * 2.0 ** min(history.failures, _MOST_DOUBLINGS)
-    wait = min(max(wait, hint), cadence.maximum)
+    wait = min(max(wait, hint), cadence.max_interval)
     return history, max(wait * (1 + cadence.jitter * draw()), asked)
 
 
 def cadence_to_json(cadence: Cadence) -> str:
     """Return a cadence as JSON."""
-    return json.dumps(attrs.asdict(cadence))
+    return json.dumps({_STORED.get(name, name): value for name, value in attrs.asdict(cadence).items()})
 
 
 @functools.lru_cache(maxsize=1000)
@@ -137,7 +139,11 @@ def _remember(cadence: Cadence, history: History, polled: Polled, digest: str | 
 
 def _next(cadence: Cadence, interval: float | None, factor: float = 1.0) -> float:
     """Return the interval that follows one, within what the cadence allows; the minimum if there was none."""
-    return cadence.minimum if interval is None else min(max(interval * factor, cadence.minimum), cadence.maximum)
+    return (
+        cadence.min_interval
+        if interval is None
+        else min(max(interval * factor, cadence.min_interval), cadence.max_interval)
+    )
 
 
 def _fields(cls: type[attrs.AttrsInstance], text: str) -> dict[str, Any]:
@@ -148,4 +154,5 @@ def _fields(cls: type[attrs.AttrsInstance], text: str) -> dict[str, Any]:
         raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
         raise TypeError("no JSON object")
-    return {field.name: found[field.name] for field in attrs.fields(cls) if field.name in found}
+    stored = {field.name: _STORED.get(field.name, field.name) for field in attrs.fields(cls)}
+    return {name: found[key] for name, key in stored.items() if key in found}

@@ -49,7 +49,7 @@ def backoff(policy: Retry, attempt: int, draw: Callable[[], float]) -> float:
         draw: gives a random number from 0 to 1.
     """
     doublings = min(attempt - 1, 64)
-    return draw() * min(policy.wait_max, policy.wait_initial * 2.0**doublings)
+    return draw() * min(policy.max_wait, policy.initial_wait * 2.0**doublings)
 
 
 def next_step(

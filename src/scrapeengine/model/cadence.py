@@ -10,9 +10,10 @@ __all__ = ["Cadence"]
 
 
 def _check_maximum(cadence: Cadence, _: object, maximum: float) -> None:
-    if maximum < cadence.minimum:
+    if maximum < cadence.min_interval:
         raise ValueError(
-            f"Cadence(maximum=…) must be at least its minimum, {cadence.minimum} s, got {maximum}; give both, in s"
+            f"Cadence(max_interval=…) must be at least its min_interval, {cadence.min_interval} s, got {maximum}; "
+            "give both, in s"
         )
 
 
@@ -42,11 +43,11 @@ class Cadence:
         ValueError: an argument is out of its range.
     """
 
-    minimum: float = attrs.field(
+    min_interval: float = attrs.field(
         default=180.0, validator=each(number, instead="; it is the shortest interval, in seconds")
     )
     """The shortest interval, in seconds; also the first one."""
-    maximum: float = attrs.field(
+    max_interval: float = attrs.field(
         default=86_400.0, validator=[each(number, instead="; it is the longest interval, in seconds"), _check_maximum]
     )
     """The longest interval, in seconds. Only a site that asks for it, or the program, has it wait longer."""

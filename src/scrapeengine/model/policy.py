@@ -111,7 +111,7 @@ class Timeout:
 class Retry:
     """When a request is made again, and how long after.
 
-    The wait before attempt n + 1 is drawn evenly from 0 to `min(wait_max, wait_initial * 2 ** (n - 1))` seconds
+    The wait before attempt n + 1 is drawn evenly from 0 to `min(max_wait, initial_wait * 2 ** (n - 1))` seconds
     ("full jitter", Marc Brooker, AWS Architecture Blog, 2015), and never ends before a `Retry-After` has passed.
 
     Raises:
@@ -124,9 +124,9 @@ class Retry:
 
     Fewer where many fail: see `budget`.
     """
-    wait_initial: float = attrs.field(default=0.5, validator=each(number, zero=True))
+    initial_wait: float = attrs.field(default=0.5, validator=each(number, zero=True))
     """The longest wait before the second attempt, in seconds."""
-    wait_max: float = attrs.field(default=30.0, validator=each(number, zero=True))
+    max_wait: float = attrs.field(default=30.0, validator=each(number, zero=True))
     """The longest wait before any attempt, in seconds."""
     patience: float = attrs.field(default=300.0, validator=each(number, zero=True, endless=True))
     """The longest that work waits for a platform that has asked not to be called (`Retry-After`), in seconds.

@@ -88,7 +88,7 @@ class Completions:
                 asked = max(asked, seconds or 0.0)
         cadence, fresh = cadence_from_json(held.claimed.cadence), task.fresh
         after, wait = next_due(cadence, history, polled, hint=fresh, asked=asked, digest=digest, draw=self.draw)
-        soonest = max(asked, min(fresh, cadence.maximum))
+        soonest = max(asked, min(fresh, cadence.max_interval))
         return min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0)), after.to_json()
 
 

@@ -36,7 +36,9 @@ async def enqueue(
     """Put events into a store; documented as `Engine.enqueue`."""
     check_store(store)
     if cadence is not None and not isinstance(cadence, Cadence):
-        raise TypeError(f"enqueue(cadence=…) must be a Cadence or None, got {cadence!r}; write Cadence(minimum=180)")
+        raise TypeError(
+            f"enqueue(cadence=…) must be a Cadence or None, got {cadence!r}; write Cadence(min_interval=180)"
+        )
     return await store.enqueue(new_jobs(events, routes, cadence, number(delay, "delay", zero=True)))
 
 
