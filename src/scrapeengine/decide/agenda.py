@@ -42,7 +42,7 @@ _SWEEP = 32
 """How many stale jobs a heap may hold beside as many as it has others."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Entry:
     """An accepted event."""
 
@@ -51,7 +51,7 @@ class Entry:
     """When it was accepted."""
     followed: bool
     """Whether it came by `task.follow`."""
-    key: Hashable = attrs.field(repr=False)
+    key: Hashable
     """What it is live as: the event's id, or that and a platform."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
@@ -64,8 +64,14 @@ class Entry:
     keeping: int = 0
     """Jobs that keep it in progress; kept only while it is."""
 
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return (
+            f"<Entry {self.unfinished} of {len(self.jobs)} jobs live, {'' if self.in_progress else 'not '}in progress>"
+        )
 
-@attrs.define(eq=False)
+
+@attrs.define(eq=False, repr=False)
 class Job:
     """One event on one platform, until it has ended."""
 
@@ -76,6 +82,10 @@ class Job:
     number: int
     """The order of arrival."""
     state: JobState = _WAITING
+
+    def __repr__(self) -> str:
+        """Say how it stands."""
+        return f"<Job on {self.queue.name!r} {self.state.name.lower()}>"
 
 
 class Heap:
@@ -125,8 +135,12 @@ class Heap:
     def _belongs(self, job: Job) -> bool:
         return job.state is _WAITING and job.entry.in_progress is self._held
 
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Heap {len(self._heap)}>"
 
-@attrs.define(eq=False)
+
+@attrs.define(eq=False, repr=False)
 class Queue:
     """What waits for one platform."""
 
@@ -159,6 +173,10 @@ class Queue:
     def waiting_jobs(self) -> list[Job]:
         """List all waiting jobs, the most urgent first."""
         return sorted(self._fresh.jobs() + self._held.jobs(), key=lambda job: (job.urgency, job.number))
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Queue {self.name!r} {'open' if self.open else 'closed'}, {self.waiting} waiting>"
 
 
 @attrs.define(eq=False, repr=False)
@@ -319,3 +337,7 @@ class Agenda:
             if job.state is _WAITING:
                 job.queue.put(job)
         return True
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Agenda {self.live} events live, {self.waiting_events} waiting>"

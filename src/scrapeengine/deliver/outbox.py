@@ -158,3 +158,7 @@ class Outbox(Generic[T]):
     def _left(self, count: int) -> None:
         self.waiting -= count
         self._room.taken()
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Outbox {self.waiting}/{self.buffer} waiting, {len(self._sinks)} sinks>"

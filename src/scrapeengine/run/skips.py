@@ -51,3 +51,7 @@ class Skips:
             del self._known[id, platform]
             return None
         return seconds, known[1]
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Skips {len(self._known)}>"

@@ -62,3 +62,7 @@ class Alarms:
                 call = self._calls.pop(heappop(self._heap), None)
                 if call is not None:
                     call()
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Alarms {len(self._calls)} to come>"

@@ -22,7 +22,7 @@ from scrapeengine.schedule.lane import Lane
 __all__ = ["EventSlotQueue"]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class EventSlotQueue:
     """Lanes in the order of their turns."""
 
@@ -64,3 +64,7 @@ class EventSlotQueue:
         if len(self._heap) > 2 * len(self._places) + 16:
             self._heap = [entry for entry in self._heap if self._places.get(entry[2]) == entry[1]]
             self._heap.sort()  # which makes a heap of it
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<EventSlotQueue {len(self._places)} lanes>"

@@ -83,3 +83,7 @@ class Gates:
     def _list(self, name: str, gate: Gate) -> None:
         self._listed.add(name)
         heappush(self._expiry, (gate.matters_until(), name))
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Gates {len(self._kept)} kept>"

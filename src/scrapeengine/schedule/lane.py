@@ -98,6 +98,10 @@ class TaskRecord:
             self.lane.landing.remove(self)
             self.wake.set()
 
+    def __repr__(self) -> str:
+        """Say how it stands."""
+        return f"<TaskRecord on {self.lane.name!r} {'running' if self.parked_since is None else 'parked'}>"
+
 
 @attrs.define(eq=False)
 class ForeignRequest:

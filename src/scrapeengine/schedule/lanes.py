@@ -148,3 +148,7 @@ class Lanes:
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:
         """Say what the platforms that have work are doing."""
         return {name: lane.statistics(now) for name, lane in self.scheduler.lanes.items() if not lane.idle}
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Lanes {len(self.scheduler.lanes)}>"

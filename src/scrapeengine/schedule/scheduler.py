@@ -344,3 +344,12 @@ class Scheduler:
             lane.alarm = math.inf
             self.refresh(lane)
             self.settle()
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        running = sum(lane.limit.taken for lane in self.lanes.values())
+        started = sum(len(lane.records) for lane in self.lanes.values())
+        return (
+            f"<Scheduler {len(self.lanes)} lanes, {running} running, {started - running} parked, "
+            f"{self.events.borrowed_tokens}/{self.events.total_tokens:g} events, {len(self._line)} in line>"
+        )

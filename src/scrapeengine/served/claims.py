@@ -264,3 +264,7 @@ class Claims:
             self._ready.names.discard(platform)
         else:
             self._ready.roomy.setdefault(platform)
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Claims for {len(self._ready.names)} ready platforms, {len(self._ready.roomy)} with room>"

@@ -151,3 +151,7 @@ class Leases:
         if not held.lost and held.job in self._held:
             held.lost = True
             host.lose(held)
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Leases {len(self._held)} held, for {self._lease:g} s>"

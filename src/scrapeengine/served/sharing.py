@@ -197,3 +197,7 @@ class Sharing:
     def _shift(self) -> float:
         """Return what to add to a trio time to get the store's."""
         return self._holder.store.now() - trio.current_time()
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Sharing {len(self._granted)} platforms, {len(self._contended)} contended>"

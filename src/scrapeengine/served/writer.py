@@ -195,3 +195,9 @@ class Writer:
         for delivery in batch:
             self._delivered.popleft()
             self._on_their_way.discard(delivery)
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return (
+            f"<Writer {len(self._ended)} ended, {len(self._back)} to give back, {len(self._delivered)} to acknowledge>"
+        )

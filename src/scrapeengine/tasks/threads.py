@@ -42,3 +42,7 @@ class Threads:
             return function(*args)
         finally:
             self._at_work[name] -= 1
+
+    def __repr__(self) -> str:
+        """Count what is there."""
+        return f"<Threads {sum(self._at_work.values())} at work>"

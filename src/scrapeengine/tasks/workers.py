@@ -137,6 +137,10 @@ class Workers:
             following, self._handing_on, self._free, self._next = self._next, False, None, None
         return following
 
+    def __repr__(self) -> str:
+        """Count the trio tasks of the run, its own few among them."""
+        return f"<Workers {len(self._nursery.child_tasks)} at work>"
+
 
 async def _bury(me: trio.lowlevel.Task) -> None:
     """Cancel what runs in nurseries that a scraper has left open, and wait for it; else trio ends the run."""
