@@ -319,7 +319,7 @@ class Agenda:
         return job
 
     def _unlist(self, job: Job) -> None:
-        """Take note that a job waits no more."""
+        """Strike a job off those that wait."""
         job.queue.waiting -= 1
         entry = job.entry
         entry.unstarted -= 1
@@ -328,7 +328,7 @@ class Agenda:
             self.waiting_from_source -= not entry.followed
 
     def _released(self, entry: Entry) -> bool:
-        """Take note that a job keeps its event in progress no more. Returns whether it was the last one to do so."""
+        """Let a job keep its event in progress no more. Returns whether it was the last one to do so."""
         entry.keeping -= 1
         if entry.keeping:
             return False

@@ -90,11 +90,11 @@ class Allotment:
         return booking
 
     def begin(self, booking: Booking, now: float) -> None:
-        """Take note that the task of a booking runs now: it lapses one interval later, if its time has not before."""
+        """Begin the task of a booking: it lapses one interval later, if its time has not before."""
         self._rate_limiter.begin(booking, now)
 
     def excuse(self, booking: Booking) -> None:
-        """Take note that the request of a booking takes its time, for a connection has to be made: it lapses unused."""
+        """Let a booking lapse unused: its request takes its time, for a connection has to be made."""
         self._rate_limiter.excuse(booking)
 
     def use(self, booking: Booking, now: float) -> bool:

@@ -41,7 +41,7 @@ class Gate:
             self.rate_limiter.change(rate, now)
 
     def slow_down(self, seconds: float, rate: Rate | None, now: float) -> None:
-        """Take note of what a robots.txt asks for; `rate` is the policy's. Of several the slowest holds."""
+        """Keep to the delay that a robots.txt asks for; `rate` is the policy's. Of several the slowest holds."""
         if seconds > self.delay:
             self.delay = seconds
             self.keep_to(rate, now)

@@ -28,7 +28,7 @@ class Penalty:
     _backoff: float = attrs.field(default=0.0, init=False)
 
     def refused(self, *, sent: float, now: float, after: float | None) -> None:
-        """Take note of a refusal.
+        """Count a refusal.
 
         Args:
             sent: when the request that was refused had been sent.

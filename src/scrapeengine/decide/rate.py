@@ -76,12 +76,12 @@ class RateLimiter:
         return booking
 
     def begin(self, booking: Booking, now: float) -> None:
-        """Take note that the task of a booking runs now: it lapses one interval later."""
+        """Begin the task of a booking: it lapses one interval later."""
         if booking in self._open:
             booking.begun = now
 
     def excuse(self, booking: Booking) -> None:
-        """Take note that the request of a booking takes its time, for a connection has to be made: it lapses unused."""
+        """Let a booking lapse unused: its request takes its time, for a connection has to be made."""
         if booking in self._open:
             booking.counts = False
 

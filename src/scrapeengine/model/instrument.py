@@ -5,7 +5,7 @@
                                   task_parked, _resumed    retry_decided, connection_opened
 
 Hooks are synchronous and are called in the middle of the engine's steps, in the order in which things happen. So they
-take note and return: what a hook wants to change (`tune`, `stop_soon`) happens once the step is over. All times are of
+write down and return: what a hook wants to change (`tune`, `stop_soon`) happens once the step is over. All times are of
 the run's clock, in seconds.
 """
 

@@ -55,7 +55,7 @@ class EventSlotQueue:
                 return lane
 
     def turn(self, lane: Lane) -> None:
-        """Take note that a lane has an event slot now."""
+        """Mark that a lane has had its turn."""
         lane.turned = next(self._clock)
 
     def leave(self, lane: Lane) -> None:

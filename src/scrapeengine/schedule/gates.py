@@ -44,7 +44,7 @@ class Gates:
         self._anchor = anchor
 
     def detach(self, anchor: Anchor) -> None:
-        """Take note of where the clock stands at the end of a run."""
+        """Mark where the clock stands at the end of a run."""
         self._anchor = anchor
 
     def take(self, name: str, rate: Rate | None, now: float) -> Gate:
