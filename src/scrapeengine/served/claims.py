@@ -51,9 +51,9 @@ class Round:
         """Begin one."""
         return cls(until=store.now(), begun=trio.current_time(), ids=ids, early=early)
 
-    def until_by(self, store: Store) -> float:
+    def until_by(self, holder: Leaseholder) -> float:
         """Return `until` by the clock of a store as it stands now: somebody may have set it since."""
-        until = store.now() - (trio.current_time() - self.begun)
+        until = self.begun + holder.shift()
         return self.until if abs(until - self.until) <= _SAME else until
 
 
@@ -185,7 +185,7 @@ class Claims:
         while True:
             try:
                 store = self._holder.store
-                names = await store.due(None if self._only is None else self._only.until_by(store))
+                names = await store.due(None if self._only is None else self._only.until_by(self._holder))
                 break
             except StoreError as error:
                 logger().warning("the store could not be asked what is due", exc_info=error)

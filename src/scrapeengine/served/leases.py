@@ -35,6 +35,10 @@ class Leaseholder:
     lease: float
     """The seconds for which it is given what it asks for."""
 
+    def shift(self) -> float:
+        """Return what to add to a time of the run's clock to get the store's, as both stand now."""
+        return self.store.now() - trio.current_time()
+
 
 @attrs.define(eq=False, repr=False)
 class Held:

@@ -142,7 +142,7 @@ class Sharing:
     def _nothing(self, name: str) -> ShareRequest:
         """Ask for nothing, and tell the others if the platform has closed."""
         until = self._refusals.get(name)
-        closed = None if until is None else until + self._shift()
+        closed = None if until is None else until + self._holder.shift()
         return ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
 
     def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
@@ -167,12 +167,12 @@ class Sharing:
             requests=requests,
             lead=self._lead,
             keep=keep,
-            closed_until=closed + self._shift() if closed > now else None,
+            closed_until=closed + self._holder.shift() if closed > now else None,
         )
 
     def _apply(self, lane: Lane, share: ShareGrant) -> None:
         """Let a lane go on with what it was given."""
-        now, shift = trio.current_time(), self._shift()
+        now, shift = trio.current_time(), self._holder.shift()
         lane.limit.leave(share.slots)
         self._lanes.tell_limit(lane, now)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
@@ -193,10 +193,6 @@ class Sharing:
                 lane.limit.leave(0)
                 self._lanes.scheduler.refresh(lane)
         self._lanes.scheduler.settle()
-
-    def _shift(self) -> float:
-        """Return what to add to a trio time to get the store's."""
-        return self._holder.store.now() - trio.current_time()
 
     def __repr__(self) -> str:
         """Count what is there."""
