@@ -112,6 +112,20 @@ def test_the_transport_knows_nothing_of_what_is_around_it():
             assert {".".join(target.split(".")[1:3]) for target in ours} <= known, name
 
 
+def test_the_tour_names_each_file_once_and_never_goes_back():
+    """Read from its beginning, it needs nothing that comes later to be known before: no import points back."""
+    tour = (ROOT / "docs/design.md").read_text("utf-8").partition("\n## A tour\n")[2].partition("\n## ")[0]
+    named = [name for name in re.findall(r"`([\w/]+\.py)`", tour) if not name.startswith("tests/")]
+    trees = {f"{name.replace('.', '/')}.py": tree for name, tree in modules()}
+    own = {file for file in trees if not file.endswith("/__init__.py")}
+    assert len(named) == len(set(named))
+    assert set(named) == own
+    for place, file in enumerate(named):
+        before = {name.removesuffix(".py").replace("/", ".") for name in named[:place]} - {"__init__"}
+        known = {target.removeprefix("scrapeengine.") for target in imports(trees[file])}
+        assert not known & before, f"{file} imports {sorted(known & before)}, which the tour names before it"
+
+
 def test_decisions_are_pure():
     """`decide` imports no clock, no randomness, no I/O; time and randomness are arguments."""
     for name, tree in modules():
