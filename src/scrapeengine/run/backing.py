@@ -126,8 +126,8 @@ class Backing(Protocol):
         """Hear that all sinks have these outcomes."""
         ...
 
-    def taken(self) -> None:
-        """Hear that outcomes have left the outbox."""
+    def wake(self) -> None:
+        """Look again for jobs and outcomes: there is room."""
         ...
 
     def retuned(self) -> None:

@@ -67,6 +67,7 @@ class Session(Generic[T]):
         self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
+        self._finish = self.backing.ends.finish
         self.shutdown = Shutdown(self.parts, self.backing)
         self.threads = Threads()
         self._starter: Starter | None = None
@@ -119,10 +120,9 @@ class Session(Generic[T]):
 
     def taken(self) -> None:
         """Look whether there is room: outcomes have left the outbox, or wait nowhere any more."""
-        self.backing.taken()
         if self._starter is not None and self._starter.has_room():
             self.parts.scheduler.room()
-            self.backing.jobs.wake()
+            self.backing.wake()
 
     def closed(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that has closed, and the backing know of it."""
@@ -147,20 +147,21 @@ class Session(Generic[T]):
 
     def ended(self, task: RunningTask, outcome: Outcome[Any]) -> None:
         """Take the outcome of a task, and see whether it was the last."""
-        self._tell_end(outcome)
-        self.backing.ends.finish(task, outcome)
+        if self.instruments.task_ended:
+            self._tell_end(outcome)
+        self._finish(task, outcome)
         self.shutdown.check()
 
     def broken(self, task: RunningTask) -> None:
         """End a task by which the run ends."""
         self.shutdown.abort("the run was cancelled")
         outcome: Outcome[Any] = Cancelled(reason="the run was cancelled", **task.times())
-        self._tell_end(outcome)
-        self.backing.ends.finish(task, outcome)
+        if self.instruments.task_ended:
+            self._tell_end(outcome)
+        self._finish(task, outcome)
 
     def _tell_end(self, outcome: Outcome[Any]) -> None:
-        if self.instruments.task_ended:
-            self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))
+        self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))
 
     def check(self) -> None:
         """Look whether this was the last of it."""
@@ -174,7 +175,7 @@ class Session(Generic[T]):
         parts.outbox.buffer = settings.buffer
         now = trio.current_time()
         parts.lanes.retune(now)
-        parts.scheduler.events.total_tokens = settings.event_limit
+        parts.scheduler.limit_events(settings.event_limit)
         for lane in list(parts.scheduler.lanes.values()):
             if lane.gate.closed(now):
                 self._turn_away(lane)

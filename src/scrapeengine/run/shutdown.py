@@ -50,8 +50,8 @@ class Shutdown:
         """Look whether this was the last of it."""
         if self._scheduler.stopped is not None and next(self._tasks(), None) is None:
             self._be_quiet()
-        backing, live = self._backing, self._scheduler.agenda.live
-        if backing.jobs.done and not live and backing.settled and not self.ended.is_set():
+        backing = self._backing
+        if backing.jobs.done and not self._scheduler.agenda.live and backing.settled and not self.ended.is_set():
             self._counters.ended = trio.current_time()
             self.ended.set()
             self._alarms.end()

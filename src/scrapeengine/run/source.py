@@ -76,6 +76,8 @@ class SourceBacking:
         self.ends = DirectEnds(parts)
         self._admission = Admission(parts, self.ends)
         self.jobs = Intake(events, self._admission)
+        self.wake = self.jobs.wake
+        """Reads on, where there is room for outcomes."""
 
     def open(self, nursery: trio.Nursery) -> None:
         """Do nothing: the intake is all that works here."""
@@ -97,9 +99,6 @@ class SourceBacking:
         del record
         if self._admission.has_much_room():
             self.jobs.wake()
-
-    def taken(self) -> None:
-        """Do nothing: the intake is woken where there is room."""
 
     def retuned(self) -> None:
         """Do nothing: who waits for room is woken by `taken`."""

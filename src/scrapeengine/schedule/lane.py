@@ -165,7 +165,7 @@ class Lane:
     @property
     def full(self) -> bool:
         """Whether no token is free."""
-        return self.limit.limiter.available_tokens <= 0
+        return self.limit.limiter.borrowed_tokens >= self.limit.now
 
     @property
     def at_bound(self) -> bool:

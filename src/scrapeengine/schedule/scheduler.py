@@ -57,7 +57,7 @@ class Launcher(Protocol):
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 17 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 20 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
@@ -67,6 +67,8 @@ class Scheduler:
         self.instruments = instruments
         self.events = trio.CapacityLimiter(event_limit)
         """A token for each event in progress, held for all its tasks together."""
+        self._event_limit = event_limit
+        """The total of these, which is looked at several times for each task."""
         self.lanes: dict[str, Lane] = {}
         self.stopped: str | None = None
         """Why the run accepts nothing any more; None: it does. What runs may go on."""
@@ -97,6 +99,10 @@ class Scheduler:
             self._kicked.update(self._blocked)
             self._blocked.clear()
             self.settle()
+
+    def limit_events(self, event_limit: int) -> None:
+        """Let so many events be in progress; who has more reaches it as they end."""
+        self._event_limit = self.events.total_tokens = event_limit
 
     def refresh(self, lane: Lane) -> None:
         """Bring a lane up to its penalty and its limit, which may have changed, and have it served."""
@@ -178,7 +184,7 @@ class Scheduler:
             while True:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
-                elif self.events.available_tokens <= 0:
+                elif not (self._ahead or self._line) or self.events.borrowed_tokens >= self._event_limit:
                     break
                 elif self._ahead:
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
@@ -223,7 +229,11 @@ class Scheduler:
                 continue
             if self._launcher is None or lane.at_bound:
                 return  # nothing new starts; at the bound the next end or return serves the lane again
-            may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
+            may_begin = (
+                not begun
+                and self.events.borrowed_tokens < self._event_limit
+                and (turn or not (self._line or self._ahead))
+            )
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._launcher.has_room():
                 # In line for an event slot; and for room as well, where a job has its slot and lacks nothing else.
@@ -284,7 +294,7 @@ class Scheduler:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
         for record in parked:
             entry = record.job.entry
-            if entry.in_progress or self.events.available_tokens > 0:
+            if entry.in_progress or self.events.borrowed_tokens < self._event_limit:
                 break
         else:
             self._ahead[lane] = None

@@ -177,10 +177,11 @@ class StoreBacking:
         """Have outcomes acknowledged that all sinks have."""
         self._writer.delivered(outcomes)
 
-    def taken(self) -> None:
-        """Look again whether there is room for outcomes of earlier runs."""
+    def wake(self) -> None:
+        """Claim again, and look for outcomes of earlier runs: there is room."""
         if self._redelivery is not None:
             self._redelivery.wake()
+        self.jobs.wake()
 
     def retuned(self) -> None:
         """Give back what waits for a platform that is paused: it is others' to have."""
