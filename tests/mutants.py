@@ -80,7 +80,7 @@ MUTANTS = [
     (5, "decide/penalty.py", "        elif sent >= self._began and now >= self.until:", "        else:"),
     (5, "schedule/gates.py", "        gate = self._kept.pop(name, None)", "        gate = None"),
     (6, "schedule/limits.py", "self.bound = 2 * self.own", "self.bound = 3 * self.own"),
-    (6, "schedule/lane.py", "return self.at_bound and not self.limit.taken", "return False"),
+    (6, "schedule/lane.py", "return len(self.records) >= self.limit.bound and not self.limit.taken", "return False"),
     (
         6,
         "schedule/scheduler.py",
@@ -101,7 +101,7 @@ MUTANTS = [
         "        if not may_begin:\n            return None\n",
     ),
     (7, "decide/agenda.py", "fresh.urgency < held.urgency", "fresh.urgency <= held.urgency"),
-    (7, "schedule/scheduler.py", " and (turn or not (self._line or self._ahead))", ""),
+    (7, "schedule/scheduler.py", "                and (turn or not (self._line.places or self._ahead))\n", ""),
     (
         7,
         "decide/agenda.py",
@@ -133,7 +133,7 @@ MUTANTS = [
     ),
     (9, "run/session.py", "                await parts.clients.aclose()", "                pass"),
     (10, "schedule/lanes.py", "            lane.limit.tune(policy.limit)\n", ""),
-    (10, "run/session.py", "        parts.scheduler.events.total_tokens = settings.event_limit\n", ""),
+    (10, "run/session.py", "        parts.scheduler.limit_events(settings.event_limit)\n", ""),
     (10, "schedule/lanes.py", "                lane.gate.keep_to(policy.rate, now)\n", "                pass\n"),
     (10, "run/session.py", "        parts.outbox.buffer = settings.buffer\n", ""),
     (11, "schedule/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
@@ -141,7 +141,7 @@ MUTANTS = [
     (
         12,
         "schedule/scheduler.py",
-        "                elif self._line and self._may_start():",
+        "                elif self._line.places and self._may_start():",
         "                elif False:",
     ),
     (
@@ -153,8 +153,8 @@ MUTANTS = [
     (
         12,
         "schedule/scheduler.py",
-        "release_on_behalf_of(record.job)\n        del",
-        "release_on_behalf_of(record.job)\n            lane.alarm = -math.inf\n        del",
+        "lane.limit.give(record.job)\n        del",
+        "lane.limit.give(record.job)\n            lane.alarm = -math.inf\n        del",
     ),
     (12, "schedule/scheduler.py", "            self._kicked.update(self._blocked)\n", ""),
     (

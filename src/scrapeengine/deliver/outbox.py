@@ -108,8 +108,12 @@ class Outbox(Generic[T]):
         self._in_a_row += 1
         if self._in_a_row < _STRIDE:
             await trio.lowlevel.checkpoint_if_cancelled()
-            with suppress(trio.WouldBlock):
-                return self._took(self._consumer.receive_nowait())
+            try:
+                outcome = self._consumer.receive_nowait()
+            except trio.WouldBlock:
+                pass
+            else:
+                return self._took(outcome)
         self._in_a_row = 0
         return self._took(await self._consumer.receive())
 
@@ -145,7 +149,8 @@ class Outbox(Generic[T]):
             self._exit.send_nowait(outcome)
 
     def _took(self, outcome: Outcome[T]) -> Outcome[T]:
-        self._left(1)
+        self.waiting -= 1
+        self._room.taken()
         if self._instruments.outcome_delivered:
             self._tell_delivered(outcome, "consumer")
         return outcome

@@ -107,4 +107,4 @@ class Admission:
                     self._scheduler.kick(lane)
             else:
                 self._ends.turn_away(job, lane)
-        self._scheduler.settle()
+        self._scheduler.settle(now)

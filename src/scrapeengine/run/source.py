@@ -35,19 +35,22 @@ class DirectEnds:
     waiting = 0
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self._skips = parts.plan.skips
+        self._scheduler = parts.scheduler
+        self._lanes = parts.lanes
+        self._outbox = parts.outbox
 
     def finish(self, task: RunningTask, outcome: Outcome[Any]) -> None:
         """End a task that was started, and let others run in its place."""
-        parts, record = self._parts, task.record
-        parts.scheduler.end(record)
+        record = task.record
+        self._scheduler.end(record)
         if isinstance(outcome, Skipped) and outcome.again_after is not None:
             until = trio.current_time() + outcome.again_after
-            parts.plan.skips.add(outcome.event.id, outcome.platform, until, outcome.reason)
+            self._skips.add(outcome.event.id, outcome.platform, until, outcome.reason)
         # Before the next ones start: what they find in the outbox says whether there is room for theirs.
-        parts.outbox.deliver(outcome)
-        parts.scheduler.settle()
-        parts.lanes.retire(record.lane)
+        self._outbox.deliver(outcome)
+        self._scheduler.settle()
+        self._lanes.retire(record.lane)
 
     def give_up(self, job: Job, reason: str) -> None:
         """End a job that was never started, since the run ends."""
@@ -58,11 +61,11 @@ class DirectEnds:
         self._abandon(job, Failure, error=lane.impatience(trio.current_time()))
 
     def _abandon(self, job: Job, kind: type[Cancelled | Failure], **how: Any) -> None:
-        parts, entry = self._parts, job.entry
-        parts.scheduler.abandon(job)
+        entry = job.entry
+        self._scheduler.abandon(job)
         queued = trio.current_time() - entry.accepted
-        parts.outbox.deliver(kind(event=entry.event, platform=job.queue.name, queued=queued, **how))
-        parts.lanes.retire(parts.scheduler.lanes[job.queue.name])
+        self._outbox.deliver(kind(event=entry.event, platform=job.queue.name, queued=queued, **how))
+        self._lanes.retire(self._scheduler.lanes[job.queue.name])
 
 
 class SourceBacking:

@@ -26,7 +26,7 @@ __all__ = ["EventSlotQueue"]
 class EventSlotQueue:
     """Lanes in the order of their turns."""
 
-    _places: dict[Lane, int] = attrs.field(factory=dict, init=False)
+    places: dict[Lane, int] = attrs.field(factory=dict, init=False)
     """The lanes that wait, with the number of their places."""
     _heap: list[tuple[int, int, Lane]] = attrs.field(factory=list, init=False)
     """When each had its turn, the number of its place, and the lane; those that have left since are still there."""
@@ -35,23 +35,23 @@ class EventSlotQueue:
 
     def __len__(self) -> int:
         """Count those that wait."""
-        return len(self._places)
+        return len(self.places)
 
     def join(self, lane: Lane) -> None:
         """Put a lane into its place; one that waits keeps the place that it has."""
-        if lane in self._places:
+        if lane in self.places:
             return
         place = next(self._clock)
         lane.turned = lane.turned or place
-        self._places[lane] = place
+        self.places[lane] = place
         heappush(self._heap, (lane.turned, place, lane))
 
     def next(self) -> Lane:
         """Take out whose turn it is. Only where one waits."""
         while True:
             _, place, lane = heappop(self._heap)
-            if self._places.get(lane) == place:
-                del self._places[lane]
+            if self.places.get(lane) == place:
+                del self.places[lane]
                 return lane
 
     def turn(self, lane: Lane) -> None:
@@ -60,11 +60,11 @@ class EventSlotQueue:
 
     def leave(self, lane: Lane) -> None:
         """Take out a lane that has no work any more."""
-        self._places.pop(lane, None)
-        if len(self._heap) > 2 * len(self._places) + 16:
-            self._heap = [entry for entry in self._heap if self._places.get(entry[2]) == entry[1]]
+        self.places.pop(lane, None)
+        if len(self._heap) > 2 * len(self.places) + 16:
+            self._heap = [entry for entry in self._heap if self.places.get(entry[2]) == entry[1]]
             self._heap.sort()  # which makes a heap of it
 
     def __repr__(self) -> str:
         """Count what is there."""
-        return f"<EventSlotQueue {len(self._places)} lanes>"
+        return f"<EventSlotQueue {len(self.places)} lanes>"

@@ -179,7 +179,7 @@ class Lane:
         They need event slots to go on. An event that holds one, and waits here for a start that the bound forbids,
         must not keep it from them, or all would wait for ever.
         """
-        return self.at_bound and not self.limit.taken
+        return len(self.records) >= self.limit.bound and not self.limit.taken
 
     def dismiss_the_seated(self) -> None:
         """Send the foreign requests away that hold tokens of their own: the platform has closed."""
@@ -188,9 +188,16 @@ class Lane:
             self.foreign_requests.remove(foreign_request)
             foreign_request.wake.set()
 
-    def may_open(self, now: float) -> bool:
-        """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck."""
-        return self.limit.now > 0 and not self.gate.closed(now) and not self.stuck
+    def may_open(self, now: float, *, closed: bool | None = None) -> bool:
+        """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck.
+
+        Args:
+            now: the time.
+            closed: whether it is under penalty, if that is known already.
+        """
+        if self.gate.closed(now) if closed is None else closed:
+            return False
+        return self.limit.now > 0 and not self.stuck
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""

@@ -16,6 +16,7 @@ by `bound`, and both are computed here, when a part changes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -33,6 +34,10 @@ class EffectiveLimit:
     """What other engines leave to this one."""
     limiter: trio.CapacityLimiter = attrs.field(init=False)
     """A token for each running task. Lowered, it is reached as tasks end or are parked."""
+    take: Callable[[object], None] = attrs.field(init=False)
+    """Takes a token on behalf of a job; only where one is free. This and `give` are the limiter's own methods."""
+    give: Callable[[object], None] = attrs.field(init=False)
+    """Gives the token of a job back."""
     now: int = attrs.field(init=False)
     """How many tasks may run."""
     told: int | None = attrs.field(default=None, init=False)
@@ -43,6 +48,8 @@ class EffectiveLimit:
     def __attrs_post_init__(self) -> None:
         """Compute what follows from the parts."""
         self.limiter = trio.CapacityLimiter(0)
+        self.take = self.limiter.acquire_on_behalf_of_nowait
+        self.give = self.limiter.release_on_behalf_of
         self._compute()
 
     @property
@@ -58,7 +65,7 @@ class EffectiveLimit:
     @property
     def free(self) -> int:
         """How many tokens may be taken; less than none where the limit was lowered."""
-        return int(self.limiter.available_tokens)
+        return self.now - self.limiter.borrowed_tokens
 
     def tune(self, own: int) -> None:
         """Go by what the platform's policy says from now on."""

@@ -95,7 +95,7 @@ class Scheduler:
 
     def room(self) -> None:
         """Serve the lanes that waited for room in the buffer."""
-        if self._blocked or self._line:
+        if self._blocked or self._line.places:
             self._kicked.update(self._blocked)
             self._blocked.clear()
             self.settle()
@@ -128,7 +128,7 @@ class Scheduler:
     def leave(self, record: TaskRecord) -> None:
         """Park a running task: it gives its slot back, and its event too if nothing else keeps it in progress."""
         record.leave(trio.current_time())
-        record.lane.limit.limiter.release_on_behalf_of(record.job)
+        record.lane.limit.give(record.job)
         if self.agenda.park(record.job):
             self.events.release_on_behalf_of(record.job.entry)
         self.kick(record.lane)
@@ -141,7 +141,7 @@ class Scheduler:
         """Take a task off the scheduler; it has ended."""
         lane = record.lane
         if record.parked_since is None:
-            lane.limit.limiter.release_on_behalf_of(record.job)
+            lane.limit.give(record.job)
         del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
         for line in (lane.returning, lane.landing):
@@ -174,21 +174,26 @@ class Scheduler:
 
     # -- who runs now
 
-    def settle(self) -> None:
-        """Serve all lanes that were kicked, and those in line for an event slot as long as there is one."""
+    def settle(self, now: float | None = None) -> None:
+        """Serve all lanes that were kicked, and those in line for an event slot as long as there is one.
+
+        Args:
+            now: the time, if it was just read.
+        """
         if self._settling:
             return  # a start, an end or a hook within the step: whom it kicked the loop below will serve
         self._settling = True
-        now = trio.current_time()
+        if now is None:
+            now = trio.current_time()
         try:
             while True:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
-                elif not (self._ahead or self._line) or self.events.borrowed_tokens >= self._event_limit:
+                elif not (self._ahead or self._line.places) or self.events.borrowed_tokens >= self._event_limit:
                     break
                 elif self._ahead:
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
-                elif self._line and self._may_start():
+                elif self._line.places and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
                 else:
                     break  # all who stand in a line lack what only another end, outcome or alarm can give
@@ -216,7 +221,11 @@ class Scheduler:
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
         begun = False
-        while (lane.returning or lane.queue.waiting) and not lane.full:
+        if not (lane.returning or lane.queue.waiting):
+            return
+        # In this step tokens are taken here only, so they are counted down and not looked at again.
+        free = lane.limit.now - lane.limit.limiter.borrowed_tokens
+        while free > 0 and (lane.returning or lane.queue.waiting):
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
                 self._wake_at(lane, opens_at)  # nothing may be asked there before: the alarm serves it again
@@ -226,13 +235,14 @@ class Scheduler:
                 continue
             if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
                 lane.own_next = False
+                free -= 1
                 continue
             if self._launcher is None or lane.at_bound:
                 return  # nothing new starts; at the bound the next end or return serves the lane again
             may_begin = (
                 not begun
                 and self.events.borrowed_tokens < self._event_limit
-                and (turn or not (self._line or self._ahead))
+                and (turn or not (self._line.places or self._ahead))
             )
             job = lane.queue.choose(may_begin=may_begin)
             if job is None or not self._launcher.has_room():
@@ -247,6 +257,7 @@ class Scheduler:
                 begun = True
             self._start(lane, job, now)
             lane.own_next = False
+            free -= 1
 
     def _admit(self, lane: Lane, now: float) -> bool:
         """Book a request that a task of another platform wants to make here, if one may start. It takes no slot."""
@@ -264,9 +275,10 @@ class Scheduler:
 
     def _swing(self, lane: Lane, now: float) -> None:
         """Open or close a lane as its state says, and look again when its penalty ends."""
-        if lane.gate.closed(now):
+        closed = lane.gate.closed(now)
+        if closed:
             self._wake_at(lane, lane.gate.penalty.until)
-        if lane.may_open(now) == lane.queue.open:
+        if lane.may_open(now, closed=closed) == lane.queue.open:
             return
         if lane.queue.open:
             for entry in self.agenda.close(lane.queue):
@@ -286,7 +298,7 @@ class Scheduler:
 
     def _start(self, lane: Lane, job: Job, now: float) -> None:
         assert self._launcher is not None
-        lane.limit.limiter.acquire_on_behalf_of_nowait(job)
+        lane.limit.take(job)
         self.agenda.start(job)
         lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
 
@@ -302,7 +314,7 @@ class Scheduler:
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
-        lane.limit.limiter.acquire_on_behalf_of_nowait(record.job)
+        lane.limit.take(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
         if self.instruments.task_resumed:

@@ -133,6 +133,6 @@ def streamed(cap: float | None) -> Reader[Response | StreamedAnswer]:
             return await whole(exchange, channel)
         head = Response.of(exchange.call, channel.answer, b"")
         body = StreamedBody(exchange, channel, exchange.task.policy.caps.body if cap is None else cap)
-        return Read(StreamedAnswer(head, body), holds=True)
+        return StreamedAnswer(head, body), True
 
     return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -25,17 +25,10 @@ from scrapeengine.model.urls import shown
 __all__ = ["Exchange", "Read", "Reader", "first", "whole"]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Read(NamedTuple, Generic[T_co]):
-    """An answer that was read."""
-
-    answer: T_co
-    holds: bool = False
-    """Whether the answer holds the channel, from which more is to come, and leaves it itself."""
-
-
+Read: TypeAlias = tuple[T, bool]
+"""An answer that was read, and whether it holds the channel, from which more is to come, and leaves it itself."""
 Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
 """Reads what is wanted of an answer whose head is there. The channel's phase says where it has failed."""
 
@@ -176,7 +169,7 @@ class Exchange:
         except BaseException as error:
             self.telling.ended(channel.answer, error)
             raise
-        if not got.holds:
+        if not got[1]:
             self.telling.ended(channel.answer)
         return got
 
@@ -237,19 +230,19 @@ async def whole(exchange: Exchange, channel: Channel) -> Read[Response]:
     """Read the whole answer, but of a redirect only its head."""
     came = channel.answer
     if came.status >= 300 and exchange.leads_on(channel):
-        return Read(Response.of(exchange.call, came, b""))
+        return Response.of(exchange.call, came, b""), False
     cap = exchange.task.policy.caps.body
     if came.done and came.coding is None:
         # All has come with the head, as most answers do.
         body = b"".join(came.take())
         if len(body) <= cap:
-            return Read(Response.of(exchange.call, came, body))
+            return Response.of(exchange.call, came, body), False
         raise BodyOverCap(f"the body has more than {cap:.0f} bytes")
     try:
         body = await BodyReader(channel, cap).whole()
     except Unreadable as error:
         return _bodiless(exchange, channel, error)
-    return Read(Response.of(exchange.call, came, body))
+    return Response.of(exchange.call, came, body), False
 
 
 def _bodiless(exchange: Exchange, channel: Channel, error: Unreadable) -> Read[Response]:
@@ -257,7 +250,7 @@ def _bodiless(exchange: Exchange, channel: Channel, error: Unreadable) -> Read[R
     came = channel.answer
     if came.status < 400:
         raise error
-    return Read(Response.of(exchange.call, came, b"", unreadable=exchange.failed(error, channel.phase)))
+    return Response.of(exchange.call, came, b"", unreadable=exchange.failed(error, channel.phase)), False
 
 
 def first(most: int) -> Reader[Response]:
@@ -266,7 +259,7 @@ def first(most: int) -> Reader[Response]:
     async def read(exchange: Exchange, channel: Channel) -> Read[Response]:
         came = channel.answer
         if exchange.leads_on(channel):
-            return Read(Response.of(exchange.call, came, b""))
+            return Response.of(exchange.call, came, b""), False
         body = BodyReader(channel, math.inf)
         parts, size = [], 0
         try:
@@ -275,6 +268,6 @@ def first(most: int) -> Reader[Response]:
                 size += len(part)
         except Unreadable as error:
             return _bodiless(exchange, channel, error)
-        return Read(Response.of(exchange.call, came, b"".join(parts)[:most]))
+        return Response.of(exchange.call, came, b"".join(parts)[:most]), False
 
     return read
