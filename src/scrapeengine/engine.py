@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class EngineOptions(EngineKnobs, total=False):
-    """What `Engine` takes beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
+    """Options of an `Engine` beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
 
     dedupe: bool
     validators: Validators | None

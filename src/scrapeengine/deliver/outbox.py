@@ -1,4 +1,4 @@
-"""Where outcomes wait for whoever takes them: the sinks, then the consumer."""
+"""The outbox: outcomes wait here for whoever takes them, the sinks, then the consumer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Outbox", "Room", "Sink"]
 T = TypeVar("T")
 
 Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
-"""Where outcomes go: an async callable that takes a list of them."""
+"""A sink of outcomes: an async callable that takes a list of them."""
 
 _BATCH = 100
 _STRIDE = 16
-"""How many outcomes that are there already are taken in one turn of the event loop: a turn costs more than they do."""
+"""The most outcomes that are taken in one turn of the event loop, if they are there: a turn costs more than they do."""
 
 
 class Room(Protocol):
@@ -56,7 +56,7 @@ class Outbox(Generic[T]):
             room: told when outcomes have left.
         """
         self.waiting = 0
-        """How many outcomes are on their way."""
+        """The number of outcomes that are on their way."""
         self.buffer = buffer
         self._sinks = sinks
         self._counters = counters

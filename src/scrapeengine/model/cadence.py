@@ -1,4 +1,4 @@
-"""How often that which recurs is looked at."""
+"""Cadence: how often something that recurs is looked at."""
 
 from __future__ import annotations
 

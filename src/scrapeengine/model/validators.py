@@ -1,4 +1,4 @@
-"""What a site gave to tell later whether a page has changed (RFC 9110, section 8.8), and where that is kept."""
+"""Validators: texts by which a site tells whether a page has changed (RFC 9110, section 8.8), and stores of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _check_text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.frozen
 class Validator:
-    """What a site gave with a page. Its texts are as the site sent them, a letter for each byte, of at most 1 KiB each.
+    """The validators of a page, as the site sent them: a letter for each byte, at most 1 KiB each.
 
     Raises:
         TypeError: a text is no `str`.

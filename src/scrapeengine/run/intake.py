@@ -1,4 +1,4 @@
-"""Where events come from: the program's source, read lazily, at most `lookahead` ahead."""
+"""The intake of a run: it reads the program's source of events lazily, at most `lookahead` ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scrapeengine.tasks.signals import meaning
 __all__ = ["Events", "Intake", "check_events"]
 
 Events: TypeAlias = Iterable[Event] | AsyncIterable[Event]
-"""Where events come from: any iterable or async iterable, finite or endless."""
+"""A source of events: any iterable or async iterable, finite or endless."""
 
 _IN_A_ROW = 64
 """Events read without a checkpoint, at most: a source may well have none of its own."""
@@ -38,7 +38,7 @@ class Intake:
 
     def __init__(self, events: Events, admission: Admission) -> None:
         self.error: BaseException | None = None
-        """What the source raised."""
+        """The exception that the source raised."""
         self.done = False
         """Whether nothing comes any more."""
         self._events = events

@@ -51,7 +51,7 @@ class Run(Generic[T]):
 
     @property
     def report(self) -> Report:
-        """What the run has done so far; also readable after it has ended."""
+        """The counts of what the run has done so far; also readable after it has ended."""
         return self._session.report()
 
     def statistics(self) -> Statistics:

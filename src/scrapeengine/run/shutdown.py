@@ -1,4 +1,4 @@
-"""How a run ends: when its work is done, or before that, by a deadline.
+"""The end of a run: when its work is done, or before that, by a deadline.
 
 running ──(nothing left)──────────────────────────────> ended
    │

@@ -1,4 +1,4 @@
-"""What need not be asked for again before its time: `task.skip(…, again_after=…)`, in an engine without a store."""
+"""Events not to be asked for again before their time (`task.skip(…, again_after=…)`), in an engine without a store."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class StoreWork:
 
     @property
     def share(self) -> float:
-        """How many tasks may run before it is known what other engines leave: none, if there may be such."""
+        """The number of tasks that may run before it is known what other engines leave: none, if there may be such."""
         return 0.0 if self.store.shared else math.inf
 
     def gates(self, plan: Plan) -> Gates:

@@ -1,4 +1,4 @@
-"""Where the jobs of a served run come from: claims on a store, lane by lane, as far as each has room.
+"""Claims on a store: they bring the jobs of a served run, lane by lane, as far as each has room.
 
 Two loops. One asks the store which platforms have ready jobs, whenever something there may have changed; the other
 claims for those of them whose lane has room, whenever that may have changed. What was claimed waits in the agenda like
@@ -35,10 +35,10 @@ _SAME = 0.01
 
 @attrs.frozen(kw_only=True, repr=False)
 class Round:
-    """What one round works on, and no more."""
+    """The jobs that one round works on, and no others."""
 
     until: float
-    """What is delayed beyond this Unix time, by the store's clock as it stood then, is the next round's."""
+    """Jobs that are delayed beyond this Unix time, by the store's clock as it stood then, are the next round's."""
     begun: float
     """The same instant by trio's clock."""
     ids: Collection[str] | None = None

@@ -1,4 +1,4 @@
-"""What the store is told of a task that has ended. Pure, but for the time of the run's clock that it is given."""
+"""Completions: what the store is told of a task that has ended. Pure, but for the run's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job that was claimed comes into a run: what `Admission` is for a run over a source."""
+"""Admission of claimed jobs to a run: what `Admission` is for a run over a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tasks of a served run end: in the store, and from there on their way."""
+"""Ends of the tasks of a served run: they go into the store, and from there on their way."""
 
 from __future__ import annotations
 

@@ -45,13 +45,13 @@ class Held:
     until: float
     """When its lease ends, in trio's time."""
     task: TaskRecord | None = attrs.field(default=None, init=False)
-    """What works on it; None while it waits."""
+    """The task that works on it; None while it waits."""
     lost: bool = attrs.field(default=False, init=False)
     """Whether its lease has ended."""
     follow_ups: dict[str, list[NewJob]] = attrs.field(factory=dict, init=False)
     """The jobs of the events that its task has followed, by the events' ids."""
     validators: dict[str, Validator | None] = attrs.field(factory=dict, init=False)
-    """What its task has found."""
+    """Validators that its task has found."""
 
     @property
     def ticket(self) -> Ticket:

@@ -1,4 +1,4 @@
-"""What this run may do on platforms that it shares with other engines on the same store: asked for again and again.
+"""Shares of platforms that engines on one store have in common: what this run may do there, asked for again and again.
 
 While a lane has work, what the run may do there is asked for four times a second, for all lanes in one call: how many
 tasks it may run, when it may make requests, and whether somebody has closed the platform. Requests are asked for when
@@ -34,7 +34,7 @@ _LONGEST_LEAD = 0.25
 _HALF = 0.5
 """For how many seconds requests are reserved at most."""
 _MOST = 256
-"""How many requests are reserved at once; more could not be sent before their times have lapsed."""
+"""The most requests that are reserved at once; more could not be sent before their times have lapsed."""
 
 
 class SharingHost(Protocol):

@@ -1,4 +1,4 @@
-"""What has ended, on its way into the store: endings, jobs to give back, acknowledgements, all joined in batches.
+"""Endings on their way into the store, with jobs to give back and acknowledgements, all joined in batches.
 
     task ──> endings ──(complete)──> OK ──> outbox ──> sinks ──> acknowledgements ──(acknowledge)
                                      LOST: nobody's
@@ -34,7 +34,7 @@ _LONGEST_PAUSE = 5.0
 
 @attrs.frozen(eq=False)
 class EndedJob:
-    """How a task has ended, and what the store is told of it."""
+    """The end of a task, and what the store is told of it."""
 
     outcome: Outcome[Any]
     completion: Completion
@@ -68,14 +68,14 @@ class Writer:
         self._back: deque[tuple[Ticket, float]] = deque()
         self._delivered: deque[Delivery] = deque()
         self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
-        """What sinks do not have yet, by the identity of the outcome, which is kept with it."""
+        """Deliveries that sinks do not have yet, by the identity of the outcome, which is kept with it."""
         self._on_their_way: set[Delivery] = set()
         self._work = trio.Event()
         self._pause = _FIRST_PAUSE
 
     @property
     def waiting(self) -> int:
-        """How many outcomes wait for the store."""
+        """The number of outcomes that wait for the store."""
         return len(self._ended)
 
     def end(self, ended: EndedJob) -> None:

@@ -1,4 +1,4 @@
-"""What tasks run in: trio tasks that go from one to the next, which costs less than a new one and a new scope for each.
+"""Workers: trio tasks that go from one task to the next, which costs less than a new one and a new scope for each.
 
 A task that ends makes room, and in that very step the scheduler starts another one in its place. That one is run by the
 same trio task, inside the same cancel scope, with a deadline of its own. It must not notice who ran there before:
@@ -63,7 +63,7 @@ class Workers:
         self._free: trio.CancelScope | None = None
         """The scope of that worker, if the next one can have it."""
         self._next: RunningTask | None = None
-        """What has started meanwhile."""
+        """The task that has started meanwhile."""
 
     def scope(self, deadline: float) -> trio.CancelScope:
         """Return the scope that the next task is to have, which starts at once."""

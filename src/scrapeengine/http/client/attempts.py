@@ -1,4 +1,4 @@
-"""How a call comes to its answer: attempts, each with its redirects, and what goes along with them.
+"""Attempts: how a call comes to its answer, each attempt with its redirects, and what goes along with them.
 
 run ──> attempt 1 ──> hop, hop, …  ──> an answer stands
 │                                 ^
@@ -69,7 +69,7 @@ class Attempts:
 
     @property
     def found(self) -> Mapping[str, Validator | None]:
-        """What conditional requests have found, by URL; None: that there is nothing any more."""
+        """Validators that conditional requests have found, by URL; None: that there are none any more."""
         return self._found or {}
 
     async def run(self, call: Call, way: Way) -> Response | StreamedAnswer:

@@ -64,7 +64,7 @@ class Exchange:
     _spent: float = attrs.field(default=0.0, init=False)
     """The seconds that it took before, the waiting left out."""
     telling: RequestTelling | None = attrs.field(default=None, init=False)
-    """What instruments hear of it; None: nobody listens."""
+    """Tells instruments of it; None: nobody listens."""
 
     async def run(self, read: Reader[T], after: float = 0.0) -> T:
         """Wait for its turn, send it, and read its answer in the time that an attempt has.

@@ -40,7 +40,7 @@ _OF_A_BODY = frozenset(
         *(b"content-md5", b"content-type", b"digest", b"expect", b"repr-digest", b"trailer", b"transfer-encoding"),
     }
 )
-"""What says something of a body, and goes with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
+"""Headers that describe a body, and go with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """A token (RFC 9110, section 5.6.2), of a length that methods have."""
 _EXPECTS_A_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -17,9 +17,9 @@ from scrapeengine.stores.rules.tables import Tables
 __all__ = ["claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
 
 _AT_ONCE = 1000
-"""How many jobs are in memory at once while they become ready."""
+"""The most jobs that are in memory at once while they become ready."""
 _CLEARED = 1000
-"""How many expired jobs one call clears away at most; the others are not known either, and go with the next calls."""
+"""The most expired jobs that one call clears away; the others are not known either, and go with the next calls."""
 
 
 # -- ready, leased, given back

@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
     moment: Moment
     pending: int
-    """How many jobs were pending."""
+    """The number of jobs that were pending."""
 
 
 class SqlTables:
