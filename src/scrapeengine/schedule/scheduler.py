@@ -1,4 +1,4 @@
-"""Who runs now: lanes, event slots, and the lines before them.
+"""The scheduler, which decides who runs now: lanes, event slots, and the lines before them.
 
 All of this is synchronous. Whatever changes what may run (a task that ends or is parked, a new event, an alarm, a
 `tune`, an outcome that is read) changes the state, names the lanes concerned (`kick`) and calls `settle`, which serves
@@ -8,9 +8,17 @@ take the slots, book the request, launch the task.
 Lanes that lack something shared stand in a line for it:
 
     line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn,
-                and whose last one is longest ago is first (`EventSlotQueue`)
+                and the lane that had its last turn longest ago comes first (`EventSlotQueue`)
     ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
     blocked     a job of an event in progress could start but for room in the buffer
+
+Invariants, between two steps:
+
+- A task holds a token of its lane's limiter if and only if it runs; one that is parked, or waits for its start, holds
+  none. An event holds one of `events` if and only if the agenda has it in progress.
+- A lane that has work and starts nothing has somebody who will look at it again: a line that it stands in, its alarm,
+  or the next end, parking or return of a task of its own. So nothing is ever looked for by polling.
+- A lane's queue is open if and only if `Lane.may_open` says so, as of when the lane was served or refreshed last.
 
 Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
 idle, and the reverse order lets a slow platform fill the event limit (in the case of law 7 the other one then ends at
@@ -73,7 +81,7 @@ class Scheduler:
         self.aborted = False
         """Whether the run is being cancelled, and no one needs a token any more."""
         self._launcher: Launcher | None = None
-        """What starts tasks; None: nothing starts."""
+        """The launcher of tasks; None: nothing starts."""
         self._alarms = alarms
         self._kicked: OrderedDict[Lane, None] = OrderedDict()
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
@@ -94,6 +102,7 @@ class Scheduler:
     def room(self) -> None:
         """Serve the lanes that waited for room in the buffer."""
         if self._blocked or self._line:
+            # Those in line have their turn in `settle`. The blocked need no event slot, and so no turn.
             self._kicked.update(self._blocked)
             self._blocked.clear()
             self.settle()
@@ -108,6 +117,7 @@ class Scheduler:
         self.aborted = True
         self._launcher = None
         for lane in self.lanes.values():
+            # They wait shielded, so that no cancellation reaches them there.
             self.send_away(lane.landing)
 
     def drop(self, lane: Lane) -> None:
@@ -134,7 +144,7 @@ class Scheduler:
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""
         lane = record.lane
-        if record.parked_since is None:
+        if record.parked_since is None:  # who is parked has given its token back
             lane.limit.limiter.release_on_behalf_of(record.job)
         del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
@@ -179,8 +189,8 @@ class Scheduler:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
                 elif self.events.available_tokens <= 0:
-                    break
-                elif self._ahead:
+                    break  # until an event gives one back; what needs none was served above
+                elif self._ahead:  # before the line: who was parked comes back ahead of new tasks (law 6)
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
                 elif self._line and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
@@ -197,11 +207,15 @@ class Scheduler:
             now: the time of this step.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
+        # At the very instant at which its penalty ends a lane may be served before its alarm has rung. It must know by
+        # then that it is open, or the run could stand still.
         self._swing(lane, now)
+        # First those that gave up waiting: they need no request, so neither rate nor penalty holds them up.
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, now, book=False):
                 break  # for want of event slots, for which the lane is in line now
         self._start_own(lane, now, turn=turn)
+        # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
         while lane.foreign_requests and self._admit(lane, now):
             pass
         if self.instruments.lane_held:
@@ -209,7 +223,7 @@ class Scheduler:
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
-        begun = False
+        begun = False  # one event slot a turn, so that slots go round among the lanes in line
         while (lane.returning or lane.queue.waiting) and not lane.full:
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
@@ -221,6 +235,7 @@ class Scheduler:
             if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
                 lane.own_next = False
                 continue
+            # Those that come back may lack event slots. Jobs of events that are in progress need none.
             if self._launcher is None or lane.at_bound:
                 return  # nothing new starts; at the bound the next end or return serves the lane again
             may_begin = not begun and self.events.available_tokens > 0 and (turn or not (self._line or self._ahead))
@@ -246,6 +261,7 @@ class Scheduler:
             return False
         foreign_request = lane.foreign_requests.popleft()
         foreign_request.booked = lane.gate.rate_limiter.book()
+        # If it lapses it counts for nothing: its task comes back to its own token first, and books anew if that was long.
         lane.gate.rate_limiter.begin(foreign_request.booked, now)
         lane.gate.rate_limiter.excuse(foreign_request.booked)
         foreign_request.wake.set()
@@ -259,6 +275,7 @@ class Scheduler:
         if lane.may_open(now) == lane.queue.open:
             return
         if lane.queue.open:
+            # Events that waited here and are kept in progress by nothing else: others may have their slots (law 7).
             for entry in self.agenda.close(lane.queue):
                 self.events.release_on_behalf_of(entry)
         else:
@@ -331,7 +348,7 @@ class Scheduler:
         return self._launcher is not None and self._launcher.has_room()
 
     def _wake_at(self, lane: Lane, when: float) -> None:
-        if when == math.inf:
+        if when == math.inf:  # no time opens it: its rate is shared, and nothing of it is reserved for this engine
             if self._launcher is not None:
                 self._launcher.dry(lane)
         elif when < lane.alarm:
