@@ -207,8 +207,8 @@ class Scheduler:
             now: the time of this step.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
-        # At the very instant at which its penalty ends a lane may be served before its alarm has rung. It must know by
-        # then that it is open, or the run could stand still.
+        # At the very instant at which its penalty ends a lane may be served before its alarm has rung. Taken for closed
+        # still, it would start jobs that its queue does not count.
         self._swing(lane, now)
         # First those that gave up waiting: they need no request, so neither rate nor penalty holds them up.
         while lane.landing and not lane.full:
@@ -261,7 +261,7 @@ class Scheduler:
             return False
         foreign_request = lane.foreign_requests.popleft()
         foreign_request.booked = lane.gate.rate_limiter.book()
-        # If it lapses it counts for nothing: its task comes back to its own token first, and books anew if that was long.
+        # If it lapses it counts for nothing: its task comes back to its own token first, and books anew if it is late.
         lane.gate.rate_limiter.begin(foreign_request.booked, now)
         lane.gate.rate_limiter.excuse(foreign_request.booked)
         foreign_request.wake.set()

@@ -44,7 +44,8 @@ class Parked:
         """Come back to a token."""
         scheduler, record = self._scheduler, self._record
         if error is not None and record.booked is not None:
-            # Cancelled in the very turn in which it was brought back. Whoever comes next need not wait until it lapses.
+            # Cancelled in the very turn in which it was brought back. What has not begun never lapses, and would keep
+            # all others of its platform waiting.
             record.lane.gate.rate_limiter.give_back(record.booked)
             record.booked = None
             scheduler.kick(record.lane)
