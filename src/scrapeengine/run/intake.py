@@ -71,7 +71,7 @@ class Intake:
                 else:
                     await self._read(iter(self._events))
         except BaseException as error:
-            if meaning(error) is None:
+            if meaning(error) is None:  # a cancellation, or the end of the program: not the source's to say
                 raise
             self.error = error  # for the consumer
         finally:
@@ -115,11 +115,13 @@ class Intake:
 
     async def _wait_for_room(self) -> None:
         while not self._admission.has_room():
+            # No checkpoint lies between that look and the wait, so no waking is missed.
             self._room = trio.Event()
             if self._instruments.source_waiting:
                 self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
             await self._room.wait()
         self._read_on += 1
+        # Where it was stopped its scope is cancelled, and this is where it leaves.
         if self._stopped or self._read_on >= _IN_A_ROW or trio.current_time() >= self._since + _SECONDS:
             await trio.lowlevel.checkpoint()
             self._read_on, self._since = 0, trio.current_time()

@@ -36,7 +36,7 @@ class Skips:
 
     def add(self, id: str, platform: str, until: float, reason: str) -> None:
         """Keep in mind that an event need not be asked for on a platform until a time of the run's clock."""
-        self._known.pop((id, platform), None)
+        self._known.pop((id, platform), None)  # so that it goes to the end: the oldest is at the other
         self._known[id, platform] = (until + self._shift, reason)
         if len(self._known) > _MOST:
             self._known.popitem(last=False)
