@@ -81,7 +81,7 @@ class Outbox(Generic[T]):
 
     def put(self, outcome: Outcome[T]) -> bool:
         """Send an outcome on its way that is not to be counted; false if the consumer has left."""
-        if self._sinks or self._consumed:
+        if self._sinks or self._consumed:  # sinks get all, also when the consumer has left
             self.waiting += 1
             self._entry.send_nowait(outcome)
             if self._instruments.buffer_full and self.waiting == self.buffer:
@@ -107,6 +107,7 @@ class Outbox(Generic[T]):
         """
         self._in_a_row += 1
         if self._in_a_row < _STRIDE:
+            # A checkpoint comes before what is received and none after it: so none is lost in a cancellation.
             await trio.lowlevel.checkpoint_if_cancelled()
             with suppress(trio.WouldBlock):
                 return self._took(self._consumer.receive_nowait())
@@ -129,7 +130,7 @@ class Outbox(Generic[T]):
                 while len(batch) < _BATCH:
                     batch.append(self._collected.receive_nowait())
             for sink in self._sinks:
-                await sink(list(batch))
+                await sink(list(batch))  # a list of its own, which it may change
             delivered(batch)
             for each in batch:
                 self._tell_delivered(each, "sinks")
