@@ -93,7 +93,7 @@ class LaneDesk:
         if parts.instruments.job_claimed:
             details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id)
             parts.instruments.tell(parts.instruments.job_claimed, details)
-        if scheduler.stopped is not None:
+        if scheduler.stopped is not None:  # the claim was on its way then
             self._ends.give_up(job, scheduler.stopped)
         elif not lane.patient(now):
             self._ends.turn_away(job, lane)

@@ -117,7 +117,7 @@ class StoredEnds:
         parts = self._parts
         self._tell_lost(held.ticket)
         if held.task is not None:
-            held.task.cancel("its lease was lost")
+            held.task.cancel("its lease was lost")  # its end is to come, and is counted in `finish`
         else:
             parts.counters.lost += 1
             self._leases.drop(held.job)

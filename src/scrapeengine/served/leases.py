@@ -127,7 +127,8 @@ class Leases:
                 replies = await self._store.renew(tickets, self._lease)
             except StoreError as error:
                 logger().warning("leases could not be renewed", jobs=len(held), exc_info=error)
-                continue
+                continue  # their ends are known here, and `watch` lets go what was not renewed in time
+            # The replies behind these are for tasks that have ended, and the writer will hear the same of them.
             for each, reply in zip(held, replies, strict=False):
                 if reply is Reply.LOST:
                     self._let_go(each, host)

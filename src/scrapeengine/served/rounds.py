@@ -44,6 +44,7 @@ async def alone(store: Store, lease: float) -> AsyncIterator[None]:
                 failure = error  # raised below, in no group
             nursery.cancel_scope.cancel()
     finally:
+        # Shielded, or the next round would have to wait until the lease ends; as it does where the store is down.
         with trio.CancelScope(shield=True), suppress(StoreError):
             await store.unlock(_ROUND, owner)
     if failure is not None:
