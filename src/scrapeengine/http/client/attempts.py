@@ -166,6 +166,7 @@ class Attempts:
                 answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
                 where: dict[str, Any] = exchange.where("") | {"seconds": spent}
+                # Of the call as it was asked for: cookies and conditions are those of one hop.
                 onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
                     history = [*history, answer]
