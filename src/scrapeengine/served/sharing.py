@@ -130,8 +130,8 @@ class Sharing:
             logger().warning("platforms could not be shared", platforms=len(share_requests), exc_info=error)
             self._expire()  # what was granted before holds on, for its lease
             return True
-        # The longest of late, which fades. Times are reserved from so long after the asking: earlier ones would lapse on
-        # their way here.
+        # The longest of late, which fades. Times are reserved from so long after the asking: earlier ones would lapse
+        # on their way here.
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
         # Not those that have come meanwhile: their lanes may be idle by the next call, which would say nothing of them.
         self._refusals = {name: until for name, until in self._refusals.items() if told.get(name) != until}
