@@ -1,4 +1,4 @@
-"""Which task comes next: the events that a run has accepted, and what waits for each platform.
+"""The agenda, which says which task comes next: the events that a run has accepted, and what waits for each platform.
 
 An accepted event is an `Entry`; each of its tasks, until it has ended, is a `Job` in the `Queue` of its platform.
 
@@ -28,7 +28,7 @@ __all__ = ["Agenda", "Entry", "Job", "JobState", "Queue"]
 
 
 class JobState(enum.Enum):
-    """Where a job is on its way: it waits, then runs and is parked by turns, then has ended."""
+    """The state of a job: it waits, then runs and is parked by turns, then has ended."""
 
     WAITING = enum.auto()
     RUNNING = enum.auto()
@@ -181,7 +181,7 @@ class Queue:
 
 @attrs.define(eq=False, repr=False)
 class Agenda:
-    """All that a run has accepted and not ended.
+    """The events that a run has accepted and not ended.
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
 

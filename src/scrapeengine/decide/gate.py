@@ -1,4 +1,4 @@
-"""Whether a platform may be asked now: its rate and its penalty as one, and the budget of its retries."""
+"""The gate of a platform: its rate and its penalty, which say whether it may be asked now, and the budget of retries."""
 
 from __future__ import annotations
 

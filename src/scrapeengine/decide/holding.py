@@ -1,7 +1,7 @@
 """The reason that holds a platform's work back at an instant: the first of those that alone would do it. Pure.
 
-The order is the one in which the scheduler asks. So what is named is what a start would fail by now; whether the next
-reason would hold it back as well is not looked at.
+The order is the one in which the scheduler asks. So the reason that is named is the one that a start would fail by now.
+Whether the next one would hold it back as well is not looked at.
 """
 
 from __future__ import annotations

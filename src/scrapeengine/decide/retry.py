@@ -1,4 +1,4 @@
-"""Whether a request is made again, and how long after."""
+"""Retries: whether a request is made again, and how long after."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Room(Protocol):
 
 
 class Outbox(Generic[T]):
-    """The way of the outcomes of one run. To put one never blocks; that there are not too many is the lanes' business.
+    """The way of the outcomes of one run. To put one here never blocks; the lanes see to it that they are not too many.
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them in batches, gives each batch to
     each sink, and passes it on to the consumer after that.

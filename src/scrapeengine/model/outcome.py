@@ -1,4 +1,4 @@
-"""How one task ended: a closed union, to be matched to the end."""
+"""Outcomes: how one task ended. A closed union, to be matched to the end."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Rate:
 
 @attrs.frozen
 class Timeout:
-    """How long things may take. `math.inf` is for ever.
+    """The time that things may take. `math.inf` is for ever.
 
     Raises:
         TypeError: an argument is not a number.
@@ -109,7 +109,7 @@ class Timeout:
 
 @attrs.frozen
 class Retry:
-    """When a request is made again, and how long after.
+    """The policy of retries: when a request is made again, and how long after.
 
     The wait before attempt n + 1 is drawn evenly from 0 to `min(max_wait, initial_wait * 2 ** (n - 1))` seconds
     ("full jitter", Marc Brooker, AWS Architecture Blog, 2015), and never ends before a `Retry-After` has passed.

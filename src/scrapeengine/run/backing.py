@@ -76,7 +76,7 @@ class Ends(Protocol):
 class Backing(Protocol):
     """A source of jobs, the place where they end, and what goes with that.
 
-    Size: most of it is what a run says to whom it concerns; a source heeds two of these, a store all.
+    Size: most of it is what a run reports to its backing; a source heeds two of these, a store all.
     """
 
     @property

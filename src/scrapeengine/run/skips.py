@@ -15,7 +15,7 @@ _MOST = 100_000
 
 @attrs.define(eq=False, repr=False)
 class Skips:
-    """By event and platform, until when. Bounded: what was said first is forgotten first.
+    """The times until which events need not be asked for, by event and platform. The oldest are forgotten first.
 
     Times are those of the current run's clock, plus a shift that makes one timeline of all runs.
     """

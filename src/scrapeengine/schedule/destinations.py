@@ -159,7 +159,7 @@ class OtherPlatform:
             assert booked is not None
             self._booked = there.gate, booked
             try:
-                # The way back to its token was shielded: who gave up meanwhile must not send what it waited for.
+                # The way back to its token was shielded: a task that gave up meanwhile must not send its request.
                 await trio.lowlevel.checkpoint_if_cancelled()
             except BaseException:
                 self._booked = None

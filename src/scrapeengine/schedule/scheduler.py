@@ -195,7 +195,7 @@ class Scheduler:
                 elif self._line and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
                 else:
-                    break  # all who stand in a line lack what only another end, outcome or alarm can give
+                    break  # those in line wait for an end, an outcome that is read, or an alarm
         finally:
             self._settling = False
 

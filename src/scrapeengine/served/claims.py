@@ -91,7 +91,7 @@ class Desk(Protocol):
 
 @attrs.define(eq=False, repr=False)
 class ReadyPlatforms:
-    """Which platforms have ready jobs in the store, as far as we know, and for which of them to claim.
+    """The platforms that have ready jobs in the store, as far as we know, and those of them for which to claim.
 
     Written by whoever has news: `names` by the claims, which strike out what a claim has emptied; `roomy` by all that
     makes room in a lane, and by the claims, which take out what they serve; `news` is set by all of these, and replaced
@@ -103,7 +103,7 @@ class ReadyPlatforms:
     names: set[str] = attrs.field(factory=set, init=False)
     """Platforms that have ready jobs."""
     roomy: dict[str, None] = attrs.field(factory=dict, init=False)
-    """Those of them whose lanes may have room, in the order in which they are to be served."""
+    """The ones among them whose lanes may have room, in the order in which they are to be served."""
     news: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when there may be something to claim."""
 

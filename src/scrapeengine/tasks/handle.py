@@ -59,7 +59,7 @@ class TaskServices(RequestServices, Protocol):
 
 
 class Progress(Protocol):
-    """How far a task has come."""
+    """The progress of a task."""
 
     attempt: int
     """Which run of the scraper this is."""

@@ -36,7 +36,7 @@ _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENER
 
 
 class Signal(BaseException):
-    """How `task.skip` and `task.retry` leave the scraper; not an `Exception`, so that no `except Exception` eats it."""
+    """The way out of a scraper for `task.skip` and `task.retry`; no `Exception`, or `except Exception` would eat it."""
 
 
 @attrs.define(eq=False)

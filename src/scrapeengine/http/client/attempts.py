@@ -38,7 +38,7 @@ _AT_ONCE = Again(0.0)
 
 @attrs.frozen
 class Way:
-    """How a request is made, beside what it asks for."""
+    """The way in which a request is made, beside what it asks for."""
 
     read: Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""

@@ -7,8 +7,8 @@ Invariants:
 - A channel is left by whoever has it: the exchange, or the answer that holds it. None is held in waiting for a turn.
 - Connecting, sending and reading have the time of one attempt together, over both connections where a kept one was
   closed. Waiting for turns is not counted.
-- Whatever `Exception` the wire raises is translated by `failed`, once. A caller's own passes in `CallersError`, which is
-  none.
+- Whatever `Exception` the wire raises is translated by `failed`, once. A caller's own passes in `CallersError`, which
+  is none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which request goes out: its URL, its headers and its body, and what becomes of them at a redirect. Pure.
+"""Requests as they are to go out: URL, headers and body, and what becomes of them at a redirect. Pure.
 
 Whatever a scraper's arguments are, what leaves here is `InvalidRequest`, or a `TypeError` that says what to write.
 """

@@ -171,7 +171,7 @@ def forget(tables: Tables) -> None:
 
 
 def restart(tables: Tables, before: Moment) -> None:
-    """Go on by another clock than the one by which the tables was used up to a moment.
+    """Go on by another clock than the one by which the tables were used up to a moment.
 
     Whoever has leased jobs, locks, slots or outcomes is gone. Penalties are not over, and start times that were given
     may have been used: what was left of them and has not passed since is left.
