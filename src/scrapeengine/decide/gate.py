@@ -1,4 +1,4 @@
-"""The gate of a platform: its rate and its penalty, which say whether it may be asked, and the budget of its retries."""
+"""The gate of a platform: its rate and penalty, which say whether it may be asked, and the budget of its retries."""
 
 from __future__ import annotations
 
