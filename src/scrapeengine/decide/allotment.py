@@ -77,7 +77,7 @@ class Allotment:
         if self.rate is None:
             return opens_at
         self._lapse(now, self._late)
-        if len(self._booked) >= _MOST:
+        if len(self._booked) >= _MOST:  # of more at once none would be sent in time: look again when some have gone
             opens_at = max(opens_at, now + _LATE / 4)
         usable = self._first(opens_at, self._late)
         return max(opens_at, self._times[usable]) if usable < len(self._times) else math.inf

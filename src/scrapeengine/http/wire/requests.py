@@ -282,6 +282,7 @@ def redirected(call: Call, answer: Response, where: dict[str, Any]) -> Call | No
 
 def _onward(call: Call, status: int, goes_to: Url, where: dict[str, Any]) -> Call:
     method = call.method
+    # A 301 or 302 makes a GET of a POST, as clients have always done (RFC 9110, sections 15.4.2 and 15.4.3).
     if status == 303 or (status in {301, 302} and method == "POST"):
         method = "HEAD" if method == "HEAD" else "GET"
     kept = method == call.method

@@ -110,7 +110,7 @@ class DictJobTable:
     def change(self, row: Row, **values: Any) -> None:
         """See `JobTable`."""
         before = row.status
-        self._leave(row)
+        self._leave(row)  # first: its places are found by what it has until now
         for field, value in values.items():
             setattr(row, field, value)
         self._enter(row)

@@ -119,7 +119,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         due=tables.now + delay if delay > 0 else None,
         token=0,
         owner=None,
-        attempts=row.attempts - 1,
+        attempts=row.attempts - 1,  # as if it had not been claimed
     )
     return Reply.OK
 
