@@ -16,8 +16,8 @@ Invariants, between two steps:
 
 - A task holds a token of its lane's limiter if and only if it runs; one that is parked, or waits for its start, holds
   none. An event holds one of `events` if and only if the agenda has it in progress.
-- A lane that has work and starts nothing has somebody who will look at it again: a line that it stands in, its alarm,
-  or the next end, parking or return of a task of its own. So nothing is ever looked for by polling.
+- A lane that has work and starts nothing is looked at again: by a line that it stands in, its alarm, the next end or
+  parking of a task of its own, a knob, or what other engines leave to it. So nothing is looked for by polling.
 - A lane's queue is open if and only if `Lane.may_open` says so, as of when the lane was served or refreshed last.
 
 Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
