@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class EngineOptions(EngineKnobs, total=False):
-    """What `Engine` takes beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
+    """Options of an `Engine` beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
 
     dedupe: bool
     validators: Validators | None
@@ -94,7 +94,7 @@ class Engine(Generic[T]):
         Args:
             events: any iterable or async iterable of `Event`, finite or endless; read lazily.
             sinks: async callables that take each batch of outcomes, before the consumer gets them.
-            instruments: who listens to what happens; see `Instrument`.
+            instruments: are told what happens; see `Instrument`.
 
         Returns:
             An async context manager. When it exits, nothing of the run is left running. What its body raises leaves

@@ -342,4 +342,4 @@ class TruncatedBody(TransportError):
 
 
 class ProtocolError(TransportError):
-    """What came is not HTTP."""
+    """The answer is not HTTP."""

@@ -1,4 +1,4 @@
-"""Which task comes next: the events that a run has accepted, and what waits for each platform.
+"""The agenda, which says which task comes next: the events that a run has accepted, and what waits for each platform.
 
 An accepted event is an `Entry`; each of its tasks, until it has ended, is a `Job` in the `Queue` of its platform.
 
@@ -28,7 +28,7 @@ __all__ = ["Agenda", "Entry", "Job", "JobState", "Queue"]
 
 
 class JobState(enum.Enum):
-    """Where a job is on its way: it waits, then runs and is parked by turns, then has ended."""
+    """The state of a job: it waits, then runs and is parked by turns, then has ended."""
 
     WAITING = enum.auto()
     RUNNING = enum.auto()
@@ -39,7 +39,7 @@ class JobState(enum.Enum):
 _WAITING, _RUNNING, _PARKED, _ENDED = JobState
 
 _SWEEP = 32
-"""How many stale jobs a heap may hold beside as many as it has others."""
+"""The number of stale jobs that a heap may hold beside as many as it has others."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -52,7 +52,7 @@ class Entry:
     followed: bool
     """Whether it came by `task.follow`."""
     key: Hashable
-    """What it is live as: the event's id, or that and a platform."""
+    """The key under which it is live: the event's id, or that and a platform."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
     unfinished: int = 0
@@ -142,7 +142,7 @@ class Heap:
 
 @attrs.define(eq=False, repr=False)
 class Queue:
-    """What waits for one platform."""
+    """The jobs that wait for one platform."""
 
     name: str
     open: bool = True
@@ -181,7 +181,7 @@ class Queue:
 
 @attrs.define(eq=False, repr=False)
 class Agenda:
-    """All that a run has accepted and not ended.
+    """The events that a run has accepted and not ended.
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
 
@@ -200,7 +200,7 @@ class Agenda:
 
     @property
     def live(self) -> int:
-        """How many events have not ended."""
+        """The number of events that have not ended."""
         return len(self._live)
 
     def entries(self) -> Iterator[Entry]:
@@ -265,6 +265,7 @@ class Agenda:
 
     def start(self, job: Job) -> None:
         """Let a waiting job of an event in progress run. Its queue is open."""
+        # `keeping` stays as it is: the job has kept its event in progress while it waited here, and does while it runs.
         job.state = _RUNNING
         self._unlist(job)
 
@@ -289,6 +290,7 @@ class Agenda:
             del self._live[entry.key]
             # No job of it waits any more. Entry and jobs know each other: a cycle would have to wait for the collector.
             entry.jobs = ()
+        # Only these kept it in progress: one that is parked, or waits for a closed platform, does not.
         if before is _RUNNING or (before is _WAITING and job.queue.open and entry.in_progress):
             return self._released(entry)
         return False

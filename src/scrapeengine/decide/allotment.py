@@ -1,4 +1,4 @@
-"""When the next request may start on a platform whose rate is shared: at times that were reserved for this engine.
+"""The rate limiter of a platform that is shared: requests start at times that were reserved for this engine.
 
 All engines together reserve times that keep to the rate (`decide.share`). A reserved time t may be used once, in
 [t, t + late), where late is an interval, or 20 ms if that is more: no loop hits every millisecond. After that it has
@@ -45,12 +45,12 @@ class Allotment:
     """
 
     rate: Rate | None
-    """What all engines keep to; None: everything may start at once, and nothing has to be reserved."""
+    """The rate that all engines keep to; None: everything may start at once, and nothing has to be reserved."""
     _rate_limiter: RateLimiter = attrs.field(
         init=False, default=attrs.Factory(lambda self: RateLimiter(self.rate), takes_self=True)
     )
     _times: list[float] = attrs.field(factory=list, init=False)
-    """What was reserved and is neither booked nor, as far as was looked, lapsed; in order."""
+    """Times that were reserved and are neither booked nor, as far as was looked, lapsed; in order."""
     _booked: dict[Booking, float] = attrs.field(factory=dict, init=False)
     """The times of the bookings."""
 
@@ -77,7 +77,7 @@ class Allotment:
         if self.rate is None:
             return opens_at
         self._lapse(now, self._late)
-        if len(self._booked) >= _MOST:
+        if len(self._booked) >= _MOST:  # of more at once none would be sent in time: look again when some have gone
             opens_at = max(opens_at, now + _LATE / 4)
         usable = self._first(opens_at, self._late)
         return max(opens_at, self._times[usable]) if usable < len(self._times) else math.inf

@@ -1,4 +1,4 @@
-"""How many retries a platform is worth: a part of what it is asked anyway, and always a few.
+"""The budget of a platform's retries: a part of what it is asked anyway, and always a few.
 
 A platform that fails every request would else be asked as often again as the policy has attempts, just when it can bear
 it least. The law, for each retry that is granted, at t, under the share of that instant (`Retry.budget`):

@@ -1,4 +1,4 @@
-"""When that which recurs is due again.
+"""The time at which something that recurs is due again.
 
 The interval shrinks when something has changed and grows when nothing has. The wait starts from it, and all else only
 postpones:
@@ -25,12 +25,12 @@ __all__ = ["History", "Polled", "cadence_from_json", "cadence_to_json", "next_du
 
 _MOST_DOUBLINGS = 64
 _STORED = {"min_interval": "minimum", "max_interval": "maximum"}
-"""What fields are called in stores, where that differs: a file outlives a name."""
+"""The names of fields in stores, where they differ: a file outlives a name."""
 
 
 @attrs.frozen
 class History:
-    """What is remembered of something that recurs, from one time to the next.
+    """The history of something that recurs: what is remembered from one time to the next.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -44,7 +44,7 @@ class History:
     digest: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
     )
-    """What tells whether it has changed; None if nothing does."""
+    """The digest that tells whether it has changed; None if nothing does."""
 
     def to_json(self) -> str:
         """Return it as JSON."""
@@ -63,7 +63,7 @@ class History:
 
 
 class Polled(enum.Enum):
-    """What came of a look at it."""
+    """The result of one look at it."""
 
     CHANGED = "changed"
     """There was something new."""

@@ -1,4 +1,4 @@
-"""Whether a platform may be asked now: its rate and its penalty as one, and the budget of its retries."""
+"""The gate of a platform: its rate and penalty, which say whether it may be asked, and the budget of its retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Gate"]
 
 @attrs.define(eq=False)
 class Gate:
-    """What a platform's requests pass, one by one. It outlives lanes and runs. All times are seconds of one clock."""
+    """The gate that a platform's requests pass, one by one. It outlives lanes and runs; all times are of one clock."""
 
     rate_limiter: RateLimiter | Allotment
     penalty: Penalty = attrs.field(factory=Penalty, init=False)
@@ -37,7 +37,7 @@ class Gate:
         """Keep to a policy's rate from now on, or to what robots.txt asks for if that is slower."""
         if self.delay and (rate is None or rate.interval < self.delay or rate.burst > 1):
             rate = Rate.every(max(self.delay, 0.0 if rate is None else rate.interval))
-        if rate != self.rate_limiter.rate:
+        if rate != self.rate_limiter.rate:  # a change lets lapse what is booked
             self.rate_limiter.change(rate, now)
 
     def slow_down(self, seconds: float, rate: Rate | None, now: float) -> None:
@@ -56,7 +56,7 @@ class Gate:
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""
-        if self.closed(now):
+        if self.closed(now):  # since it was booked: what does not go out takes nothing of the rate
             self.rate_limiter.give_back(booking)
             return False
         return self.rate_limiter.use(booking, now)

@@ -1,7 +1,7 @@
-"""What holds the work of a platform back at an instant: the first of its reasons that alone would do it. Pure.
+"""The reason that holds a platform's work back at an instant: the first of those that alone would do it. Pure.
 
-The order is the one in which the scheduler asks. So what is named is what a start would fail by now; whether the next
-reason would hold it back as well is not looked at.
+The order is the one in which the scheduler asks. So the reason that is named is the one that a start would fail by now.
+Whether the next one would hold it back as well is not looked at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Holdup", "LaneFacts", "held_by"]
 
 
 class Holdup(enum.Enum):
-    """What holds a platform's work back."""
+    """Reasons that hold a platform's work back."""
 
     NOTHING = "nothing"
     """No work waits there."""
@@ -38,14 +38,14 @@ class Holdup(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class LaneFacts:
-    """How a lane stands."""
+    """The state of a lane, as far as it can hold work back."""
 
     waiting: int
     """Tasks that wait for their start, and parked ones whose next request waits for its turn."""
     own_limit: int
-    """What its policy says."""
+    """The limit of its policy."""
     limit: int
-    """How many tasks may run."""
+    """The number of tasks that may run."""
     running: int
     started: int
     """Running and parked tasks."""

@@ -1,4 +1,4 @@
-"""How long a platform stays closed after it has said that it is asked too much."""
+"""Penalty: how long a platform stays closed after it has said that it is asked too much."""
 
 from __future__ import annotations
 

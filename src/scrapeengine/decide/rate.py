@@ -1,4 +1,4 @@
-"""When the next request may start: the generic cell rate algorithm (GCRA, ITU-T I.371, annex A).
+"""The rate limiter: when the next request may start, by the generic cell rate algorithm (GCRA, ITU-T I.371, annex A).
 
 The theoretical arrival time (`tat`) is when the next request would come if all came evenly. One may start as long as
 `now >= tat - (burst - 1) * interval`, and puts `tat` one interval after the later of itself and now.
@@ -52,7 +52,7 @@ class RateLimiter:
     """The rate of one platform. All times are seconds of one clock, and never go back."""
 
     rate: Rate | None
-    """What to keep to; None: everything may start at once."""
+    """The rate to keep to; None: everything may start at once."""
     _tat: float = attrs.field(default=-math.inf, init=False)
     _open: deque[Booking] = attrs.field(factory=deque, init=False)
 

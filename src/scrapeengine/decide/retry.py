@@ -1,4 +1,4 @@
-"""Whether a request is made again, and how long after."""
+"""Retries: whether a request is made again, and how long after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scrapeengine.model.policy import Retry
 __all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]
 
 _NEVER = (AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed)
-"""What is never tried again, whatever a policy says: nothing would have changed."""
+"""Errors that are never tried again, whatever a policy says: nothing would have changed."""
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ def backoff(policy: Retry, attempt: int, draw: Callable[[], float]) -> float:
         attempt: the one that failed, from 1.
         draw: gives a random number from 0 to 1.
     """
-    doublings = min(attempt - 1, 64)
+    doublings = min(attempt - 1, 64)  # a policy may allow any number of attempts, and 2.0 ** 1024 overflows
     return draw() * min(policy.max_wait, policy.initial_wait * 2.0**doublings)
 
 

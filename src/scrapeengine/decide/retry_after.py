@@ -1,4 +1,4 @@
-"""What a `Retry-After` asks for (RFC 9110, section 10.2.3): seconds in ASCII digits, or a date."""
+"""The wait that a `Retry-After` asks for (RFC 9110, section 10.2.3): seconds in ASCII digits, or a date."""
 
 from __future__ import annotations
 

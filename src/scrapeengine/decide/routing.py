@@ -1,4 +1,4 @@
-"""Which platforms an event runs on."""
+"""Routes of events: the platforms that each runs on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Route", "Routes"]
 
 @attrs.frozen(repr=False)
 class Route:
-    """Where an event goes."""
+    """The route of an event."""
 
     known: tuple[str, ...]
     """The platforms that it runs on."""

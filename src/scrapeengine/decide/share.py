@@ -1,4 +1,4 @@
-"""What one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
+"""The share that one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
 
 A ledger holds, for each engine, the slots that it was granted, or what it holds if that is more. An engine asks again
 and again, and each time only its own line changes. It starts tasks within its grant, so it never holds more than its
@@ -34,14 +34,14 @@ __all__ = ["Hold", "contended", "grant", "reserve"]
 
 @attrs.frozen
 class Hold:
-    """What one engine has of a shared platform, and wants of it: its line in the ledger."""
+    """One engine's line in the ledger of a shared platform: what it has there, and what it wants."""
 
     slots: int
     """Slots that it was granted when it asked last, or what it held then if that is more; 0 before it has asked."""
     wanted: int
-    """How many tasks it could run now, those that run included."""
+    """The number of tasks that it could run now, those that run included."""
     held: int
-    """How many tasks it runs now."""
+    """The number of tasks that it runs now."""
     served: float = -math.inf
     """When it last asked and had a slot, by the ledger's clock; of those with none, who was served first goes first.
 
@@ -72,8 +72,10 @@ def grant(limit: int, mine: Hold, others: Sequence[Hold]) -> int:
     free = max(0, limit - sum(other.line for other in others))
     if level == 0:
         waiting = [other for other in others if other.line == 0 < other.demand]
+        # It had a slot, and more wait with none than there are slots beside its own: now it is their turn.
         if mine.line > 0 and len(waiting) > free - mine.line:
             return 0
+        # Kept for those that have been without for longer.
         free = max(0, free - sum(other.served < mine.served for other in waiting))
     above = sum(other.line > level for other in others)
     return min(mine.demand, level + (above < left), free)

@@ -1,1 +1,1 @@
-"""What comes out: outcomes on their way to sinks and consumers, and the counts of a report."""
+"""Outcomes on their way out, to sinks and consumers, and the counts of a report."""

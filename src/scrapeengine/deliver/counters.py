@@ -1,4 +1,4 @@
-"""What a run has done so far, counted."""
+"""Counts of what a run has done so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where outcomes wait for whoever takes them: the sinks, then the consumer."""
+"""The outbox: outcomes wait here for whoever takes them, the sinks, then the consumer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Outbox", "Room", "Sink"]
 T = TypeVar("T")
 
 Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
-"""Where outcomes go: an async callable that takes a list of them."""
+"""A sink of outcomes: an async callable that takes a list of them."""
 
 _BATCH = 100
 _STRIDE = 16
-"""How many outcomes that are there already are taken in one turn of the event loop: a turn costs more than they do."""
+"""The most outcomes that are taken in one turn of the event loop, if they are there: a turn costs more than they do."""
 
 
 class Room(Protocol):
@@ -35,7 +35,7 @@ class Room(Protocol):
 
 
 class Outbox(Generic[T]):
-    """The way of the outcomes of one run. To put one never blocks; that there are not too many is the lanes' business.
+    """The way of the outcomes of one run. To put one here never blocks; the lanes see to it that they are not too many.
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them in batches, gives each batch to
     each sink, and passes it on to the consumer after that.
@@ -56,7 +56,7 @@ class Outbox(Generic[T]):
             room: told when outcomes have left.
         """
         self.waiting = 0
-        """How many outcomes are on their way."""
+        """The number of outcomes that are on their way."""
         self.buffer = buffer
         self._sinks = sinks
         self._counters = counters
@@ -81,7 +81,7 @@ class Outbox(Generic[T]):
 
     def put(self, outcome: Outcome[T]) -> bool:
         """Send an outcome on its way that is not to be counted; false if the consumer has left."""
-        if self._sinks or self._consumed:
+        if self._sinks or self._consumed:  # sinks get all, also when the consumer has left
             self.waiting += 1
             self._entry.send_nowait(outcome)
             if self._instruments.buffer_full and self.waiting == self.buffer:
@@ -107,6 +107,7 @@ class Outbox(Generic[T]):
         """
         self._in_a_row += 1
         if self._in_a_row < _STRIDE:
+            # A checkpoint comes before what is received and none after it: so none is lost in a cancellation.
             await trio.lowlevel.checkpoint_if_cancelled()
             try:
                 outcome = self._consumer.receive_nowait()
@@ -133,7 +134,7 @@ class Outbox(Generic[T]):
                 while len(batch) < _BATCH:
                     batch.append(self._collected.receive_nowait())
             for sink in self._sinks:
-                await sink(list(batch))
+                await sink(list(batch))  # a list of its own, which it may change
             delivered(batch)
             for each in batch:
                 self._tell_delivered(each, "sinks")

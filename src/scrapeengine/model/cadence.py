@@ -1,4 +1,4 @@
-"""How often that which recurs is looked at."""
+"""Cadence: how often something that recurs is looked at."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _check_jitter(_: object, __: object, jitter: float) -> None:
 
 @attrs.frozen
 class Cadence:
-    """How often something is looked at again: sooner after it has changed, later after it has not.
+    """The pace at which something is looked at again: sooner after it has changed, later after it has not.
 
     Raises:
         TypeError: an argument is not a number.

@@ -32,13 +32,13 @@ class Event:
     """
 
     id: str
-    """What tells this event from all others."""
+    """The name that tells this event from all others."""
     url: str | None = attrs.field(hash=False)
     """An absolute URL, or none."""
     platforms: tuple[str, ...] = attrs.field(hash=False)
     """The names of the platforms to scrape it on; none: by the URL's host, or on all."""
     data: Any = attrs.field(hash=False)
-    """Whatever the scraper needs."""
+    """Data for the scraper; any object."""
     priority: int = attrs.field(hash=False)
     """Larger starts sooner."""
 

@@ -1,4 +1,4 @@
-"""What a run tells those who listen to it: hooks, each with one frozen details object.
+"""Instruments of a run: hooks that it calls, each with one frozen details object.
 
     run_started ── event_accepted ── task_started ── request_begun ── request_ended ── task_ended ── run_ended
                                           │                │
@@ -97,7 +97,7 @@ class SourceEnded:
 
     time: float
     error: BaseException | None
-    """What it has raised."""
+    """The exception that it has raised."""
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -141,7 +141,7 @@ class TaskEnded:
 
 @attrs.frozen(kw_only=True, repr=False)
 class LaneHeld:
-    """What holds the work of a platform back has changed."""
+    """The reason that holds a platform's work back has changed."""
 
     time: float
     platform: str
@@ -256,7 +256,7 @@ class LimitChanged:
     platform: str
     limit: int
     reason: str
-    """What says so: its "limit", or the "share" that other engines leave."""
+    """The part that holds: its "limit", or the "share" that other engines leave."""
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -238,13 +238,13 @@ class ShareRequest:
     limit: int
     """The platform's limit: how many tasks may run at once, in all engines."""
     wanted: int
-    """How many tasks it could run now, those that run included."""
+    """The number of tasks that it could run now, those that run included."""
     held: int
-    """How many it runs now, or may start before it has the answer."""
+    """The number that it runs now, or may start before it has the answer."""
     rate: Rate | None
     """The platform's rate; None: no limit."""
     requests: int
-    """How many more requests it could make now, or soon."""
+    """The number of requests more that it could make now, or soon."""
     lead: float = 0.0
     """Seconds until it can make the first of them: what it takes to ask."""
     keep: bool = False
@@ -258,7 +258,7 @@ class ShareGrant:
     """The share that an engine gets."""
 
     slots: int
-    """How many tasks it may run at once, until its lease ends or it asks again."""
+    """The most tasks that it may run at once, until its lease ends or it asks again."""
     times: tuple[float, ...]
     """From when on it may make one more request each; in order. One that is not used within an interval is lost."""
     closed_until: float | None

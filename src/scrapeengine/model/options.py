@@ -36,7 +36,7 @@ def _has(*names: str, hint: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class EnginePolicy:
-    """How much an engine has in hand at once.
+    """Bounds of what an engine has in hand at once.
 
     Raises:
         TypeError: a value is of the wrong type.
@@ -47,13 +47,13 @@ class EnginePolicy:
         default=10,
         validator=each(whole, of="Engine", least=1, instead="; to pause, tune the limits of the platforms to 0"),
     )
-    """How many events may be in progress at once, at least 1."""
+    """The most events that may be in progress at once, at least 1."""
     lookahead: int = attrs.field(default=1000, validator=each(whole, of="Engine", least=1))
-    """How many events of the source may wait for a start: how far the engine sees past a full platform."""
+    """The most events of the source that may wait for a start: how far the engine sees past a full platform."""
     buffer: int = attrs.field(default=100, validator=each(whole, of="Engine", least=1))
-    """How many outcomes may wait for the consumer, the sinks or the store before no task starts any more."""
+    """The most outcomes that may wait for the consumer, the sinks or the store; with more no task starts."""
     max_pending: int = attrs.field(default=100_000, validator=each(whole, of="Engine", least=1))
-    """How many events may wait for a start, followed ones included."""
+    """The most events that may wait for a start, followed ones included."""
     dedupe: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     """Whether an id is a duplicate for the whole run, and not only while its event is live; memory then grows with the
     ids. It is said once, for a run can't forget."""
@@ -61,7 +61,7 @@ class EnginePolicy:
 
 @attrs.frozen(kw_only=True)
 class Environment:
-    """What an engine takes from around it. The defaults are the true ones; tests give others.
+    """The surroundings of an engine. The defaults are the true ones; tests give others.
 
     Raises:
         TypeError: a value is of the wrong type.
@@ -79,11 +79,11 @@ class Environment:
     connector: Any = attrs.field(
         default=None, validator=_has("at_hand", "connect", "aclose", hint="a Connector, with `at_hand` and `connect`")
     )
-    """What carries the requests of platforms that have no transport of their own; None: our own connections."""
+    """The connector of platforms that have no transport of their own; None: our own connections."""
 
 
 class EngineKnobs(TypedDict, total=False):
-    """What `Engine.tune` turns of the engine's own: all of `EnginePolicy` but `dedupe`."""
+    """Knobs of the engine that `Engine.tune` turns: all of `EnginePolicy` but `dedupe`."""
 
     event_limit: int
     lookahead: int
@@ -92,7 +92,7 @@ class EngineKnobs(TypedDict, total=False):
 
 
 class PlatformKnobs(TypedDict, total=False):
-    """What `Engine.tune` turns of a platform; see `Platform`."""
+    """Knobs of a platform that `Engine.tune` turns; see `Platform`."""
 
     limit: int
     rate: Rate | None

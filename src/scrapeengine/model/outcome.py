@@ -1,4 +1,4 @@
-"""How one task ended: a closed union, to be matched to the end."""
+"""Outcomes: how one task ended. A closed union, to be matched to the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Success(_Ended, Generic[T_co]):
     """The scraper returned."""
 
     value: T_co
-    """What the scraper returned."""
+    """The value that the scraper returned."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class Skipped(_Ended):
     """The scraper called `task.skip`."""
 
     reason: str
-    """What it said."""
+    """The reason that it gave."""
     again_after: float | None = None
     """Seconds for which, it said, nobody need ask again."""
 
@@ -70,7 +70,7 @@ class Cancelled(_Ended):
     """The run was stopped, or left, before the task had ended."""
 
     reason: str
-    """What ended it."""
+    """The cause of its end."""
 
 
 Outcome: TypeAlias = Success[T] | Failure | Skipped | Cancelled

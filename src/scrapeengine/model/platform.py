@@ -120,14 +120,14 @@ class Platform(Generic[T_co]):
     """
 
     name: str = attrs.field(validator=_check_name)
-    """What events call it, and outcomes. For a platform that serves URLs: its host, however that is written.
+    """The name that events and outcomes call it by. For a platform that serves URLs: its host, however that is written.
 
     `"*"` for the engine's default.
     """
     scrape: Callable[[Task], Awaitable[T_co]] = attrs.field(validator=_check_scrape)
     """The scraper: `async def scrape(task)`. What it returns is the value of the outcome."""
     base_url: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=_check_base_url)
-    """What relative URLs of `task.http` are joined to, as `httpx.Client(base_url=…)` does it."""
+    """The URL that relative URLs of `task.http` are joined to, as `httpx.Client(base_url=…)` does it."""
     limit: int = attrs.field(
         default=8,
         kw_only=True,
@@ -135,9 +135,9 @@ class Platform(Generic[T_co]):
             whole, least=0, instead="; 0 pauses the platform, and to have it unlimited, write a large number"
         ),
     )
-    """How many tasks run at once. 0: the platform is paused."""
+    """The most tasks that run at once. 0: the platform is paused."""
     rate: Rate | None = attrs.field(default=None, kw_only=True, validator=_check_rate)
-    """How many requests may start in a period. None: as many as the limit lets."""
+    """The rate at which requests may start. None: as many as the limit lets."""
     timeout: Timeout = attrs.field(default=Timeout(), kw_only=True, validator=attrs.validators.instance_of(Timeout))
     """How long requests and tasks may take."""
     retry: Retry = attrs.field(default=Retry(), kw_only=True, validator=attrs.validators.instance_of(Retry))
@@ -153,7 +153,7 @@ class Platform(Generic[T_co]):
     """Sent with each request to `base_url`'s origin; to another one go only those that tell nothing of the user."""
 
     caps: Caps = attrs.field(default=Caps(), kw_only=True, validator=attrs.validators.instance_of(Caps))
-    """How much the platform may send."""
+    """Bounds of what the platform may send."""
     robots: bool | str = attrs.field(default=False, kw_only=True, validator=_check_robots)
     """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that.
 
@@ -167,7 +167,7 @@ class Platform(Generic[T_co]):
     transport: httpx.AsyncBaseTransport | None = attrs.field(
         default=None, kw_only=True, repr=False, hash=False, eq=False, validator=_check_transport
     )
-    """What carries the requests: httpx's own for HTTP/2 or a proxy, a `MockTransport` in tests. None: ours.
+    """The transport of the requests: httpx's own for HTTP/2 or a proxy, a `MockTransport` in tests. None: ours.
 
     It is the program's: the engine does not close it.
     """

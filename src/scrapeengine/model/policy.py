@@ -59,7 +59,7 @@ def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> 
 
 @attrs.frozen
 class Rate:
-    """How many requests may start in a period: `count` in `per` seconds, `burst` of them at once.
+    """The number of requests that may start in a period: `count` in `per` seconds, `burst` of them at once.
 
     In any window of w seconds at most `burst + w * count / per` requests start.
 
@@ -94,7 +94,7 @@ class Rate:
 
 @attrs.frozen
 class Timeout:
-    """How long things may take. `math.inf` is for ever.
+    """The time that things may take. `math.inf` is for ever.
 
     Raises:
         TypeError: an argument is not a number.
@@ -109,7 +109,7 @@ class Timeout:
 
 @attrs.frozen
 class Retry:
-    """When a request is made again, and how long after.
+    """The policy of retries: when a request is made again, and how long after.
 
     The wait before attempt n + 1 is drawn evenly from 0 to `min(max_wait, initial_wait * 2 ** (n - 1))` seconds
     ("full jitter", Marc Brooker, AWS Architecture Blog, 2015), and never ends before a `Retry-After` has passed.
@@ -158,7 +158,7 @@ class Retry:
             instead="; it is a share of the requests: 0 is no retry, math.inf any number",
         ),
     )
-    """How many retries a platform is worth: this share of its requests in the last minute, and always ten.
+    """The retries that a platform is worth: this share of its requests in the last minute, and always ten.
 
     So an outage is not answered with a storm. 0 is for no retry of a request at all, not even the ten; `math.inf` for
     as many as `attempts` allows. `task.retry` is not counted. What was not tried again for its sake says so in the
@@ -171,7 +171,7 @@ _MEBIBYTE = 2**20
 
 @attrs.frozen
 class Caps:
-    """How much a platform may send in answer to one request. What exceeds it is an error, and the connection is closed.
+    """Bounds of what a platform may send in answer to one request. More is an error, and closes the connection.
 
     The head of an answer, and the trailers of its body, may have 64 KiB and 256 headers, whatever is said here.
 

@@ -1,4 +1,4 @@
-"""What a run did, and what it is doing."""
+"""The report of a run, and its statistics while it goes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Counts:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """What a run has done so far; once it has ended, what it did.
+    """Counts of what a run has done so far; once it has ended, of all that it did.
 
     In the end `tasks == outcomes.total + returned + lost`.
 
@@ -66,10 +66,10 @@ class Report:
 
 @attrs.frozen(kw_only=True)
 class PlatformStatistics:
-    """What one platform is doing."""
+    """The statistics of one platform."""
 
     limit: int
-    """How many tasks may run at once."""
+    """The most tasks that may run at once."""
     running: int
     """Tasks that hold a slot."""
     parked: int
@@ -82,10 +82,10 @@ class PlatformStatistics:
 
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """What a run is doing at this instant."""
+    """The statistics of a run at this instant."""
 
     event_limit: int
-    """How many events may be in progress at once."""
+    """The most events that may be in progress at once."""
     in_progress: int
     """Events that hold an event slot."""
     live: int

@@ -1,8 +1,8 @@
-"""What a scraper is handed. These are the shapes; `tasks` and the HTTP client fill them."""
+"""The task as its scraper sees it. These are the shapes; `tasks` and the HTTP client fill them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
 R = TypeVar("R")
 
 Params: TypeAlias = Mapping[str, Any] | Sequence[tuple[str, Any]]
-"""What is added to a query: texts, numbers, True and False; a list is one pair for each of its values."""
+"""Additions to a query: texts, numbers, True and False; a list is one pair for each of its values."""
 RequestHeaders: TypeAlias = Mapping[str, str] | Mapping[str, bytes] | Sequence[tuple[str | bytes, str | bytes]]
 """Headers. Those of a mapping stand once; in pairs a name may stand several times. Texts are ASCII; else give bytes."""
 Content: TypeAlias = bytes | str | IO[bytes] | AsyncIterable[bytes] | Iterable[bytes]
@@ -95,12 +95,12 @@ class Streamed(Protocol):
 
 
 class HeadOptions(TypedDict, total=False):
-    """What a request can be given; each method of `Http` says which of these it takes."""
+    """Options of a request; each method of `Http` says which of these it takes."""
 
     params: Params | None
-    """What to add to the URL's query, of which nothing is changed."""
+    """Additions to the URL's query, of which nothing is changed."""
     headers: RequestHeaders | None
-    """What to send beside the platform's own headers, instead of those of the same name."""
+    """Headers to send beside the platform's own; they replace those of the same name."""
     check: bool
     """Raise `StatusError` for a 4xx or 5xx: true, if it is not said."""
     follow_redirects: bool
@@ -109,7 +109,7 @@ class HeadOptions(TypedDict, total=False):
 
 
 class GetOptions(HeadOptions, total=False):
-    """What a GET request can be given."""
+    """Options of a GET request."""
 
     conditional: bool
     """Ask only for what has changed since a task that asked for this URL ended in `Success`. If nothing has, the answer
@@ -118,7 +118,7 @@ class GetOptions(HeadOptions, total=False):
 
 
 class PostOptions(HeadOptions, total=False):
-    """What a request with a body can be given; the body is one of these."""
+    """Options of a request with a body; the body is one of these."""
 
     content: Content | None
     """The body, as it is. A file is read off the event loop, from where it stands, and parts as they come; that is part
@@ -133,11 +133,11 @@ class PostOptions(HeadOptions, total=False):
 
 
 class RequestOptions(GetOptions, PostOptions, total=False):
-    """What any request can be given."""
+    """Options of a request with any method."""
 
 
 class StreamOptions(PostOptions, total=False):
-    """What a streamed request can be given."""
+    """Options of a streamed request."""
 
     cap: float | None
     """The bytes that the body may have, on the wire and decoded, in place of the platform's `Caps`."""
@@ -146,7 +146,9 @@ class StreamOptions(PostOptions, total=False):
 class Http(Protocol):
     """The HTTP client of one task: bound to its platform, its rate and its policies."""
 
-    async def request(self, method: str, url: str | httpx.URL, **options: Unpack[RequestOptions]) -> httpx.Response:
+    def request(
+        self, method: str, url: str | httpx.URL, **options: Unpack[RequestOptions]
+    ) -> Coroutine[Any, Any, httpx.Response]:
         """Make a request and read its whole answer.
 
         Each request, each retry and each redirect takes its turn in the rate of the platform that it goes to, and
@@ -174,15 +176,15 @@ class Http(Protocol):
         """
         ...
 
-    async def get(self, url: str | httpx.URL, **options: Unpack[GetOptions]) -> httpx.Response:
+    def get(self, url: str | httpx.URL, **options: Unpack[GetOptions]) -> Coroutine[Any, Any, httpx.Response]:
         """Make a GET request; otherwise as `request`."""
         ...
 
-    async def head(self, url: str | httpx.URL, **options: Unpack[HeadOptions]) -> httpx.Response:
+    def head(self, url: str | httpx.URL, **options: Unpack[HeadOptions]) -> Coroutine[Any, Any, httpx.Response]:
         """Make a HEAD request; otherwise as `request`."""
         ...
 
-    async def post(self, url: str | httpx.URL, **options: Unpack[PostOptions]) -> httpx.Response:
+    def post(self, url: str | httpx.URL, **options: Unpack[PostOptions]) -> Coroutine[Any, Any, httpx.Response]:
         """Make a POST request; otherwise as `request`. It is retried only where `Retry.methods` has POST."""
         ...
 

@@ -1,4 +1,4 @@
-"""What a site gave to tell later whether a page has changed (RFC 9110, section 8.8), and where that is kept."""
+"""Validators: texts by which a site tells whether a page has changed (RFC 9110, section 8.8), and stores of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _check_text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.frozen
 class Validator:
-    """What a site gave with a page. Its texts are as the site sent them, a letter for each byte, of at most 1 KiB each.
+    """The validators of a page, as the site sent them: a letter for each byte, at most 1 KiB each.
 
     Raises:
         TypeError: a text is no `str`.
@@ -40,7 +40,7 @@ class Validator:
     last_modified: str | None = attrs.field(default=None, validator=_check_text)
     """The `Last-Modified`."""
     vary: str | None = attrs.field(default=None, validator=_check_text)
-    """Which headers of a request the page hangs on, by its `Vary`, and a hash of what they were; None: on none.
+    """The headers of a request that the page hangs on, by its `Vary`, and a hash of what they were; None: on none.
 
     It is asked for by this validator only by requests whose headers have the same hash.
     """
@@ -52,7 +52,7 @@ class Validator:
 
 
 class Validators(Protocol):
-    """Where validators are kept between runs, so that later ones ask only for what has changed.
+    """A place that keeps validators between runs, so that later ones ask only for what has changed.
 
     The engine asks and tells; what it keeps, and for how long, is the store's own affair. What a store has forgotten is
     fetched whole. The URLs are without user, password and fragment, but with their query, which may hold a secret.

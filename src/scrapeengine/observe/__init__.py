@@ -1,1 +1,1 @@
-"""What can be seen of a run from outside."""
+"""Observation of a run from outside: instruments, and log lines."""

@@ -1,4 +1,4 @@
-"""Who listens to a run: instruments, hook by hook, so that nothing is made or called where nobody does."""
+"""The instruments of a run, hook by hook, so that nothing is made or called where nobody listens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an event comes into a run: by the source, or by `task.follow`."""
+"""Admission of events to a run: from the source, or by `task.follow`."""
 
 from __future__ import annotations
 

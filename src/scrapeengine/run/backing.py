@@ -1,4 +1,4 @@
-"""What is behind a run: where its jobs come from, and where their ends go.
+"""The backing of a run: where its jobs come from, and where their ends go.
 
 There are two kinds, which have nothing in common but this protocol: a source of events that a program hands over
 (`SourceBacking`), and a store (`StoreBacking`). All that is decided about who runs now is decided in the rooms that a
@@ -32,10 +32,10 @@ __all__ = ["Backing", "Ends", "JobSource", "Parts", "RunHooks", "Work"]
 
 
 class JobSource(Protocol):
-    """Where the jobs of a run come from."""
+    """The source of a run's jobs."""
 
     error: BaseException | None
-    """What it has raised, for the consumer."""
+    """The exception that it has raised, for the consumer."""
     done: bool
     """Whether nothing comes any more."""
 
@@ -53,11 +53,11 @@ class JobSource(Protocol):
 
 
 class Ends(Protocol):
-    """Where the jobs of a run end, each once, whatever became of them. None of these blocks."""
+    """The place where the jobs of a run end, each once, whatever became of them. None of these blocks."""
 
     @property
     def waiting(self) -> int:
-        """How many outcomes wait here, and are not in the outbox yet."""
+        """The number of outcomes that wait here, and are not in the outbox yet."""
         ...
 
     def finish(self, task: RunningTask, outcome: Outcome[Any]) -> None:
@@ -74,9 +74,9 @@ class Ends(Protocol):
 
 
 class Backing(Protocol):
-    """Where the jobs of a run come from, where they end, and what goes with that.
+    """A source of jobs, the place where they end, and what goes with that.
 
-    Size: most of it is what a run says to whom it concerns; a source heeds two of these, a store all.
+    Size: most of it is what a run reports to its backing; a source heeds two of these, a store all.
     """
 
     @property
@@ -144,7 +144,7 @@ class Backing(Protocol):
 
 
 class RunHooks(Protocol):
-    """What a backing may have its run do. Not before its `open`: until then the run is being built."""
+    """The run as its backing sees it. Not to be called before its `open`: until then the run is being built."""
 
     def check(self) -> None:
         """Look whether this was the last of it."""
@@ -174,11 +174,11 @@ class Parts:
 
 
 class Work(Protocol):
-    """What a run is to work on: a source of events, or a store."""
+    """The work of a run: a source of events, or a store."""
 
     @property
     def share(self) -> float:
-        """How many tasks of a platform may run before it is known what other engines leave."""
+        """The number of a platform's tasks that may run before it is known what other engines leave."""
         ...
 
     def gates(self, plan: Plan) -> Gates:

@@ -1,4 +1,4 @@
-"""What a run is doing at this instant: in numbers (`run.statistics()`), and in plain sentences (`run.explain()`)."""
+"""The state of a run at this instant: in numbers (`run.statistics()`), and in plain sentences (`run.explain()`)."""
 
 from __future__ import annotations
 

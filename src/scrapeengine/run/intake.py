@@ -1,4 +1,4 @@
-"""Where events come from: the program's source, read lazily, at most `lookahead` ahead."""
+"""The intake of a run: it reads the program's source of events lazily, at most `lookahead` ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scrapeengine.tasks.signals import meaning
 __all__ = ["Events", "Intake", "check_events"]
 
 Events: TypeAlias = Iterable[Event] | AsyncIterable[Event]
-"""Where events come from: any iterable or async iterable, finite or endless."""
+"""A source of events: any iterable or async iterable, finite or endless."""
 
 _IN_A_ROW = 64
 """Events read without a checkpoint, at most: a source may well have none of its own."""
@@ -38,7 +38,7 @@ class Intake:
 
     def __init__(self, events: Events, admission: Admission) -> None:
         self.error: BaseException | None = None
-        """What the source raised."""
+        """The exception that the source raised."""
         self.done = False
         """Whether nothing comes any more."""
         self._events = events
@@ -71,7 +71,7 @@ class Intake:
                 else:
                     await self._read(iter(self._events))
         except BaseException as error:
-            if meaning(error) is None:
+            if meaning(error) is None:  # a cancellation, or the end of the program: not the source's to say
                 raise
             self.error = error  # for the consumer
         finally:
@@ -115,11 +115,13 @@ class Intake:
 
     async def _wait_for_room(self) -> None:
         while not self._admission.has_room():
+            # No checkpoint lies between that look and the wait, so no waking is missed.
             self._room = trio.Event()
             if self._instruments.source_waiting:
                 self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
             await self._room.wait()
         self._read_on += 1
+        # Where it was stopped its scope is cancelled, and this is where it leaves.
         if self._stopped or self._read_on >= _IN_A_ROW or trio.current_time() >= self._since + _SECONDS:
             await trio.lowlevel.checkpoint()
             self._read_on, self._since = 0, trio.current_time()

@@ -1,4 +1,4 @@
-"""What an engine hands to each of its runs, and keeps between them."""
+"""The plan of an engine: what it hands to each of its runs, and keeps between them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Plan:
     shared_gates: Gates = attrs.field(factory=lambda: Gates(Gate.sharing), init=False)
     """Those of platforms that are shared with other engines, by a store."""
     skips: Skips = attrs.field(factory=Skips, init=False)
-    """What need not be asked for again before its time."""
+    """Events that need not be asked for again before their time."""
 
     def __attrs_post_init__(self) -> None:
         """Remember which platforms were declared; what is tuned later are hosts that the default serves."""

@@ -51,7 +51,7 @@ class Run(Generic[T]):
 
     @property
     def report(self) -> Report:
-        """What the run has done so far; also readable after it has ended."""
+        """The counts of what the run has done so far; also readable after it has ended."""
         return self._session.report()
 
     def statistics(self) -> Statistics:
@@ -138,6 +138,7 @@ class Stream(Generic[T]):
         session, nursery = self._session, self._nursery
         assert session is not None
         assert nursery is not None
+        # First: what ends from here on has no reader either, and counts as such.
         session.parts.counters.unread += session.outbox.leave()
         if error is not None or not session.shutdown.ended.is_set():
             session.shutdown.abort("the run was left")
@@ -157,7 +158,7 @@ class Stream(Generic[T]):
                 self._ended()
         if first is not None and first is not error:
             raise first
-        return swallowed and not own
+        return swallowed and not own  # of the body's own error the nursery was told nothing
 
 
 async def read_out(run: Run[Any], *, sinks: bool) -> BaseException | None:

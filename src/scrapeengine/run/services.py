@@ -1,4 +1,4 @@
-"""What tasks ask of their run, and how they are started."""
+"""Services of a run to its tasks, and their start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class Services:
-    """What tasks ask of their run. Implements `tasks.handle.TaskServices`."""
+    """Services of a run to its tasks. Implements `tasks.handle.TaskServices`."""
 
     def __init__(self, parts: Parts, backing: Backing, threads: Threads) -> None:
         self.lanes = parts.lanes

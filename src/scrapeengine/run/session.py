@@ -107,6 +107,7 @@ class Session(Generic[T]):
         parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
             logger().warning("a worker thread cannot be interrupted and runs on", function=name)
+        # Shielded, for the run may be being cancelled, and leaves nothing open; bounded, for closing may hang (law 9).
         with trio.move_on_after(1, shield=True):
             try:
                 await parts.clients.aclose()
@@ -147,6 +148,7 @@ class Session(Generic[T]):
 
     def ended(self, task: RunningTask, outcome: Outcome[Any]) -> None:
         """Take the outcome of a task, and see whether it was the last."""
+        # Before others start in its place: who listens hears of its end first.
         if self.instruments.task_ended:
             self._tell_end(outcome)
         self._finish(task, outcome)
@@ -154,7 +156,7 @@ class Session(Generic[T]):
 
     def broken(self, task: RunningTask) -> None:
         """End a task by which the run ends."""
-        self.shutdown.abort("the run was cancelled")
+        self.shutdown.abort("the run was cancelled")  # first: its end must let nothing start
         outcome: Outcome[Any] = Cancelled(reason="the run was cancelled", **task.times())
         if self.instruments.task_ended:
             self._tell_end(outcome)
@@ -176,8 +178,8 @@ class Session(Generic[T]):
         now = trio.current_time()
         parts.lanes.retune(now)
         parts.scheduler.limit_events(settings.event_limit)
-        for lane in list(parts.scheduler.lanes.values()):
-            if lane.gate.closed(now):
+        for lane in list(parts.scheduler.lanes.values()):  # a list: a host's lane goes with its last job
+            if lane.gate.closed(now):  # its patience may be less than it was
                 self._turn_away(lane)
         self.taken()
         parts.scheduler.settle()

@@ -1,4 +1,4 @@
-"""How a run ends: when its work is done, or before that, by a deadline.
+"""The end of a run: when its work is done, or before that, by a deadline.
 
 running ──(nothing left)──────────────────────────────> ended
    │
@@ -23,7 +23,7 @@ from scrapeengine.schedule.lane import TaskRecord
 __all__ = ["Shutdown"]
 
 _LAST_CALL = 0.9
-"""Seconds for cancelled tasks to end, before `stop` returns without them."""
+"""Seconds for cancelled tasks to end, before `stop` returns without them; it says that it does within a second."""
 
 
 class Shutdown:
@@ -66,6 +66,7 @@ class Shutdown:
                 if task.parked_since is not None:
                     task.cancel(reason)
         cut_at = trio.current_time() + grace
+        # A second call may shorten the grace, and never lengthens it.
         if cut_at < self._cut_at and not self.ended.is_set():
             self._cut_at = cut_at
             self._alarms.at(cut_at, self._cut)
@@ -76,7 +77,7 @@ class Shutdown:
     def abort(self, reason: str) -> None:
         """Start nothing more; whatever runs is being cancelled from outside."""
         if not self.ended.is_set():
-            self._scheduler.abort()
+            self._scheduler.abort()  # first: what is given up below must let nothing start
             self._halt(reason)
 
     def close(self) -> None:
@@ -92,6 +93,7 @@ class Shutdown:
         self._scheduler.stopped = reason
         self._backing.jobs.stop()
         entries = self._scheduler.agenda.entries()
+        # Listed before any is given up: an event whose last job ends leaves what is walked through here.
         waiting = [job for entry in entries for job in entry.jobs if job.state is JobState.WAITING]
         for job in waiting:
             self._backing.ends.give_up(job, reason)

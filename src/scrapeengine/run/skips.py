@@ -1,4 +1,4 @@
-"""What need not be asked for again before its time: `task.skip(…, again_after=…)`, in an engine without a store."""
+"""Events not to be asked for again before their time (`task.skip(…, again_after=…)`), in an engine without a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 100_000
 
 @attrs.define(eq=False, repr=False)
 class Skips:
-    """By event and platform, until when. Bounded: what was said first is forgotten first.
+    """The times until which events need not be asked for, by event and platform. The oldest are forgotten first.
 
     Times are those of the current run's clock, plus a shift that makes one timeline of all runs.
     """
@@ -36,7 +36,7 @@ class Skips:
 
     def add(self, id: str, platform: str, until: float, reason: str) -> None:
         """Keep in mind that an event need not be asked for on a platform until a time of the run's clock."""
-        self._known.pop((id, platform), None)
+        self._known.pop((id, platform), None)  # so that it goes to the end: the oldest is at the other
         self._known[id, platform] = (until + self._shift, reason)
         if len(self._known) > _MOST:
             self._known.popitem(last=False)

@@ -1,1 +1,1 @@
-"""Who runs now: the scheduler, its lanes, limits, gates and event slots, and what wakes them."""
+"""The scheduler, which decides who runs now; its lanes, limits, gates and event slots, and what wakes them."""

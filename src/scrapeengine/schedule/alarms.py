@@ -48,6 +48,7 @@ class Alarms:
 
     def end(self) -> None:
         """Let `run` return, whatever is still to come."""
+        # Both: a callback may call this, and its scope is over by then; the loop would go to sleep in a new one.
         self._ended = True
         self._sleep.cancel()
 
@@ -57,6 +58,7 @@ class Alarms:
             self._sleep = trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf)
             with self._sleep:
                 await trio.sleep_forever()
+            # A callback may set alarms: those that are due by now ring in this loop, the next scope has the others.
             now = trio.current_time()
             while self._heap and self._heap[0][0] <= now:
                 call = self._calls.pop(heappop(self._heap), None)

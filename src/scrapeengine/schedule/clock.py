@@ -13,7 +13,7 @@ __all__ = ["Anchor"]
 
 @attrs.frozen
 class Anchor:
-    """Where a trio clock stood at a known wall time. Without it a trio time means nothing outside its run."""
+    """The time of a trio clock at a known wall time. Without it a trio time means nothing outside its run."""
 
     trio_time: float
     wall_time: float

@@ -1,4 +1,4 @@
-"""Where a request of a task goes: to the task's own platform, or, by a redirect or an absolute URL, to another one.
+"""Destinations of a task's requests: its own platform, or, by a redirect or an absolute URL, another one.
 
 Both kinds are asked the same: is it open, may a request start now, wait for its turn, it has refused, may a retry be
 made, it asks to be called less often. What differs is whose token, booking and line it is:
@@ -64,7 +64,7 @@ class OwnPlatform:
             raise ended()
         if record.parked_since is not None:
             return False  # another coroutine of the same task waits, and this one has no token
-        booked, record.booked = record.booked, None
+        booked, record.booked = record.booked, None  # a booking is good for one request, whether it is used or lapses
         return _started(record.lane, booked, first=first)
 
     async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
@@ -83,6 +83,7 @@ class OwnPlatform:
         """
         record, scheduler = self._record, self._lanes.scheduler
         _stop_short(self._lanes, record, record.lane)
+        # Before it is parked: an error from within would leave only when the task has its token again.
         check(record, record.lane)
         async with Parked(scheduler, record):
             if after > 0:
@@ -117,7 +118,7 @@ class OtherPlatform:
         self._record = record
         self._lanes = lanes
         self._booked: tuple[Gate, Booking] | None = None
-        """What was booked, and by which gate: the lane may have gone and come back since, and the gate stays."""
+        """The booking, and the gate that gave it, where alone it counts: the lane may have gone and come back since."""
 
     def is_open(self) -> bool:
         """Say whether the platform is under no penalty."""
@@ -154,10 +155,11 @@ class OtherPlatform:
                 if after > 0:
                     await trio.sleep(after)
                 booked = await self._book(there, ForeignRequest(), ahead=ahead)
+            # None is for those that wait with their token, and this one had given it up.
             assert booked is not None
             self._booked = there.gate, booked
             try:
-                # The way back to its token was shielded: who gave up meanwhile must not send what it waited for.
+                # The way back to its token was shielded: a task that gave up meanwhile must not send its request.
                 await trio.lowlevel.checkpoint_if_cancelled()
             except BaseException:
                 self._booked = None
@@ -194,13 +196,13 @@ class OtherPlatform:
             while request.booked is None:
                 check(self._record, there)
                 if request.seated and there.gate.closed(trio.current_time()):
-                    return None
+                    return None  # a penalty is waited for without a token (law 6)
                 request.wake = trio.Event()
                 (there.foreign_requests.appendleft if ahead else there.foreign_requests.append)(request)
                 scheduler.kick(there)
                 scheduler.settle()
                 await request.wake.wait()
-        except BaseException:
+        except BaseException:  # a cancellation, which may come in the very turn in which the request was booked
             if request in there.foreign_requests:
                 there.foreign_requests.remove(request)
             if request.booked is not None:
@@ -220,6 +222,7 @@ AnyPlatform: TypeAlias = OwnPlatform | OtherPlatform
 def _started(lane: Lane, booked: Booking | None, *, first: bool) -> bool:
     gate, now = lane.gate, trio.current_time()
     started = booked is not None and gate.use(booked, now)
+    # Without a booking only past an empty line: who stands in line was there before.
     if not started and (_just_begun(booked, now) or not (lane.returning or lane.foreign_requests)):
         started = gate.opens_at(now) <= now and gate.use(gate.rate_limiter.book(), now)
     if not started:

@@ -1,13 +1,20 @@
-"""The line of lanes that wait for an event slot: first is whose last turn is longest ago.
+"""The line of lanes that wait for an event slot. The lane that had its last turn longest ago is first.
 
 Slots go round: while lanes stay in line this is the order in which they joined it. One that comes late, for its rate
 has opened only now, does not wait behind those that have just had a turn: it would lose that time in each of its
 intervals, and could never make up for it. A lane that has had no turn yet counts from when it first joined: it goes
-before all that had one since, and who is in line already is passed only by those whose turn is longer ago. So who
-waits is passed by each other lane at most once.
+before all that had one since. Nobody passes a lane in line but those that had their turn before it, so each other lane
+passes it at most once.
 
-Rejected: to add who comes to the end of the line. A host that wants 2 s between requests, beside others with more work
-than slots, then took 3 % longer for the whole of it.
+Invariants:
+
+- `_places` has the lanes that wait, and no others. Each has one live entry in the heap, that with its place's number;
+  all other entries are stale, and dropped when they come up.
+- `Lane.turned` does not change while the lane waits, or the heap would be out of order: a lane takes a slot when it has
+  been taken out of the line for its turn, or while nobody is in line.
+
+Rejected: to add a lane that joins to the end of the line. A host that wants 2 s between requests, beside others with
+more work than slots, then took 3 % longer for the whole of it.
 """
 
 from __future__ import annotations
@@ -47,7 +54,7 @@ class EventSlotQueue:
         heappush(self._heap, (lane.turned, place, lane))
 
     def next(self) -> Lane:
-        """Take out whose turn it is. Only where one waits."""
+        """Take out the lane that has its turn now. Only where one waits."""
         while True:
             _, place, lane = heappop(self._heap)
             if self.places.get(lane) == place:
@@ -61,6 +68,7 @@ class EventSlotQueue:
     def leave(self, lane: Lane) -> None:
         """Take out a lane that has no work any more."""
         self.places.pop(lane, None)
+        # Only where most of it is stale, so that a lane that leaves costs little on average.
         if len(self._heap) > 2 * len(self.places) + 16:
             self._heap = [entry for entry in self._heap if self.places.get(entry[2]) == entry[1]]
             self._heap.sort()  # which makes a heap of it

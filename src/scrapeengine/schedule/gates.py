@@ -14,7 +14,7 @@ __all__ = ["Gates"]
 
 
 class Gates:
-    """What is remembered of platforms that have no lane now: nothing of those that a new gate would serve as well."""
+    """Gates of platforms that have no lane now; none that a new one would serve as well."""
 
     def __init__(self, make: Callable[[Rate | None], Gate] = Gate.of) -> None:
         """Make an empty one.
@@ -64,6 +64,7 @@ class Gates:
         """Take back the gate of a platform whose lane goes away, and forget those that matter no more."""
         if gate.matters(now):
             self._kept[name] = gate
+            # Once at a time: by when it matters may have moved meanwhile, and `_review` lists it anew if it has.
             if name not in self._listed:
                 self._list(name, gate)
         while self._expiry and self._expiry[0][0] <= now:

@@ -44,7 +44,7 @@ __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
 @attrs.define(eq=False, repr=False)
 class TaskRecord:
-    """What the scheduler keeps of a task that was started and has not ended: it holds a token, or is parked."""
+    """The scheduler's record of a task that was started and has not ended: it holds a token, or is parked."""
 
     job: Job
     lane: Lane
@@ -52,13 +52,13 @@ class TaskRecord:
     booked: Booking | None
     """A request that was booked for it and that it has not used."""
     scope: trio.CancelScope
-    """What its deadline and a stop cancel."""
+    """The scope that its deadline and a stop cancel."""
     parked: float = attrs.field(default=0.0, init=False)
     """Seconds for which it has been parked, up to when it was last resumed."""
     parked_since: float | None = attrs.field(default=None, init=False)
     """When it was parked; None while it holds a token."""
     wake: trio.Event | None = attrs.field(default=None, init=False)
-    """What it waits for in one of the lane's lines; set when it has its tokens again, or is sent away."""
+    """The event that it waits for in one of the lane's lines; set when it has its tokens again, or is sent away."""
     stopped: str | None = attrs.field(default=None, init=False)
     """Why it was cancelled by the run; None if it was not."""
     _left: float = attrs.field(default=math.inf, init=False)
@@ -125,7 +125,7 @@ class Lane:
     gate: Gate
     queue: Queue
     limit: EffectiveLimit
-    """How many of its tasks may run now; each that does holds a token."""
+    """The limit of its tasks as it is now; each that runs holds a token."""
     home: str | None
     """The host of its `base_url`."""
     records: dict[TaskRecord, None] = attrs.field(factory=dict, init=False)
@@ -139,13 +139,13 @@ class Lane:
     own_next: bool = attrs.field(default=False, init=False)
     """Whether it is the turn of this platform's own tasks, where foreign requests wait too."""
     guests: int = attrs.field(default=0, init=False)
-    """How many tasks of other platforms have to do with this one now; it stays for them."""
+    """The number of other platforms' tasks that have to do with this one now; it stays for them."""
     turned: int = attrs.field(default=0, init=False)
     """When it last took an event slot for a start, by the count of the line before these; 0: it never wanted one."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When the scheduler looks here next, whatever happens until then."""
     held_by: Holdup = attrs.field(default=Holdup.NOTHING, init=False)
-    """What was last told to instruments of what holds it back."""
+    """The reason that holds it back, as instruments were last told."""
 
     @classmethod
     def of(cls, name: str, policy: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:

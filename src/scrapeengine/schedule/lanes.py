@@ -102,6 +102,7 @@ class Lanes:
         lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
         self.scheduler.refresh(lane)
         self._closing.closed(lane)
+        # At the end: what has closed here has given event slots back, which other lanes may have now.
         self.scheduler.settle()
 
     def slow_down(self, lane: Lane, seconds: float) -> None:
@@ -136,7 +137,7 @@ class Lanes:
             policy = self.policies.policy(lane.name)
             if policy is lane.policy:
                 continue
-            if policy.rate != lane.policy.rate:
+            if policy.rate != lane.policy.rate:  # else what is booked would lapse for nothing
                 lane.gate.keep_to(policy.rate, now)
                 self._tell_rate(lane, now)
             lane.policy, lane.home = policy, policy.host

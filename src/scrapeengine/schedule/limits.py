@@ -1,4 +1,4 @@
-"""How many tasks of one platform may run at this instant, and which of its reasons says so.
+"""The limit of one platform at this instant, and which of its parts holds.
 
 The tokens are those of a `trio.CapacityLimiter`, whose `total_tokens` is the live number: whoever knows trio can read
 it, and its `statistics()` name the jobs that hold a token. Nobody waits at it. Who has to wait stands in the lines of
@@ -29,9 +29,9 @@ class EffectiveLimit:
     """The limit of one lane, as it is now."""
 
     own: int
-    """What the platform's policy says."""
+    """The limit of the platform's policy."""
     share: float = math.inf
-    """What other engines leave to this one."""
+    """The tasks that other engines leave to this one."""
     limiter: trio.CapacityLimiter = attrs.field(init=False)
     """A token for each running task. Lowered, it is reached as tasks end or are parked."""
     take: Callable[[object], None] = attrs.field(init=False)
@@ -39,11 +39,11 @@ class EffectiveLimit:
     give: Callable[[object], None] = attrs.field(init=False)
     """Gives the token of a job back."""
     now: int = attrs.field(init=False)
-    """How many tasks may run."""
+    """The number of tasks that may run."""
     told: int | None = attrs.field(default=None, init=False)
-    """What instruments were last told of it; the share is asked for again and again, and mostly stays."""
+    """The limit that instruments were last told; the share is asked for again and again, and mostly stays."""
     bound: int = attrs.field(init=False)
-    """How many tasks may run or be parked: twice the platform's own limit, whatever others leave."""
+    """The number of tasks that may run or be parked: twice the platform's own limit, whatever others leave."""
 
     def __attrs_post_init__(self) -> None:
         """Compute what follows from the parts."""
@@ -59,12 +59,12 @@ class EffectiveLimit:
 
     @property
     def taken(self) -> int:
-        """How many tasks hold a token."""
+        """The number of tasks that hold a token."""
         return self.limiter.borrowed_tokens
 
     @property
     def free(self) -> int:
-        """How many tokens may be taken; less than none where the limit was lowered."""
+        """The number of tokens that may be taken; less than none where the limit was lowered."""
         return self.now - self.limiter.borrowed_tokens
 
     def tune(self, own: int) -> None:

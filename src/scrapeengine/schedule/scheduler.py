@@ -1,4 +1,4 @@
-"""Who runs now: lanes, event slots, and the lines before them.
+"""The scheduler, which decides who runs now: lanes, event slots, and the lines before them.
 
 All of this is synchronous. Whatever changes what may run (a task that ends or is parked, a new event, an alarm, a
 `tune`, an outcome that is read) changes the state, names the lanes concerned (`kick`) and calls `settle`, which serves
@@ -8,9 +8,17 @@ take the slots, book the request, launch the task.
 Lanes that lack something shared stand in a line for it:
 
     line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn,
-                and whose last one is longest ago is first (`EventSlotQueue`)
+                and the lane that had its last turn longest ago comes first (`EventSlotQueue`)
     ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
     blocked     a job of an event in progress could start but for room in the buffer
+
+Invariants, between two steps:
+
+- A task holds a token of its lane's limiter if and only if it runs; one that is parked, or waits for its start, holds
+  none. An event holds one of `events` if and only if the agenda has it in progress.
+- A lane that has work and starts nothing is looked at again: by a line that it stands in, its alarm, the next end or
+  parking of a task of its own, a knob, or what other engines leave to it. So nothing is looked for by polling.
+- A lane's queue is open if and only if `Lane.may_open` says so, as of when the lane was served or refreshed last.
 
 Rejected: lanes that await their limiters. An event slot awaited while a platform's slot is held leaves that platform
 idle, and the reverse order lets a slow platform fill the event limit (in the case of law 7 the other one then ends at
@@ -75,7 +83,7 @@ class Scheduler:
         self.aborted = False
         """Whether the run is being cancelled, and no one needs a token any more."""
         self._launcher: Launcher | None = None
-        """What starts tasks; None: nothing starts."""
+        """The launcher of tasks; None: nothing starts."""
         self._alarms = alarms
         self._kicked: OrderedDict[Lane, None] = OrderedDict()
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
@@ -96,6 +104,7 @@ class Scheduler:
     def room(self) -> None:
         """Serve the lanes that waited for room in the buffer."""
         if self._blocked or self._line.places:
+            # Those in line have their turn in `settle`. The blocked need no event slot, and so no turn.
             self._kicked.update(self._blocked)
             self._blocked.clear()
             self.settle()
@@ -114,6 +123,7 @@ class Scheduler:
         self.aborted = True
         self._launcher = None
         for lane in self.lanes.values():
+            # They wait shielded, so that no cancellation reaches them there.
             self.send_away(lane.landing)
 
     def drop(self, lane: Lane) -> None:
@@ -140,7 +150,7 @@ class Scheduler:
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""
         lane = record.lane
-        if record.parked_since is None:
+        if record.parked_since is None:  # who is parked has given its token back
             lane.limit.give(record.job)
         del lane.records[record]
         # A request of it may still wait in a nursery that is not the task's own. It is told that the task has ended.
@@ -190,13 +200,13 @@ class Scheduler:
                 if self._kicked:
                     self._serve(self._kicked.popitem(last=False)[0], now, turn=False)
                 elif not (self._ahead or self._line.places) or self.events.borrowed_tokens >= self._event_limit:
-                    break
-                elif self._ahead:
+                    break  # nobody is in line; or, until an event gives its slot back, nobody can have one
+                elif self._ahead:  # before the line: who was parked comes back ahead of new tasks (law 6)
                     self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
                 elif self._line.places and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
                 else:
-                    break  # all who stand in a line lack what only another end, outcome or alarm can give
+                    break  # those in line wait for an end, an outcome that is read, or an alarm
         finally:
             self._settling = False
 
@@ -208,11 +218,15 @@ class Scheduler:
             now: the time of this step.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
+        # At the very instant at which its penalty ends a lane may be served before its alarm has rung. Taken for closed
+        # still, it would start jobs that its queue does not count.
         self._swing(lane, now)
+        # First those that gave up waiting: they need no request, so neither rate nor penalty holds them up.
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, now, book=False):
                 break  # for want of event slots, for which the lane is in line now
         self._start_own(lane, now, turn=turn)
+        # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
         while lane.foreign_requests and self._admit(lane, now):
             pass
         if self.instruments.lane_held:
@@ -220,7 +234,7 @@ class Scheduler:
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
-        begun = False
+        begun = False  # one event slot a turn, so that slots go round among the lanes in line
         if not (lane.returning or lane.queue.waiting):
             return
         # In this step tokens are taken here only, so they are counted down and not looked at again.
@@ -237,6 +251,7 @@ class Scheduler:
                 lane.own_next = False
                 free -= 1
                 continue
+            # Those that come back may lack event slots. Jobs of events that are in progress need none.
             if self._launcher is None or lane.at_bound:
                 return  # nothing new starts; at the bound the next end or return serves the lane again
             may_begin = (
@@ -267,6 +282,7 @@ class Scheduler:
             return False
         foreign_request = lane.foreign_requests.popleft()
         foreign_request.booked = lane.gate.rate_limiter.book()
+        # If it lapses it counts for nothing: its task comes back to its own token first, and books anew if it is late.
         lane.gate.rate_limiter.begin(foreign_request.booked, now)
         lane.gate.rate_limiter.excuse(foreign_request.booked)
         foreign_request.wake.set()
@@ -281,6 +297,7 @@ class Scheduler:
         if lane.may_open(now, closed=closed) == lane.queue.open:
             return
         if lane.queue.open:
+            # Events that waited here and are kept in progress by nothing else: others may have their slots (law 7).
             for entry in self.agenda.close(lane.queue):
                 self.events.release_on_behalf_of(entry)
         else:
@@ -353,7 +370,7 @@ class Scheduler:
         return self._launcher is not None and self._launcher.has_room()
 
     def _wake_at(self, lane: Lane, when: float) -> None:
-        if when == math.inf:
+        if when == math.inf:  # no time opens it: its rate is shared, and nothing of it is reserved for this engine
             if self._launcher is not None:
                 self._launcher.dry(lane)
         elif when < lane.alarm:

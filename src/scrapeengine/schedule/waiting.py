@@ -1,4 +1,4 @@
-"""How a running task waits without its token: for its turn in the rate, for an event, for the end of a backoff.
+"""Waits of a running task, without its token: for its turn in the rate, for an event, for the end of a backoff.
 
     running ──(Parked)──> parked ──(in line: `returning`)──> running, with a request booked
                              │
@@ -6,6 +6,12 @@
 
 Whatever ends the wait, control goes back to the scraper only with a token; else more of them would run than may. Only
 the end of the task, or of the run, lets it go on without: nothing more of it will run then.
+
+Invariants:
+
+- A record stands in one of its lane's lines at most, and only while it is parked: a task has one request in flight.
+- Whoever sets `wake` has taken the record out of its line before. So a record that is still in line when its wait ends
+  was not woken, and has nothing that it would have to give back but its place.
 """
 
 from __future__ import annotations
@@ -38,7 +44,8 @@ class Parked:
         """Come back to a token."""
         scheduler, record = self._scheduler, self._record
         if error is not None and record.booked is not None:
-            # Whoever comes next need not wait until it would have lapsed.
+            # Cancelled in the very turn in which it was brought back. What has not begun never lapses, and would keep
+            # all others of its platform waiting.
             record.lane.gate.rate_limiter.give_back(record.booked)
             record.booked = None
             scheduler.kick(record.lane)
@@ -82,7 +89,7 @@ async def rest(scheduler: Scheduler, record: TaskRecord, seconds: float) -> None
     Checkpoint. If cancelled, the task has its token again, unless it is the task or the run that is cancelled.
     """
     if scheduler.stopped is not None:
-        record.cancel(scheduler.stopped)
+        record.cancel(scheduler.stopped)  # which the sleep below raises
     async with Parked(scheduler, record):
         await trio.sleep(seconds)
         await in_line(scheduler, record, first=False)

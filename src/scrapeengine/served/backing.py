@@ -89,6 +89,7 @@ class StoreBacking:
         """Whether the store knows all, or has had its time, and sinks have been given what there was for them."""
         if trio.current_time() >= self._gives_up_at:
             return True
+        # A run that was stopped waits for no outcomes of earlier ones: they are delivered another time.
         behind = self._redelivery is not None and self._redelivery.behind
         return not (self._writer.behind or (behind and self._parts.scheduler.stopped is None))
 
@@ -98,6 +99,7 @@ class StoreBacking:
 
     async def close(self) -> None:
         """Give back what is in hand. Checkpoint; bounded in time, and not to be cancelled."""
+        # Shielded: a run that is being cancelled gives back what it has. Bounded: the store may be down (law 9).
         with trio.move_on_after(_LAST_CALL, shield=True):
             stored = await self._writer.flush(self.ends)
             while not stored:
@@ -207,7 +209,7 @@ class StoreWork:
 
     @property
     def share(self) -> float:
-        """How many tasks may run before it is known what other engines leave: none, if there may be such."""
+        """The number of tasks that may run before it is known what other engines leave: none, if there may be such."""
         return 0.0 if self.store.shared else math.inf
 
     def gates(self, plan: Plan) -> Gates:

@@ -1,4 +1,4 @@
-"""Where the jobs of a served run come from: claims on a store, lane by lane, as far as each has room.
+"""Claims on a store: they bring the jobs of a served run, lane by lane, as far as each has room.
 
 Two loops. One asks the store which platforms have ready jobs, whenever something there may have changed; the other
 claims for those of them whose lane has room, whenever that may have changed. What was claimed waits in the agenda like
@@ -6,6 +6,14 @@ anything else, so all that is decided about who runs now is decided in one place
 
 A lane has in hand what it can start now, and half its limit beyond that, so that it need not wait for the store between
 two tasks. More would only keep jobs from other engines, and from more urgent ones that come later.
+
+Invariants:
+
+- What the store has handed out is with the desk before the next checkpoint. So a run that is stopped in the middle of a
+  call has in hand, and gives back, all that was claimed for it.
+- For one platform there is one claim at a time, of no more than its lane has room for: all claims of one look are over
+  before the next look.
+- A round ends after the store was asked what is left of it, and nothing was claimed or in hand since.
 """
 
 from __future__ import annotations
@@ -35,10 +43,10 @@ _SAME = 0.01
 
 @attrs.frozen(kw_only=True, repr=False)
 class Round:
-    """What one round works on, and no more."""
+    """The jobs that one round works on, and no others."""
 
     until: float
-    """What is delayed beyond this Unix time, by the store's clock as it stood then, is the next round's."""
+    """Jobs that are delayed beyond this Unix time, by the store's clock as it stood then, are the next round's."""
     begun: float
     """The same instant by trio's clock."""
     ids: Collection[str] | None = None
@@ -83,9 +91,11 @@ class Desk(Protocol):
 
 @attrs.define(eq=False, repr=False)
 class ReadyPlatforms:
-    """Which platforms have ready jobs in the store, as far as we know, and for which of them to claim.
+    """The platforms that have ready jobs in the store, as far as we know, and those of them for which to claim.
 
-    Written by whoever has news: the claims, and all that makes room in a lane.
+    Written by whoever has news: `names` by the claims, which strike out what a claim has emptied; `roomy` by all that
+    makes room in a lane, and by the claims, which take out what they serve; `news` is set by all of these, and replaced
+    by the claims before each look.
     """
 
     everything: bool
@@ -93,7 +103,7 @@ class ReadyPlatforms:
     names: set[str] = attrs.field(factory=set, init=False)
     """Platforms that have ready jobs."""
     roomy: dict[str, None] = attrs.field(factory=dict, init=False)
-    """Those of them whose lanes may have room, in the order in which they are to be served."""
+    """The ones among them whose lanes may have room, in the order in which they are to be served."""
     news: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when there may be something to claim."""
 
@@ -195,7 +205,7 @@ class Claims:
 
     async def _claim_on(self) -> None:
         while True:
-            self._ready.news = trio.Event()
+            self._ready.news = trio.Event()  # before the look: what comes from here on is seen by the next one
             wants = self._wants()
             if len(wants) == 1:
                 await self._claim(*wants.popitem())
@@ -260,7 +270,7 @@ class Claims:
             count += 1
         if count:
             self._dry = False
-        if count < n:
+        if count < n:  # there is no more, until the store says that there is
             self._ready.names.discard(platform)
         else:
             self._ready.roomy.setdefault(platform)

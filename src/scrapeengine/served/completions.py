@@ -1,4 +1,4 @@
-"""What the store is told of a task that has ended. Pure, but for the time of the run's clock that it is given."""
+"""Completions: what the store is told of a task that has ended. Pure, but for the run's clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scrapeengine.tasks.running import RunningTask
 __all__ = ["Completions", "unreadable"]
 
 _UNREADABLE_AGAIN = 86_400.0
-"""Seconds after which what recurs is tried again where what is stored of it, or of its task, cannot be read."""
+"""Seconds after which a recurring job is tried again, where its payload or what its task has left cannot be read."""
 _LONGEST = 1e9
 """The seconds, some thirty years, that nothing waits longer than."""
 

@@ -1,4 +1,4 @@
-"""How a job that was claimed comes into a run: what `Admission` is for a run over a source."""
+"""Admission of claimed jobs to a run: what `Admission` is for a run over a source."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class LaneDesk:
         if parts.instruments.job_claimed:
             details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id)
             parts.instruments.tell(parts.instruments.job_claimed, details)
-        if scheduler.stopped is not None:
+        if scheduler.stopped is not None:  # the claim was on its way then
             self._ends.give_up(job, scheduler.stopped)
         elif not lane.patient(now):
             self._ends.turn_away(job, lane)

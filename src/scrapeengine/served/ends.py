@@ -1,4 +1,4 @@
-"""Where the tasks of a served run end: in the store, and from there on their way."""
+"""Ends of the tasks of a served run: they go into the store, and from there on their way."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class StoredEnds:
         parts = self._parts
         self._tell_lost(held.ticket)
         if held.task is not None:
-            held.task.cancel("its lease was lost")
+            held.task.cancel("its lease was lost")  # its end is to come, and is counted in `finish`
         else:
             parts.counters.lost += 1
             self._leases.drop(held.job)

@@ -49,13 +49,13 @@ class Held:
     until: float
     """When its lease ends, in trio's time."""
     task: TaskRecord | None = attrs.field(default=None, init=False)
-    """What works on it; None while it waits."""
+    """The task that works on it; None while it waits."""
     lost: bool = attrs.field(default=False, init=False)
     """Whether its lease has ended."""
     follow_ups: dict[str, list[NewJob]] = attrs.field(factory=dict, init=False)
     """The jobs of the events that its task has followed, by the events' ids."""
     validators: dict[str, Validator | None] = attrs.field(factory=dict, init=False)
-    """What its task has found."""
+    """Validators that its task has found."""
 
     @property
     def ticket(self) -> Ticket:
@@ -131,7 +131,8 @@ class Leases:
                 replies = await self._store.renew(tickets, self._lease)
             except StoreError as error:
                 logger().warning("leases could not be renewed", jobs=len(held), exc_info=error)
-                continue
+                continue  # their ends are known here, and `watch` lets go what was not renewed in time
+            # The replies behind these are for tasks that have ended, and the writer will hear the same of them.
             for each, reply in zip(held, replies, strict=False):
                 if reply is Reply.LOST:
                     self._let_go(each, host)

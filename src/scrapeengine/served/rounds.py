@@ -44,6 +44,7 @@ async def alone(store: Store, lease: float) -> AsyncIterator[None]:
                 failure = error  # raised below, in no group
             nursery.cancel_scope.cancel()
     finally:
+        # Shielded, or the next round would have to wait until the lease ends; as it does where the store is down.
         with trio.CancelScope(shield=True), suppress(StoreError):
             await store.unlock(_ROUND, owner)
     if failure is not None:
@@ -64,8 +65,8 @@ async def _keep(store: Store, owner: str, lease: float) -> None:
 class Rounds:
     """A round each so many seconds, for ever: an async iterator of their reports. To leave the loop is to stop.
 
-    A round that takes longer is said so, and the rounds that it has missed are not made: the next one is made when it
-    would have been due anyway. A class, and no generator, which would have to be closed.
+    A round that takes longer says so in the log. The rounds that it has missed are not made; the next one is made when
+    it would have been due anyway. A class, and no generator, which would have to be closed.
     """
 
     def __init__(self, seconds: float, make: Callable[[], Awaitable[Report]]) -> None:

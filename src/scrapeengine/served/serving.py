@@ -1,4 +1,4 @@
-"""What an engine does with a store: put events into it, serve it, and make rounds on what recurs there."""
+"""Calls of an engine on a store: put events into it, serve it, and make rounds on what recurs there."""
 
 from __future__ import annotations
 

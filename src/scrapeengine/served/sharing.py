@@ -1,9 +1,20 @@
-"""What this run may do on platforms that it shares with other engines on the same store: asked for again and again.
+"""Shares of platforms that engines on one store have in common: what this run may do there, asked for again and again.
 
 While a lane has work, what the run may do there is asked for four times a second, for all lanes in one call: how many
 tasks it may run, when it may make requests, and whether somebody has closed the platform. Requests are asked for when
 some wait, and as many as wait (up to half a second of the rate): what is reserved and not used is lost to all. A lane
 that has no work at one of these four times gives all back. What was granted ends with its lease, here too.
+
+Invariants:
+
+- While slots are asked for, nothing starts beyond what the request says is held: others may be given the rest before
+  the answer is here.
+- What was granted is counted from before the call that has asked for it, so it never ends later here than in the store.
+- A refusal is told until a call has gone through that told it, also when its lane has gone by then.
+
+Rejected: to reserve half a second of the rate ahead, whether or not that many requests wait. At a rate that is not used
+up each of four engines could start only in its own half second of two, and 47 % of a limit was used. Rejected too: to
+count leased jobs against the limit. A parked task holds a lease and no slot.
 """
 
 from __future__ import annotations
@@ -34,7 +45,7 @@ _LONGEST_LEAD = 0.25
 _HALF = 0.5
 """For how many seconds requests are reserved at most."""
 _MOST = 256
-"""How many requests are reserved at once; more could not be sent before their times have lapsed."""
+"""The most requests that are reserved at once; more could not be sent before their times have lapsed."""
 
 
 class SharingHost(Protocol):
@@ -112,13 +123,15 @@ class Sharing:
         self._hold_still(idle)
         told = dict(self._refusals)
         if not share_requests:
-            return bool(self._granted)
+            return bool(self._granted)  # what idle lanes have is given back at the next of the four times
         try:
             shares = await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
         except StoreError as error:
             logger().warning("platforms could not be shared", platforms=len(share_requests), exc_info=error)
-            self._expire()
+            self._expire()  # what was granted before holds on, for its lease
             return True
+        # The longest of late, which fades. Times are reserved from so long after the asking: earlier ones would lapse
+        # on their way here.
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
         # Not those that have come meanwhile: their lanes may be idle by the next call, which would say nothing of them.
         self._refusals = {name: until for name, until in self._refusals.items() if told.get(name) != until}
@@ -126,7 +139,7 @@ class Sharing:
             self._granted.pop(name, None)
         for lane in lanes:
             self._granted[lane.name] = now + self._holder.lease
-            if self._lanes.scheduler.lanes.get(lane.name) is lane:
+            if self._lanes.scheduler.lanes.get(lane.name) is lane:  # a host's may have gone while the store was asked
                 self._apply(lane, shares[lane.name])
         self._lanes.scheduler.settle()
         return True

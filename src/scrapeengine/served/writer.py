@@ -1,4 +1,4 @@
-"""What has ended, on its way into the store: endings, jobs to give back, acknowledgements, all joined in batches.
+"""Endings on their way into the store, with jobs to give back and acknowledgements, all joined in batches.
 
     task ──> endings ──(complete)──> OK ──> outbox ──> sinks ──> acknowledgements ──(acknowledge)
                                      LOST: nobody's
@@ -6,6 +6,13 @@
 An outcome goes on its way once the store has accepted it, so that nobody sees the same one twice. With sinks the store
 keeps it until they have it. While the store cannot be had all of it waits here, and no new task starts at some point,
 for what waits counts as buffered.
+
+Invariants:
+
+- What waits leaves its queue when the store has answered for it, and not before. A call that fails, or is cancelled,
+  leaves all of it where it was; to make it again does no harm.
+- `flush` is in one task at a time: the writer's own, and once that has ended the one that closes the run. Whoever adds
+  something adds it behind. So the batch that was taken for a call is the head of its queue still when the call is over.
 """
 
 from __future__ import annotations
@@ -34,7 +41,7 @@ _LONGEST_PAUSE = 5.0
 
 @attrs.frozen(eq=False)
 class EndedJob:
-    """How a task has ended, and what the store is told of it."""
+    """The end of a task, and what the store is told of it."""
 
     outcome: Outcome[Any]
     completion: Completion
@@ -68,14 +75,14 @@ class Writer:
         self._back: deque[tuple[Ticket, float]] = deque()
         self._delivered: deque[Delivery] = deque()
         self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
-        """What sinks do not have yet, by the identity of the outcome, which is kept with it."""
+        """Deliveries that sinks do not have yet, by the identity of the outcome, which is kept with it."""
         self._on_their_way: set[Delivery] = set()
         self._work = trio.Event()
         self._pause = _FIRST_PAUSE
 
     @property
     def waiting(self) -> int:
-        """How many outcomes wait for the store."""
+        """The number of outcomes that wait for the store."""
         return len(self._ended)
 
     def end(self, ended: EndedJob) -> None:
@@ -157,7 +164,7 @@ class Writer:
         try:
             await self._store_ended(batch, host)
         except StoreError:
-            raise
+            raise  # the store is down, which is nobody's fault: all of it waits
         except Exception:  # noqa: BLE001 - the store refuses one of them: whose it is comes out one by one
             for ended in batch:
                 await self._store_alone(ended, host)
@@ -165,7 +172,7 @@ class Writer:
     async def _store_ended(self, batch: Sequence[EndedJob], host: WriterHost) -> None:
         replies = await self._store.complete([ended.completion for ended in batch])
         for ended, reply in zip(batch, replies, strict=True):
-            self._ended.popleft()
+            self._ended.popleft()  # before the host hears of it, which looks whether it was the last one
             if reply is Reply.LOST:
                 host.refused(ended)
             else:

@@ -34,7 +34,7 @@ class Notifier:
     version: int | None = attrs.field(default=None, init=False)
     """The number of others' changes when somebody looked at all platforms last."""
     count: int = attrs.field(default=0, init=False)
-    """How many calls so far have made something ready."""
+    """The number of calls so far that have made something ready."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When, by the store's `awake`, those who wait look again."""
     rung: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -140,7 +140,7 @@ class TableBackend(Protocol):
 
     @property
     def pending(self) -> int:
-        """How many jobs were pending when a rule was run last: for a `repr`, without I/O."""
+        """Count the jobs that were pending when a rule was run last: for a `repr`, without I/O."""
         ...
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:

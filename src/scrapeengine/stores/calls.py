@@ -68,7 +68,7 @@ class TableStore:
             await trio.lowlevel.checkpoint()
             raise StoreFull(f"a batch of {distinct:,} jobs never has room where {most:,} may be pending: cut it up")
         while True:
-            rung = self._notifier.rung
+            rung = self._notifier.rung  # before the attempt: room that is made from here on rings it
             try:
                 return await self._backend.run(lambda tables: life.enqueue(tables, jobs))
             except StoreFull:
@@ -160,7 +160,7 @@ class TableStore:
         """See `Store`. It returns at once if something has become ready since `due`, or `claim`, looked for it."""
         until, count = trio.current_time() + at_most, self._notifier.count
         while True:
-            rung = self._notifier.rung
+            rung = self._notifier.rung  # before the look: what changes from here on rings it
             alarm = await self._next_alarm()
             # What comes later than that is seen then: it need not wake anybody.
             now = trio.current_time()

@@ -36,8 +36,8 @@ class StorePolicy:
     keep: float = attrs.field(default=86400.0, validator=each(number, zero=True, instead="; it is seconds"))
     """Seconds for which a job that has ended is known."""
     max_kept: int = attrs.field(default=100_000, validator=each(whole, least=0))
-    """How many of those are kept at most; the oldest go first, but none before its completion allows it."""
+    """The most of those that are kept; the oldest go first, but none before its completion allows it."""
     max_pending: int = attrs.field(default=1_000_000, validator=each(whole, least=1))
-    """How many jobs may be pending. Jobs that tasks find (`follow_ups`) go in all the same."""
+    """The most jobs that may be pending. Jobs that tasks find (`follow_ups`) go in all the same."""
     full: Full = attrs.field(default="raise", validator=one_of("wait", "raise"))
     """Whether `enqueue` raises `StoreFull` where there is no room, or waits until there is."""

@@ -29,7 +29,7 @@ class TaskHttp(Http, Protocol):
 
     @property
     def found(self) -> Mapping[str, Validator | None]:
-        """What conditional requests have found, by URL; to be remembered if the task ends in `Success`."""
+        """Validators that conditional requests have found, by URL; to be remembered if the task ends in `Success`."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class TaskHttp(Http, Protocol):
 
 
 class TaskServices(RequestServices, Protocol):
-    """What a task asks of its run."""
+    """The run as a task sees it: what a task may ask of it."""
 
     def http(self, task: RequestingTask) -> TaskHttp:
         """Make the HTTP client of a task."""
@@ -59,7 +59,7 @@ class TaskServices(RequestServices, Protocol):
 
 
 class Progress(Protocol):
-    """How far a task has come."""
+    """The progress of a task."""
 
     attempt: int
     """Which run of the scraper this is."""

@@ -22,7 +22,7 @@ __all__ = ["RequestServices", "RequestingTask"]
 
 
 class RequestServices(Protocol):
-    """What requests need of the run."""
+    """The run as requests see it: what they may ask of it."""
 
     @property
     def lanes(self) -> Lanes:
@@ -31,7 +31,7 @@ class RequestServices(Protocol):
 
     @property
     def instruments(self) -> Instruments:
-        """Who listens to the run."""
+        """The run's instruments."""
         ...
 
     def draw(self) -> float:

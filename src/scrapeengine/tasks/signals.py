@@ -1,4 +1,4 @@
-"""What an exception that leaves a scraper means.
+"""The meaning of an exception that leaves a scraper.
 
     Exception                                                        a failure
     task.skip, task.retry                                            a signal
@@ -29,14 +29,14 @@ __all__ = ["RetryTask", "Signal", "SkipTask", "cancels", "cleared", "fatal_part"
 
 
 _FATAL = (KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled)
-"""What ends more than a task."""
+"""Exceptions that end more than a task."""
 _TESTS = "_pytest"
 """The package whose exceptions tell how a test ended. They are known by it, so that it need not be there."""
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 
 class Signal(BaseException):
-    """How `task.skip` and `task.retry` leave the scraper; not an `Exception`, so that no `except Exception` eats it."""
+    """The way out of a scraper for `task.skip` and `task.retry`; no `Exception`, or `except Exception` would eat it."""
 
 
 @attrs.define(eq=False)

@@ -1,4 +1,4 @@
-"""What tasks run in: trio tasks that go from one to the next, which costs less than a new one and a new scope for each.
+"""Workers: trio tasks that go from one task to the next, which costs less than a new one and a new scope for each.
 
 A task that ends makes room, and in that very step the scheduler starts another one in its place. That one is run by the
 same trio task, inside the same cancel scope, with a deadline of its own. It must not notice who ran there before:
@@ -63,7 +63,7 @@ class Workers:
         self._free: trio.CancelScope | None = None
         """The scope of that worker, if the next one can have it."""
         self._next: RunningTask | None = None
-        """What has started meanwhile."""
+        """The task that has started meanwhile."""
 
     def scope(self, deadline: float) -> trio.CancelScope:
         """Return the scope that the next task is to have, which starts at once."""
@@ -102,8 +102,8 @@ class Workers:
                     whole = not scope.cancel_called
                     ended, task = task, None
                     task = self._end(ended, outcome, scope if whole else None)
-                    del ended
-                    if not whole:
+                    del ended  # else all that it holds would live for as long as the next one runs
+                    if not whole:  # nobody else can run in a scope that is cancelled
                         self._hand_on(task)
                         task = None
                     outcome = None
@@ -111,7 +111,7 @@ class Workers:
                         me.context = self._context.copy()
                         await trio.lowlevel.cancel_shielded_checkpoint()
         except BaseException as error:
-            if task is None:
+            if task is None:  # it has ended, and has its outcome: what was raised is the engine's own
                 raise
             await _bury(me)
             outcome = task.ended_by(error)
@@ -121,6 +121,7 @@ class Workers:
                 if fatal is error:
                     raise
                 raise fatal from None
+        # The scope has taken its own cancellation (a deadline, a stop), or the scraper has left another one open.
         if task is not None:
             self._hand_on(self._end(task, task.cut_short() if outcome is None else outcome, None))
 
@@ -130,6 +131,7 @@ class Workers:
         try:
             self._endings.ended(task, outcome)
         except BaseException:
+            # It was started, so it has to have its one outcome, though nothing of it will run (law 1).
             if self._next is not None:
                 self._endings.broken(self._next)
             raise

@@ -91,7 +91,7 @@ class Ledger:
 
     @property
     def requests(self) -> int:
-        """How many requests have arrived."""
+        """The number of requests that have arrived."""
         return len(self.arrivals)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""How a call comes to its answer: attempts, each with its redirects, and what goes along with them.
+"""Attempts: how a call comes to its answer, each attempt with its redirects, and what goes along with them.
 
 run ──> attempt 1 ──> hop, hop, …  ──> an answer stands
 │                                 ^
@@ -38,7 +38,7 @@ _AT_ONCE = Again(0.0)
 
 @attrs.frozen
 class Way:
-    """How a request is made, beside what it asks for."""
+    """The way in which a request is made, beside what it asks for."""
 
     read: Reader[Response | StreamedAnswer]
     """Reads what is wanted of the answer."""
@@ -69,7 +69,7 @@ class Attempts:
 
     @property
     def found(self) -> Mapping[str, Validator | None]:
-        """What conditional requests have found, by URL; None: that there is nothing any more."""
+        """Validators that conditional requests have found, by URL; None: that there are none any more."""
         return self._found or {}
 
     async def run(self, call: Call, way: Way) -> Response | StreamedAnswer:
@@ -166,6 +166,7 @@ class Attempts:
                 answer.history = history
             if answer.status_code >= 300 and answer.status_code != 304:
                 where: dict[str, Any] = exchange.where("") | {"seconds": spent}
+                # Of the call as it was asked for: cookies and conditions are those of one hop.
                 onward = self._onward(call, answer, len(history), where) if follows else None
                 if onward is not None:
                     history = [*history, answer]

@@ -93,7 +93,7 @@ class TaskClient:
 
     @property
     def found(self) -> Mapping[str, Validator | None]:
-        """What conditional requests have found, by URL."""
+        """Validators that conditional requests have found, by URL."""
         return self._attempts.found
 
     @property

@@ -46,7 +46,7 @@ class Turnstile:
         try:
             await turn.wait()
         except BaseException:
-            if turn.is_set():
+            if turn.is_set():  # in the very turn of the loop in which one was cancelled: the next one has it
                 self.leave()
             else:
                 self._line.remove(turn)
@@ -56,7 +56,7 @@ class Turnstile:
     def leave(self) -> None:
         """Let the next one through."""
         self._inside = None
-        if self._line:
+        if self._line:  # handed over, and taken meanwhile: nobody who comes now goes first
             self._line.popleft().set()
         else:
             self._taken = False

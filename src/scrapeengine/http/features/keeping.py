@@ -1,4 +1,4 @@
-"""What an engine keeps of HTTP between requests, and between its runs: cookies, robots.txt, validators."""
+"""HTTP state that an engine keeps between requests, and between its runs: cookies, robots.txt, validators."""
 
 from __future__ import annotations
 

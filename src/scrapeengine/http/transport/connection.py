@@ -1,4 +1,14 @@
-"""One connection to one server, and the requests that it carries, one at a time."""
+"""One connection to one server, and the requests that it carries, one at a time.
+
+Invariants:
+
+- Whatever ends a request before all of it is out and its answer is done leaves `reusable` false. `unsent` is None only
+  when all is out, and the parser is done only when all has come.
+- What was read is parsed before more is read, so bytes have their order. What is left of it when an answer is done was
+  asked for by nobody: such a connection is not kept.
+- One task at a time waits in `more`: the one that listens while a body is sent has left when the head is waited for.
+- `phase` is written by the connection itself, and by its owner for what is done outside: decoding, and rest.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +221,7 @@ class Connection:
         self._asked += 1
         self.parser.begin(method, most)
         self.phase = "send"
-        self.unsent = ""
+        self.unsent = ""  # until all of it is out, whatever ends the sending
         try:
             written = self._stream.write_now(head)
         except httpx.WriteError as error:

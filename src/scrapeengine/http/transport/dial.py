@@ -141,7 +141,7 @@ async def race(
     try:
         async with trio.open_nursery() as nursery:
             for candidate in candidates:
-                failed = trio.Event()
+                failed = trio.Event()  # set by whichever fails next, however long ago that one was begun
                 nursery.start_soon(attempt, candidate)
                 with trio.move_on_after(delay):
                     await failed.wait()

@@ -7,6 +7,9 @@
   for that long and not for 10 s. It is put there by who waits for it; at once when nobody does.
 - What still waits in line when the last one who wanted it is cancelled leaves the line.
 
+Invariants: a lookup is among `_searches` from when it is asked for until it is settled, or leaves the line. It is in
+line until it is started, and counts from then until it is settled: in `_slow` if it says so itself, else in `_quick`.
+
 Rejected: `trio.to_thread.run_sync` with a limiter and `abandon_on_cancel`. The thread runs on and its answer is thrown
 away; each new try for a slow name then takes another thread, until all are taken by it.
 """

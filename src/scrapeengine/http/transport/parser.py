@@ -67,7 +67,7 @@ class Parser:
 
     @property
     def measured(self) -> bool:
-        """Whether what comes next is what is left of a body that has the length that its head says."""
+        """Whether the rest of a body comes next whose length its head has said."""
         return bool(self._left)
 
     def feed(self, data: bytes | memoryview) -> None:

@@ -1,4 +1,4 @@
-"""What the HTTP client needs of the task that it works for, and of the platforms that its requests go to."""
+"""Protocols of the task that the HTTP client works for, and of the platforms that its requests go to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ClientTask", "Destination"]
 
 
 class Destination(Protocol):
-    """Where a request goes: to the task's own platform, or, by a redirect or an absolute URL, to another one."""
+    """The destination of a request: the task's own platform, or, by a redirect or an absolute URL, another one."""
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class ClientTask(Protocol):
 
     @property
     def instruments(self) -> Instruments:
-        """Who listens to the run."""
+        """The run's instruments."""
         ...
 
     @property

@@ -1,4 +1,15 @@
-"""One request and its answer: the turn, the connection, the deadline, and errors in our own words."""
+"""One request and its answer: the turn, the connection, the deadline, and errors in our own words.
+
+Invariants:
+
+- Between the right to start (`Destination.start`) and the first byte there is no checkpoint. So what the platform sees
+  is what was booked, and a penalty that comes meanwhile is seen in time.
+- A channel is left by whoever has it: the exchange, or the answer that holds it. None is held in waiting for a turn.
+- Connecting, sending and reading have the time of one attempt together, over both connections where a kept one was
+  closed. Waiting for turns is not counted.
+- Whatever `Exception` the wire raises is translated by `failed`, once. A caller's own passes in `CallersError`, which
+  is none.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +68,7 @@ class Exchange:
     _spent: float = attrs.field(default=0.0, init=False)
     """The seconds that it took before, the waiting left out."""
     telling: RequestTelling | None = attrs.field(default=None, init=False)
-    """What instruments hear of it; None: nobody listens."""
+    """Tells instruments of it; None: nobody listens."""
 
     async def run(self, read: Reader[T], after: float = 0.0) -> T:
         """Wait for its turn, send it, and read its answer in the time that an attempt has.
@@ -146,7 +157,7 @@ class Exchange:
 
     async def _connected(self) -> Channel:
         """Make a connection, in the time that an attempt has."""
-        self.task.connecting()
+        self.task.connecting()  # what is booked for it lapses unused, and it is booked anew when it can be sent
         self._sent = trio.current_time()
         limit = self.task.policy.timeout.attempt
         with trio.move_on_after(max(0.0, limit - self._spent)):

@@ -104,7 +104,7 @@ class Prepared:
 
 
 class Means:
-    """What makes and what carries the requests of each platform, as its policy is now."""
+    """The makers and carriers of each platform's requests, as its policy is now."""
 
     def __init__(self, connector: Connector) -> None:
         """Make it.

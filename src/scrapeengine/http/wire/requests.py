@@ -1,4 +1,4 @@
-"""Which request goes out: its URL, its headers and its body, and what becomes of them at a redirect. Pure.
+"""Requests as they are to go out: URL, headers and body, and what becomes of them at a redirect. Pure.
 
 Whatever a scraper's arguments are, what leaves here is `InvalidRequest`, or a `TypeError` that says what to write.
 """
@@ -40,7 +40,7 @@ _OF_A_BODY = frozenset(
         *(b"content-md5", b"content-type", b"digest", b"expect", b"repr-digest", b"trailer", b"transfer-encoding"),
     }
 )
-"""What says something of a body, and goes with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
+"""Headers that describe a body, and go with it (Fetch, "request-body-header name"; RFC 9110, section 10.1.1)."""
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 """A token (RFC 9110, section 5.6.2), of a length that methods have."""
 _EXPECTS_A_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -282,6 +282,7 @@ def redirected(call: Call, answer: Response, where: dict[str, Any]) -> Call | No
 
 def _onward(call: Call, status: int, goes_to: Url, where: dict[str, Any]) -> Call:
     method = call.method
+    # A 301 or 302 makes a GET of a POST, as clients have always done (RFC 9110, sections 15.4.2 and 15.4.3).
     if status == 303 or (status in {301, 302} and method == "POST"):
         method = "HEAD" if method == "HEAD" else "GET"
     kept = method == call.method

@@ -1,4 +1,4 @@
-"""What instruments hear of one request: that its connection was made, that it is sent, and how it ended.
+"""Tells instruments of one request: that its connection was made, that it is sent, and how it ended.
 
 There is one of these for a request only where somebody listens.
 """

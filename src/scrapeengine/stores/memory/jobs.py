@@ -39,7 +39,7 @@ class Orders:
     ages: dict[str, Ordered[_Age]] = attrs.field(factory=lambda: defaultdict(Ordered), init=False)
     """The ready ones by platform, by when they were enqueued."""
     dues: Counter[tuple[str, float]] = attrs.field(factory=Counter, init=False)
-    """How many delayed jobs of a platform are due at one time."""
+    """The number of a platform's delayed jobs that are due at one time."""
 
     def enter(self, row: Row) -> None:
         """Put a job into its places."""
@@ -110,7 +110,7 @@ class DictJobTable:
     def change(self, row: Row, **values: Any) -> None:
         """See `JobTable`."""
         before = row.status
-        self._leave(row)
+        self._leave(row)  # first: its places are found by what it has until now
         for field, value in values.items():
             setattr(row, field, value)
         self._enter(row)

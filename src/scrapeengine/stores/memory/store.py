@@ -87,6 +87,7 @@ class MemoryBackend:
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
         """See `TableBackend`."""
         self._check_open()
+        # Before anything is done, so that a call that is cancelled has done nothing. The store may be left meanwhile.
         await trio.lowlevel.checkpoint()
         self._check_open()
         marks = self._tables.begin(self.times.clock.read())

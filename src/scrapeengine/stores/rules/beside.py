@@ -88,6 +88,7 @@ def _share(
     tables: Tables, owner: str, platform: str, share_request: ShareRequest, lease: float, ahead: float
 ) -> ShareGrant:
     mine, others = _holds(tables, owner, platform, share_request)
+    # Within its turn it keeps what it was granted; if that was none, it may get some as soon as there are.
     slots = mine.slots if share_request.keep and mine.slots else grant(share_request.limit, mine, others)
     _write_down(tables, owner, platform, mine, slots, lease)
     gate = tables.sharing.gate(platform)

@@ -118,7 +118,7 @@ def _complete(tables: Tables, completion: Completion) -> Reply:
     if row is None:
         return Reply.LOST
     if token and row.accepted == token:
-        return Reply.ALREADY
+        return Reply.ALREADY  # it is told once more, since the first reply was not heard
     if not row.held_by(token, tables.awake):
         return Reply.LOST
     tables.jobs.write(row, completion.result, completion.error, completion.history)
@@ -139,7 +139,7 @@ def _complete(tables: Tables, completion: Completion) -> Reply:
 
 def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
     while tables.jobs.delayed_at(row.platform, due):
-        due = max(due + _APART, math.nextafter(due, math.inf))
+        due = max(due + _APART, math.nextafter(due, math.inf))  # a sum alone may leave a large float as it is
     tables.jobs.change(
         row,
         status=JobStatus.DELAYED,

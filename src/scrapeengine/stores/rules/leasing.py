@@ -17,9 +17,9 @@ from scrapeengine.stores.rules.tables import Tables
 __all__ = ["claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
 
 _AT_ONCE = 1000
-"""How many jobs are in memory at once while they become ready."""
+"""The most jobs that are in memory at once while they become ready."""
 _CLEARED = 1000
-"""How many expired jobs one call clears away at most; the others are not known either, and go with the next calls."""
+"""The most expired jobs that one call clears away; the others are not known either, and go with the next calls."""
 
 
 # -- ready, leased, given back
@@ -119,7 +119,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         due=tables.now + delay if delay > 0 else None,
         token=0,
         owner=None,
-        attempts=row.attempts - 1,
+        attempts=row.attempts - 1,  # as if it had not been claimed
     )
     return Reply.OK
 
@@ -171,7 +171,7 @@ def forget(tables: Tables) -> None:
 
 
 def restart(tables: Tables, before: Moment) -> None:
-    """Go on by another clock than the one by which the tables was used up to a moment.
+    """Go on by another clock than the one by which the tables were used up to a moment.
 
     Whoever has leased jobs, locks, slots or outcomes is gone. Penalties are not over, and start times that were given
     may have been used: what was left of them and has not passed since is left.

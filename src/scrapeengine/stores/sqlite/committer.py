@@ -9,6 +9,13 @@
 - While others keep the file locked, what was taken goes back: meanwhile it can be cancelled, or time out
   (`busy_timeout`).
 
+Invariants:
+
+- A call is queued, or taken, or over, and is over once: answered, or cancelled while it was queued.
+- While a call is taken only the thread writes to it, but for `raise_cancel`; the loop looks at it when its transaction
+  is over.
+- Of two calls that write the one that was made first is run first, also when it had to go back.
+
 Rejected: to wait for the lock within SQLite. It would keep the thread, and with it whoever leaves the store.
 """
 
@@ -100,6 +107,7 @@ class Committer:
         await trio.lowlevel.wait_task_rescheduled(abort)
         if waiting.given_up and waiting.raise_cancel is not None:
             waiting.raise_cancel()
+        # Else what it did counts. A cancellation that came meanwhile meets its caller at the next checkpoint.
         error = waiting.error
         if error is None:
             answer: T = waiting.answer
@@ -139,6 +147,7 @@ class Committer:
                 await self._commit(reads)
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST)
+        # Not with calls in the queue, which would wait for the next one; nor once closed, for nobody would end `serve`.
         if not self._queued and not self._closed:
             self._wanted = trio.Event()
 
@@ -150,7 +159,7 @@ class Committer:
             if is_busy(error):
                 self._put_back(calls, error)
                 return False
-            for call in calls:
+            for call in calls:  # all of it was taken back, what went well in its savepoint too
                 call.error, call.marks = error, Marks()
         else:
             self.times.adopt(seen.moment)
@@ -172,8 +181,8 @@ class Committer:
                 self._answer(call)
             else:
                 self._queued[call] = None
-        self._queued |= later
-        if self._closed:
+        self._queued |= later  # behind those that were there before
+        if self._closed:  # in the meantime, when these were not in the queue
             self._drop_queued()
 
     def _drop_queued(self) -> None:

@@ -68,7 +68,8 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         assert self._nursery is not None
         self._committer.close()
         try:
-            # The nursery is told of no error: it would put it into a group.
+            # The nursery is told of no error: it would put it into a group. Shielded, for calls that are taken are
+            # waited for.
             self._nursery.cancel_scope.shield = True
             await self._manager.__aexit__(None, None, None)
         finally:

@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
     moment: Moment
     pending: int
-    """How many jobs were pending."""
+    """The number of jobs that were pending."""
 
 
 class SqlTables:
@@ -124,6 +124,7 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
             tables.sums.settle()
         _attempt_all(db, tables, calls)
         seen = tables.seen()
+        # The moment is written down beside what was changed at it: no later transaction may begin before it.
         if not tables.known or db.total_changes() != changes:
             tables.write()
         return seen

@@ -84,7 +84,7 @@ class LeasingScenes(StoreScenes):
 
     @behaviour()
     async def test_what_is_cancelled_has_ended(self, store: Store, passes: Passes) -> None:
-        """Whatever it was, and whoever had it in hand has lost it; what has ended cannot be cancelled."""
+        """A job can be cancelled whatever it is, and whoever has it in hand loses it; not once it has ended."""
         await store.enqueue([job("ready"), job("delayed", delay=5, cadence="c"), job("leased", priority=1)])
         (ticket,) = await claimed(store, 1)
         for name in ("ready", "delayed", "leased"):
