@@ -216,7 +216,9 @@ class Agenda:
         if followed or self.dedupe:
             self._seen.add(event.id)
         entry = Entry(event, now, followed, event.id)
-        jobs = [self._listed(entry, queue) for queue in queues]
+        jobs = []
+        for queue in queues:
+            jobs.append(self._listed(entry, queue))  # noqa: PERF401 - see the caller: a comprehension is a call
         if jobs:
             entry.jobs = jobs
             entry.unfinished = entry.unstarted = len(jobs)

@@ -20,6 +20,7 @@ class Admission:
 
     def __init__(self, parts: Parts, ends: Ends) -> None:
         self._plan = parts.plan
+        self._skips = parts.plan.skips
         self._scheduler = parts.scheduler
         self._agenda = parts.scheduler.agenda
         self._lanes = parts.lanes
@@ -74,7 +75,7 @@ class Admission:
         """Return the platforms on which an event is to be asked for; on the others it is skipped once more."""
         found = []
         for name in names:
-            left = self._plan.skips.left(event.id, name, now)
+            left = self._skips.left(event.id, name, now)
             if left is None:
                 found.append(name)
             else:
@@ -88,9 +89,13 @@ class Admission:
 
     def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
         now = trio.current_time()
-        names = self._not_skipped(event, route.known, now) if self._plan.skips else route.known
-        lanes = [self._lanes.get(name, now) for name in names]
-        entry = self._agenda.accept(event, [lane.queue for lane in lanes], now=now, followed=followed)
+        names = self._not_skipped(event, route.known, now) if self._skips.known else route.known
+        lanes, queues = [], []
+        for name in names:  # no comprehensions: up to Python 3.11 each is a call, for each event
+            lane = self._lanes.get(name, now)
+            lanes.append(lane)
+            queues.append(lane.queue)
+        entry = self._agenda.accept(event, queues, now=now, followed=followed)
         self._counters.events += 1
         self._counters.tasks += len(route.known) + len(route.unknown)
         if self.instruments.event_accepted:

@@ -20,13 +20,13 @@ class Skips:
     Times are those of the current run's clock, plus a shift that makes one timeline of all runs.
     """
 
-    _known: OrderedDict[tuple[str, str], tuple[float, str]] = attrs.field(factory=OrderedDict, init=False)
+    known: OrderedDict[tuple[str, str], tuple[float, str]] = attrs.field(factory=OrderedDict, init=False)
     _anchor: Anchor | None = attrs.field(default=None, init=False)
     _shift: float = attrs.field(default=0.0, init=False)
 
     def __len__(self) -> int:
         """Count what is kept."""
-        return len(self._known)
+        return len(self.known)
 
     def attach(self, anchor: Anchor) -> None:
         """Go on with the clock of the run that begins."""
@@ -36,22 +36,22 @@ class Skips:
 
     def add(self, id: str, platform: str, until: float, reason: str) -> None:
         """Keep in mind that an event need not be asked for on a platform until a time of the run's clock."""
-        self._known.pop((id, platform), None)  # so that it goes to the end: the oldest is at the other
-        self._known[id, platform] = (until + self._shift, reason)
-        if len(self._known) > _MOST:
-            self._known.popitem(last=False)
+        self.known.pop((id, platform), None)  # so that it goes to the end: the oldest is at the other
+        self.known[id, platform] = (until + self._shift, reason)
+        if len(self.known) > _MOST:
+            self.known.popitem(last=False)
 
     def left(self, id: str, platform: str, now: float) -> tuple[float, str] | None:
         """Return for how many seconds that holds, and why; None if it does not."""
-        known = self._known.get((id, platform))
+        known = self.known.get((id, platform))
         if known is None:
             return None
         seconds = known[0] - self._shift - now
         if seconds <= 0:
-            del self._known[id, platform]
+            del self.known[id, platform]
             return None
         return seconds, known[1]
 
     def __repr__(self) -> str:
         """Count what is there."""
-        return f"<Skips {len(self._known)}>"
+        return f"<Skips {len(self.known)}>"
