@@ -7,6 +7,7 @@ The blocks of a page are run from its top in one namespace, as if one file held 
 import functools
 import inspect
 import re
+import subprocess
 from pathlib import Path
 
 import attrs
@@ -23,10 +24,6 @@ PAGES = ("README.md", "docs/guide.md")
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>.+?) -->\n)?```python\n(?P<code>.*?)```(?:\n\n```text\n(?P<out>.*?)```)?", re.DOTALL
 )
-SHOP = {
-    "/": b'<a href="/items/tea">Tea</a> <a href="/items/gold">Gold</a> <a href="/">Home</a>',
-    "/photos/tea": b"a photo",
-}
 
 
 @attrs.frozen
@@ -54,16 +51,19 @@ def blocks(page):
     return found
 
 
+def commands(page):
+    """List the commands that make files of a site."""
+    scripts = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    return [line for script in scripts for line in script.splitlines() if " > site/" in line]
+
+
 def answer(request):
-    """Answer for the hosts on the pages."""
-    path = request.url.raw_path.decode()
-    if request.headers.get("if-none-match") == '"1"':
-        return httpx.Response(304)
-    if re.fullmatch(r"/(items|events)/(tea|\d+)", path):
-        return httpx.Response(200, json={"price": 7})
-    if path in SHOP:
-        return httpx.Response(200, content=SHOP[path], headers={"ETag": '"1"'})
-    return httpx.Response(404)
+    """Answer for the hosts on the pages: with the files in `site`, as the README's own server, or with a price."""
+    path = Path("site" + request.url.path)
+    file = path / "index.html" if path.is_dir() else path
+    if file.is_file():
+        return httpx.Response(200, content=file.read_bytes())
+    return httpx.Response(200, json={"price": 7}) if path.parent.name == "events" else httpx.Response(404)
 
 
 def masked(printed):
@@ -75,6 +75,8 @@ def masked(printed):
 def test_the_programs_of_a_page_run(page, monkeypatch, tmp_path, capsys):
     """Each block is compiled, and run from the top of the page but where it says why not."""
     monkeypatch.chdir(tmp_path)
+    for command in commands(page):
+        subprocess.run(["sh", "-c", command], check=True)
     names = {"__name__": "__main__"}
     connector = ForeignConnector(httpx.MockTransport(answer))
     ran = 0
@@ -95,3 +97,16 @@ def test_the_programs_of_a_page_run(page, monkeypatch, tmp_path, capsys):
             assert masked(printed) == masked(block.printed), f"{page}:{block.line}"
         ran += 1
     assert ran > 5
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/promises.md"])
+def test_the_links_of_a_page_lead_somewhere(page):
+    """Files that a page names are there, and so are its own headings."""
+    file = ROOT / page
+    text = file.read_text("utf-8")
+    headings = {line.lstrip("# ").lower().replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
+    for link in re.findall(r"\]\(([^)]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif "://" not in link:
+            assert (file.parent / link).exists(), link
