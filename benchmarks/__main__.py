@@ -1,4 +1,4 @@
-"""Run parts, show what they print, and keep it in `RESULTS.md` and its promises in the README.
+"""Run parts, show what they print, and keep it in `RESULTS.md` and its promises in `docs/promises.md`.
 
     python -m benchmarks [PART ...] [--runs N]
 

@@ -1,4 +1,4 @@
-"""Where results are kept: a section for each part in `RESULTS.md`, and all promises on top of it and in the README."""
+"""Where results are kept: a section for each part in `RESULTS.md`, and all promises on top of it and in the docs."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ SECTION = "<!-- {} -->\n{}\n<!-- end of {} -->\n"
 
 
 def update(checkout: Path, part: str, section: str) -> None:
-    """Put a part's section in the place of the one before, and all promises into the README."""
-    results, readme = checkout / "benchmarks" / "RESULTS.md", checkout / "README.md"
+    """Put a part's section in the place of the one before, and all promises into the page that lists them."""
+    results, page = checkout / "benchmarks" / "RESULTS.md", checkout / "docs" / "promises.md"
     sections = read_sections(results.read_text(encoding="utf-8") if results.exists() else "")
     sections[part] = section.strip()
     kept = {name: sections[name] for name in PARTS if name in sections}
@@ -56,14 +56,14 @@ def update(checkout: Path, part: str, section: str) -> None:
     causes = "\n".join([*(f"- {cause}" for cause in find_causes(rows)), SEEN])
     body = "\n".join(SECTION.format(name, text, name) for name, text in kept.items())
     results.write_text(f"{INTRODUCTION}\n{summary}\n\n{causes}\n\n{body}", encoding="utf-8")
-    before = readme.read_text(encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
     after = re.sub(
         r"(<!-- promises -->\n).*?(<!-- end of promises -->)",
         lambda found: found[1] + summary + "\n" + found[2],
         before,
         flags=re.DOTALL,
     )
-    readme.write_text(after, encoding="utf-8")
+    page.write_text(after, encoding="utf-8")
 
 
 def read_sections(text: str) -> dict[str, str]:

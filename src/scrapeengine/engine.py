@@ -8,13 +8,14 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 import attrs
+import httpx
 import trio
 
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
-from scrapeengine.http.wire.connector import Connector, OwnConnector
+from scrapeengine.http.wire.connector import Connector, connector_of
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
@@ -47,7 +48,7 @@ class EngineOptions(EngineKnobs, total=False):
     validators: Validators | None
     random: Callable[[], float]
     wall_time: Callable[[], float]
-    connector: Connector | None
+    connector: Connector | httpx.AsyncBaseTransport | None
 
 
 class Engine(Generic[T]):
@@ -305,8 +306,8 @@ class Engine(Generic[T]):
         return f"<Engine {names}; {'running' if self._session else 'idle'}>"
 
 
-def _clients(keeping: Keeping, connector: Connector | None, alarms: Alarms) -> HttpClients:
-    return HttpClients(keeping, OwnConnector(alarms) if connector is None else connector)
+def _clients(keeping: Keeping, connector: Any, alarms: Alarms) -> HttpClients:
+    return HttpClients(keeping, connector_of(connector, alarms))
 
 
 def _of(kind: type[EnginePolicy | Environment], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,15 @@ def _callable(_: object, attribute: attrs.Attribute[Any], value: object) -> None
         raise TypeError(f"Engine({attribute.name}=…) must be a function that takes nothing, got {value!r}")
 
 
+def _connects(_: object, __: object, value: object) -> None:
+    known = ("at_hand", "connect", "aclose"), ("handle_async_request",)
+    if value is not None and not any(all(callable(getattr(value, name, None)) for name in names) for names in known):
+        raise TypeError(
+            f"Engine(connector=…) must be a transport of httpx's, or a Connector, got {type(value).__name__}; to have "
+            "requests answered in a test, write connector=httpx.MockTransport(…)"
+        )
+
+
 def _has(*names: str, hint: str) -> Any:
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None and not all(callable(getattr(value, name, None)) for name in names):
@@ -76,10 +85,10 @@ class Environment:
     wall_time: Callable[[], float] = attrs.field(default=time.time, validator=_callable)
     """Returns the Unix time. It is read as a run begins, for what is shown and for what sites give as a date; all else
     goes by trio's clock."""
-    connector: Any = attrs.field(
-        default=None, validator=_has("at_hand", "connect", "aclose", hint="a Connector, with `at_hand` and `connect`")
-    )
-    """The connector of platforms that have no transport of their own; None: our own connections."""
+    connector: Any = attrs.field(default=None, validator=_connects)
+    """What carries the requests of platforms that have no transport of their own: any transport of httpx's, or a
+    connector (`scrapeengine.http.wire.connector.Connector`); None: connections of the engine's own. It is its owner's
+    to close."""
 
 
 class EngineKnobs(TypedDict, total=False):

@@ -19,7 +19,7 @@ from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.uploads import CallersError, Upload, callers_error_in
 from scrapeengine.http.wire.watch import Deadline, Timer
 
-__all__ = ["Channel", "Connector", "ForeignConnector", "OwnConnector"]
+__all__ = ["Channel", "Connector", "ForeignConnector", "OwnConnector", "connector_of"]
 
 _SECONDS_TO_CLOSE = 1.0
 _SAID = frozenset({"http_version", "reason_phrase"})
@@ -223,6 +223,18 @@ class ForeignConnector:
 
     async def aclose(self) -> None:
         """Close nothing. No checkpoint."""
+
+
+def connector_of(given: Connector | httpx.AsyncBaseTransport | None, alarms: Timer) -> Connector:
+    """Return what carries the requests of a run: what the program has given, or (None) connections of our own.
+
+    Args:
+        given: a connector, or a transport of httpx's.
+        alarms: the run's, which ring for deadlines.
+    """
+    if given is None:
+        return OwnConnector(alarms)
+    return ForeignConnector(given) if isinstance(given, httpx.AsyncBaseTransport) else given
 
 
 class _ForeignChannel:
