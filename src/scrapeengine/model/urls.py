@@ -117,7 +117,8 @@ def below(base: str, reference: str) -> Url:
     if _SCHEME.match(stripped) or _TWO_SLASHES.match(stripped):
         return joined(base, stripped)
     path = stripped[1:] if stripped.startswith(("/", "\\")) else stripped
-    return joined(base, f"{base.rstrip('/')}/{path}")
+    home = _INSIDE.sub("", base.strip(_BLANK)).rstrip("/")
+    return joined(base, f"{home}/{path}")
 
 
 def host_of(url: str) -> str | None:
