@@ -42,16 +42,16 @@ SPAWNED = {1: 0, 3: 2 / 3}
 """Tasks of trio's for each of ours, by platforms: of three that end in turn and start together two find no free one."""
 CALLS = {
     # for each task on Python 3.11: (calls of ours, of all functions in Python, of functions in C)
-    "alone": (103.73, 201.72, 75.87),
-    "alone, by run": (104.03, 202.02, 76.87),
-    "alone, one at a time": (109.98, 261.92, 101.97),
-    "alone, on three platforms": (112.28, 231.76, 89.62),
-    "a request": (192.77, 319.00, 126.95),
-    "a request, one at a time": (199.07, 379.30, 153.05),
-    "a request, on three platforms": (201.36, 348.57, 140.64),
+    "alone": (88.73, 165.72, 71.77),
+    "alone, by run": (89.03, 166.02, 72.77),
+    "alone, one at a time": (94.98, 225.92, 96.97),
+    "alone, on three platforms": (93.95, 191.07, 87.13),
+    "a request": (173.77, 279.00, 121.85),
+    "a request, one at a time": (180.07, 339.30, 147.05),
+    "a request, on three platforms": (179.03, 303.97, 137.18),
 }
-"""Of these the two tokens of each task, of `trio.CapacityLimiter`s, are 30 of trio's calls and 10 in C, where a plain
-ledger had 11 of ours: 19 more in Python, 10 in C."""
+"""Of these the two tokens of each task, of `trio.CapacityLimiter`s, are 15 of trio's calls and 10 in C, where a plain
+ledger had 11 of ours."""
 INLINED = {1: 3.0, 3: 1.025}
 """How many of ours are none from Python 3.12 on, by platforms: those of comprehensions."""
 OF_OTHERS = 1.04
@@ -60,7 +60,7 @@ OF_OURS = 1.01
 """The margin for what is ours: one step of the scheduler in a hundred, or one call."""
 BUILT = {httpx.URL: 0, httpx.Request: 0, httpx.Response: 1, httpx.Headers: 1}
 """What is built for a request; its `Headers` are the empty ones of the `Response`, which makes the true ones later."""
-CLOCK = {"alone": 6, "alone, on three platforms": 5 + 2 / 3, "a request": 11}
+CLOCK = {"alone": 5, "alone, on three platforms": 5 + 1 / 3, "a request": 10}
 """How often a task looks at the clock."""
 POOL = {"http/transport/pool.py": 4, "http/transport/connections.py": 2, "http/transport/connection.py": 9}
 """Calls for a request on a kept connection: `take` and `put`, each of which sweeps; `at_hand` and `leave`."""
