@@ -38,7 +38,7 @@ def platform(**policy):
 def slowly(policy, event, url, **given):
     """Make a call with nothing prepared; the error if there is one."""
     try:
-        return requests.build(policy, event, "GET", url, platform="A", **given)
+        return requests.build(policy, event, "GET", url, name="A", **given)
     except se.InvalidRequest as error:
         return error
 
@@ -286,7 +286,7 @@ def test_the_request_of_a_call_is_what_it_was_made_of(method, origin, path, head
     policy = platform()
     try:
         given = {"headers": headers, "content": body or None}
-        call = requests.build(policy, EVENT, method, origin + path, platform="A", **given)
+        call = requests.build(policy, EVENT, method, origin + path, name="A", **given)
     except se.InvalidRequest:
         return
     again = call.request

@@ -110,7 +110,7 @@ def test_whatever_is_asked_for_only_our_errors_leave(url, scheme):
     """Any text is sent, or refused as an `InvalidRequest`."""
     platform = se.Platform("A", fetch(scheme + url), retry=se.Retry(attempts=1), base_url="http://127.0.0.1:1")
     try:
-        request = build(platform, se.Event("e"), "get", scheme + url, platform="A")
+        request = build(platform, se.Event("e"), "get", scheme + url, name="A")
     except se.InvalidRequest as error:
         assert str(error)
     else:

@@ -94,11 +94,11 @@ class Plan:
             known = ", ".join(map(repr, self.declared))
             raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
 
-    def policy(self, name: str) -> Platform[Any]:
-        """Return the policy of a platform; a host's is the default's, unless it was tuned itself."""
-        policy = self.platforms.get(name, self.default)
-        assert policy is not None
-        return policy
+    def platform(self, name: str) -> Platform[Any]:
+        """Return a platform as it is now; for a host the default, unless the host was tuned itself."""
+        platform = self.platforms.get(name, self.default)
+        assert platform is not None
+        return platform
 
     def is_declared(self, name: str) -> bool:
         """Say whether a platform was declared by name; all others are hosts that the default serves."""

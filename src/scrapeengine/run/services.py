@@ -67,7 +67,7 @@ class Starter:
 
     def launch(self, lane: Lane, job: Job, booked: Booking, now: float) -> TaskRecord:
         """Start the task of a job."""
-        record = TaskRecord(job, lane, now, booked, self._workers.scope(now + lane.policy.timeout.task))
+        record = TaskRecord(job, lane, now, booked, self._workers.scope(now + lane.platform.timeout.task))
         self._workers.start(RunningTask(record, self._services))
         self._backing.started(record)
         if self._instruments.task_started:

@@ -249,4 +249,4 @@ def _stop_short(lanes: Lanes, record: TaskRecord, lane: Lane) -> None:
 
 
 def _retry(lane: Lane) -> None:
-    lane.gate.budget.retry(trio.current_time(), lane.policy.retry.budget)
+    lane.gate.budget.retry(trio.current_time(), lane.platform.retry.budget)

@@ -9,7 +9,7 @@ Who may write which field:
         stopped                     `cancel`, once
 
     `Lane`
-        policy, home                `Lanes`, when the platform is tuned
+        platform, home              `Lanes`, when the platform is tuned
         limit                       its parts have a writer each; see `EffectiveLimit`
         gate                        what passes it: the scheduler's bookings, destinations, `Sharing`
         queue                       the agenda
@@ -121,7 +121,7 @@ class Lane:
     Size: 15 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
-    policy: Platform[Any]
+    platform: Platform[Any]
     gate: Gate
     queue: Queue
     limit: EffectiveLimit
@@ -148,9 +148,9 @@ class Lane:
     """The reason that holds it back, as instruments were last told."""
 
     @classmethod
-    def of(cls, name: str, policy: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:
+    def of(cls, name: str, platform: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:
         """Make the lane of a platform; a host's is named by the host, not by the default that serves it."""
-        return cls(policy, gate, Queue(name), EffectiveLimit(policy.limit, share), policy.host)
+        return cls(platform, gate, Queue(name), EffectiveLimit(platform.limit, share), platform.host)
 
     @property
     def name(self) -> str:
@@ -201,20 +201,20 @@ class Lane:
 
     def patient(self, now: float) -> bool:
         """Say whether the platform opens again within the patience of its policy."""
-        return self.gate.penalty.until - now <= self.policy.retry.patience
+        return self.gate.penalty.until - now <= self.platform.retry.patience
 
     def impatience(self, now: float) -> PlatformClosed:
         """Make the error of a task that would have to wait for too long."""
         seconds = self.gate.penalty.until - now
         return PlatformClosed(
             f"{self.name!r} asked not to be called for another {seconds:.0f} s, which is more than its "
-            f"Retry(patience={self.policy.retry.patience:g}); run the event again after that",
+            f"Retry(patience={self.platform.retry.patience:g}); run the event again after that",
             seconds=seconds,
         )
 
     def over_budget(self, now: float) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""
-        share = self.policy.retry.budget
+        share = self.platform.retry.budget
         if self.gate.budget.allows(now, share):
             return ""
         whose = f"Retry(budget={share:g}) of {self.name!r}"

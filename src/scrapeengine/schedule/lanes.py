@@ -16,14 +16,14 @@ from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.scheduler import Scheduler
 
-__all__ = ["Closing", "Lanes", "Policies"]
+__all__ = ["Closing", "Lanes", "Platforms"]
 
 
-class Policies(Protocol):
-    """The policies of platforms as they are now."""
+class Platforms(Protocol):
+    """The platforms of platforms as they are now."""
 
-    def policy(self, name: str) -> Platform[Any]:
-        """Return the policy of a platform, or of a host that the default serves."""
+    def platform(self, name: str) -> Platform[Any]:
+        """Return a platform by name, or the default for a host that it serves."""
         ...
 
     def is_declared(self, name: str) -> bool:
@@ -44,21 +44,21 @@ class Closing(Protocol):
 
 
 class Lanes:
-    """Brings lanes onto the scheduler and takes them off, and keeps them as their policies are now."""
+    """Brings lanes onto the scheduler and takes them off, and keeps them as their platforms are now."""
 
     def __init__(
-        self, policies: Policies, scheduler: Scheduler, gates: Gates, closing: Closing, share: float = math.inf
+        self, platforms: Platforms, scheduler: Scheduler, gates: Gates, closing: Closing, share: float = math.inf
     ) -> None:
         """Make it.
 
         Args:
-            policies: what platforms are to be served by.
+            platforms: what platforms are to be served by.
             scheduler: the run's.
             gates: what outlives lanes and runs.
             closing: told of each platform that closes.
             share: how many tasks of a new lane may run at most, before it is known what other engines leave.
         """
-        self.policies = policies
+        self.platforms = platforms
         self.scheduler = scheduler
         self.gates = gates
         self._closing = closing
@@ -68,8 +68,8 @@ class Lanes:
         """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
         lane = self.scheduler.lanes.get(name)
         if lane is None:
-            policy = self.policies.policy(name)
-            lane = Lane.of(name, policy, self.gates.take(name, policy.rate, now), self._share)
+            platform = self.platforms.platform(name)
+            lane = Lane.of(name, platform, self.gates.take(name, platform.rate, now), self._share)
             self.scheduler.lanes[name] = lane
             self.scheduler.refresh(lane)
         return lane
@@ -87,7 +87,7 @@ class Lanes:
 
     def retire(self, lane: Lane) -> None:
         """Let the lane of a host go if it is idle; its gate is kept for as long as it matters."""
-        if lane.idle and not self.policies.is_declared(lane.name):
+        if lane.idle and not self.platforms.is_declared(lane.name):
             self.scheduler.drop(lane)
             self.gates.keep(lane.name, lane.gate, trio.current_time())
 
@@ -108,7 +108,7 @@ class Lanes:
     def slow_down(self, lane: Lane, seconds: float) -> None:
         """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
         now, rate = trio.current_time(), lane.gate.rate_limiter.rate
-        lane.gate.slow_down(seconds, lane.policy.rate, now)
+        lane.gate.slow_down(seconds, lane.platform.rate, now)
         if lane.gate.rate_limiter.rate != rate:
             self._tell_rate(lane, now)
 
@@ -132,17 +132,17 @@ class Lanes:
             self.gates.keep(lane.name, lane.gate, now)
 
     def retune(self, now: float) -> None:
-        """Let lanes be as their policies are now."""
+        """Let lanes be as their platforms are now."""
         for lane in self.scheduler.lanes.values():
-            policy = self.policies.policy(lane.name)
-            if policy is lane.policy:
+            platform = self.platforms.platform(lane.name)
+            if platform is lane.platform:
                 continue
-            if policy.rate != lane.policy.rate:  # else what is booked would lapse for nothing
-                lane.gate.keep_to(policy.rate, now)
+            if platform.rate != lane.platform.rate:  # else what is booked would lapse for nothing
+                lane.gate.keep_to(platform.rate, now)
                 self._tell_rate(lane, now)
-            lane.policy, lane.home = policy, policy.host
-            if policy.limit != lane.limit.own:
-                lane.limit.tune(policy.limit)
+            lane.platform, lane.home = platform, platform.host
+            if platform.limit != lane.limit.own:
+                lane.limit.tune(platform.limit)
                 self.tell_limit(lane, now)
             self.scheduler.refresh(lane)
 

@@ -50,7 +50,7 @@ class LaneDesk:
         plan = self._parts.plan
         if platform not in plan.platforms and plan.default is None:
             return 0
-        lane, limit = self._parts.scheduler.lanes.get(platform), plan.policy(platform).limit
+        lane, limit = self._parts.scheduler.lanes.get(platform), plan.platform(platform).limit
         if limit == 0 or (lane is not None and lane.at_bound):
             return 0
         ahead = max(1, limit // 2)

@@ -60,19 +60,19 @@ class RequestingTask:
         return self._record.job.entry.event
 
     @property
-    def platform(self) -> str:
+    def platform_name(self) -> str:
         """The platform's name."""
         return self._record.lane.queue.name
 
     @property
-    def policy(self) -> Platform[Any]:
-        """The platform's policy as it is now."""
-        return self._record.lane.policy
+    def platform(self) -> Platform[Any]:
+        """The platform, tuned as it is now."""
+        return self._record.lane.platform
 
     @property
     def log(self) -> Any:
         """A logger, bound to the event and the platform."""
-        return task_logger(self.event, self.platform)
+        return task_logger(self.event, self.platform_name)
 
     def destination(self, host: str) -> AnyPlatform:
         """Return where a request to a host goes: to the platform that serves it, or else to the task's own."""
@@ -82,9 +82,9 @@ class RequestingTask:
             return self._own
         # Without a base_url the platform is wherever its events are.
         url = record.job.entry.event.url
-        if url is not None and lane.policy.base_url is None and host_of(url) == host:
+        if url is not None and lane.platform.base_url is None and host_of(url) == host:
             return self._own
-        name = lanes.policies.host(host)
+        name = lanes.platforms.host(host)
         return self._own if name is None or name == lane.queue.name else OtherPlatform(record, lanes, name)
 
     async def apart(self, until: trio.Event) -> None:

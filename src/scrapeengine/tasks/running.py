@@ -64,7 +64,7 @@ class RunningTask:
         if self.record.stopped is not None:
             return Cancelled(reason=self.record.stopped, **self.times())
         lane = self.record.lane
-        limit = lane.policy.timeout.task
+        limit = lane.platform.timeout.task
         message = f"the task ran for more than its Timeout(task={limit:g}) on {lane.name!r}"
         return Failure(error=TaskTimeout(message), **self.times())
 
@@ -87,7 +87,7 @@ class RunningTask:
         record = self.record
         while True:
             try:
-                value = await record.lane.policy.scrape(handle)
+                value = await record.lane.platform.scrape(handle)
                 await self._remember(handle)
                 return Success(value=value, **self.times())
             except BaseException as error:
@@ -100,7 +100,7 @@ class RunningTask:
                     after = ended.after
                 finally:
                     del ended  # its traceback knows this frame: a cycle, which would have to wait for the collector
-            policy = record.lane.policy.retry
+            policy = record.lane.platform.retry
             attempt = self.attempt
             if attempt >= policy.attempts:
                 message = f"task.retry on attempt {attempt} of {policy.attempts}; allow more with Retry(attempts=…)"

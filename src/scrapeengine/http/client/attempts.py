@@ -93,7 +93,7 @@ class Attempts:
             except StatusError as error:
                 asked = self._asked_for(error.response)
                 step = self._next_step(call, attempt, error, error.status, malformed=malformed)
-                if isinstance(step, GiveUp) or asked > self._task.policy.retry.patience:
+                if isinstance(step, GiveUp) or asked > self._task.platform.retry.patience:
                     return _standing(error, check=way.check)
                 earlier, next_try = error, Again(max(step.after, asked))
             except RequestError as error:
@@ -120,7 +120,7 @@ class Attempts:
     ) -> NextStep:
         """Decide what follows a failed attempt; a retry is taken out of the platform's budget."""
         task = self._task
-        policy = task.policy.retry
+        policy = task.platform.retry
         step = next_step(
             policy, attempt=attempt, method=call.method, failed=failed, draw=task.draw, malformed=malformed
         )
@@ -143,20 +143,20 @@ class Attempts:
         """Make one attempt, redirects included. Each hop takes its turn on the platform that it goes to."""
         after = step.after
         task = self._task
-        policy = task.policy
+        platform = task.platform
         spent = 0.0
         history: list[httpx.Response] = []
-        follows = way.follow and policy.caps.redirects > 0
+        follows = way.follow and platform.caps.redirects > 0
         while True:
             dressed, known = call, False
-            if policy.robots or policy.cookies or way.conditional:
-                dressed, known = await self._dressed(call, way, policy)
+            if platform.robots or platform.cookies or way.conditional:
+                dressed, known = await self._dressed(call, way, platform)
             self._to = to = task.destination(call.host)
-            connector = self._means.of(policy)[1]
+            connector = self._means.of(platform)[1]
             exchange = Exchange(task, connector, dressed, attempt, to, way.most, follows=follows, fresh=step.fresh)
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
-            if policy.cookies:
+            if platform.cookies:
                 self._keeping.take_cookies(task, call, answer.raw_headers)
             if isinstance(answer, StreamedAnswer):
                 answer.history = history
@@ -178,12 +178,12 @@ class Attempts:
                 self._find(dressed, answer, known=known)
             return answer
 
-    async def _dressed(self, call: Call, way: Way, policy: Platform[Any]) -> tuple[Call, bool]:
+    async def _dressed(self, call: Call, way: Way, platform: Platform[Any]) -> tuple[Call, bool]:
         """Return a call as it goes out: allowed by robots.txt, with cookies and conditions; is its URL known?"""
         task, keeping = self._task, self._keeping
-        if policy.robots:
-            await keeping.ask_robots(task, self._means.of(policy)[1], call)
-        if policy.cookies:
+        if platform.robots:
+            await keeping.ask_robots(task, self._means.of(platform)[1], call)
+        if platform.cookies:
             call = keeping.dressed(task, call)
         return await keeping.conditional(task, call) if way.conditional and _is_whole(call) else (call, False)
 
@@ -194,7 +194,7 @@ class Attempts:
             RedirectError: it leads to where we do not follow.
         """
         onward = redirected(call, answer, where)
-        most = self._task.policy.caps.redirects
+        most = self._task.platform.caps.redirects
         if onward is not None and hops >= most:
             raise TooManyRedirects(f"more than {hops} redirects; allow more with Caps(redirects=…)", **where)
         return onward
@@ -216,7 +216,7 @@ class Attempts:
         details = RetryDecided(
             time=trio.current_time(),
             event=task.event,
-            platform=task.platform,
+            platform=task.platform_name,
             method=call.method,
             url=shown(call.url),
             attempt=attempt,

@@ -129,16 +129,16 @@ class TaskClient:
     def _call(self, method: str, url: str | httpx.URL, given: dict[str, Any] | None) -> Call:
         """Make the call, from what is prepared if nothing is asked for but the URL."""
         task = self._task
-        prepared, _ = self._means.of(task.policy)
+        prepared, _ = self._means.of(task.platform)
         if given is None and isinstance(url, str):
             call = prepared.plain(task.event, url)
             if call is not None:
                 return call
-        return prepared.call(task.platform, task.event, method, url, **(given or {}))
+        return prepared.call(task.platform_name, task.event, method, url, **(given or {}))
 
     def __repr__(self) -> str:
         """Name the platform."""
-        return f"<TaskClient {self._task.platform!r}>"
+        return f"<TaskClient {self._task.platform_name!r}>"
 
 
 def _parted(function: str, options: Mapping[str, Any], known: type) -> tuple[dict[str, Any], Way]:

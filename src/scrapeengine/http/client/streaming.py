@@ -37,7 +37,7 @@ class StreamedBody:
         exchange, channel = self._exchange, self._channel
         if channel is None:
             return None
-        channel.deadline = trio.current_time() + exchange.task.policy.timeout.attempt
+        channel.deadline = trio.current_time() + exchange.task.platform.timeout.attempt
         try:
             part = await self._reader.part()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
@@ -132,7 +132,7 @@ def streamed(cap: float | None) -> Reader[Response | StreamedAnswer]:
         if exchange.leads_on(channel) or channel.answer.status >= 400:
             return await whole(exchange, channel)
         head = Response.of(exchange.call, channel.answer, b"")
-        body = StreamedBody(exchange, channel, exchange.task.policy.caps.body if cap is None else cap)
+        body = StreamedBody(exchange, channel, exchange.task.platform.caps.body if cap is None else cap)
         return StreamedAnswer(head, body), True
 
     return read

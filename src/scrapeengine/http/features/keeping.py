@@ -49,7 +49,7 @@ class Keeping:
         """Return a call with the platform's cookies, if it has none of its own."""
         if any(name == b"cookie" for name, _ in call.headers):
             return call
-        value = self._jar(task.platform).header(**_place(task, call))
+        value = self._jar(task.platform_name).header(**_place(task, call))
         return call if value is None else call.also({b"cookie": value.encode("latin-1")})
 
     async def conditional(self, task: ClientTask, call: Call) -> tuple[Call, bool]:
@@ -60,7 +60,7 @@ class Keeping:
         Checkpoint as the validators have it.
         """
         try:
-            known = await self.validators.recall(task.platform, call.url)
+            known = await self.validators.recall(task.platform_name, call.url)
         except Exception as error:  # validators are the program's own; without them all is asked for
             task.log.warning("the validators of a URL could not be had", exc_info=error)
             return call, True
@@ -77,7 +77,7 @@ class Keeping:
         """Keep the cookies of an answer: a letter of theirs is a byte of it, whatever it stands for."""
         given = [value.decode("latin-1") for name, value in headers if name.lower() == b"set-cookie"]
         if given:
-            self._jar(task.platform).take(given, **_place(task, call))
+            self._jar(task.platform_name).take(given, **_place(task, call))
 
     async def remember(self, platform: str, found: Mapping[str, Validator | None]) -> None:
         """Keep the validators that a task has found. Checkpoint as they have it."""
@@ -95,7 +95,7 @@ class Keeping:
         Checkpoint where it has to be fetched: by one task, and the others are parked meanwhile, for it may be parked
         itself and need a slot of theirs. If cancelled, another one that waits for it fetches it.
         """
-        known_as = task.policy.robots
+        known_as = task.platform.robots
         agent = known_as if isinstance(known_as, str) else _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:

@@ -79,13 +79,13 @@ class ClientTask(Protocol):
         ...
 
     @property
-    def platform(self) -> str:
+    def platform_name(self) -> str:
         """The platform's name."""
         ...
 
     @property
-    def policy(self) -> Platform[Any]:
-        """The platform's policy as it is now."""
+    def platform(self) -> Platform[Any]:
+        """The platform, tuned as it is now."""
         ...
 
     @property

@@ -117,7 +117,7 @@ class Exchange:
             phase: the step at which it is.
         """
         return {
-            "platform": self.task.platform,
+            "platform": self.task.platform_name,
             "method": self.call.method,
             "url": shown(self.call.url),
             "attempt": self.attempt,
@@ -159,7 +159,7 @@ class Exchange:
         """Make a connection, in the time that an attempt has."""
         self.task.connecting()  # what is booked for it lapses unused, and it is booked anew when it can be sent
         self._sent = trio.current_time()
-        limit = self.task.policy.timeout.attempt
+        limit = self.task.platform.timeout.attempt
         with trio.move_on_after(max(0.0, limit - self._spent)):
             try:
                 channel = await self.connector.connect(self.call.origin)
@@ -187,11 +187,11 @@ class Exchange:
     async def _carried(self, channel: Channel, read: Reader[T]) -> Read[T]:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
         self._sent = trio.current_time()
-        policy = self.task.policy
+        platform = self.task.platform
         # Before it is sent: to a server that takes nothing, sending is as long as waiting for its answer.
-        channel.deadline = self._sent + policy.timeout.attempt - self._spent
+        channel.deadline = self._sent + platform.timeout.attempt - self._spent
         try:
-            await channel.ask(self.call, policy.caps.wire if self.most is None else self.most)
+            await channel.ask(self.call, platform.caps.wire if self.most is None else self.most)
         except Stale:
             self._spent, self._sent = self.elapsed(), None
             raise
@@ -227,7 +227,7 @@ class Exchange:
             phase: the step at which it was.
         """
         if isinstance(error, Expired):
-            limit = self.task.policy.timeout.attempt
+            limit = self.task.platform.timeout.attempt
             return AttemptTimeout(f"no whole answer in {limit:g} s", **self.where(phase))
         return translated(error, **self.where(phase))
 
@@ -242,7 +242,7 @@ async def whole(exchange: Exchange, channel: Channel) -> Read[Response]:
     came = channel.answer
     if came.status >= 300 and exchange.leads_on(channel):
         return Response.of(exchange.call, came, b""), False
-    cap = exchange.task.policy.caps.body
+    cap = exchange.task.platform.caps.body
     if came.done and came.coding is None:
         # All has come with the head, as most answers do.
         body = b"".join(came.take())

@@ -44,11 +44,11 @@ class _Kind:
 
 
 class Prepared:
-    """The parts that all requests of one platform share, for as long as its policy stays."""
+    """The parts that all requests of one platform share, for as long as it is not tuned."""
 
-    def __init__(self, policy: Platform[Any]) -> None:
-        self.policy = policy
-        self._base = policy.base_url
+    def __init__(self, platform: Platform[Any]) -> None:
+        self.platform = platform
+        self._base = platform.base_url
         self._path = ""
         self._home: _Kind | None = None
         self._kinds: dict[str, _Kind] = {}
@@ -60,9 +60,9 @@ class Prepared:
         """Count the origins."""
         return f"<Prepared for {len(self._kinds) + (self._home is not None)} origins>"
 
-    def call(self, platform: str, event: Event, method: str, url: Any, **given: Any) -> Call:
+    def call(self, name: str, event: Event, method: str, url: Any, **given: Any) -> Call:
         """Make the request that a task has asked for, as `requests.build` does."""
-        return requests.build(self.policy, event, method, url, platform=platform, **given)
+        return requests.build(self.platform, event, method, url, name=name, **given)
 
     def plain(self, event: Event, url: str) -> Call | None:
         """Make a GET request with nothing of its own from what is prepared; None if that is not there.
@@ -96,7 +96,7 @@ class Prepared:
     def _kind(self, url: str) -> _Kind | None:
         """Build one request, and take what all like it share; None if there are none: who asks for one is told why."""
         try:
-            call = requests.build(self.policy, Event(url=url), "GET", url, platform="")
+            call = requests.build(self.platform, Event(url=url), "GET", url, name="")
         except InvalidRequest:
             return None
         tail = call.head[len(b"GET ") + len(call.target) :]
@@ -104,7 +104,7 @@ class Prepared:
 
 
 class Means:
-    """The makers and carriers of each platform's requests, as its policy is now."""
+    """The makers and carriers of each platform's requests, as it is tuned now."""
 
     def __init__(self, connector: Connector) -> None:
         """Make it.
@@ -114,16 +114,16 @@ class Means:
         """
         self._connector = connector
         self._ready: dict[int, tuple[Prepared, Connector]] = {}
-        """By the identity of the policy, which is kept in what is prepared."""
+        """By the identity of the platform, which is another object once it was tuned; what is prepared keeps it."""
 
-    def of(self, policy: Platform[Any]) -> tuple[Prepared, Connector]:
+    def of(self, platform: Platform[Any]) -> tuple[Prepared, Connector]:
         """Return what makes and what carries the requests of a platform; made when it is first asked for."""
-        means = self._ready.get(id(policy))
+        means = self._ready.get(id(platform))
         if means is None:
             if len(self._ready) >= _MOST_POLICIES:
                 self._ready.clear()
-            connector = self._connector if policy.transport is None else ForeignConnector(policy.transport)
-            means = self._ready[id(policy)] = (Prepared(policy), connector)
+            connector = self._connector if platform.transport is None else ForeignConnector(platform.transport)
+            means = self._ready[id(platform)] = (Prepared(platform), connector)
         return means
 
 

@@ -50,12 +50,12 @@ _ByName = dict[bytes, list[bytes]]
 
 
 def build(
-    policy: Platform[Any],
+    platform: Platform[Any],
     event: Event,
     method: str,
     url: Any,
     *,
-    platform: str,
+    name: str,
     params: Any = None,
     headers: Any = None,
     content: Any = None,
@@ -66,11 +66,11 @@ def build(
     """Build the request that a task has asked for.
 
     Args:
-        policy: the platform's.
+        platform: the task's.
         event: the task's.
         method: the HTTP method.
         url: absolute, or relative to the platform's `base_url` or the event's URL.
-        platform: the name of the task's platform.
+        name: the name of the task's platform: its own, or that of the host.
         params: what is added to the query.
         headers: what is sent beside the platform's own.
         content: the body, as it is.
@@ -84,17 +84,17 @@ def build(
     """
     text = _text_of(method, url)
     said = _shown_method(method)
-    where: dict[str, Any] = {"platform": platform, "method": said, "url": shown(text), "phase": "build"}
+    where: dict[str, Any] = {"platform": name, "method": said, "url": shown(text), "phase": "build"}
     try:
-        goes_to = _resolved(text, policy.base_url, event.url)
+        goes_to = _resolved(text, platform.base_url, event.url)
         target = goes_to.target if params is None else _with_params(goes_to.target, params)
         if len(goes_to.place) + len(target) > LONGEST:
             where["url"] = f"{where['url'][:200]}…"
             raise InvalidRequest("the URL is too long", **where)
         body = body_of(content, data, files, json)
-        sent = _headers(policy, event, goes_to, _pairs_of(headers))
+        sent = _headers(platform, event, goes_to, _pairs_of(headers))
         framed = _framed(method.upper(), sent, body)
-        origin = Origin(goes_to.scheme, goes_to.host, goes_to.port, policy.block_private)
+        origin = Origin(goes_to.scheme, goes_to.host, goes_to.port, platform.block_private)
         carried = body or RequestBody()
         return Call.of(
             method.upper(), origin, goes_to.place, target.encode("ascii"), framed, carried.data, carried.upload
@@ -162,13 +162,13 @@ def _with_params(target: str, params: Any) -> str:
 # -- the headers
 
 
-def _headers(policy: Platform[Any], event: Event, goes_to: Url, given: _ByName) -> _ByName:
+def _headers(platform: Platform[Any], event: Event, goes_to: Url, given: _ByName) -> _ByName:
     """Choose what goes out: the defaults, the platform's own, those of user and password, and then the request's."""
-    home_url = policy.base_url or event.url
+    home_url = platform.base_url or event.url
     home = None if home_url is None or host_of(home_url) is None else parse(home_url)
     at_home = home is None or home.origin == goes_to.origin
     sent: _ByName = {name: [value] for name, value in _DEFAULTS.items()}
-    for name, values in _pairs_of(policy.headers).items():
+    for name, values in _pairs_of(platform.headers).items():
         if at_home or name in _TELLS_NOTHING:
             sent[name] = values
     sent |= _credentials(goes_to) or (_credentials(home) if home is not None and at_home else {})

@@ -91,7 +91,7 @@ class RequestTelling:
     def _where(self) -> dict[str, Any]:
         return {
             "event": self._task.event,
-            "platform": self._task.platform,
+            "platform": self._task.platform_name,
             "to": self._to.name,
             "method": self._call.method,
             "url": shown(self._call.url),
