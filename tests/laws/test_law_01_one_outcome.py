@@ -99,3 +99,64 @@ def test_failures_carry_the_exception_itself():
     frame = outcome.error.__traceback__.tb_frame
     assert frame.f_code is scrape.__code__
     assert "page" not in frame.f_locals
+
+
+comings = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 0.25, 1]), st.integers(0, 2), st.lists(st.sampled_from("ABC"), min_size=1, unique=True)
+    ),
+    max_size=12,
+)
+
+
+@given(comings, st.sampled_from([0.25, 0.5, 2]), st.booleans())
+def test_a_task_is_a_platform_and_an_id(comings, seconds, dedupe):
+    """An id that is live, or remembered, on one platform is new on the others; each that came is accounted for."""
+    live, expected, asked, remembered = set(), Counter(), Counter(), set()
+
+    async def scrape(task):
+        await trio.sleep(seconds)
+        live.discard((task.platform, task.event.id))
+        return task.event.id
+
+    async def source():
+        for wait, id, platforms in comings:
+            await trio.sleep(wait)
+            for name in platforms:
+                task = name, str(id)
+                asked[task] += 1
+                if task not in live and not (dedupe and task in remembered):
+                    expected[task] += 1
+                    live.add(task)
+                    remembered.add(task)
+            yield se.Event(id, platforms=platforms)
+
+    engine = se.Engine([se.Platform(name, scrape, limit=100) for name in "ABC"], event_limit=100, dedupe=dedupe)
+    outcomes, report = virtually(outcomes_of, engine, source())
+    assert Counter((outcome.platform, outcome.event.id) for outcome in outcomes) == expected
+    assert report.tasks == report.outcomes.total == expected.total()
+    assert report.duplicates == asked.total() - expected.total()
+    for name in "ABC":
+        counts = report.platforms.get(name, se.Counts())
+        assert counts.total + counts.duplicates == sum(asked[task] for task in asked if task[0] == name)
+
+
+async def test_two_platforms_follow_a_page_of_one_id_each(autojump_clock, caplog):
+    """Each gets its own; what is no new task is said at debug, without secrets."""
+    caplog.set_level("DEBUG", logger="scrapeengine")
+    followed = []
+
+    async def scrape(task):
+        await trio.sleep(1)
+        if task.event.id == "start":
+            followed.append(task.follow(se.Event("https://a.test/?page=2&key=s3cr3t", platforms=[task.platform])))
+            followed.append(task.follow(se.Event("https://a.test/?page=2&key=s3cr3t", platforms=[task.platform])))
+
+    engine = se.Engine([se.Platform(name, scrape) for name in "AB"])
+    outcomes, report = await outcomes_of(engine, [se.Event("start")])
+    assert followed == [True, False] * 2
+    assert sorted(outcome.platform for outcome in outcomes) == ["A", "A", "B", "B"]
+    assert (report.events, report.tasks, report.duplicates) == (3, 4, 2)
+    assert {name: counts.duplicates for name, counts in report.platforms.items()} == {"A": 1, "B": 1}
+    assert caplog.text.count("a duplicate was not accepted") == 2
+    assert "s3cr3t" not in caplog.text

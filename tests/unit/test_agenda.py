@@ -65,9 +65,12 @@ def test_an_event_without_platforms_has_ended() -> None:
     agenda = Agenda()
     entry = accept(agenda, "m1")
     assert (entry.jobs, entry.unfinished, agenda.live, agenda.waiting_events) == ((), 0, 0, 0)
-    assert not agenda.knows("m1")
+    assert not agenda.knows("m1", "a")
     accept(agenda, "m2", followed=True)
-    assert agenda.knows("m2")
+    assert not agenda.knows("m2", "a")
+    agenda.remember("m2", "a", followed=True)
+    assert agenda.knows("m2", "a")
+    assert not agenda.knows("m2", "b")
     assert (agenda.live, agenda.waiting_from_source) == (0, 0)
 
 
@@ -78,14 +81,16 @@ def test_an_event_without_platforms_has_ended() -> None:
 def test_an_id_is_known_while_it_is_live(*, dedupe: bool, followed: bool, known: bool) -> None:
     """After that, it is known if it came by `follow`, or if ids are to be remembered."""
     agenda, a = Agenda(dedupe), Queue("a")
-    assert not agenda.knows("m1")
+    assert not agenda.knows("m1", "a")
     entry = accept(agenda, "m1", a, followed=followed)
-    assert agenda.knows("m1")
-    assert not agenda.knows("m2")
+    assert agenda.knows("m1", "a")
+    assert not agenda.knows("m1", "b")
+    assert not agenda.knows("m2", "a")
     launch(agenda, a)
     agenda.end(entry.jobs[0])
     assert (agenda.live, list(agenda.entries())) == (0, [])
-    assert agenda.knows("m1") == known
+    assert agenda.knows("m1", "a") == known
+    assert not agenda.knows("m1", "b")
 
 
 def test_the_most_urgent_comes_first_then_the_first_that_came() -> None:

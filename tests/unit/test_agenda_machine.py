@@ -72,7 +72,7 @@ class AgendaMachine(RuleBasedStateMachine):
         self.queues = [Queue(str(number), open=number not in closed) for number in range(PLATFORMS)]
         self.open = [number not in closed for number in range(PLATFORMS)]
         self.all: list[Accepted] = []
-        self.remembered: set[str] = set()
+        self.remembered: set[tuple[str, int]] = set()
         self.arrived = 0
 
     # -- the model
@@ -90,6 +90,11 @@ class AgendaMachine(RuleBasedStateMachine):
     def live(self) -> list[Accepted]:
         """List the events that have an unfinished task."""
         return [owner for owner in self.all if any(state is not ENDED for state in owner.states)]
+
+    def known(self) -> set[tuple[str, int]]:
+        """List the tasks that would be duplicates, by id and platform."""
+        live = self.tasks(WAITING, RUNNING, PARKED)
+        return self.remembered | {(task.owner.entry.event.id, task.platform) for task in live}
 
     def keeping(self, owner: Accepted) -> int:
         """Count the tasks of an event that run, or wait for an open platform."""
@@ -123,21 +128,23 @@ class AgendaMachine(RuleBasedStateMachine):
         followed=st.booleans(),
     )
     def accept(self, id: int, platforms: list[int], count: int, priority: int, *, followed: bool) -> None:
-        """An event comes; it is taken if its id is not known."""
+        """An event comes; it is taken on the platforms on which it is not known."""
         event = Event(id, priority=priority)
-        known = event.id in self.remembered or event.id in {owner.entry.event.id for owner in self.live()}
-        assert self.agenda.knows(event.id) == known
-        if known:
+        known = self.known()
+        chosen = [number for number in platforms[:count] if (event.id, number) not in known]
+        for number in platforms[:count]:
+            assert self.agenda.knows(event.id, str(number)) == ((event.id, number) in known)
+        if count and not chosen:
             return
-        chosen = platforms[:count]
-        entry = self.agenda.accept(event, (self.queues[number] for number in chosen), now=5.0, followed=followed)
+        count = len(chosen)
+        entry = self.agenda.accept(event, [self.queues[number] for number in chosen], now=5.0, followed=followed)
         assert (entry.event, entry.followed, entry.accepted) == (event, followed, 5.0)
         assert [job.queue for job in entry.jobs] == [self.queues[number] for number in chosen]
         arrivals = list(range(self.arrived, self.arrived + count))
         self.arrived += count
         self.all.append(Accepted(entry, priority, followed, chosen, arrivals, [WAITING] * count, list(entry.jobs)))
         if followed or self.agenda.dedupe:
-            self.remembered.add(event.id)
+            self.remembered.update((event.id, number) for number in chosen)
 
     @rule(platform=st.integers(0, PLATFORMS - 1), may_begin=st.booleans())
     def look(self, platform: int, *, may_begin: bool) -> None:
@@ -242,8 +249,8 @@ class AgendaMachine(RuleBasedStateMachine):
         waiting = [owner for owner in live if WAITING in owner.states]
         assert self.agenda.waiting_events == len(waiting)
         assert self.agenda.waiting_from_source == sum(not owner.followed for owner in waiting)
-        known = self.remembered | {owner.entry.event.id for owner in live}
-        assert {str(number) for number in range(13) if self.agenda.knows(str(number))} == known
+        everything = [(str(id), number) for id in range(13) for number in range(PLATFORMS)]
+        assert {task for task in everything if self.agenda.knows(task[0], str(task[1]))} == self.known()
 
     @invariant()
     def each_queue_lists_each_waiting_task_once(self) -> None:

@@ -22,6 +22,7 @@ from heapq import heapify, heappop, heappush
 
 import attrs
 
+from scrapeengine.decide.seen import SeenTasks
 from scrapeengine.model.event import Event
 
 __all__ = ["Agenda", "Entry", "Job", "JobState", "Queue"]
@@ -52,7 +53,7 @@ class Entry:
     followed: bool
     """Whether it came by `task.follow`."""
     key: Hashable
-    """The key under which it is live: the event's id, or that and a platform."""
+    """The key under which it is live: the event's id, or that and a number."""
     jobs: Sequence[Job] = ()
     """One for each platform."""
     unfinished: int = 0
@@ -86,6 +87,11 @@ class Job:
     def __repr__(self) -> str:
         """Say how it stands."""
         return f"<Job on {self.queue.name!r} {self.state.name.lower()}>"
+
+
+def _has_live(entry: Entry, platform: str) -> bool:
+    """Say whether an event has a job on a platform that has not ended."""
+    return any(job.queue.name == platform and job.state is not _ENDED for job in entry.jobs)
 
 
 class Heap:
@@ -185,17 +191,22 @@ class Agenda:
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
 
-    Size: 16 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
+    Size: 18 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
     """
 
     dedupe: bool = False
-    """Whether the ids of all events are remembered, or only those of followed ones."""
+    """Whether all tasks are remembered, or only those of followed events."""
+    key: bytes = b""
+    """The key under which they are remembered; see `SeenTasks`."""
     waiting_events: int = attrs.field(default=0, init=False)
     """Events with a job that waits for its start."""
     waiting_from_source: int = attrs.field(default=0, init=False)
     """Those of them that came from the source."""
     _live: dict[Hashable, Entry] = attrs.field(factory=dict, init=False)
-    _seen: set[str] = attrs.field(factory=set, init=False)
+    """The events that have not ended, by their keys: the id, and for further events of one id that and a number."""
+    _further: dict[str, list[Entry]] = attrs.field(factory=dict, init=False)
+    """The further ones of these, by id."""
+    _seen: SeenTasks = attrs.field(init=False, default=attrs.Factory(lambda self: SeenTasks(self.key), takes_self=True))
     _numbers: int = attrs.field(default=0, init=False)
 
     @property
@@ -207,25 +218,39 @@ class Agenda:
         """Walk through the events that have not ended."""
         return iter(self._live.values())
 
-    def knows(self, id: str) -> bool:
-        """Say whether an event of that id would be a duplicate."""
-        return id in self._live or id in self._seen
+    def knows(self, id: str, platform: str) -> bool:
+        """Say whether a task would be a duplicate: it is live, or was seen and is remembered."""
+        entry = self._live.get(id)
+        if entry is not None and _has_live(entry, platform):
+            return True
+        if self._further and any(_has_live(entry, platform) for entry in self._further.get(id, ())):
+            return True
+        return bool(self._seen.tables) and self._seen.has(platform, id)
 
     def accept(self, event: Event, queues: Iterable[Queue], *, now: float, followed: bool) -> Entry:
-        """Take an event that is no duplicate, with a job in each of the queues; without queues it has ended."""
-        if followed or self.dedupe:
-            self._seen.add(event.id)
+        """Take an event, with a job in each of the queues, on none of which it is known; without any it has ended."""
         entry = Entry(event, now, followed, event.id)
         jobs = []
         for queue in queues:
             jobs.append(self._listed(entry, queue))  # noqa: PERF401 - see the caller: a comprehension is a call
+        if followed or self.dedupe:
+            for queue in queues:
+                self._seen.add(queue.name, event.id)
         if jobs:
             entry.jobs = jobs
             entry.unfinished = entry.unstarted = len(jobs)
-            self._live[event.id] = entry
+            if event.id in self._live:
+                self._put_beside(entry)
+            else:
+                self._live[event.id] = entry
             self.waiting_events += 1
             self.waiting_from_source += not followed
         return entry
+
+    def remember(self, id: str, platform: str, *, followed: bool) -> None:
+        """Remember a task that has ended as it came, as those are that are accepted."""
+        if followed or self.dedupe:
+            self._seen.add(platform, id)
 
     def join(self, event: Event, queue: Queue, *, now: float) -> Job | None:
         """Take one job of an event, whose others may be live already: they share its event slot.
@@ -234,20 +259,21 @@ class Agenda:
             The job; None if the event is live on that platform. Of two events that have nothing but their id in common
             each is in progress by itself.
         """
-        key: Hashable = event.id
-        apart = event.id, queue.name
-        if any(job.queue is queue for job in (*self._live_jobs(key), *self._live_jobs(apart))):
+        live = [*filter(None, [self._live.get(event.id)]), *self._further.get(event.id, ())]
+        if any(_has_live(entry, queue.name) for entry in live):
             return None
-        entry = self._live.get(key)
-        if entry is not None and entry.event != event:
-            key, entry = apart, None
+        entry = next((entry for entry in live if entry.event == event), None)
         if entry is None:
-            entry = self._live[key] = Entry(event, now, followed=False, key=key)
+            entry = Entry(event, now, followed=False, key=event.id)
+            if live:
+                self._put_beside(entry)
+            else:
+                self._live[event.id] = entry
         if not entry.unstarted:
             self.waiting_events += 1
             self.waiting_from_source += 1
         job = self._listed(entry, queue)
-        entry.jobs = [*self._live_jobs(key), job]
+        entry.jobs = [*(job for job in entry.jobs if job.state is not _ENDED), job]
         entry.unfinished += 1
         entry.unstarted += 1
         if entry.in_progress:
@@ -290,6 +316,8 @@ class Agenda:
         entry.unfinished -= 1
         if not entry.unfinished:
             del self._live[entry.key]
+            if entry.key != entry.event.id:
+                self._leave_further(entry)
             # No job of it waits any more. Entry and jobs know each other: a cycle would have to wait for the collector.
             entry.jobs = ()
         # Only these kept it in progress: one that is parked, or waits for a closed platform, does not.
@@ -309,10 +337,17 @@ class Agenda:
         for job in queue.held_jobs():
             job.entry.keeping += 1
 
-    def _live_jobs(self, key: Hashable) -> list[Job]:
-        """List the jobs of an event that have not ended."""
-        entry = self._live.get(key)
-        return [] if entry is None else [job for job in entry.jobs if job.state is not _ENDED]
+    def _put_beside(self, entry: Entry) -> None:
+        """Let an event be live beside another one of its id."""
+        entry.key = entry.event.id, self._numbers
+        self._further.setdefault(entry.event.id, []).append(entry)
+        self._live[entry.key] = entry
+
+    def _leave_further(self, entry: Entry) -> None:
+        further = self._further[entry.event.id]
+        further.remove(entry)
+        if not further:
+            del self._further[entry.event.id]
 
     def _listed(self, entry: Entry, queue: Queue) -> Job:
         """Make a job, and let it wait."""

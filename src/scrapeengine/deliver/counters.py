@@ -29,7 +29,6 @@ class Counters:
     default: str
     """The name under which all others are counted."""
     events: int = 0
-    duplicates: int = 0
     tasks: int = 0
     unread: int = 0
     returned: int = 0
@@ -57,6 +56,10 @@ class Counters:
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
 
+    def duplicate(self, platform: str) -> None:
+        """Count a task that was not accepted, because it is known."""
+        self._outcomes[platform if platform in self.declared else self.default, "duplicates"] += 1
+
     def report(self, stopped: str | None) -> Report:
         """Freeze the counts of a run, which was stopped for some reason, or (None) was not."""
         names: Iterable[str] = {platform for platform, _ in self._outcomes}
@@ -65,7 +68,7 @@ class Counters:
             started=datetime.fromtimestamp(self.anchor.wall_time, UTC),
             elapsed=ended - self.anchor.trio_time,
             events=self.events,
-            duplicates=self.duplicates,
+            duplicates=self._counts(None).duplicates,
             tasks=self.tasks,
             outcomes=self._counts(None),
             platforms={name: self._counts(name) for name in sorted(names)},

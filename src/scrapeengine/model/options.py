@@ -64,8 +64,8 @@ class EnginePolicy:
     max_pending: int = attrs.field(default=100_000, validator=each(whole, of="Engine", least=1))
     """The most events that may wait for a start, followed ones included."""
     dedupe: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
-    """Whether an id is a duplicate for the whole run, and not only while its event is live; memory then grows with the
-    ids. It is said once, for a run can't forget."""
+    """Whether an id is a duplicate on its platform for the whole run, and not only while it is live there; memory then
+    grows with the ids. It is said once, for a run can't forget."""
 
 
 @attrs.frozen(kw_only=True)

@@ -18,10 +18,12 @@ class Counts:
     failed: int = 0
     skipped: int = 0
     cancelled: int = 0
+    duplicates: int = 0
+    """Tasks that were not accepted, because they were known; they have no outcome of their own."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """All outcomes."""
         return self.succeeded + self.failed + self.skipped + self.cancelled
 
 
@@ -41,7 +43,7 @@ class Report:
     events: int
     """Events accepted, from the source and by `task.follow`."""
     duplicates: int
-    """Events not accepted, because their id was known."""
+    """Tasks not accepted, because an event of that id is known on that platform; by platform in `platforms`."""
     tasks: int
     """Tasks accepted: one for each event on each of its platforms."""
     outcomes: Counts

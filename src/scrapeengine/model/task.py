@@ -239,7 +239,8 @@ class Task(Protocol):
         """Add an event to the run. In a run that serves a store it is stored with the end of this task.
 
         Returns:
-            Whether it was new: false if its id is live, was followed before, or (under `dedupe=True`) was ever seen.
+            Whether it was new on a platform at least: there its id is not live, was not followed before, nor (under
+            `dedupe=True`) ever seen.
             A store says so only when the task ends; until then an event is new unless this task has followed it.
 
         Raises:

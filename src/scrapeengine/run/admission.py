@@ -9,7 +9,8 @@ from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import EventAccepted
 from scrapeengine.model.outcome import Failure, Skipped
-from scrapeengine.model.urls import told
+from scrapeengine.model.urls import named, told
+from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
 
 __all__ = ["Admission"]
@@ -30,12 +31,13 @@ class Admission:
         self._ends = ends
 
     def accept(self, event: Event) -> None:
-        """Take an event of the source; one that is known is counted as a duplicate."""
-        if not self._is_known(event):
-            self._enter(event, self._plan.routes.of(event), followed=False)
+        """Take an event of the source, on the platforms on which it is not known."""
+        route = self._new(event, self._plan.routes.of(event))
+        if route is not None:
+            self._enter(event, route, followed=False)
 
     def follow(self, event: Event) -> bool:
-        """Take an event that a task has found; false if it is known.
+        """Take an event that a task has found, on the platforms on which it is not known; false if there are none.
 
         Raises:
             TypeError: it is no event.
@@ -44,11 +46,12 @@ class Admission:
         """
         if not isinstance(event, Event):
             raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
-        if self._is_known(event):
+        asked = self._plan.routes.of(event)
+        if asked.unknown:
+            raise asked.unknown[0][1]
+        route = self._new(event, asked)
+        if route is None:
             return False
-        route = self._plan.routes.of(event)
-        if route.unknown:
-            raise route.unknown[0][1]
         limit = self._plan.settings.max_pending
         # What a closed platform turns away at once waits in the outbox instead.
         overfull = max(0, self._outbox.waiting - self._outbox.buffer)
@@ -82,10 +85,24 @@ class Admission:
                 self._outbox.deliver(Skipped(event=event, platform=name, reason=left[1], again_after=left[0]))
         return found
 
-    def _is_known(self, event: Event) -> bool:
-        known = self._agenda.knows(event.id)
-        self._counters.duplicates += known
-        return known
+    def _new(self, event: Event, route: Route) -> Route | None:
+        """Return where an event goes that is not known there yet; None if it is known wherever it goes."""
+        knows = self._agenda.knows
+        duplicates = []
+        for name in route.known:
+            if knows(event.id, name):
+                duplicates.append(name)  # noqa: PERF401 - for each event, and hardly ever
+        for name, _ in route.unknown:
+            if knows(event.id, name):
+                duplicates.append(name)
+        if not duplicates:
+            return route
+        for name in duplicates:
+            self._counters.duplicate(name)
+            logger().debug("a duplicate was not accepted", id=named(event.id), platform=named(name))
+        known = tuple(name for name in route.known if name not in duplicates)
+        unknown = tuple(each for each in route.unknown if each[0] not in duplicates)
+        return Route(known, unknown) if known or unknown else None
 
     def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
         now = trio.current_time()
@@ -101,6 +118,9 @@ class Admission:
         if self.instruments.event_accepted:
             details = EventAccepted(time=now, event=event, platforms=route.known, followed=followed)
             self.instruments.tell(self.instruments.event_accepted, details)
+        if route.unknown or names is not route.known:  # some have ended as they came
+            for name in {*route.known, *(name for name, _ in route.unknown)}.difference(names):
+                self._agenda.remember(event.id, name, followed=followed)
         for name, error in route.unknown:
             self._outbox.deliver(Failure(event=event, platform=name, error=error))
         for job, lane in zip(entry.jobs, lanes, strict=True):

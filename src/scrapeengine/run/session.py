@@ -9,6 +9,7 @@ outcome was taken, a task has ended, a platform has closed. Where jobs come from
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -61,7 +62,9 @@ class Session(Generic[T]):
         alarms, self.instruments = Alarms(), Instruments(instruments)
         counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
         outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self.instruments, self)
-        scheduler = Scheduler(Agenda(plan.settings.dedupe), plan.settings.event_limit, alarms, self.instruments)
+        scheduler = Scheduler(
+            Agenda(plan.settings.dedupe, os.urandom(16)), plan.settings.event_limit, alarms, self.instruments
+        )
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
         self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
