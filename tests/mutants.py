@@ -47,7 +47,7 @@ MUTANTS = [
         "self.now = int(min(self.own, self.share))",
         "self.now = int(self.own) + 1",
     ),
-    (3, "run/session.py", "plan.settings.event_limit, alarms, self", "plan.settings.event_limit + 1, alarms, self"),
+    (3, "run/session.py", "plan.event_limit, alarms, self", "plan.event_limit + 1, alarms, self"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
     (
         3,
@@ -122,7 +122,12 @@ MUTANTS = [
         "self._agenda.waiting_events + overfull > limit",
     ),
     (8, "schedule/lanes.py", "if lane.idle and not self.platforms.is_declared(lane.name):", "if False:"),
-    (8, "decide/agenda.py", "        if followed or self.dedupe:", "        if self.dedupe:"),
+    (
+        8,
+        "decide/agenda.py",
+        "        if followed or self.dedupe:\n            for queue",
+        "        if self.dedupe:\n            for queue",
+    ),
     (9, "run/shutdown.py", "            self._alarms.at(cut_at, self._cut)\n", "            pass\n"),
     (9, "run/shutdown.py", "                if task.parked_since is not None:", "                if False:"),
     (
@@ -133,7 +138,7 @@ MUTANTS = [
     ),
     (9, "run/session.py", "                await parts.clients.aclose()", "                pass"),
     (10, "schedule/lanes.py", "            lane.limit.tune(platform.limit)\n", ""),
-    (10, "run/session.py", "        parts.scheduler.limit_events(settings.event_limit)\n", ""),
+    (10, "run/session.py", "        parts.scheduler.limit_events(parts.plan.event_limit)\n", ""),
     (10, "schedule/lanes.py", "                lane.gate.keep_to(platform.rate, now)\n", "                pass\n"),
     (10, "run/session.py", "        parts.outbox.buffer = settings.buffer\n", ""),
     (11, "schedule/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),

@@ -291,6 +291,7 @@ class Engine(Generic[T]):
         def begin() -> Session[T]:
             if self._session is not None:
                 raise EngineBusy("this engine is running already; wait for its run to end, or make another engine")
+            self._plan.say_what_binds()
             self._token = trio.lowlevel.current_trio_token()
             self._session = Session(self._plan, work, sinks, listeners)
             return self._session

@@ -52,8 +52,9 @@ class World:
 
     def engine(self, platforms, **options):
         """Make an engine whose requests end here."""
-        self.ledger.event_limit = options.get("event_limit", 10)
-        return se.Engine(platforms, connector=ForeignConnector(Wire(self.ledger)), **options)
+        engine = se.Engine(platforms, connector=ForeignConnector(Wire(self.ledger)), **options)
+        self.ledger.event_limit = engine._plan.event_limit
+        return engine
 
     async def scrape(self, task):
         """Follow the script."""

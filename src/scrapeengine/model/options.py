@@ -52,11 +52,14 @@ class EnginePolicy:
         ValueError: a value is out of its range.
     """
 
-    event_limit: int = attrs.field(
-        default=10,
-        validator=each(whole, of="Engine", least=1, instead="; to pause, tune the limits of the platforms to 0"),
+    event_limit: int | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(
+            each(whole, of="Engine", least=1, instead="; to pause, tune the limits of the platforms to 0")
+        ),
     )
-    """The most events that may be in progress at once, at least 1."""
+    """How many events may be in progress at once, at least 1; None: as many as the declared platforms can use, which is
+    the sum of their limits as these are now, at least 10 (100 with a `default`) and at most 1,000."""
     lookahead: int = attrs.field(default=1000, validator=each(whole, of="Engine", least=1))
     """The most events of the source that may wait for a start: how far the engine sees past a full platform."""
     buffer: int = attrs.field(default=100, validator=each(whole, of="Engine", least=1))
@@ -94,7 +97,7 @@ class Environment:
 class EngineKnobs(TypedDict, total=False):
     """Knobs of the engine that `Engine.tune` turns: all of `EnginePolicy` but `dedupe`."""
 
-    event_limit: int
+    event_limit: int | None
     lookahead: int
     buffer: int
     max_pending: int

@@ -19,7 +19,7 @@ def statistics(parts: Parts) -> Statistics:
     scheduler = parts.scheduler
     platforms = parts.lanes.statistics(trio.current_time())
     return Statistics(
-        event_limit=parts.plan.settings.event_limit,
+        event_limit=parts.plan.event_limit,
         in_progress=scheduler.events.borrowed_tokens,
         live=scheduler.agenda.live,
         running=sum(each.running for each in platforms.values()),

@@ -12,8 +12,9 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.options import EnginePolicy, Environment
 from scrapeengine.model.platform import Platform
-from scrapeengine.model.urls import named_host, told
+from scrapeengine.model.urls import named, named_host, told
 from scrapeengine.model.validators import Validator, Validators
+from scrapeengine.observe.log import logger
 from scrapeengine.run.skips import Skips
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
@@ -21,6 +22,9 @@ from scrapeengine.tasks.handle import TaskHttp
 from scrapeengine.tasks.requesting import RequestingTask
 
 __all__ = ["Clients", "Plan"]
+
+_FEWEST_EVENTS, _FEWEST_WITH_HOSTS, _MOST_EVENTS = 10, 100, 1000
+"""The bounds of an event limit that nobody has said."""
 
 
 class Clients(Protocol):
@@ -47,7 +51,7 @@ class Clients(Protocol):
 class Plan:
     """The knobs as they are now, and what is remembered of platforms.
 
-    Size: 11 attributes: all that an engine keeps between its runs.
+    Size: 12 attributes: all that an engine keeps between its runs.
     """
 
     settings: EnginePolicy
@@ -64,11 +68,36 @@ class Plan:
     """Those of platforms that are shared with other engines, by a store."""
     skips: Skips = attrs.field(factory=Skips, init=False)
     """Events that need not be asked for again before their time."""
+    _said_of: int | None = attrs.field(default=None, init=False)
+    """The event limit of which it was said that it binds."""
 
     def __attrs_post_init__(self) -> None:
         """Remember which platforms were declared; what is tuned later are hosts that the default serves."""
         self.declared = frozenset(self.platforms)
         self.routes = Routes(dict(self.platforms), hosts=self.default is not None)
+
+    @property
+    def event_limit(self) -> int:
+        """How many events may be in progress at once: as was said, or as many as the declared platforms can use."""
+        if self.settings.event_limit is not None:
+            return self.settings.event_limit
+        wanted = sum(self.platforms[name].limit for name in self.declared)
+        return min(_MOST_EVENTS, max(wanted, _FEWEST_EVENTS if self.default is None else _FEWEST_WITH_HOSTS))
+
+    def say_what_binds(self) -> None:
+        """Log, once, that a platform's limit can never be reached, for the event limit is less."""
+        limits = {name: self.platforms[name].limit for name in self.declared}
+        name = max(limits, key=lambda each: (limits[each], each), default="")
+        said = self.settings.event_limit
+        if said is None or limits.get(name, 0) <= said or self._said_of == said:
+            return
+        self._said_of = said
+        logger().warning(
+            "the event limit keeps a platform from its own limit for good: leave event_limit out, or raise it",
+            event_limit=said,
+            platform=named(name),
+            limit=limits[name],
+        )
 
     def tune(self, changes: Mapping[str, Any]) -> None:
         """Turn the engine's own knobs."""

@@ -62,9 +62,7 @@ class Session(Generic[T]):
         alarms, self.instruments = Alarms(), Instruments(instruments)
         counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
         outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self.instruments, self)
-        scheduler = Scheduler(
-            Agenda(plan.settings.dedupe, os.urandom(16)), plan.settings.event_limit, alarms, self.instruments
-        )
+        scheduler = Scheduler(Agenda(plan.settings.dedupe, os.urandom(16)), plan.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
         self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
@@ -180,7 +178,7 @@ class Session(Generic[T]):
         parts.outbox.buffer = settings.buffer
         now = trio.current_time()
         parts.lanes.retune(now)
-        parts.scheduler.limit_events(settings.event_limit)
+        parts.scheduler.limit_events(parts.plan.event_limit)
         for lane in list(parts.scheduler.lanes.values()):  # a list: a host's lane goes with its last job
             if lane.gate.closed(now):  # its patience may be less than it was
                 self._turn_away(lane)
