@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, Unpack
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 
 import trio
 
@@ -22,6 +22,14 @@ from scrapeengine.tasks.signals import cancels
 __all__ = ["collect", "run"]
 
 T = TypeVar("T")
+Signals: TypeAlias = Literal["raise", "return"]
+"""What comes of a signal once the run that it has stopped has ended."""
+
+_MEANS: dict[str | None, Callable[[], BaseException]] = {
+    "SIGINT": KeyboardInterrupt,
+    "SIGTERM": lambda: SystemExit(128 + signal.SIGTERM),
+}
+"""What signals are for."""
 
 
 def run(
@@ -32,13 +40,14 @@ def run(
     sinks: Sequence[Sink[T]] = (),
     instruments: Sequence[Instrument] = (),
     clock: trio.abc.Clock | None = None,
+    signals: Signals = "raise",
     **options: Unpack[EngineOptions],
 ) -> Report:
     """Run events on platforms to their end, in this thread.
 
     In the main thread SIGINT and SIGTERM stop the run: the first one lets tasks that run go on for 10 s, a second one
-    cancels them, a third does what it did before. The report then says so as `stopped`. What blocks the event loop (a
-    source, say) holds up signals too. In other threads signals are left alone.
+    cancels them, a third does what it did before. What blocks the event loop (a source, say) holds up signals too. In
+    other threads signals are left alone.
 
     Args:
         platforms: as for `Engine`.
@@ -47,13 +56,17 @@ def run(
         sinks: as for `Engine.stream`.
         instruments: as for `Engine.stream`.
         clock: the clock of the run, `trio.testing.MockClock(autojump_threshold=0)`, say; None: trio's own.
+        signals: once a signal has stopped the run, and all has ended: "raise" goes on with what the signal is for, or
+            "return" returns, and the report says it as `stopped`.
         **options: what else `Engine` takes.
 
     Raises:
         RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
+        KeyboardInterrupt: SIGINT has stopped the run. It has the `report`, and of `collect` the `outcomes`.
+        SystemExit: SIGTERM has; the same, and its code is 143.
         Exception, BaseException: what `Engine.run` raises.
     """
-    return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None)
+    return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None, signals)
 
 
 def collect(
@@ -63,6 +76,7 @@ def collect(
     default: Platform[T] | None = None,
     instruments: Sequence[Instrument] = (),
     clock: trio.abc.Clock | None = None,
+    signals: Signals = "raise",
     **options: Unpack[EngineOptions],
 ) -> list[Outcome[T]]:
     """Run events on platforms to their end, in this thread, and return all outcomes: for small things.
@@ -70,7 +84,7 @@ def collect(
     Otherwise as `run`; but what a test framework raised in a scraper is in its outcome only.
     """
     outcomes: list[Outcome[T]] = []
-    _run(Engine(platforms, default=default, **options), events, (), instruments, clock, outcomes)
+    _run(Engine(platforms, default=default, **options), events, (), instruments, clock, outcomes, signals)
     return outcomes
 
 
@@ -81,9 +95,9 @@ def _run(
     instruments: Sequence[Instrument],
     clock: trio.abc.Clock | None,
     outcomes: list[Outcome[T]] | None,
+    signals: Signals,
 ) -> Report:
-    if trio.lowlevel.in_trio_run():
-        raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
+    _check(signals)
 
     async def main() -> Report:
         failure: BaseException | None = None
@@ -105,7 +119,26 @@ def _run(
             raise failure
         return run.report
 
-    return trio.run(main, clock=clock)
+    report = trio.run(main, clock=clock)
+    if signals == "raise":
+        _raise_signal(report, outcomes)
+    return report
+
+
+def _check(signals: str) -> None:
+    if signals not in {"raise", "return"}:
+        raise ValueError(f'signals=… must be "raise" or "return", got {signals!r}')
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
+
+
+def _raise_signal(report: Report, outcomes: object) -> None:
+    """Go on with what the signal is for that has stopped a run, if one has: here, in no group, once all has ended."""
+    means = _MEANS.get(report.stopped)
+    if means is not None:
+        end = means()
+        end.__dict__.update(report=report, outcomes=outcomes)
+        raise end
 
 
 async def _heed_signals(run: Run[Any], task_status: trio.TaskStatus[None]) -> None:

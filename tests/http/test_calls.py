@@ -75,6 +75,7 @@ def accepted(base):
 
 @given(bases.filter(accepted), paths | texts, st.booleans())
 @example("http://a.test/ ", "/", False)
+@example("http://a.test/\\", "/", False)
 @example(" http://a.test/v1/\n", "/x", False)
 def test_below_a_base_url_the_fast_way_sends_what_the_slow_one_would(base, url, guarded):
     """The same origin, target, headers and bytes for any URL that it takes; what it does not take goes the slow way."""

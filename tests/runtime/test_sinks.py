@@ -116,3 +116,72 @@ def test_a_sink_that_is_no_callable_is_refused():
     """A wrong sink is refused where it is handed in."""
     with pytest.raises(TypeError, match="async callable"):
         napping().stream([], sinks=["outcomes.jsonl"])
+
+
+async def hangs(_):
+    """Take an outcome, and never come back."""
+    await trio.sleep_forever()
+
+
+async def test_a_sink_that_hangs_cannot_keep_a_run_that_is_stopped(autojump_clock, caplog):
+    """It has five seconds more than the tasks. What it did not take is counted, and readable all the same."""
+    begun = trio.current_time()
+    async with napping().stream(map(se.Event, range(6)), sinks=[hangs]) as run:
+        await trio.sleep(3)
+        await run.stop(grace=2)
+        outcomes = [outcome async for outcome in run]
+    assert trio.current_time() - begun == 3 + 2 + 5
+    assert len(outcomes) == run.report.undelivered == run.report.outcomes.total == 6
+    assert caplog.text.count("sinks were given up") == 1
+
+
+async def test_a_second_stop_shortens_the_time_of_sinks(autojump_clock):
+    """As it does that of tasks."""
+    begun = trio.current_time()
+    async with napping().stream(map(se.Event, range(2)), sinks=[hangs]) as run:
+        await trio.sleep(3)
+        await run.stop(grace=1000)
+        await run.stop(grace=0)
+        async for _ in run:
+            pass
+    assert trio.current_time() - begun == 3 + 5
+
+
+async def test_a_sink_that_hangs_cannot_keep_a_run_that_was_left(autojump_clock):
+    """Nobody could stop it any more; one that goes on taking has its time, however long that is."""
+    begun = trio.current_time()
+
+    async def slow(_):
+        await trio.sleep(50)
+
+    for sink, seconds in ((hangs, 60), (slow, 4 * 50 - 1)):
+        begun = trio.current_time()
+        async with napping(buffer=1000).stream(map(se.Event, range(4)), sinks=[sink]) as run:
+            while not run._session.shutdown.ended.is_set():
+                await trio.sleep(1)
+        report = run.report
+        assert (report.undelivered == 4) == (sink is hangs)
+        assert trio.current_time() - begun <= seconds + 2
+
+
+async def test_what_a_sink_did_not_take_stays_in_the_store(autojump_clock):
+    """The next run delivers it."""
+    seen = []
+
+    async def takes(batch):
+        seen.extend(outcome.event.id for outcome in batch)
+
+    async with se.open_store("memory:") as store:
+        engine = napping()
+        await engine.enqueue(store, map(se.Event, range(3)))
+        async with engine.serve(store, sinks=[hangs], lease=10) as run:
+            await trio.sleep(3)
+            await run.stop(grace=0)
+            async for _ in run:
+                pass
+        assert run.report.undelivered == 3
+        assert not seen
+        async with engine.serve(store, sinks=[takes], lease=10) as run:
+            await trio.sleep(30)
+            await run.stop(grace=0)
+    assert sorted(seen) == ["0", "1", "2"]

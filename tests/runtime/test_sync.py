@@ -99,30 +99,77 @@ PROGRAM = textwrap.dedent("""
         print("started", flush=True)
         {wait}
 
-    report = se.run([se.Platform("A", scrape, limit=1)], map(se.Event, range(3)))
-    print(report.stopped, report.outcomes.succeeded, report.outcomes.cancelled)
+    report = None
+    try:
+        report = se.run([se.Platform("A", scrape, limit=1)], map(se.Event, range(3)), signals="{signals}")
+    except (KeyboardInterrupt, SystemExit) as error:
+        print("raised", repr(error), error.outcomes, flush=True)
+        report = error.report
+        raise
+    finally:
+        print(report.stopped, report.outcomes.succeeded, report.outcomes.cancelled)
 """)
 
 
-def interrupted(wait, *signals):
-    """Run a program, send it signals once its first task runs, and return what it printed."""
+def interrupted(wait, *signals, then="return"):
+    """Run a program, send it signals once its first task runs, and return what it printed, and what it ended with."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(wait=wait)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM.format(wait=wait, signals=then)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as program:
         assert program.stdout.readline() == "started\n"
         for number in signals:
             os.kill(program.pid, number)
         output = program.stdout.read()
-    assert program.returncode == 0
-    return output.split()
+        program.stderr.read()
+    return output.split(), program.returncode
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_drains(number):
     """What runs may end; what waits is cancelled; the report says which signal it was."""
-    assert interrupted("await trio.sleep(1)", number) == [number.name, "1", "2"]
+    assert interrupted("await trio.sleep(1)", number) == ([number.name, "1", "2"], 0)
 
 
 def test_the_second_signal_cancels():
     """A task that would run for an hour is cancelled by the second signal."""
-    assert interrupted("await trio.sleep(3600)", signal.SIGINT, signal.SIGTERM) == ["SIGINT", "0", "3"]
+    assert interrupted("await trio.sleep(3600)", signal.SIGINT, signal.SIGTERM) == (["SIGINT", "0", "3"], 0)
+
+
+RAISED = {
+    signal.SIGINT: (["raised", "KeyboardInterrupt()", "None", "SIGINT", "1", "2"], -signal.SIGINT),
+    signal.SIGTERM: (["raised", "SystemExit(143)", "None", "SIGTERM", "1", "2"], 143),
+}
+
+
+@pytest.mark.parametrize("number", RAISED)
+def test_after_the_drain_the_signal_is_what_it_is_for(number):
+    """All has ended, and what was done is on the exception, which leaves in no group: a loop around it ends too."""
+    assert interrupted("await trio.sleep(1)", number, then="raise") == RAISED[number]
+
+
+def test_collect_has_its_outcomes_on_the_exception():
+    """What was done before the signal is not lost by it."""
+
+    async def scrape(task):
+        if task.event.id == "1":
+            os.kill(os.getpid(), signal.SIGINT)
+            await trio.sleep(0.01)
+        return task.event.id
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        se.collect([se.Platform("A", scrape, limit=1)], map(se.Event, range(5)))
+    assert [outcome.event.id for outcome in caught.value.outcomes if isinstance(outcome, se.Success)] == ["0", "1"]
+    assert caught.value.report.stopped == "SIGINT"
+
+
+def test_signals_are_raised_or_returned_and_nothing_else():
+    """Said at once."""
+    with pytest.raises(ValueError, match='must be "raise" or "return"'):
+        se.run([], [], default=se.Platform("*", nothing), signals="ignore")
+
+
+async def nothing(_):
+    """Do nothing."""

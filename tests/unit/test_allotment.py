@@ -152,7 +152,8 @@ class Driver:
             fresh = [time for time in engine.reserved if self.now < time + late(self.rate)]
             opens_at = allotment.opens_at(self.now)
             assert allotment.left(self.now) + len(allotment._booked) <= len(fresh)
-            assert len(allotment._booked) <= self.rate.burst
+            # Of those that lapsed by their tasks' beginning the times are kept until these lapse, to be booked anew.
+            assert len(allotment._rate_limiter._open) <= self.rate.burst
             assert opens_at == math.inf or opens_at >= min(fresh)
             assert opens_at > self.now or allotment.left(self.now) > 0
 

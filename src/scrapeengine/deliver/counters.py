@@ -20,7 +20,7 @@ __all__ = ["Counters"]
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
 
-    Size: 12 attributes, most of them one number each.
+    Size: 13 attributes, most of them one number each.
     """
 
     anchor: Anchor
@@ -31,6 +31,7 @@ class Counters:
     events: int = 0
     tasks: int = 0
     unread: int = 0
+    undelivered: int = 0
     returned: int = 0
     lost: int = 0
     redelivered: int = 0
@@ -74,6 +75,7 @@ class Counters:
             platforms={name: self._counts(name) for name in sorted(names)},
             errors=dict(self._errors),
             unread=self.unread,
+            undelivered=self.undelivered,
             stopped=stopped,
             returned=self.returned,
             lost=self.lost,

@@ -13,6 +13,7 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.log import logger
 
 __all__ = ["Outbox", "Room", "Sink"]
 
@@ -22,6 +23,8 @@ Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
 """A sink of outcomes: an async callable that takes a list of them."""
 
 _BATCH = 100
+_PATIENCE = 60.0
+"""Seconds for which sinks may take nothing once the consumer has left."""
 _STRIDE = 16
 """The most outcomes that are taken in one turn of the event loop, if they are there: a turn costs more than they do."""
 
@@ -40,7 +43,7 @@ class Outbox(Generic[T]):
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them in batches, gives each batch to
     each sink, and passes it on to the consumer after that.
 
-    Size: 12 attributes, the four ends of two channels among them.
+    Size: 15 attributes, the four ends of two channels among them.
     """
 
     def __init__(
@@ -63,6 +66,11 @@ class Outbox(Generic[T]):
         self._instruments = instruments
         self._room = room
         self._consumed = True
+        self._in_hand: list[Outcome[T]] = []
+        """The batch that sinks are given now."""
+        self._sinking = trio.CancelScope()
+        """Ends where sinks are waited for no longer."""
+        self._gives_up_at = math.inf
         self._in_a_row = 0
         self._entry, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
         self._exit, self._collected = self._entry, self._consumer
@@ -94,9 +102,13 @@ class Outbox(Generic[T]):
         self._entry.close()
 
     def leave(self) -> int:
-        """Do without the consumer, who has left. Returns how many outcomes it has left behind."""
+        """Do without the consumer, who has left. Returns how many outcomes it has left behind.
+
+        From here on nobody can stop the run, so sinks that take nothing for a minute are given up.
+        """
         self._consumer.close()
         self._consumed = False
+        self._sinking.deadline = min(self._gives_up_at, trio.current_time() + _PATIENCE)
         return self.waiting
 
     async def take(self) -> Outcome[T]:
@@ -128,19 +140,45 @@ class Outbox(Generic[T]):
         """
         if not self._sinks:
             return
+        with self._sinking:
+            await self._to_sinks(delivered)
+        if self._sinking.cancelled_caught:
+            await self._without_sinks()
+        # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
+        self._exit.close()
+
+    def give_up_at(self, when: float) -> None:
+        """Wait for sinks no longer than that: what they have not taken by then is counted, and goes on without them."""
+        self._gives_up_at = min(self._gives_up_at, when)
+        self._sinking.deadline = min(self._sinking.deadline, when)
+
+    async def _to_sinks(self, delivered: Callable[[list[Outcome[T]]], None]) -> None:
         async for outcome in self._collected:
-            batch = [outcome]
+            batch = self._in_hand = [outcome]
             with suppress(trio.WouldBlock, trio.EndOfChannel):
                 while len(batch) < _BATCH:
                     batch.append(self._collected.receive_nowait())
             for sink in self._sinks:
                 await sink(list(batch))  # a list of its own, which it may change
+            self._in_hand = []
             delivered(batch)
             for each in batch:
                 self._tell_delivered(each, "sinks")
             self._pass_on(batch)
-        # Not where a sink has raised: the consumer is cancelled then, and must not take it for a regular end.
-        self._exit.close()
+            if not self._consumed:  # they do take something
+                self._sinking.deadline = min(self._gives_up_at, trio.current_time() + _PATIENCE)
+
+    async def _without_sinks(self) -> None:
+        """Let the rest go on its way, though sinks have not had it."""
+        rest, self._in_hand = self._in_hand, []
+        logger().error("sinks were given up: they took nothing for too long", sinks=len(self._sinks))
+        while True:
+            self._counters.undelivered += len(rest)
+            self._pass_on(rest)
+            try:
+                rest = [await self._collected.receive()]
+            except trio.EndOfChannel:
+                return
 
     def _pass_on(self, batch: list[Outcome[T]]) -> None:
         if not self._consumed:

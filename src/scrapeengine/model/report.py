@@ -33,7 +33,7 @@ class Report:
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 14 attributes, a record of one run.
+    Size: 15 attributes, a record of one run.
     """
 
     started: datetime
@@ -56,6 +56,8 @@ class Report:
     """Outcomes that no one read: the consumer had left, or there was none."""
     stopped: str | None
     """Why the run ended before its work did; None if it did not."""
+    undelivered: int = 0
+    """Outcomes that sinks did not take in time, when the run was stopped or left; a store keeps them for later."""
     returned: int = 0
     """Tasks that were given back to the store, and have no outcome: the run was stopped, or the platform closed."""
     lost: int = 0

@@ -117,7 +117,7 @@ def below(base: str, reference: str) -> Url:
     if _SCHEME.match(stripped) or _TWO_SLASHES.match(stripped):
         return joined(base, stripped)
     path = stripped[1:] if stripped.startswith(("/", "\\")) else stripped
-    home = _INSIDE.sub("", base.strip(_BLANK)).rstrip("/")
+    home = _INSIDE.sub("", base.strip(_BLANK)).rstrip("/\\")
     return joined(base, f"{home}/{path}")
 
 

@@ -82,7 +82,8 @@ class Run(Generic[T]):
 
         Returns when no task runs, within a second of the grace. It never waits for the consumer, who may be its
         caller: outcomes that were not read stay readable. A scraper that shields itself from cancellation is logged
-        and waited for by the end of `async with` only. A second call can shorten the grace.
+        and waited for by the end of `async with` only. A second call can shorten the grace. Sinks have 5 s more than
+        the tasks; what they have not taken by then is counted (`Report.undelivered`), and stays in a store.
 
         Checkpoint. If cancelled, the run stops all the same.
         """

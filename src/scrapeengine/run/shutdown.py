@@ -22,6 +22,8 @@ from scrapeengine.schedule.lane import TaskRecord
 
 __all__ = ["Shutdown"]
 
+_SINKS = 5.0
+"""Seconds for sinks to take what there is, after the grace of a stop."""
 _LAST_CALL = 0.9
 """Seconds for cancelled tasks to end, before `stop` returns without them; it says that it does within a second."""
 
@@ -66,6 +68,7 @@ class Shutdown:
                 if task.parked_since is not None:
                     task.cancel(reason)
         cut_at = trio.current_time() + grace
+        self._outbox.give_up_at(cut_at + _SINKS)
         # A second call may shorten the grace, and never lengthens it.
         if cut_at < self._cut_at and not self.ended.is_set():
             self._cut_at = cut_at
