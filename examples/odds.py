@@ -45,9 +45,9 @@ async def compare(options: argparse.Namespace) -> None:
         first, second, third = [await stack.enter_async_context(Site.open(each.answer)) for each in bookmakers]
         engine = se.Engine(
             [
-                se.Platform("albion", odds, base_url=first.url, limit=50),
-                se.Platform("borealis", odds, base_url=second.url, limit=50),
-                se.Platform("cardinal", odds, base_url=third.url, limit=15, rate=se.Rate.every(0.025)),
+                se.Platform("albion", odds, base_url=first.url, limit=10),
+                se.Platform("borealis", odds, base_url=second.url, limit=10),
+                se.Platform("cardinal", odds, base_url=third.url, limit=10, rate=se.Rate.every(0.025)),
             ],
             event_limit=10,
         )
