@@ -48,6 +48,7 @@ class EngineOptions(EngineKnobs, total=False):
     validators: Validators | None
     random: Callable[[], float]
     wall_time: Callable[[], float]
+    encode: Callable[[Any], Any] | None
     connector: Connector | httpx.AsyncBaseTransport | None
 
 
@@ -68,7 +69,7 @@ class Engine(Generic[T]):
             platforms: the sites and APIs that events can name, and those whose URLs they carry.
             default: serves each host that has no platform of its own as a platform; name it `"*"`.
             **options: `event_limit`, `lookahead`, `buffer`, `max_pending` and `dedupe`, as `EnginePolicy` has them;
-                `validators`, `random`, `wall_time` and `connector`, as `Environment` has them.
+                `validators`, `random`, `wall_time`, `encode` and `connector`, as `Environment` has them.
 
         Raises:
             TypeError: an argument is of the wrong type, or there is no such option.

@@ -151,3 +151,60 @@ async def test_acknowledging_survives_a_store_that_is_down(autojump_clock, store
     async with engine().serve(store, sinks=[later]):
         await trio.sleep(1000)
     assert (len(sink.got), later.got) == (5, [])
+
+
+class Price:
+    """Something that JSON does not have."""
+
+    def __init__(self, cents):
+        self.cents = cents
+
+    def __str__(self):
+        """Write it as prices are written."""
+        return f"{self.cents / 100:.2f}"
+
+
+async def test_what_json_does_not_have_pauses_the_platform(autojump_clock, store, caplog):
+    """At the first result, which is given back: the queue is not used up by failures that all say the same."""
+
+    async def priced(task):
+        await trio.sleep(1)
+        return Price(int(task.event.id))
+
+    async def plain(_):
+        await trio.sleep(1)
+        return "fine"
+
+    engine = se.Engine([se.Platform("A", priced, limit=2), se.Platform("B", plain)])
+    await engine.enqueue(store, [se.Event(n, platforms=["A", "B"]) for n in range(20)])
+    report = await engine.poll(store)
+    assert report.outcomes.succeeded == 20
+    assert report.outcomes.failed == 0
+    assert (await store.stats())["A"].failed == 0
+    assert (await store.stats())["A"].ready == 20
+    assert caplog.text.count("a platform is paused") == 1
+    assert "encode=" in caplog.text
+
+
+async def test_an_engine_may_encode_what_json_does_not_have(autojump_clock, store):
+    """The consumer gets what would be delivered again: what JSON makes of it, tuples and keys included."""
+
+    async def scrape(task):
+        return {"price": Price(250), 1: (1, 2)}
+
+    engine = se.Engine([se.Platform("A", scrape)], encode=str)
+    await engine.enqueue(store, [se.Event("x")])
+    async with engine.serve(store) as run:
+        outcome = await anext(run)
+        await run.stop(0)
+    assert outcome.value == {"price": "2.50", "1": [1, 2]}
+    assert (await store.get("A", "x")).result == '{"price":"2.50","1":[1,2]}'
+    [direct] = [outcome async for outcome in _streamed(engine)]
+    assert isinstance(direct.value["price"], Price)
+
+
+async def _streamed(engine):
+    """Run an event without a store: its value is the scraper's own object."""
+    async with engine.stream([se.Event("x")]) as run:
+        async for outcome in run:
+            yield outcome

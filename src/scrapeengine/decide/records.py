@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from scrapeengine.errors import RecordedError
@@ -13,6 +14,7 @@ from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 
 __all__ = [
+    "NotJson",
     "content_of",
     "digest_of",
     "error_text",
@@ -22,6 +24,7 @@ __all__ = [
     "payload_of",
     "status_of",
     "text_of",
+    "value_of",
     "written",
 ]
 
@@ -59,13 +62,29 @@ def event_of(id: str, priority: int, payload: str) -> Event:
     )
 
 
-def content_of(value: object) -> Content:
+class NotJson(TypeError):
+    """A value of a kind that JSON does not have: every task of its scraper would end like this."""
+
+
+def content_of(value: object, encode: Callable[[Any], Any] | None = None) -> Content:
     """Return what a store keeps of the value of a scraper: bytes as they are, anything else as JSON.
 
+    Args:
+        value: what the scraper has returned.
+        encode: makes something that JSON has of whatever it does not have (`default` of `json.dumps`); None: nothing
+        does.
+
     Raises:
-        TypeError: it is neither.
+        NotJson: it has something of a kind that JSON does not have.
+        TypeError: it is of such kinds, and cannot be written down all the same: a number that is none, a depth without
+        end.
     """
-    return value if isinstance(value, bytes) else _json(value, "what the scraper has returned")
+    return value if isinstance(value, bytes) else _json(value, "what the scraper has returned", encode)
+
+
+def value_of(content: Content) -> Any:
+    """Return the value that a content was made of, as whoever reads it from a store gets it."""
+    return content if isinstance(content, bytes) else json.loads(content)
 
 
 def digest_of(content: Content) -> str:
@@ -151,7 +170,7 @@ def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
     }
     match JobStatus(kept["status"]):
         case JobStatus.DONE:
-            value = base64.b64decode(kept[_BYTES]) if _BYTES in kept else json.loads(kept["result"])
+            value = base64.b64decode(kept[_BYTES]) if _BYTES in kept else value_of(kept["result"])
             return Success(value=value, **said)
         case JobStatus.SKIPPED:
             return Skipped(reason=kept["reason"], **said)
@@ -170,11 +189,12 @@ def _given_back(kept: dict[str, Any]) -> Any:
     return base64.b64decode(kept[_BYTES]) if _BYTES in kept else kept.get("data")
 
 
-def _json(value: object, what: str) -> str:
+def _json(value: object, what: str, encode: Callable[[Any], Any] | None = None) -> str:
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=encode)
     except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(
+        kind = NotJson if encode is None and isinstance(error, TypeError) else TypeError
+        raise kind(
             f"{what} cannot be stored: {error}; a store takes bytes, and what JSON has: dict, list, str, int, float, "
             "bool and None"
         ) from None

@@ -73,7 +73,8 @@ class SeenTasks:
 
     def _digest(self, platform: str, id: str) -> bytes:
         # With the length in front no two pairs are one text.
-        text = f"{len(platform)}:{platform}{id}".encode("utf-8", "surrogatepass")
+        name = platform.encode("utf-8", "surrogatepass")
+        text = b"%d:%b%b" % (len(name), name, id.encode("utf-8", "surrogatepass"))
         digest = blake2b(text, digest_size=_SIZE, key=self._key).digest()
         return digest if digest != _EMPTY else b"\1" * _SIZE
 

@@ -88,6 +88,9 @@ class Environment:
     wall_time: Callable[[], float] = attrs.field(default=time.time, validator=_callable)
     """Returns the Unix time. It is read as a run begins, for what is shown and for what sites give as a date; all else
     goes by trio's clock."""
+    encode: Callable[[Any], Any] | None = attrs.field(default=None, validator=attrs.validators.optional(_callable))
+    """Makes something that JSON has (a text, say) of what a scraper has returned and JSON does not have: a datetime, a
+    Decimal, an object. For stores: it is the `default` of `json.dumps`, so `encode=str` is one. None: nothing does."""
     connector: Any = attrs.field(default=None, validator=_connects)
     """What carries the requests of platforms that have no transport of their own: any transport of httpx's, or a
     connector (`scrapeengine.http.wire.connector.Connector`); None: connections of the engine's own. It is its owner's

@@ -154,6 +154,10 @@ class RunHooks(Protocol):
         """Look whether there is room for more outcomes."""
         ...
 
+    def pause(self, platform: str) -> None:
+        """Let nothing start on a platform until the program says otherwise: its limit is 0."""
+        ...
+
     def closed_by_others(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that others have closed."""
         ...

@@ -88,15 +88,15 @@ class Plan:
         """Log, once, that a platform's limit can never be reached, for the event limit is less."""
         limits = {name: self.platforms[name].limit for name in self.declared}
         name = max(limits, key=lambda each: (limits[each], each), default="")
-        said = self.settings.event_limit
-        if said is None or limits.get(name, 0) <= said or self._said_of == said:
+        said, most = self.settings.event_limit, limits.get(name, 0)
+        if said is None or most <= said or self._said_of == said:
             return
         self._said_of = said
         logger().warning(
             "the event limit keeps a platform from its own limit for good: leave event_limit out, or raise it",
             event_limit=said,
             platform=named(name),
-            limit=limits[name],
+            limit=most,
         )
 
     def tune(self, changes: Mapping[str, Any]) -> None:

@@ -70,6 +70,8 @@ class Session(Generic[T]):
         self.backing = work.backing(self.parts, self)
         self._finish = self.backing.ends.finish
         self.shutdown = Shutdown(self.parts, self.backing)
+        self.check = self.shutdown.check
+        """Looks whether this was the last of it."""
         self.threads = Threads()
         self._starter: Starter | None = None
 
@@ -131,6 +133,11 @@ class Session(Generic[T]):
         self.closed_by_others(lane)
         self.backing.closed(lane)
 
+    def pause(self, platform: str) -> None:
+        """Let nothing start on a platform until the program says otherwise."""
+        self.parts.plan.tune_platform(platform, {"limit": 0})
+        self.retune()
+
     def closed_by_others(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that has closed, as the backing knows already."""
         if self.instruments.platform_shut:
@@ -165,10 +172,6 @@ class Session(Generic[T]):
 
     def _tell_end(self, outcome: Outcome[Any]) -> None:
         self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))
-
-    def check(self) -> None:
-        """Look whether this was the last of it."""
-        self.shutdown.check()
 
     # -- what its owner asks for
 

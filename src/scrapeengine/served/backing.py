@@ -69,7 +69,10 @@ class StoreBacking:
         if sinks:
             self._redelivery = Redelivery(store, lease, parts.outbox, writer, parts.counters)
         completions = Completions(
-            parts.plan.environment.random, lease if sinks else None, 0.0 if only is None else only.early
+            parts.plan.environment.encode,
+            parts.plan.environment.random,
+            lease if sinks else None,
+            0.0 if only is None else only.early,
         )
         self.ends = StoredEnds(parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions)
         desk = LaneDesk(

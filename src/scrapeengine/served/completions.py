@@ -8,7 +8,16 @@ from typing import Any
 import attrs
 
 from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
-from scrapeengine.decide.records import content_of, digest_of, error_text, outcome_text, status_of, written
+from scrapeengine.decide.records import (
+    NotJson,
+    content_of,
+    digest_of,
+    error_text,
+    outcome_text,
+    status_of,
+    value_of,
+    written,
+)
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Content, JobStatus
 from scrapeengine.model.outcome import Failure, Outcome, Skipped, Success
@@ -28,6 +37,8 @@ _LONGEST = 1e9
 class Completions:
     """Writes the completions of one run."""
 
+    encode: Callable[[Any], Any] | None
+    """Makes something that JSON has of what it does not have."""
     draw: Callable[[], float]
     """Returns a random number from 0 to 1."""
     deliver_within: float | None
@@ -36,9 +47,15 @@ class Completions:
     """Seconds by which what recurs may be due sooner than its cadence says."""
 
     def of(self, held: Held, outcome: Outcome[Any], task: RunningTask, now: float) -> EndedJob:
-        """Say what the store is told. What cannot be written down makes a failure of whatever it was."""
+        """Say what the store is told. What cannot be written down makes a failure of whatever it was.
+
+        Raises:
+            NotJson: the scraper returns what no store can keep: all its tasks would fail like this one.
+        """
         try:
             return self._told(held, outcome, task, now)
+        except NotJson:
+            raise
         except Exception as error:  # noqa: BLE001 - what a task has left must not end the run
             failure = Failure(error=error, **task.times())
             told = Completion(
@@ -50,9 +67,14 @@ class Completions:
         result: Content | None = None
         if isinstance(outcome, Success):
             try:
-                result = content_of(outcome.value)
+                result = content_of(outcome.value, self.encode)
+            except NotJson:
+                raise
             except TypeError as error:
                 outcome = Failure(error=error, **task.times())
+            else:
+                # What goes out now is what would be delivered again after a crash.
+                outcome = attrs.evolve(outcome, value=value_of(result))
         again, history = self._again(held, outcome, result, task, now)
         completion = Completion(
             ticket=held.ticket,

@@ -8,9 +8,12 @@ from typing import Any
 import trio
 
 from scrapeengine.decide.agenda import Job
+from scrapeengine.decide.records import NotJson
 from scrapeengine.model.instrument import JobLost, JobsRenewed, JobStored
 from scrapeengine.model.job import Delivery, Ticket
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome
+from scrapeengine.model.urls import named
+from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.claims import ReadyPlatforms
@@ -73,10 +76,26 @@ class StoredEnds:
             # A scraper that was cut off may fail in its own cleaning up: it has not had its chance.
             self._give_back(held)
         else:
-            self._writer.end(self._completions.of(held, outcome, task, trio.current_time()))
+            self._end(held, outcome, task)
         parts.scheduler.settle()
         self._ready.room(record.lane.name)
         parts.lanes.retire(record.lane)
+
+    def _end(self, held: Held, outcome: Outcome[Any], task: RunningTask) -> None:
+        """Have the end of a task stored; if no task of its scraper can be, let none of them start any more."""
+        try:
+            self._writer.end(self._completions.of(held, outcome, task, trio.current_time()))
+        except NotJson as error:
+            lane = task.record.lane
+            self._give_back(held)
+            if lane.limit.own > 0:  # several may end like this before the first has paused it
+                logger().error(
+                    "a platform is paused: its scraper returns what no store can keep; give the engine encode=…, such "
+                    "as str, or return bytes or what JSON has; then go on with tune(…, limit=…)",
+                    platform=named(lane.name),
+                    exc_info=error,
+                )
+                self._hooks.pause(lane.name)
 
     def give_up(self, job: Job, reason: str = "") -> None:
         """Give a job back that was never started, since the run ends, or its platform is paused."""
