@@ -180,6 +180,26 @@ MUTANTS = [
         "known_as if isinstance(known_as, str) else _agent(call)",
         "_agent(call)",
     ),
+    ("http/test_robots_outages.py", "http/features/keeping.py", "if task.is_served(call.host):", "if False:"),
+    ("http/test_robots_outages.py", "http/features/keeping.py", "if task.is_served(call.host):", "if True:"),
+    (
+        "http/test_robots_outages.py",
+        "http/features/robots_cache.py",
+        "outage = self._outages.pop(origin, None)",
+        "outage = None",
+    ),
+    (
+        "http/test_robots_outages.py",
+        "http/features/robots_cache.py",
+        "outage.since + patience - now - _HARDLY",
+        "patience",
+    ),
+    (
+        "http/test_robots_outages.py",
+        "tasks/signals.py",
+        "error.split((Signal, RobotsDisallowed))",
+        "error.split(Signal)",
+    ),
     ("unit/test_errors_travel.py", "errors.py", "if name.lower() in _TELL_NO_SECRET]", "]"),
     ("hostile/test_ids_that_are_urls.py", "served/redelivery.py", "id=named(delivery.id)", "id=delivery.id"),
     (

@@ -131,6 +131,8 @@ class Retry:
     patience: float = attrs.field(default=300.0, validator=each(number, zero=True, endless=True))
     """The longest that work waits for a platform that has asked not to be called (`Retry-After`), in seconds.
 
+    Also the longest in all that it waits for a robots.txt that cannot be had.
+
     What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when.
     """
     statuses: frozenset[int] = attrs.field(
