@@ -49,6 +49,7 @@ MUTANTS = [
     ),
     (3, "run/session.py", "plan.settings.event_limit, alarms, self", "plan.settings.event_limit + 1, alarms, self"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
+    ("http/test_streaming.py", "http/client/turnstile.py", " and nursery not in before", ""),
     (
         3,
         "http/client/turnstile.py",
