@@ -14,6 +14,7 @@ import trio
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import Connector, connector_of
 from scrapeengine.model.cadence import Cadence
@@ -24,7 +25,7 @@ from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, P
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
-from scrapeengine.model.urls import told
+from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
@@ -77,12 +78,13 @@ class Engine(Generic[T]):
         _check_names("Engine", "option", options, EngineOptions)
         given: dict[str, Any] = dict(options)
         environment = Environment(**_of(Environment, given))
+        self._keeping = Keeping(environment.validators)
         self._plan = Plan(
             settings=EnginePolicy(**_of(EnginePolicy, given)),
             environment=environment,
             platforms=_by_name(platforms, default),
             default=default,
-            clients=functools.partial(_clients, Keeping(environment.validators), environment.connector),
+            clients=functools.partial(_clients, self._keeping, environment.connector),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -280,6 +282,27 @@ class Engine(Generic[T]):
         else:  # a hook is called in the middle of a step, which goes on as it was begun
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(session.retune)
+
+    def cookies(self, platform: str) -> Cookies:
+        """Return the cookies that are kept for a platform, to be seeded, looked at, saved and cleared.
+
+        Args:
+            platform: a platform's name, or a host that the default serves.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+            ValueError: the platform keeps no cookies; or it is the default, each of whose hosts has its own.
+        """
+        plan = self._plan
+        if plan.default is not None and platform == plan.default.name:
+            raise ValueError(f"each host of {platform!r} has cookies of its own; write engine.cookies('shop.example')")
+        name = plan.called(platform)
+        policy = plan.policy(name)
+        if not policy.cookies:
+            raise ValueError(f"platform {told(name)} keeps no cookies; write Platform(…, cookies=True)")
+        # A name without a dot is rarely meant as a host: of such a platform the program says which one it means.
+        home = policy.host or (named_host(name) if "." in name or ":" in name else None)
+        return self._keeping.cookies(name, home, plan.environment.wall_time)
 
     def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
         for sink in sinks:

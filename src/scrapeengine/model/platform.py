@@ -161,7 +161,9 @@ class Platform(Generic[T_co]):
     `User-Agent` begins with `Mozilla/5.0 (compatible; …)`, as everybody's does.
     """
     cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
-    """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives."""
+    """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives; `Engine.cookies`
+    has them.
+    """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""
     transport: httpx.AsyncBaseTransport | None = attrs.field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
@@ -18,6 +18,7 @@ from scrapeengine.errors import (
     RobotsUnavailable,
     UnsupportedEncoding,
 )
+from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.cookies import Jar
 from scrapeengine.http.features.robots import MOST_BYTES, had
 from scrapeengine.http.features.robots_cache import RobotsCache
@@ -51,6 +52,16 @@ class Keeping:
         other = copy.copy(self)
         other.validators = validators
         return other
+
+    def cookies(self, platform: str, home: str | None, wall: Callable[[], float]) -> Cookies:
+        """Hand out the cookies of a platform.
+
+        Args:
+            platform: its name.
+            home: its own host, if it has one.
+            wall: gives the Unix time.
+        """
+        return Cookies(lambda: self._jar(platform), wall, home, platform)
 
     # -- what goes out
 
