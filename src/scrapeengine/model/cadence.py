@@ -62,4 +62,8 @@ class Cadence:
     jitter: float = attrs.field(
         default=0.1, validator=[each(number, zero=True, instead="; 0 is to have none"), _check_jitter]
     )
-    """The longest that a wait is put off by chance, as a part of it, so that not all come at once; at most 1."""
+    """The longest that a wait is put off by chance, as a part of it, so that not all come at once; at most 1.
+
+    Never beyond `max_interval`: what waits for about as long is put forward instead, but for no shorter than
+    `min_interval`. Where the two are equal there is no jitter.
+    """
