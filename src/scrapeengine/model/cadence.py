@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.model.checks import each, number
+from scrapeengine.model.described import described
 
 __all__ = ["Cadence"]
 
@@ -34,6 +35,7 @@ def _check_jitter(_: object, __: object, jitter: float) -> None:
         )
 
 
+@described
 @attrs.frozen
 class Cadence:
     """The pace at which something is looked at again: sooner after it has changed, later after it has not.

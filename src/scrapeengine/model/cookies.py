@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from scrapeengine.model.described import described
+
 __all__ = ["Cookie"]
 
 
+@described
 @attrs.frozen(kw_only=True)
 class Cookie:
     """A cookie that an engine keeps for a platform. Its value is a secret, and in no `repr`."""

@@ -12,6 +12,7 @@ import attrs
 import httpx
 
 from scrapeengine.model.checks import each, whole
+from scrapeengine.model.described import described
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
 from scrapeengine.model.urls import host_of, told
@@ -108,6 +109,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
         )
 
 
+@described
 @attrs.frozen
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
