@@ -11,7 +11,7 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.deliver.outbox import Sink
+from scrapeengine.deliver.outbox import Sink, check_sinks
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.cookie_access import Cookies
@@ -35,6 +35,7 @@ from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served import serving
 
 __all__ = ["Engine", "EngineOptions"]
@@ -149,6 +150,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, all were taken or none.
         """
+        check_trio()
         return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
 
     def serve(
@@ -305,10 +307,7 @@ class Engine(Generic[T]):
         return self._keeping.cookies(name, home, plan.environment.wall_time)
 
     def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
-        for sink in sinks:
-            if not callable(sink):
-                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
-
+        check_sinks(sinks)
         listeners = check_instruments(instruments)
 
         def begin() -> Session[T]:
@@ -346,7 +345,17 @@ def _check_names(function: str, what: str, given: Mapping[str, object], known: t
             raise TypeError(f"{function} has no {what} {name!r}{' here' if what == 'knob' else ''}; it takes {names}")
 
 
+def _check_platforms(platforms: object, default: object) -> None:
+    """Refuse what is no list of platforms, and a default that is none."""
+    if not isinstance(platforms, Iterable):
+        one = "[platform]" if isinstance(platforms, Platform) else "[Platform('name', scrape)]"
+        raise TypeError(f"an Engine takes a list of Platforms, got {told(platforms)}; write {one}")
+    if not (default is None or isinstance(default, Platform)):
+        raise TypeError(f"Engine(default=…) must be a Platform, got {told(default)}; write Platform('*', scrape)")
+
+
 def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> dict[str, Platform[T]]:
+    _check_platforms(platforms, default)
     found: dict[str, Platform[T]] = {}
     for platform in [*platforms, *([] if default is None else [default])]:
         if not isinstance(platform, Platform):

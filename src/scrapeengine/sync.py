@@ -11,6 +11,7 @@ import trio
 
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.engine import Engine, EngineOptions
+from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
@@ -50,7 +51,8 @@ def run(
         **options: what else `Engine` takes.
 
     Raises:
-        RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
+        RuntimeError: the thread is in a trio run already, `await Engine(…).run(…)` there; or in an asyncio loop,
+            `await asyncio.to_thread(scrapeengine.run, …)` there.
         Exception, BaseException: what `Engine.run` raises.
     """
     return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None)
@@ -84,6 +86,11 @@ def _run(
 ) -> Report:
     if trio.lowlevel.in_trio_run():
         raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
+
+    refuse_asyncio(
+        "scrapeengine.run and collect hold their thread up until all is done",
+        "write `await asyncio.to_thread(scrapeengine.run, platforms, events)`",
+    )
 
     async def main() -> Report:
         failure: BaseException | None = None
