@@ -19,6 +19,7 @@ from scrapeengine.errors import (
     RequestError,
     RetriesExhausted,
     RobotsDisallowed,
+    RobotsUnavailable,
     ScrapeError,
     ScraperCrashed,
     StatusError,
@@ -33,8 +34,10 @@ from scrapeengine.errors import (
     UnknownPlatform,
     UnsupportedEncoding,
 )
+from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.transport.transport import Transport
 from scrapeengine.model.cadence import Cadence
+from scrapeengine.model.cookies import Cookie
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import JobStatus, Known, QueueStatistics, StoredJob
@@ -60,6 +63,8 @@ __all__ = [
     "CertificateError",
     "ConnectFailed",
     "ConnectionBroken",
+    "Cookie",
+    "Cookies",
     "Counts",
     "Engine",
     "EngineBusy",
@@ -85,6 +90,7 @@ __all__ = [
     "RetriesExhausted",
     "Retry",
     "RobotsDisallowed",
+    "RobotsUnavailable",
     "Run",
     "ScrapeError",
     "ScraperCrashed",

@@ -11,9 +11,10 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.deliver.outbox import Sink
+from scrapeengine.deliver.outbox import Sink, check_sinks
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
+from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import Connector, connector_of
 from scrapeengine.model.cadence import Cadence
@@ -24,7 +25,7 @@ from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, P
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
-from scrapeengine.model.urls import told
+from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
@@ -34,6 +35,7 @@ from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served import serving
 
 __all__ = ["Engine", "EngineOptions"]
@@ -78,12 +80,13 @@ class Engine(Generic[T]):
         _check_names("Engine", "option", options, EngineOptions)
         given: dict[str, Any] = dict(options)
         environment = Environment(**_of(Environment, given))
+        self._keeping = Keeping(environment.validators)
         self._plan = Plan(
             settings=EnginePolicy(**_of(EnginePolicy, given)),
             environment=environment,
             platforms=_by_name(platforms, default),
             default=default,
-            clients=functools.partial(_clients, Keeping(environment.validators), environment.connector),
+            clients=functools.partial(_clients, self._keeping, environment.connector),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -148,6 +151,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, all were taken or none.
         """
+        check_trio()
         return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
 
     def serve(
@@ -282,11 +286,29 @@ class Engine(Generic[T]):
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(session.retune)
 
-    def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
-        for sink in sinks:
-            if not callable(sink):
-                raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
+    def cookies(self, platform: str) -> Cookies:
+        """Return the cookies that are kept for a platform, to be seeded, looked at, saved and cleared.
 
+        Args:
+            platform: a platform's name, or a host that the default serves.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+            ValueError: the platform keeps no cookies; or it is the default, each of whose hosts has its own.
+        """
+        plan = self._plan
+        if plan.default is not None and platform == plan.default.name:
+            raise ValueError(f"each host of {platform!r} has cookies of its own; write engine.cookies('shop.example')")
+        name = plan.called(platform)
+        kept = plan.platform(name)
+        if not kept.cookies:
+            raise ValueError(f"platform {told(name)} keeps no cookies; write Platform(…, cookies=True)")
+        # A name without a dot is rarely meant as a host: of such a platform the program says which one it means.
+        home = kept.host or (named_host(name) if "." in name or ":" in name else None)
+        return self._keeping.cookies(name, home, plan.environment.wall_time)
+
+    def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
+        check_sinks(sinks)
         listeners = check_instruments(instruments)
 
         def begin() -> Session[T]:
@@ -325,7 +347,17 @@ def _check_names(function: str, what: str, given: Mapping[str, object], known: t
             raise TypeError(f"{function} has no {what} {name!r}{' here' if what == 'knob' else ''}; it takes {names}")
 
 
+def _check_platforms(platforms: object, default: object) -> None:
+    """Refuse what is no list of platforms, and a default that is none."""
+    if not isinstance(platforms, Iterable):
+        one = "[platform]" if isinstance(platforms, Platform) else "[Platform('name', scrape)]"
+        raise TypeError(f"an Engine takes a list of Platforms, got {told(platforms)}; write {one}")
+    if not (default is None or isinstance(default, Platform)):
+        raise TypeError(f"Engine(default=…) must be a Platform, got {told(default)}; write Platform('*', scrape)")
+
+
 def _by_name(platforms: Iterable[Platform[T]], default: Platform[T] | None) -> dict[str, Platform[T]]:
+    _check_platforms(platforms, default)
     found: dict[str, Platform[T]] = {}
     for platform in [*platforms, *([] if default is None else [default])]:
         if not isinstance(platform, Platform):

@@ -15,7 +15,8 @@
     ├── RecordedError         a failure as a store has kept it, delivered again after a crash
     └── RequestError          one request; says platform, method, URL, attempt, phase and seconds
         ├── InvalidRequest    it could not be sent: a malformed URL, a bad header
-        ├── RobotsDisallowed  robots.txt forbids it, or could not be had
+        ├── RobotsDisallowed  a rule of robots.txt forbids it; where it leaves the scraper, the task is `Skipped`
+        ├── RobotsUnavailable robots.txt could not be had for as long as `Retry.patience`
         ├── AddressBlocked    it would go to a private address (`block_private`)
         ├── CertificateError  the server is not who it should be
         ├── StatusError       the answer was a 4xx or 5xx
@@ -68,6 +69,7 @@ __all__ = [
     "RequestError",
     "RetriesExhausted",
     "RobotsDisallowed",
+    "RobotsUnavailable",
     "ScrapeError",
     "ScraperCrashed",
     "StatusError",
@@ -239,7 +241,17 @@ class InvalidRequest(RequestError):
 
 
 class RobotsDisallowed(RequestError):
-    """The site's robots.txt forbids this URL, or could not be had (RFC 9309); only with `Platform(robots=…)`."""
+    """A rule of the site's robots.txt forbids this URL (RFC 9309); only with `Platform(robots=…)`.
+
+    Where it leaves the scraper, the task ends as `Skipped`: the site has said what it does not want. Nothing failed.
+    """
+
+
+class RobotsUnavailable(RequestError):
+    """The site's robots.txt could not be had, for as long as `Retry.patience`; only with `Platform(robots=…)`.
+
+    Until it can be had nothing is allowed (RFC 9309, section 2.3.1.4). It is asked for again a minute later.
+    """
 
 
 class AddressBlocked(RequestError):

@@ -11,6 +11,7 @@ import trio
 
 from scrapeengine.deliver.outbox import Sink
 from scrapeengine.engine import Engine, EngineOptions
+from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
@@ -61,7 +62,8 @@ def run(
         **options: what else `Engine` takes.
 
     Raises:
-        RuntimeError: the thread is in a trio run already; `await Engine(…).run(…)` there.
+        RuntimeError: the thread is in a trio run already, `await Engine(…).run(…)` there; or in an asyncio loop,
+            `await asyncio.to_thread(scrapeengine.run, …)` there.
         KeyboardInterrupt: SIGINT has stopped the run. It has the `report`, and of `collect` the `outcomes`.
         SystemExit: SIGTERM has; the same, and its code is 143.
         Exception, BaseException: what `Engine.run` raises.
@@ -98,6 +100,11 @@ def _run(
     signals: Signals,
 ) -> Report:
     _check(signals)
+
+    refuse_asyncio(
+        "scrapeengine.run and collect hold their thread up until all is done",
+        "write `await asyncio.to_thread(scrapeengine.run, platforms, events)`",
+    )
 
     async def main() -> Report:
         failure: BaseException | None = None

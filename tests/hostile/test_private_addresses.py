@@ -69,7 +69,7 @@ async def test_no_private_address_is_connected_to(host, robots):
     """Neither for the page nor for its robots.txt; the error says so, and is never tried again."""
     policy = {"retry": se.Retry(attempts=3, max_wait=0, errors=(Exception,)), "robots": robots}
     outcome, web = await ask(host, block_private=True, **policy)
-    assert isinstance(outcome.error, (se.AddressBlocked, se.RobotsDisallowed) if robots else se.AddressBlocked)
+    assert isinstance(outcome.error, se.AddressBlocked)
     assert outcome.error.attempt == 1
     assert web.connections == 0
 

@@ -13,7 +13,7 @@ from hostile.bombs import answer, bombs
 from support.runs import on
 from support.wire import OK
 
-ONCE = se.Retry(attempts=1)
+ONCE = se.Retry(attempts=1, patience=0)
 
 
 async def played(answer_to, *, urls=("http://a.test/a",), took=0.0, runs=1, **policy):
@@ -58,8 +58,8 @@ async def test_what_it_forbids_is_not_asked_for(autojump_clock):
     """And what it allows is; neither is tried again."""
     urls = ["http://a.test/private/x", "http://a.test/public"]
     (no, yes), asked = await played(saying("User-agent: *\nDisallow: /private"), urls=urls, retry=se.Retry(attempts=3))
-    assert type(no.error) is se.RobotsDisallowed
-    assert (no.error.url, no.error.attempt) == ("http://a.test/private/x", 1)
+    assert type(no) is se.Skipped
+    assert no.reason == "robots.txt forbids it"
     assert isinstance(yes, se.Success)
     assert sorted(url for url, _ in asked) == ["http://a.test/public", "http://a.test/robots.txt"]
 
@@ -91,7 +91,8 @@ async def test_where_there_is_none_all_is_allowed(autojump_clock, status):
 async def test_where_the_site_is_not_well_nothing_is(autojump_clock, status):
     """RFC 9309, section 2.3.1.4; and who is asked too much already is not asked for more."""
     [outcome], asked = await played(saying("", status))
-    assert type(outcome.error) is se.RobotsDisallowed
+    assert type(outcome.error) is se.RobotsUnavailable
+    assert (outcome.error.url, outcome.error.attempt) == ("http://a.test/a", 1)
     assert robots_in(asked) == len(asked) == 1
 
 
@@ -106,7 +107,7 @@ async def test_where_it_cannot_be_had_nothing_is_allowed(autojump_clock, error):
         raise error
 
     [outcome], asked = await played(robots)
-    assert type(outcome.error) is se.RobotsDisallowed
+    assert type(outcome.error) is se.RobotsUnavailable
     assert len(asked) == 1
 
 
@@ -120,8 +121,9 @@ async def test_a_robots_txt_that_does_not_come_is_given_up():
         await talk.request()
         await talk.drip(b"HTTP/1.1 200 OK\r\n\r\n" + b"User-agent: *\n" * 1000)
 
-    seen = await on(serve, scrape, events=("/1", "/2", "/3"), robots=True, timeout=se.Timeout(attempt=0.3))
-    assert [type(outcome.error) for outcome in seen.outcomes] == [se.RobotsDisallowed] * 3
+    policy = {"robots": True, "timeout": se.Timeout(attempt=0.3), "retry": ONCE}
+    seen = await on(serve, scrape, events=("/1", "/2", "/3"), **policy)
+    assert [type(outcome.error) for outcome in seen.outcomes] == [se.RobotsUnavailable] * 3
     assert seen.server.targets == ["/robots.txt"]
     assert seen.took < 1
 
@@ -141,7 +143,7 @@ async def test_what_could_not_be_had_is_asked_for_again_later(autojump_clock):
             await trio.sleep(wait)
             try:
                 found.append((await task.http.get("/x")).status_code)
-            except se.RobotsDisallowed:
+            except se.RobotsUnavailable:
                 found.append(None)
 
     policy = {"robots": True, "retry": ONCE, "transport": httpx.MockTransport(carry)}
@@ -163,14 +165,14 @@ async def test_redirects_to_it_are_followed(autojump_clock, hops):
         return httpx.Response(302, headers={"Location": f"http://h{hop}.test/robots.txt?hop={hop + 1}"})
 
     [outcome], asked = await played(robots)
-    assert type(outcome.error) is se.RobotsDisallowed
+    assert type(outcome) is se.Skipped
     assert len(asked) == hops + 1
 
 
 async def test_a_loop_of_redirects_forbids(autojump_clock):
     """It has an end, and no one knows what it would have said."""
     [outcome], asked = await played(lambda _: httpx.Response(302, headers={"Location": "/robots.txt"}))
-    assert type(outcome.error) is se.RobotsDisallowed
+    assert type(outcome.error) is se.RobotsUnavailable
     assert len(asked) == 6
 
 
@@ -178,7 +180,7 @@ async def test_a_loop_of_redirects_forbids(autojump_clock):
 async def test_a_redirect_to_nowhere_forbids(autojump_clock, location):
     """As if there were no answer."""
     [outcome], asked = await played(lambda _: httpx.Response(302, headers={"Location": location}))
-    assert type(outcome.error) is se.RobotsDisallowed
+    assert type(outcome.error) is se.RobotsUnavailable
     assert len(asked) == 1
 
 
@@ -274,8 +276,8 @@ async def test_one_that_is_coded_is_read():
     async def cut(talk):
         await talk.send(answer("gzip", body[:-10]))
 
-    assert type((await on(serving(robots), robots=True)).error) is se.RobotsDisallowed
-    assert type((await on(serving(cut), robots=True)).error) is se.RobotsDisallowed
+    assert type((await on(serving(robots), robots=True)).outcome) is se.Skipped
+    assert type((await on(serving(cut), robots=True, retry=ONCE)).error) is se.RobotsUnavailable
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ async def test_no_robots_txt_holds_up_the_engine(text):
         await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
 
     seen = await on(serving(robots), robots=True, timeout=se.Timeout(attempt=5))
-    assert isinstance(seen.outcome, se.Success) or type(seen.error) is se.RobotsDisallowed
+    assert isinstance(seen.outcome, se.Success | se.Skipped)
     assert seen.took < 1
 
 
@@ -326,7 +328,7 @@ async def test_by_which_name_it_is_asked(autojump_clock, robots, headers, forbid
     """By the one that the platform names, else by the one that the `User-Agent` begins with."""
     urls = ["http://a.test/mine", "http://a.test/theirs"]
     outcomes, asked = await played(saying(FOR_SOME), urls=urls, robots=robots, headers=headers)
-    refused = [outcome.event.url for outcome in outcomes if isinstance(outcome, se.Failure)]
+    refused = [outcome.event.url for outcome in outcomes if isinstance(outcome, se.Skipped)]
     assert refused == ([] if forbidden is None else [f"http://a.test{forbidden}"])
     assert robots_in(asked) == (robots is not False)
 
@@ -359,5 +361,5 @@ async def test_the_name_is_tuned_in_the_middle_of_a_run(autojump_clock):
 
     async with engine.stream([se.Event(number) for number in range(4)]) as run:
         found = [type(outcome) async for outcome in run]
-    assert found == [se.Success, se.Success, se.Failure, se.Failure]
+    assert found == [se.Success, se.Success, se.Skipped, se.Skipped]
     assert asked == ["/robots.txt", "/mine", "/mine"]

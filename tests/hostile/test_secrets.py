@@ -13,7 +13,7 @@ import trustme
 
 import scrapeengine as se
 from hostile.bombs import answer, bombs
-from support.runs import ONCE, ended
+from support.runs import ended
 from support.wire import OK, answering, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -76,6 +76,7 @@ SITES = {
     "CertificateError": None,
     "ConnectFailed": None,
     "AddressBlocked": None,
+    "RobotsUnavailable": answering(HEAD.replace(b"200", b"500") + b"Content-Length: 0\r\n\r\n"),
     "RobotsDisallowed": answering(HEAD + b"Content-Length: 27\r\n\r\nUser-agent: *\nDisallow: /  \n"),
     "InvalidRequest": answering(OK),
     "Success": answering(b"HTTP/1.1 200 OK\r\nSet-Cookie: id=%b\r\nContent-Length: 2\r\n\r\nok" % THEIRS),
@@ -106,12 +107,12 @@ async def told(kind, caplog):
         return await task.http.request("PUT", task.event.url, headers=headers, json={"body": secret("body")})
 
     policy = {
-        "retry": ONCE,
+        "retry": se.Retry(attempts=1, patience=0),
         "headers": {"X-Api-Key": secret("key")},
         "timeout": se.Timeout(attempt=0.2),
         "caps": se.Caps(body=1000),
         "cookies": True,
-        "robots": kind == "RobotsDisallowed",
+        "robots": kind.startswith("Robots"),
         "block_private": kind == "AddressBlocked",
     }
 
@@ -143,6 +144,8 @@ async def test_no_secret_is_told(kind, caplog, names):
     if kind == "Success":
         assert isinstance(outcome, se.Success)
         texts.append(repr(outcome.value))
+    elif kind == "RobotsDisallowed":
+        assert isinstance(outcome, se.Skipped)
     else:
         error = outcome.error
         assert type(error).__name__ == kind.partition(" ")[0], repr(error)

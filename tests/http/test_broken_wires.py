@@ -76,21 +76,35 @@ async def test_a_connection_that_is_reset(before):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "rule"),
     [
-        b"220 mail.test ESMTP\r\n\r\n",
-        b"\x15\x03\x01\x00\x02\x02\x50\r\n\r\n",
-        b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        (b"220 mail.test ESMTP\r\n\r\n", "the answer is not HTTP: its first line is no status line of HTTP/1"),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x50\r\n\r\n",
+            "the answer is not HTTP: its first line is no status line of HTTP/1",
+        ),
+        (b"HTTP/1.1 abc OK\r\n\r\n", "the answer is not HTTP: its first line is no status line of HTTP/1"),
+        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "the answer is not HTTP: a line of its head is no header"),
+        (b"HTTP/1.1 200 OK\r\n folded\r\n\r\n", "the answer is not HTTP: its first header continues none"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "the answer has a Content-Length that is no number"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "the answer has two Content-Lengths that differ",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "the body of the answer is not in chunks, as its head says",
+        ),
     ],
 )
-async def test_what_is_not_http(text):
-    """Garbage instead of an answer, or within it, is `ProtocolError`; what quotes it is neither told nor shown."""
+async def test_what_is_not_http(text, rule):
+    """Garbage instead of an answer, or within it, is `ProtocolError`, which names the rule that is broken.
+
+    What quotes the garbage is neither told nor shown.
+    """
     seen = await on(answering(text))
     assert type(seen.error) is se.ProtocolError
-    assert seen.error.args == ("the answer is no HTTP",)
+    assert seen.error.args == (rule,)
     assert not causes(seen.error)
 
 

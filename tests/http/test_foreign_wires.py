@@ -522,5 +522,5 @@ async def test_robots_are_asked_by_it_too(autojump_clock):
         return httpx.Response(200, content=b"User-agent: *\nDisallow: /a" if request.url.path == "/robots.txt" else b"")
 
     carrier = Carrier(answer)
-    assert type((await carried(carrier, robots=True)).error) is se.RobotsDisallowed
+    assert type(await carried(carrier, robots=True)) is se.Skipped
     assert [request.url.path for request in carrier.asked] == ["/robots.txt"]

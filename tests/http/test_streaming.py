@@ -675,6 +675,72 @@ async def test_a_second_request_inside_would_wait_for_itself(on_sites, played, w
         assert (await played(scrape, lambda _: httpx.Response(200, content=LARGE))).value == (LARGE, 200)
 
 
+async def one_child(ask):
+    """Ask in a nursery's child."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+
+
+async def a_grandchild(ask):
+    """Ask in a child's child."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one_child, ask)
+
+
+async def a_starting_one(ask):
+    """Ask before `started`, for which the caller waits, whoever's nursery it is."""
+
+    async def starting(*, task_status=trio.TASK_STATUS_IGNORED):
+        await ask()
+        task_status.started()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(starting)
+
+
+@pytest.mark.parametrize("within", [one_child, a_grandchild, a_starting_one])
+async def test_a_child_that_the_block_waits_for_is_refused(autojump_clock, played, within):
+    """The block would wait for it, and it for the block, until `Timeout.task`; it gets the error of the coroutine."""
+    refused = []
+
+    async def scrape(task):
+        async def ask():
+            for way in (task.http.get("/b"), parts_of(task)):
+                with pytest.raises(RuntimeError, match=r"leave `async with task.http.stream\(…\)` before the next one"):
+                    await way
+                refused.append(trio.current_time())
+
+        async with task.http.stream("GET", "/a") as answer:
+            begun = trio.current_time()
+            await within(ask)
+            assert refused == [begun, begun]
+            body = b"".join([part async for part in answer])
+        return body, (await task.http.get("/c")).status_code
+
+    assert (await played(scrape, lambda _: httpx.Response(200, content=LARGE))).value == (LARGE, 200)
+
+
+async def test_a_child_of_an_earlier_nursery_waits_beside(autojump_clock, played):
+    """Also where the block has one of its own: nobody in the block waits for that child."""
+    order = []
+
+    async def scrape(task):
+        async def beside():
+            await task.http.get("/b")
+            order.append("answered")
+
+        async with trio.open_nursery() as outer:
+            async with task.http.stream("GET", "/a") as answer, trio.open_nursery() as inner:
+                outer.start_soon(one_child, beside)
+                inner.start_soon(trio.sleep, 1)
+                assert [part async for part in answer]
+                await trio.testing.wait_all_tasks_blocked()
+            order.append("left")
+        return order
+
+    assert (await played(scrape, lambda _: httpx.Response(200, content=LARGE))).value == ["left", "answered"]
+
+
 @pytest.mark.parametrize("where", ["own", "foreign"])
 async def test_another_coroutine_of_the_task_waits_for_its_turn(on_sites, played, where):
     """Its request is sent when the block is left, not before."""

@@ -189,7 +189,7 @@ async def test_cookies(autojump_clock):
 async def test_robots(autojump_clock):
     """It is asked, and obeyed, from then on."""
     outcome, asked = await asked_around(robots=True)
-    assert isinstance(outcome.error, se.RobotsDisallowed)
+    assert outcome.reason == "robots.txt forbids it"
     assert len(asked) == 2
 
 

@@ -14,6 +14,10 @@ from support.world import World, outcomes_of, virtually
 FAST = {"latency": 0, "status": 200, "hops": 0}
 
 
+async def scrape_nothing(task):
+    """Return at once."""
+
+
 async def test_an_error_that_is_kept_and_raised_again_harms_no_one_who_met_it_first(autojump_clock):
     """The frames of a coroutine that waits to go on are left alone when a failure's frames are cleared."""
     shared = []
@@ -286,3 +290,18 @@ async def test_a_report_may_be_read_from_another_thread():
         async for _ in run:
             pass
     assert len(shown) == 2
+
+
+@pytest.mark.parametrize(
+    ("platforms", "options", "write"),
+    [
+        (se.Platform("A", scrape_nothing), {}, r"write \[platform\]"),
+        (None, {}, r"write \[Platform\('name', scrape\)\]"),
+        ([], {"default": scrape_nothing}, r"write Platform\('\*', scrape\)"),
+    ],
+)
+def test_what_is_no_list_of_platforms_is_refused(platforms, options, write):
+    """The message shows the list; `run` and `collect` say the same."""
+    for make in (se.Engine, lambda *given, **more: se.run(*given, [], **more)):
+        with pytest.raises(TypeError, match=write):
+            make(platforms, **options)

@@ -1,5 +1,7 @@
 """Sinks: where outcomes go before the consumer gets them."""
 
+import functools
+
 import pytest
 import trio
 
@@ -185,3 +187,53 @@ async def test_what_a_sink_did_not_take_stays_in_the_store(autojump_clock):
             await trio.sleep(30)
             await run.stop(grace=0)
     assert sorted(seen) == ["0", "1", "2"]
+
+
+def blocking(outcomes):
+    """Take outcomes, and give nothing to wait for."""
+
+
+class Blocking:
+    """A callable that is not async."""
+
+    def __call__(self, outcomes):
+        """Take them."""
+
+
+@pytest.mark.parametrize("sink", [print, [].append, blocking, functools.partial(blocking), Blocking(), Blocking])
+def test_a_sink_that_is_not_async_is_refused(sink):
+    """At once, and not with its first batch, which it would have had; the message says what to write."""
+    with pytest.raises(TypeError, match=r"which is not async; write `async def save\(outcomes\): …`"):
+        napping().stream([], sinks=[sink])
+
+
+@pytest.mark.parametrize("sinks", [print, "save", None])
+def test_what_is_no_list_of_sinks_is_refused(sinks):
+    """The message shows the list."""
+    with pytest.raises(TypeError, match=r"takes a list of async functions, got .*; write sinks=\[save\]"):
+        napping().stream([], sinks=sinks)
+
+
+async def test_whatever_is_async_is_a_sink(autojump_clock):
+    """A function, a method, a partial of one, one that is wrapped, an object that is called."""
+    batches = []
+
+    async def save(outcomes):
+        batches.append(len(outcomes))
+
+    @functools.wraps(save)
+    def wrapped(outcomes):
+        return save(outcomes)
+
+    class Sink:
+        async def __call__(self, outcomes):
+            await save(outcomes)
+
+        async def save(self, outcomes):
+            await save(outcomes)
+
+    send, receive = trio.open_memory_channel(10)
+    sinks = [save, Sink().save, functools.partial(save), wrapped, Sink(), send.send]
+    await napping().run([se.Event(1)], sinks=sinks)
+    assert batches == [1] * 5
+    assert len(receive.receive_nowait()) == 1

@@ -20,6 +20,90 @@ async def answer(task):
     return task.event.id
 
 
+async def streamed(engine):
+    """Enter a run."""
+    async with engine.stream([se.Event(1)]):
+        pass
+
+
+async def left_store():
+    """Return a store that was opened under trio."""
+    async with se.open_store("memory:") as store:
+        return store
+
+
+async def served(engine):
+    """Enter a run that serves a store."""
+    async with engine.serve(STORE):
+        pass
+
+
+async def polled(engine):
+    """Make a round."""
+    await engine.poll(STORE)
+
+
+async def in_rounds(engine):
+    """Make rounds."""
+    async for _ in engine.rounds(STORE, every=1):
+        pass
+
+
+async def enqueued(engine):
+    """Put an event into a store."""
+    await engine.enqueue(STORE, [se.Event(1)])
+
+
+async def opened(_engine):
+    """Open a store."""
+    async with se.open_store("memory:"):
+        pass
+
+
+async def ran(engine):
+    """Make a run to its end."""
+    await engine.run([se.Event(1)])
+
+
+async def run_here(_engine):
+    """Hold the loop up."""
+    se.run([se.Platform("A", answer)], [se.Event(1)])
+
+
+async def collected_here(_engine):
+    """Hold the loop up."""
+    se.collect([se.Platform("A", answer)], [se.Event(1)])
+
+
+STORE = trio.run(left_store)
+TRIO_THREAD = r"await asyncio\.to_thread\(trio\.run, main\)"
+RUN_THREAD = r"await asyncio\.to_thread\(scrapeengine\.run, platforms, events\)"
+
+
+@pytest.mark.parametrize(
+    ("enter", "write"),
+    [
+        *((entry, TRIO_THREAD) for entry in (streamed, ran, served, polled, in_rounds, enqueued, opened)),
+        *((entry, RUN_THREAD) for entry in (run_here, collected_here)),
+    ],
+)
+def test_in_asyncio_each_entry_says_what_to_use_there(enter, write):
+    """Where a loop runs, nothing begins; the message shows what to write."""
+    engine = se.Engine([se.Platform("A", answer)])
+    with pytest.raises(RuntimeError, match=write) as refused:
+        asyncio.run(enter(engine))
+    assert "examples/in_asyncio.py" in str(refused.value)
+
+
+def test_what_it_says_works_there():
+    """In a thread of its own `run` goes its way, and so does trio."""
+
+    async def main():
+        return await asyncio.to_thread(se.run, [se.Platform("A", answer)], [se.Event(1)])
+
+    assert asyncio.run(main()).outcomes.succeeded == 1
+
+
 def test_collect_returns_all_outcomes():
     """All outcomes, in a list."""
     outcomes = se.collect([se.Platform("A", answer)], map(se.Event, range(5)), event_limit=2)

@@ -14,7 +14,7 @@ import scrapeengine as se
 HOUR, DAY = 3600, 86_400
 WEEK = 7 * DAY
 CADENCE = se.Cadence(min_interval=180, max_interval=6 * HOUR)
-LATEST = CADENCE.max_interval * (1 + CADENCE.jitter) + 60
+LATEST = CADENCE.max_interval + 60
 """The seconds after which a change must have been found: the longest wait, and a minute for those who are in front."""
 EVERY_THREE_MINUTES = 100 * WEEK // 180
 

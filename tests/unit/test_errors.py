@@ -27,6 +27,7 @@ PARENTS = {
     "InvalidRequest": errors.RequestError,
     "UnsupportedEncoding": errors.RequestError,
     "RobotsDisallowed": errors.RequestError,
+    "RobotsUnavailable": errors.RequestError,
     "AddressBlocked": errors.RequestError,
     "CertificateError": errors.RequestError,
     "HeadersTooLarge": errors.RequestError,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge
+from scrapeengine.http.transport.failures import BodyOverCap, CutShort, HeadTooLarge, NotHttp
 from scrapeengine.http.transport.heads import MOST_BYTES, MOST_HEADERS
 from scrapeengine.http.transport.parser import Parser
 
@@ -301,7 +301,7 @@ def test_what_is_no_answer(answer: bytes, size: int) -> None:
     with pytest.raises(httpx.RemoteProtocolError) as caught:
         for start in range(0, len(answer), size):
             parser.feed(answer[start : start + size])
-    assert type(caught.value) is httpx.RemoteProtocolError
+    assert type(caught.value) is NotHttp
     assert caught.value.__cause__ is None
     assert not parser.keep
 

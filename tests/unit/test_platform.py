@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 
+from scrapeengine.model import policy
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.policy import Rate, Retry, Timeout
 
@@ -151,6 +153,24 @@ def test_a_rate_is_a_rate_or_none() -> None:
             TypeError, match=r"^Platform\(rate=…\) must be a Rate or None, got .*; write rate=Rate\(2\)"
         ):
             make(rate=wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "write"),
+    [
+        ("timeout", 2, "Timeout(attempt=2)"),
+        ("timeout", 0.5, "Timeout(attempt=0.5)"),
+        ("rate", 7, "Rate(7)"),
+        ("retry", 3, "Retry(attempts=3)"),
+        ("caps", 1000, "Caps(body=1000)"),
+    ],
+)
+def test_a_number_is_answered_with_the_policy_to_write(field: str, number: float, write: str) -> None:
+    """It can be written so. The same holds where it is tuned, which makes a platform of a platform."""
+    for give in (make, functools.partial(attrs.evolve, make())):
+        with pytest.raises(TypeError, match=re.escape(f"got {number}; write {field}={write}")):
+            give(**{field: number})
+    assert make(**{field: eval(write, vars(policy))})
 
 
 @pytest.mark.parametrize(("field", "kind"), [("timeout", "Timeout"), ("retry", "Retry")])

@@ -3,9 +3,12 @@
 The interval shrinks when something has changed and grows when nothing has. The wait starts from it, and all else only
 postpones:
 
-    interval  ->  doubled for each failure in a row  ->  hint  ->  capped at the maximum  ->  jitter  ->  asked
+    interval  ->  doubled for each failure in a row  ->  hint  ->  jitter  ->  capped at the maximum  ->  asked
 
-So a wait is at least the minimum, at most `maximum * (1 + jitter)` unless asked for more, and never less than asked.
+So a wait is at least the minimum, at most the maximum unless asked for more, and never less than asked.
+
+At the maximum there is no room behind for jitter, so it is taken in front: as far as the minimum and the hint let. To
+cut it off instead would have all that seldom changes come at one time, which is most of what there is.
 """
 
 from __future__ import annotations
@@ -103,7 +106,9 @@ def next_due(
     interval = _next(cadence, history.interval)
     wait = interval * 2.0 ** min(history.failures, _MOST_DOUBLINGS)
     wait = min(max(wait, hint), cadence.max_interval)
-    return history, max(wait * (1 + cadence.jitter * draw()), asked)
+    latest = max(cadence.max_interval / (1 + cadence.jitter), cadence.min_interval, hint)
+    wait = min(min(wait, latest) * (1 + cadence.jitter * draw()), cadence.max_interval)
+    return history, max(wait, asked)
 
 
 def cadence_to_json(cadence: Cadence) -> str:

@@ -13,12 +13,13 @@ from scrapeengine.errors import (
     InvalidRequest,
     ProtocolError,
     RobotsDisallowed,
+    RobotsUnavailable,
 )
 from scrapeengine.model.policy import Retry
 
 __all__ = ["Again", "GiveUp", "NextStep", "backoff", "next_step"]
 
-_NEVER = (AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed)
+_NEVER = (AddressBlocked, CertificateError, InvalidRequest, RobotsDisallowed, RobotsUnavailable)
 """Errors that are never tried again, whatever a policy says: nothing would have changed."""
 
 

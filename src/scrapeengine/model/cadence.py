@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.model.checks import each, number
+from scrapeengine.model.described import described
 
 __all__ = ["Cadence"]
 
@@ -34,6 +35,7 @@ def _check_jitter(_: object, __: object, jitter: float) -> None:
         )
 
 
+@described
 @attrs.frozen
 class Cadence:
     """The pace at which something is looked at again: sooner after it has changed, later after it has not.
@@ -62,4 +64,8 @@ class Cadence:
     jitter: float = attrs.field(
         default=0.1, validator=[each(number, zero=True, instead="; 0 is to have none"), _check_jitter]
     )
-    """The longest that a wait is put off by chance, as a part of it, so that not all come at once; at most 1."""
+    """The longest that a wait is put off by chance, as a part of it, so that not all come at once; at most 1.
+
+    Never beyond `max_interval`: what waits for about as long is put forward instead, but for no shorter than
+    `min_interval`. Where the two are equal there is no jitter.
+    """

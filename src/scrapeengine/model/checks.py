@@ -1,8 +1,9 @@
-"""Validators for attrs fields. Each refusal says what to write instead."""
+"""Checks of what a program gives, and of where it calls. Each refusal says what to write instead."""
 
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
     import attrs
 
-__all__ = ["each", "number", "whole"]
+__all__ = ["each", "number", "refuse_asyncio", "whole"]
 
 
 def whole(value: object, name: str, *, least: int, instead: str = "") -> int:
@@ -53,3 +54,23 @@ def each(
         check(value, f"{of or type(instance).__name__}({attribute.name}=…)", **options)
 
     return validate
+
+
+def refuse_asyncio(what: str, instead: str) -> None:
+    """Refuse to begin in the thread of a running asyncio loop: there trio would say no more than that it does not run.
+
+    Args:
+        what: the thing that was called.
+        instead: what to write there.
+
+    Raises:
+        RuntimeError: an asyncio loop runs in this thread.
+    """
+    asyncio = sys.modules.get("asyncio")  # where nobody has imported it, none runs
+    if asyncio is None:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"{what}, and this thread runs an asyncio loop; {instead} (examples/in_asyncio.py has it whole)")

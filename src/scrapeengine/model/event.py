@@ -7,11 +7,13 @@ from typing import Any
 import attrs
 
 from scrapeengine.model.checks import whole
+from scrapeengine.model.described import described
 from scrapeengine.model.urls import named, told
 
 __all__ = ["Event"]
 
 
+@described
 @attrs.frozen(init=False, repr=False)
 class Event:
     """One thing to scrape: a match, a podcast, a feed, an article, a page.

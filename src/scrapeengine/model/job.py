@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import attrs
 
+from scrapeengine.model.described import described
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
@@ -84,6 +85,7 @@ class Reply(enum.Enum):
     """The lease has ended. The job is somebody else's, or nobody's; nothing was changed."""
 
 
+@described
 @attrs.frozen
 class NewJob:
     """A job to enqueue."""
@@ -113,6 +115,7 @@ class Ticket(NamedTuple):
         return f"Ticket(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
 
 
+@described
 @attrs.frozen
 class Claimed:
     """A job in hand."""
@@ -129,6 +132,7 @@ class Claimed:
     """A text that the last completion has left, as JSON."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class Completion:
     """The end of a job, and all that is stored with it, in one transaction.
@@ -162,6 +166,7 @@ class Completion:
     """Seconds after which an outcome that was not acknowledged is handed out by `undelivered`."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class StoredJob:
     """A job as it is now.
@@ -187,6 +192,7 @@ class StoredJob:
     recurs: bool
 
 
+@described
 @attrs.frozen
 class Known:
     """The answer of `enqueue` for one job."""
@@ -208,6 +214,7 @@ class Delivery(NamedTuple):
         return f"Delivery(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
 
 
+@described
 @attrs.frozen
 class Kept:
     """An outcome that nobody has acknowledged."""
@@ -216,6 +223,7 @@ class Kept:
     outcome: str = attrs.field(repr=False)
 
 
+@described
 @attrs.frozen(kw_only=True)
 class QueueStatistics:
     """The jobs of one platform, counted."""
@@ -231,6 +239,7 @@ class QueueStatistics:
     """Seconds since the oldest of the ready ones was enqueued; None if none is ready."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class ShareRequest:
     """The wants of an engine on a platform that it shares with others."""
@@ -253,6 +262,7 @@ class ShareRequest:
     """Until when it knows the platform to be closed."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class ShareGrant:
     """The share that an engine gets."""

@@ -6,6 +6,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
+from scrapeengine.model.described import described
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import told
 
@@ -15,6 +16,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+@described
 @attrs.frozen(kw_only=True, eq=False)
 class _Ended:
     event: Event
@@ -36,6 +38,7 @@ class _Ended:
         return self.queued + self.parked + self.ran
 
 
+@described
 @attrs.frozen(kw_only=True, eq=False)
 class Success(_Ended, Generic[T_co]):
     """The scraper returned."""
@@ -44,6 +47,7 @@ class Success(_Ended, Generic[T_co]):
     """The value that the scraper returned."""
 
 
+@described
 @attrs.frozen(kw_only=True, eq=False)
 class Failure(_Ended):
     """The scraper raised, took too long, or could not be started."""
@@ -55,6 +59,7 @@ class Failure(_Ended):
     """
 
 
+@described
 @attrs.frozen(kw_only=True, eq=False)
 class Skipped(_Ended):
     """The scraper called `task.skip`."""
@@ -65,6 +70,7 @@ class Skipped(_Ended):
     """Seconds for which, it said, nobody need ask again."""
 
 
+@described
 @attrs.frozen(kw_only=True, eq=False)
 class Cancelled(_Ended):
     """The run was stopped, or left, before the task had ended."""

@@ -12,6 +12,7 @@ import attrs
 import httpx
 
 from scrapeengine.model.checks import each, whole
+from scrapeengine.model.described import described
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
 from scrapeengine.model.urls import host_of, told
@@ -61,9 +62,25 @@ def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
         )
 
 
-def _check_rate(_: object, __: object, value: Any) -> None:
-    if value is not None and not isinstance(value, Rate):
-        raise TypeError(f"Platform(rate=…) must be a Rate or None, got {value!r}; write rate=Rate(2) for two a second")
+def _policy(kind: type, write: Callable[[object], str], *, none: str = "") -> Any:
+    """Make an attrs validator that takes a policy, and says for a bare number which one it stands for.
+
+    Args:
+        kind: the policy's class.
+        write: returns what to write for a number.
+        none: the meaning of None; "": there is none.
+    """
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, kind) or (value is None and none):
+            return
+        plain = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        raise TypeError(
+            f"Platform({attribute.name}=…) must be a {kind.__name__}{none}, got {told(value)}; "
+            f"write {attribute.name}={write(value if plain else 2)}"
+        )
+
+    return validate
 
 
 def _check_headers(platform: Platform[Any], _: object, value: Mapping[object, object]) -> None:
@@ -108,6 +125,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
         )
 
 
+@described
 @attrs.frozen
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
@@ -136,11 +154,21 @@ class Platform(Generic[T_co]):
         ),
     )
     """The most tasks that run at once. 0: the platform is paused."""
-    rate: Rate | None = attrs.field(default=None, kw_only=True, validator=_check_rate)
+    rate: Rate | None = attrs.field(
+        default=None, kw_only=True, validator=_policy(Rate, lambda n: f"Rate({n}), for {n} a second", none=" or None")
+    )
     """The rate at which requests may start. None: as many as the limit lets."""
-    timeout: Timeout = attrs.field(default=Timeout(), kw_only=True, validator=attrs.validators.instance_of(Timeout))
+    timeout: Timeout = attrs.field(
+        default=Timeout(),
+        kw_only=True,
+        validator=_policy(Timeout, lambda n: f"Timeout(attempt={n}), in seconds for each request"),
+    )
     """How long requests and tasks may take."""
-    retry: Retry = attrs.field(default=Retry(), kw_only=True, validator=attrs.validators.instance_of(Retry))
+    retry: Retry = attrs.field(
+        default=Retry(),
+        kw_only=True,
+        validator=_policy(Retry, lambda n: f"Retry(attempts={n}), the first try counted: 1 is for no retry"),
+    )
     """When a request is made again."""
     headers: Mapping[str, str] = attrs.field(
         default=MappingProxyType({}),
@@ -152,7 +180,11 @@ class Platform(Generic[T_co]):
     )
     """Sent with each request to `base_url`'s origin; to another one go only those that tell nothing of the user."""
 
-    caps: Caps = attrs.field(default=Caps(), kw_only=True, validator=attrs.validators.instance_of(Caps))
+    caps: Caps = attrs.field(
+        default=Caps(),
+        kw_only=True,
+        validator=_policy(Caps, lambda n: f"Caps(body={n}), in bytes of a decoded body"),
+    )
     """Bounds of what the platform may send."""
     robots: bool | str = attrs.field(default=False, kw_only=True, validator=_check_robots)
     """Whether to obey robots.txt (RFC 9309), and its `Crawl-delay` as a rate of at least that.
@@ -161,7 +193,9 @@ class Platform(Generic[T_co]):
     `User-Agent` begins with `Mozilla/5.0 (compatible; …)`, as everybody's does.
     """
     cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
-    """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives."""
+    """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives; `Engine.cookies`
+    has them.
+    """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""
     transport: httpx.AsyncBaseTransport | None = attrs.field(

@@ -9,6 +9,7 @@ import attrs
 
 from scrapeengine.errors import TransportError
 from scrapeengine.model.checks import each, number, whole
+from scrapeengine.model.described import described
 from scrapeengine.model.standards import IDEMPOTENT
 
 __all__ = ["Caps", "Rate", "Retry", "Timeout"]
@@ -57,6 +58,7 @@ def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> 
             raise TypeError(f"Retry(errors=…) takes exception classes, got {error!r}")
 
 
+@described
 @attrs.frozen
 class Rate:
     """The number of requests that may start in a period: `count` in `per` seconds, `burst` of them at once.
@@ -92,6 +94,7 @@ class Rate:
         return self.per / self.count
 
 
+@described
 @attrs.frozen
 class Timeout:
     """The time that things may take. `math.inf` is for ever.
@@ -107,6 +110,7 @@ class Timeout:
     """Seconds for one task as a whole, the time in which it is parked not counted."""
 
 
+@described
 @attrs.frozen
 class Retry:
     """The policy of retries: when a request is made again, and how long after.
@@ -131,7 +135,8 @@ class Retry:
     patience: float = attrs.field(default=300.0, validator=each(number, zero=True, endless=True))
     """The longest that work waits for a platform that has asked not to be called (`Retry-After`), in seconds.
 
-    What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when.
+    What would have to wait longer ends as `Failure(PlatformClosed)`, which says until when. It is also the longest in
+    all that work waits for a robots.txt that cannot be had.
     """
     statuses: frozenset[int] = attrs.field(
         default=frozenset({408, 429, 500, 502, 503, 504}),
@@ -169,6 +174,7 @@ class Retry:
 _MEBIBYTE = 2**20
 
 
+@described
 @attrs.frozen
 class Caps:
     """Bounds of what a platform may send in answer to one request. More is an error, and closes the connection.

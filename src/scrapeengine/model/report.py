@@ -7,17 +7,24 @@ from datetime import datetime
 
 import attrs
 
+from scrapeengine.model.described import described
+
 __all__ = ["Counts", "PlatformStatistics", "Report", "Statistics"]
 
 
+@described
 @attrs.frozen(kw_only=True)
 class Counts:
     """Outcomes, by kind."""
 
     succeeded: int = 0
+    """Tasks whose scraper returned."""
     failed: int = 0
+    """Tasks that failed, for good."""
     skipped: int = 0
+    """Tasks that ended because there was nothing to do, or nothing that may be done."""
     cancelled: int = 0
+    """Tasks that the run did not let come to their end."""
     duplicates: int = 0
     """Tasks that were not accepted, because they were known; they have no outcome of their own."""
 
@@ -27,6 +34,7 @@ class Counts:
         return self.succeeded + self.failed + self.skipped + self.cancelled
 
 
+@described
 @attrs.frozen(kw_only=True)
 class Report:
     """Counts of what a run has done so far; once it has ended, of all that it did.
@@ -68,6 +76,7 @@ class Report:
     """Seconds for which a round was still running when the next was due; 0: it was not."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class PlatformStatistics:
     """The statistics of one platform."""
@@ -84,6 +93,7 @@ class PlatformStatistics:
     """Seconds until a request may start: for the rate, or because the platform is closed."""
 
 
+@described
 @attrs.frozen(kw_only=True)
 class Statistics:
     """The statistics of a run at this instant."""

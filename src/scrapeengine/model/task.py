@@ -153,8 +153,8 @@ class Http(Protocol):
 
         Each request, each retry and each redirect takes its turn in the rate of the platform that it goes to, and
         waits while that is closed; while it waits the task is parked. A task makes one request at a time; another one
-        waits for it. Inside `async with task.http.stream(…)` of the same coroutine it would wait for itself, and is
-        refused.
+        waits for it. Inside `async with task.http.stream(…)` it would wait for itself, and is refused: of the same
+        coroutine, or of a nursery that was opened in there.
 
         Args:
             method: the HTTP method.

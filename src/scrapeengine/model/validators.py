@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import attrs
 
+from scrapeengine.model.described import described
+
 __all__ = ["Validator", "Validators"]
 
 _MOST_BYTES = 1024
@@ -26,6 +28,7 @@ def _check_text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ValueError(f"{what} must have at most {_MOST_BYTES} bytes; leave out what is longer: write None")
 
 
+@described
 @attrs.frozen
 class Validator:
     """The validators of a page, as the site sent them: a letter for each byte, at most 1 KiB each.

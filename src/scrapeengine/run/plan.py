@@ -112,16 +112,22 @@ class Plan:
         if self.default is not None and name == self.default.name:
             self.default = attrs.evolve(self.default, **changes)
             return
+        name = self.called(name)
+        self.platforms[name] = attrs.evolve(self.platform(name), **changes)
+
+    def called(self, name: str) -> str:
+        """Return a platform's name as lanes have it, however the program writes it: a host may be written in many ways.
+
+        Raises:
+            UnknownPlatform: there is no such platform.
+        """
         name = self.routes.declared(name) or name
         if name not in self.platforms and self.default is not None:
             name = named_host(name) or name
-        if name in self.platforms:
-            self.platforms[name] = attrs.evolve(self.platforms[name], **changes)
-        elif self.default is not None:
-            self.platforms[name] = attrs.evolve(self.default, **changes)
-        else:
+        if name not in self.platforms and self.default is None:
             known = ", ".join(map(repr, self.declared))
             raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
+        return name
 
     def platform(self, name: str) -> Platform[Any]:
         """Return a platform as it is now; for a host the default, unless the host was tuned itself."""

@@ -15,6 +15,7 @@ from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
 from scrapeengine.run.explaining import explain, statistics
 from scrapeengine.run.session import Session
+from scrapeengine.schedule.clock import check_trio
 from scrapeengine.tasks.signals import cancels, verdict
 
 __all__ = ["Run", "Stream", "read_out", "report_of"]
@@ -123,6 +124,7 @@ class Stream(Generic[T]):
 
     async def __aenter__(self) -> Run[T]:
         """Begin the run. No checkpoint."""
+        check_trio()
         self._session = self._begin()
         self._nursery = await self._manager.__aenter__()
         self._session.open(self._nursery)

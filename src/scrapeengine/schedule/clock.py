@@ -8,7 +8,9 @@ from collections.abc import Callable
 import attrs
 import trio
 
-__all__ = ["Anchor"]
+from scrapeengine.model.checks import refuse_asyncio
+
+__all__ = ["Anchor", "check_trio"]
 
 
 @attrs.frozen
@@ -38,3 +40,16 @@ class Anchor:
             return 0.0
         passed = max(0.0, self.monotonic_time - earlier.monotonic_time)
         return self.trio_time - (earlier.trio_time + passed)
+
+
+def check_trio() -> None:
+    """Refuse to begin where no clock of trio's runs, and asyncio does; who has neither is told by trio itself.
+
+    Raises:
+        RuntimeError: an asyncio loop runs here; says what to write.
+    """
+    if not trio.lowlevel.in_trio_run():
+        refuse_asyncio(
+            "an Engine works under trio",
+            "give it a thread of its own: write `await asyncio.to_thread(trio.run, main)`, with all of it in `main`",
+        )

@@ -13,6 +13,7 @@ from scrapeengine.errors import EngineBusy, StoreError
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
+from scrapeengine.schedule.clock import check_trio
 from scrapeengine.tasks.signals import cancels
 
 __all__ = ["Rounds", "alone"]
@@ -86,6 +87,7 @@ class Rounds:
 
     async def __anext__(self) -> Report:
         """Wait until the next round is due, and make it. Checkpoint. If cancelled, the round is cancelled."""
+        check_trio()
         while True:
             if self._due is not None:
                 await trio.sleep_until(self._due)

@@ -17,6 +17,7 @@ from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.run.run import Run, report_of
+from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served.backing import StoreWork
 from scrapeengine.served.claims import Round
 from scrapeengine.served.enqueueing import check_store, new_jobs
@@ -87,6 +88,7 @@ async def make_round(
         lease: as there.
         early: seconds by which events may be due again sooner than their cadence says, so as to be in the next round.
     """
+    check_trio()
     check_store(store)
     number(lease, "poll(lease=…)", instead="; write seconds")
     if isinstance(ids, str | bytes):

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import attrs
+import trio
 
+from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.stores.checked import CheckedStore
@@ -58,6 +60,11 @@ class Checking(AbstractAsyncContextManager[CheckedStore]):
 
     async def __aenter__(self) -> CheckedStore:
         """Open it."""
+        if not trio.lowlevel.in_trio_run():
+            refuse_asyncio(
+                "a store works under trio",
+                "open it where its engine runs, in a thread of its own: `await asyncio.to_thread(trio.run, main)`",
+            )
         return CheckedStore(await self._opening.__aenter__())
 
     async def __aexit__(

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from scrapeengine.model.checks import each, number, whole
+from scrapeengine.model.described import described
 
 __all__ = ["Full", "StorePolicy", "one_of"]
 
@@ -24,6 +25,7 @@ def one_of(*choices: str) -> Any:
     return validate
 
 
+@described
 @attrs.frozen(kw_only=True)
 class StorePolicy:
     """Options that all stores have.

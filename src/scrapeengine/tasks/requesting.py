@@ -78,14 +78,22 @@ class RequestingTask:
         """Return where a request to a host goes: to the platform that serves it, or else to the task's own."""
         record = self._record
         lane, lanes = record.lane, self._services.lanes
-        if host in {lane.home, lane.queue.name}:
-            return self._own
-        # Without a base_url the platform is wherever its events are.
-        url = record.job.entry.event.url
-        if url is not None and lane.platform.base_url is None and host_of(url) == host:
+        if host in {lane.home, lane.queue.name} or self._is_of_event(host):
             return self._own
         name = lanes.platforms.host(host)
         return self._own if name is None or name == lane.queue.name else OtherPlatform(record, lanes, name)
+
+    def is_served(self, host: str) -> bool:
+        """Say whether a platform serves a host; what no one serves only counts on the task's own."""
+        lane = self._record.lane
+        if host in {lane.home, lane.queue.name} or self._is_of_event(host):
+            return True
+        return self._services.lanes.platforms.host(host) is not None
+
+    def _is_of_event(self, host: str) -> bool:
+        """Say whether a host is the event's, and so the platform's, which without a base_url is wherever events are."""
+        url = self._record.job.entry.event.url
+        return url is not None and self._record.lane.platform.base_url is None and host_of(url) == host
 
     async def apart(self, until: trio.Event) -> None:
         """Wait for an event, parked."""

@@ -2,6 +2,7 @@
 
     Exception                                                        a failure
     task.skip, task.retry                                            a signal
+    RobotsDisallowed                                                 a skip: what a site forbids is no failure
     KeyboardInterrupt, SystemExit, GeneratorExit, trio.Cancelled     the end of more than the task
     anything else                                                    a failure: `ScraperCrashed`, raised from it
 
@@ -23,7 +24,7 @@ import attrs
 import trio
 
 from scrapeengine.decide.records import text_of
-from scrapeengine.errors import ScraperCrashed
+from scrapeengine.errors import RobotsDisallowed, ScraperCrashed
 
 __all__ = ["RetryTask", "Signal", "SkipTask", "cancels", "cleared", "fatal_part", "meaning", "verdict"]
 
@@ -59,15 +60,18 @@ def meaning(error: BaseException) -> Exception | Signal | None:
 
     In a group what ends more than the task counts most, then failures, then signals.
     """
-    if isinstance(error, Exception | Signal):
-        return error
     if not isinstance(error, BaseExceptionGroup):
+        if isinstance(error, RobotsDisallowed):
+            return _banned(error)
+        if isinstance(error, Exception | Signal):
+            return error
         return None if isinstance(error, _FATAL) else _crash(error)
     if error.subgroup(_FATAL) is not None:
         return None
-    signals, others = error.split(Signal)
+    signals, others = error.split((Signal, RobotsDisallowed))
     if others is None:
-        return next(leaf for leaf in _leaves(error) if isinstance(leaf, Signal))
+        leaves = list(_leaves(error))
+        return next((leaf for leaf in leaves if isinstance(leaf, Signal)), None) or _banned(leaves[0])
     others = error if signals is None else others
     return others if isinstance(others, ExceptionGroup) else _crash(others)
 
@@ -94,6 +98,10 @@ def verdict(error: Exception) -> BaseException | None:
 
 def _ends_a_test(error: BaseException) -> bool:
     return any(kind.__module__.partition(".")[0] == _TESTS for kind in type(error).__mro__)
+
+
+def _banned(error: BaseException) -> SkipTask:
+    return SkipTask(str(error.args[0]))
 
 
 def _crash(error: BaseException) -> ScraperCrashed:

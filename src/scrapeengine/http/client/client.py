@@ -81,6 +81,7 @@ class TaskClient:
         call = self._call(method, url, given)
         if not self._turnstile.pass_now():
             await self._turnstile.wait()
+        self._turnstile.stay()
         try:
             got = await self._begun(call, way)
             answer = got if isinstance(got, StreamedAnswer) else StreamedAnswer(got)

@@ -26,7 +26,7 @@ try:
 except ImportError:
     publicsuffixlist = None
 
-__all__ = ["Jar", "date_of", "is_suffix"]
+__all__ = ["HeldCookie", "Jar", "date_of", "is_suffix"]
 
 _MOST_BYTES = 4096
 _MOST_ATTRIBUTE = 1024
@@ -50,8 +50,8 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 @attrs.define(eq=False, repr=False)
-class _Cookie:
-    """One cookie. It has no `repr`, for it is a secret."""
+class HeldCookie:
+    """One cookie, as a jar holds it. It has no `repr`, for it is a secret."""
 
     name: str
     value: str
@@ -87,8 +87,8 @@ class Jar:
             suffixes: says whether a domain, in ASCII and lower case, is a public suffix; None: `is_suffix`.
         """
         self._suffixes = is_suffix if suffixes is None else suffixes
-        self._domains: dict[str, dict[tuple[bool, str, str], _Cookie]] = {}
-        """By domain and key. Only `_put` and `_drop` change it, and count."""
+        self._domains: dict[str, dict[tuple[bool, str, str], HeldCookie]] = {}
+        """By domain and key. Only `put` and `drop` change it, and count."""
         self._count = 0
         self._clock = itertools.count(1)
 
@@ -105,7 +105,7 @@ class Jar:
         for text in itertools.islice(set_cookie, _MOST_OF_DOMAIN):
             cookie = _read(text, host, path, wall, self._suffixes)
             if cookie is not None and (secure or not (cookie.secure or self._hides(cookie, wall))):
-                self._put(cookie, wall)
+                self.put(cookie, wall)
 
     def header(self, *, scheme: str, host: str, path: str, wall: float) -> str | None:
         """Return the `Cookie` header of a request, as ISO-8859-1, of at most 8 KiB; None: it has none.
@@ -126,21 +126,25 @@ class Jar:
                 cookie.used = next(self._clock)
         return "; ".join(sent) or None
 
-    def _all(self) -> Iterator[_Cookie]:
+    def kept(self, wall: float) -> list[HeldCookie]:
+        """List all that have not expired by a time."""
+        return [each for each in self._all() if each.expires > wall]
+
+    def _all(self) -> Iterator[HeldCookie]:
         return itertools.chain.from_iterable(of_domain.values() for of_domain in self._domains.values())
 
-    def _fitting(self, host: str, path: str, wall: float) -> list[_Cookie]:
+    def _fitting(self, host: str, path: str, wall: float) -> list[HeldCookie]:
         """List what belongs to a place, and drop what has expired there."""
         fitting = []
         for domain in _widening(host):
             for cookie in list(self._domains.get(domain, {}).values()):
                 if cookie.expires <= wall:
-                    self._drop(cookie)
+                    self.drop(cookie)
                 elif (domain == host or not cookie.host_only) and _path_matches(path, cookie.path):
                     fitting.append(cookie)
         return fitting
 
-    def _hides(self, new: _Cookie, wall: float) -> bool:
+    def _hides(self, new: HeldCookie, wall: float) -> bool:
         """Say whether what came in the clear would hide what was set over https (RFC 6265bis, section 5.7)."""
         return any(
             old.name == new.name and old.secure and old.expires > wall and _path_matches(new.path, old.path)
@@ -149,10 +153,11 @@ class Jar:
             for old in of_domain.values()
         )
 
-    def _put(self, new: _Cookie, wall: float) -> None:
+    def put(self, new: HeldCookie, wall: float) -> None:
+        """Keep a cookie, in place of one with the same key; one that has expired only takes that away."""
         old = self._domains.get(new.domain, {}).get(new.key)
         if old is not None:
-            self._drop(old)
+            self.drop(old)
         if new.expires <= wall:
             return
         new.used = next(self._clock)
@@ -162,11 +167,12 @@ class Jar:
         self._count += 1
         # One has come, so one has to go.
         if len(of_domain) > _MOST_OF_DOMAIN:
-            self._drop(_least(of_domain.values(), wall))
+            self.drop(_least(of_domain.values(), wall))
         elif self._count > _MOST:
-            self._drop(_least(self._all(), wall))
+            self.drop(_least(self._all(), wall))
 
-    def _drop(self, cookie: _Cookie) -> None:
+    def drop(self, cookie: HeldCookie) -> None:
+        """Forget a cookie that is here."""
         of_domain = self._domains[cookie.domain]
         del of_domain[cookie.key]
         self._count -= 1
@@ -186,12 +192,12 @@ def _list() -> Any:
     return None if publicsuffixlist is None else publicsuffixlist.PublicSuffixList()
 
 
-def _least(cookies: Iterable[_Cookie], wall: float) -> _Cookie:
+def _least(cookies: Iterable[HeldCookie], wall: float) -> HeldCookie:
     """Return the one that is missed least."""
     return min(cookies, key=lambda each: (each.expires > wall, each.used))
 
 
-def _read(text: str, host: str, path: str, wall: float, suffixes: Callable[[str], bool]) -> _Cookie | None:
+def _read(text: str, host: str, path: str, wall: float, suffixes: Callable[[str], bool]) -> HeldCookie | None:
     """Read a `Set-Cookie` (RFC 6265, sections 5.2 and 5.3); None if it is refused."""
     if len(text) > _MOST_BYTES or _CONTROL.search(text):
         return None
@@ -212,7 +218,7 @@ def _read(text: str, host: str, path: str, wall: float, suffixes: Callable[[str]
         where = _default_path(path)
     if len(where) > _MOST_ATTRIBUTE:
         return None
-    return _Cookie(name, value, *scope, where, secure, _expiry(given, wall))
+    return HeldCookie(name, value, *scope, where, secure, _expiry(given, wall))
 
 
 def _attributes(parts: Iterable[str]) -> dict[str, str]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from scrapeengine.errors import AddressBlocked, CertificateError, RequestError, RobotsDisallowed, UnsupportedEncoding
+import trio
+
+from scrapeengine.errors import (
+    AddressBlocked,
+    CertificateError,
+    RequestError,
+    RobotsDisallowed,
+    RobotsUnavailable,
+    UnsupportedEncoding,
+)
+from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.cookies import Jar
-from scrapeengine.http.features.robots import MOST_BYTES
+from scrapeengine.http.features.robots import MOST_BYTES, had
 from scrapeengine.http.features.robots_cache import RobotsCache
 from scrapeengine.http.features.validators import MemoryValidators, asked, fits
 from scrapeengine.http.wire.answers import Response
@@ -42,6 +52,16 @@ class Keeping:
         other = copy.copy(self)
         other.validators = validators
         return other
+
+    def cookies(self, platform: str, home: str | None, wall: Callable[[], float]) -> Cookies:
+        """Hand out the cookies of a platform.
+
+        Args:
+            platform: its name.
+            home: its own host, if it has one.
+            wall: gives the Unix time.
+        """
+        return Cookies(lambda: self._jar(platform), wall, home, platform)
 
     # -- what goes out
 
@@ -89,25 +109,38 @@ class Keeping:
         """Let a call pass if robots.txt does, and take its `Crawl-delay` to heart.
 
         Raises:
-            RobotsDisallowed: it does not, or could not be had.
+            RobotsDisallowed: it does not.
+            RobotsUnavailable: it could not be had within the policy's patience.
             PlatformClosed: the platform is closed for longer than its policy's patience.
 
         Checkpoint where it has to be fetched: by one task, and the others are parked meanwhile, for it may be parked
         itself and need a slot of theirs. If cancelled, another one that waits for it fetches it.
         """
+        origin = f"{call.origin.scheme}://{call.host}"
         known_as = task.platform.robots
         agent = known_as if isinstance(known_as, str) else _agent(call)
 
         async def fetch() -> tuple[int | None, bytes]:
-            return await _fetched(task, connector, call)
+            while True:
+                status, body = await _fetched(task, connector, call)
+                if had(status):
+                    return status, body
+                wait = self._robots.put_off(origin, task.wall(), task.platform.retry.patience)
+                if wait is None:
+                    return status, body
+                task.log.warning("robots.txt could not be had", origin=origin, status=status, again_in=wait)
+                await _put_off(task, call, wait)
 
-        rules = await self._robots.rules(f"{call.origin.scheme}://{call.host}", fetch, task.wall, task.apart)
+        rules = await self._robots.rules(origin, fetch, task.wall, task.apart)
         there, delay = task.destination(call.host), rules.crawl_delay(agent)
         if delay is not None:
             there.slow_down(delay)
-        if not rules.allows(call.url, agent):
+        if rules.lacking:
+            text = f"robots.txt could not be had, and so forbids all for a minute: {rules.lacking}; wait longer for it "
             where = Exchange(task, connector, call, 1, there).where("build")
-            raise RobotsDisallowed("robots.txt forbids it, or could not be had", **where)
+            raise RobotsUnavailable(f"{text}with Retry(patience=…)", **where)
+        if not rules.allows(call.url, agent):
+            raise RobotsDisallowed("robots.txt forbids it", **Exchange(task, connector, call, 1, there).where("build"))
 
     def _jar(self, platform: str) -> Jar:
         jar = self._jars.setdefault(platform, Jar())
@@ -134,6 +167,19 @@ def _agent(call: Call) -> str:
     """Return the product token that a `User-Agent` begins with (RFC 9309, section 2.2.1)."""
     agent = next((value for name, value in call.headers if name == b"user-agent"), b"scrapeengine")
     return (agent.decode("latin-1").replace("/", " ").split() or ["scrapeengine"])[0]
+
+
+async def _put_off(task: ClientTask, call: Call, seconds: float) -> None:
+    """Let nobody ask the platform that serves a call's host for some time.
+
+    A host that no platform serves counts on the task's own, which is not to blame, and stays open. So only those wait
+    that need this host, as they do anyway, and who fetches for them waits here, parked.
+    """
+    there = task.destination(call.host)
+    if task.is_served(call.host):
+        there.refused(trio.current_time(), seconds)  # the next request waits until it opens
+    else:
+        await there.turn(seconds)
 
 
 async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[int | None, bytes]:

@@ -26,7 +26,7 @@ import re
 import attrs
 from protego import Protego
 
-__all__ = ["MOST_BYTES", "Rules", "read"]
+__all__ = ["MOST_BYTES", "Rules", "had", "read"]
 
 MOST_BYTES = 500 * 1024
 """The bytes that are read of a robots.txt (RFC 9309, section 2.5)."""
@@ -116,6 +116,8 @@ class Rules:
     _groups: list[_Group] = attrs.field(factory=list)
     _otherwise: Protego = _ALLOWS
     """The rules for agents that no group is for."""
+    lacking: str = ""
+    """Why the file could not be had, in words; "" if it was. Nothing is allowed without it."""
     _parts: dict[str, _Part] = attrs.field(factory=dict, init=False)
     """By agent, for those that asked."""
 
@@ -173,6 +175,15 @@ class Rules:
         return _Part(rules, sum(len(record) for record in records if "*" in record), delay or None)
 
 
+def had(status: int | None) -> bool:
+    """Say whether an answer tells what is allowed: the file, or a 4xx, which says that there is none.
+
+    Args:
+        status: the status in the end, redirects followed; None: no answer came, or redirects did not end.
+    """
+    return status is not None and 200 <= status < 500 and not 300 <= status < 400 and status != 429
+
+
 def read(status: int | None, body: bytes, *, now: float) -> Rules:
     """Return what the answer to a request for a robots.txt means (RFC 9309, section 2.3.1). Never raises.
 
@@ -185,11 +196,12 @@ def read(status: int | None, body: bytes, *, now: float) -> Rules:
         For 2xx what the file says, and for 4xx that all is allowed, for 24 h; for 429 and all else that nothing is,
         for 60 s, in which the site may come to.
     """
-    if status is not None and 200 <= status < 300:
+    if status is None or not had(status):
+        why = "no answer came" if status is None else f"the answer was {status}"
+        return Rules(now + _NOT_HAD, 0, [], _FORBIDS, why)
+    if status < 300:
         return Rules(now + _KEPT, min(len(body), MOST_BYTES), _groups(_text(body)))
-    if status is not None and 400 <= status < 500 and status != 429:
-        return Rules(now + _KEPT)
-    return Rules(now + _NOT_HAD, 0, [], _FORBIDS)
+    return Rules(now + _KEPT)
 
 
 def _text(body: bytes) -> str:

@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
+import attrs
 import trio
 
 from scrapeengine.http.features.robots import Rules, read
 
 __all__ = ["RobotsCache"]
+
+_FIRST_WAIT = 2.0
+_LONGEST_WAIT = 60.0
+_HARDLY = 0.001
+"""Seconds that are not worth a wait; also so much less than the patience is waited, that no rounding exceeds it."""
+
+
+@attrs.frozen
+class _Outage:
+    """The time in which the robots.txt of an origin could not be had."""
+
+    since: float
+    failures: int = 0
+    until: float = 0.0
+    """When it is asked for again."""
 
 
 class RobotsCache:
@@ -30,6 +46,8 @@ class RobotsCache:
         self._known: OrderedDict[str, Rules] = OrderedDict()
         self._asked: dict[str, trio.Event] = {}
         """The origins whose robots.txt is being fetched; the event is set when that has ended, however."""
+        self._outages: OrderedDict[str, _Outage] = OrderedDict()
+        """Of origins whose robots.txt is still to be waited for."""
         self._bytes = 0
 
     def __repr__(self) -> str:
@@ -67,6 +85,33 @@ class RobotsCache:
                 return await self._fetched(origin, fetch, now)
             await wait(asked)
 
+    def put_off(self, origin: str, now: float, patience: float) -> float | None:
+        """Note that a robots.txt could not be had, and say for how many seconds to wait before it is asked for again.
+
+        Twice as long after each time, from 2 s to a minute, and for `patience` in all. It outlives who fetches it: one
+        who takes over goes on with the same waits.
+
+        Args:
+            origin: scheme, host and port.
+            now: the time, by the clock that `rules` is given.
+            patience: the seconds that may be waited for it in all.
+
+        Returns:
+            The seconds; None: it was waited for long enough.
+        """
+        outage = self._outages.pop(origin, None)
+        if outage is None or now > outage.until + max(_LONGEST_WAIT, patience):
+            outage = _Outage(now)  # nobody has asked for so long: what is known of the last one says nothing of this
+        wait = min(
+            _LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(outage.failures, 10), outage.since + patience - now - _HARDLY
+        )
+        if wait <= _HARDLY:
+            return None
+        self._outages[origin] = _Outage(outage.since, outage.failures + 1, now + wait)
+        if len(self._outages) > self._most:
+            self._outages.popitem(last=False)
+        return wait
+
     async def _fetched(
         self, origin: str, fetch: Callable[[], Awaitable[tuple[int | None, bytes]]], now: Callable[[], float]
     ) -> Rules:
@@ -82,6 +127,7 @@ class RobotsCache:
             ended.set()
 
     def _keep(self, origin: str, rules: Rules) -> None:
+        self._outages.pop(origin, None)
         self._forget(origin)  # before room is made, for it needs none itself
         while self._known and len(self._known) >= self._most:
             self._forget(next(iter(self._known)))

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 
-import httpx
-
 from scrapeengine.http.transport.answer import AnswerSoFar
-from scrapeengine.http.transport.failures import BodyOverCap, HeadTooLarge
+from scrapeengine.http.transport.failures import BodyOverCap, HeadTooLarge, NotHttp
 from scrapeengine.http.transport.heads import (
     BLANK_LINE,
     MOST_BYTES,
@@ -68,7 +66,7 @@ class ChunkReader:
         """Take in what came; return how many bytes came behind the end.
 
         Raises:
-            httpx.RemoteProtocolError: it is no body in chunks that we accept.
+            NotHttp: it is no body in chunks that we accept.
         """
         surplus = self._read(data)
         self._taken += len(data) - surplus
@@ -149,5 +147,5 @@ class ChunkReader:
     def _hold(self, data: bytes, start: int, *, fits: bool) -> None:
         """Keep what is not whole yet, if it may become what comes next."""
         if not fits:
-            raise httpx.RemoteProtocolError("the body of the answer is not in chunks, as its head says")
+            raise NotHttp("the body of the answer is not in chunks, as its head says")
         self._held = data[start:]

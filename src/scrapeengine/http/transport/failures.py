@@ -1,8 +1,9 @@
 """Failures that have no exception of httpx's own; each is one of httpx's too.
 
     httpx.RemoteProtocolError
+    ├── NotHttp           a rule of HTTP is broken; the text says which
     ├── HeadTooLarge      head or trailers
-    ├── BodyTooLarge      on the wire or decoded
+    ├── BodyOverCap       on the wire or decoded
     └── CutShort          the body ended before it was whole
     httpx.DecodingError
     └── Unreadable        the body is in a coding that cannot be read here
@@ -22,7 +23,21 @@ from __future__ import annotations
 
 import httpx
 
-__all__ = ["Blocked", "BodyOverCap", "CutShort", "Expired", "HeadTooLarge", "Stale", "Unreadable", "Untrusted"]
+__all__ = [
+    "Blocked",
+    "BodyOverCap",
+    "CutShort",
+    "Expired",
+    "HeadTooLarge",
+    "NotHttp",
+    "Stale",
+    "Unreadable",
+    "Untrusted",
+]
+
+
+class NotHttp(httpx.RemoteProtocolError):
+    """An answer breaks a rule of HTTP, which the text names."""
 
 
 class HeadTooLarge(httpx.RemoteProtocolError):

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import re
 
-import httpx
-
 from scrapeengine.http.transport.answer import AnswerSoFar, Fields
-from scrapeengine.http.transport.failures import HeadTooLarge
+from scrapeengine.http.transport.failures import HeadTooLarge, NotHttp
 
 __all__ = [
     "BLANK_LINE",
@@ -101,7 +99,7 @@ class HeadReader:
             the head; None as long as that is not whole.
 
         Raises:
-            httpx.RemoteProtocolError: it is no head that we accept.
+            NotHttp: it is no head that we accept.
         """
         answer = self._answer
         start, seen = 0, len(self._held)
@@ -131,7 +129,7 @@ class HeadReader:
                 answer.ready = True
                 return length, chunked, keep, data[stop:]
             if answer.status == 101:
-                raise httpx.RemoteProtocolError("the server wants to change the protocol, which was not asked for")
+                raise NotHttp("the server wants to change the protocol, which was not asked for")
             answer.continued = answer.continued or answer.status == 100
             start = stop
 
@@ -144,7 +142,7 @@ def _check_beginning(data: bytes, seen: int) -> None:
         seen: how much of that has been checked before.
 
     Raises:
-        httpx.RemoteProtocolError: it cannot.
+        NotHttp: it cannot.
     """
     if len(data) < len(_BEGINNING):
         fits = _BEGINNING.startswith(data) or data == b"\r"
@@ -156,7 +154,7 @@ def _check_beginning(data: bytes, seen: int) -> None:
             start = max(0 if line is None else line.end(), data.rfind(b"\n", 0, seen) + 1)
             fits = line is not None and _LINES.fullmatch(data, start, stop) is not None
     if not fits:
-        raise httpx.RemoteProtocolError("the answer is not HTTP: it does not begin like it")
+        raise NotHttp("the answer is not HTTP: it does not begin like it")
 
 
 def read_head(data: bytes, start: int, stop: int) -> Head:
@@ -168,11 +166,11 @@ def read_head(data: bytes, start: int, stop: int) -> Head:
         stop: where it ends.
 
     Raises:
-        httpx.RemoteProtocolError: it is none, or could be taken for two things.
+        NotHttp: it is none, or could be taken for two things.
     """
     line = _STATUS_LINE.match(data, start, stop)
     if line is None:
-        raise httpx.RemoteProtocolError("the answer is not HTTP: its first line is no status line of HTTP/1")
+        raise NotHttp("the answer is not HTTP: its first line is no status line of HTTP/1")
     newest, status = line[1] == b"1", int(line[2])
     fields = read_fields(data, line.end(), stop)
     return newest, status, line[3] or b"", fields, *read_framing(fields, status, newest=newest)
@@ -187,7 +185,7 @@ def read_framing(fields: Fields, status: int, *, newest: bool) -> Framing:
         newest: whether it is of HTTP/1.1, and not of 1.0.
 
     Raises:
-        httpx.RemoteProtocolError: two readers could take it for two lengths.
+        NotHttp: two readers could take it for two lengths.
     """
     length: int | None = None
     chunked = close = False
@@ -208,7 +206,7 @@ def read_framing(fields: Fields, status: int, *, newest: bool) -> Framing:
             alive = alive or b"keep-alive" in options
     if chunked:
         if length is not None:
-            raise httpx.RemoteProtocolError("the answer has a Content-Length beside its chunks")
+            raise NotHttp("the answer has a Content-Length beside its chunks")
         alive = newest and alive  # HTTP/1.0 knows no chunks: to be closed after them (section 6.1)
     elif length is None and status >= 200 and status not in NO_BODY:
         alive = False  # such a body ends with its connection (section 6.3)
@@ -219,20 +217,20 @@ def read_fields(data: bytes, start: int, stop: int) -> Fields:
     """Read the lines of a head, or of trailers; the last one is blank.
 
     Raises:
-        httpx.RemoteProtocolError: one of them is no header.
+        NotHttp: one of them is no header.
     """
     fields: Fields = _FIELD.findall(data, start, stop)
     # Each match is a whole line, and the blank one is none.
     if len(fields) != data.count(b"\n", start, stop) - 1:
         block = data[start:stop]
         if block[:1] in {b" ", b"\t"}:
-            raise httpx.RemoteProtocolError("the answer is not HTTP: its first header continues none")
+            raise NotHttp("the answer is not HTTP: its first header continues none")
         if _BARE_CR.search(block):  # to be seen before the blanks go that keep it from its LF
-            raise httpx.RemoteProtocolError("the answer is not HTTP: its head has a CR without its LF")
+            raise NotHttp("the answer is not HTTP: its head has a CR without its LF")
         block = _BLANKS_BEHIND.sub(b"", _FOLD.sub(b" ", block))
         fields = _FIELD.findall(block)
         if len(fields) != block.count(b"\n") - 1:
-            raise httpx.RemoteProtocolError("the answer is not HTTP: a line of its head is no header")
+            raise NotHttp("the answer is not HTTP: a line of its head is no header")
     return fields
 
 
@@ -240,9 +238,9 @@ def _agreed(length: int | None, value: bytes) -> int:
     """Return the length that all `Content-Length`s say (section 6.3): it may be given twice, or as a list."""
     for each in _MEMBERS.split(value):
         if not _LENGTH.match(each):
-            raise httpx.RemoteProtocolError("the answer has a Content-Length that is no number")
+            raise NotHttp("the answer has a Content-Length that is no number")
         if length is not None and length != int(each):
-            raise httpx.RemoteProtocolError("the answer has two Content-Lengths that differ")
+            raise NotHttp("the answer has two Content-Lengths that differ")
         length = int(each)
     assert length is not None
     return length
@@ -254,6 +252,6 @@ def _is_chunked(value: bytes, *, already: bool) -> bool:
         if each == b"identity" or (not each and value):  # a list may have empty members (RFC 9110, section 5.6.1)
             continue
         if already or each != b"chunked":
-            raise httpx.RemoteProtocolError("the answer has a transfer coding that was not asked for")
+            raise NotHttp("the answer has a transfer coding that was not asked for")
         already = True
     return already

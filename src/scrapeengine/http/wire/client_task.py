@@ -102,6 +102,10 @@ class ClientTask(Protocol):
         """Return where a request to a host goes: to the platform that serves it, or else to the task's own."""
         ...
 
+    def is_served(self, host: str) -> bool:
+        """Say whether a platform serves a host; what no one serves only counts on the task's own."""
+        ...
+
     async def apart(self, until: trio.Event) -> None:
         """Wait for an event, parked."""
         ...

@@ -30,6 +30,7 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (failures.Blocked, AddressBlocked, None),
     (failures.Untrusted, CertificateError, None),
     (failures.HeadTooLarge, HeadersTooLarge, None),
+    (failures.NotHttp, ProtocolError, None),
     (failures.CutShort, TruncatedBody, None),
     (failures.Unreadable, UnsupportedEncoding, None),
     (httpx.ConnectError, ConnectFailed, None),

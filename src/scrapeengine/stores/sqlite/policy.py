@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from scrapeengine.model.checks import each, number
+from scrapeengine.model.described import described
 from scrapeengine.stores.policy import StorePolicy, one_of
 
 __all__ = ["Durability", "SqlitePolicy"]
@@ -14,6 +15,7 @@ __all__ = ["Durability", "SqlitePolicy"]
 Durability: TypeAlias = Literal["full", "normal"]
 
 
+@described
 @attrs.frozen(kw_only=True)
 class SqlitePolicy(StorePolicy):
     """Options of a store in a file: those that all stores have, and two that only a file has.
