@@ -11,7 +11,7 @@ import trio
 
 from scrapeengine.model.urls import told
 from scrapeengine.stores.calls import TableStore
-from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.clock import Clock, Standstill
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
@@ -44,7 +44,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         if self._db is not None:
             raise RuntimeError("a store is opened once: call open_store again for another `async with`")
         try:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), Standstill():
                 self._db = await connect(self._path)
             assert self._db is not None
             clock = self._clock or Clock.of_this_run()
@@ -79,7 +79,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         until = trio.current_time() + self._policy.busy_timeout
         while True:
             try:
-                with trio.CancelScope(shield=True):
+                with trio.CancelScope(shield=True), Standstill():
                     await db.async_run(set_up, db, self._path, self._policy.durability)
                     seen: Seen = await db.async_run(transact, db, (), self._policy, clock)
                     return seen
@@ -92,7 +92,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         """Close the file, whatever happens: all that was committed is in its log, and the thread must end."""
         if self._db is None:
             return
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True), Standstill():
             try:
                 await self._db.aclose()
             except Exception as error:
