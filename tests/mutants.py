@@ -334,6 +334,8 @@ MUTANTS = [
         "reading.awake + moment.offset >= moment.awake",
         "True",
     ),
+    ("served/test_in_step.py", "stores/clock.py", "wait_all_tasks_blocked(math.inf)", "wait_all_tasks_blocked(0)"),
+    ("unit/test_cadence.py", "decide/cadence.py", "cadence.min_interval, hint)", "cadence.min_interval)"),
     ("runtime/test_workers.py", "tasks/workers.py", "me.context = self._context.copy()", "pass"),
     ("runtime/test_workers.py", "tasks/workers.py", "whole = not scope.cancel_called", "whole = True"),
     ("runtime/test_workers.py", "tasks/workers.py", "if me._cancel_status is not inside:", "if False:"),

@@ -144,5 +144,11 @@ class TestRemote(StoreSuite):
         return se.open_store("remote://host/jobs", **options)
 
 
+COOKIES = se.Engine(PLATFORMS).cookies("shop.test")
+COOKIES.set("session", "x", domain="shop.test", expires=2e9)
+COOKIES.from_json(COOKIES.to_json())
+assert_type(COOKIES.get("session"), str | None)
+assert_type(list(COOKIES), list[se.Cookie])
+
 assert_type(se.collect(PLATFORMS, events(), event_limit=3), list[se.Outcome[dict[str, float]]])
 assert_type(se.run(PLATFORMS, events(), sinks=[keep], lookahead=10), se.Report)

@@ -203,3 +203,29 @@ async def test_a_403_is_a_failure(autojump_clock):
     async with se.Engine([platform]).stream([se.Event("e")]) as run:
         outcome = await anext(run)
     assert type(outcome.error) is se.StatusError
+
+
+async def test_a_stop_ends_the_wait(autojump_clock):
+    """Who is parked for a robots.txt is cancelled at once, and so is who fetches it."""
+    site = Site(1e9)
+    async with se.Engine([site.platform(limit=3)]).stream(events(10)) as run:
+        await trio.sleep(3)
+        await run.stop()
+        outcomes = [outcome async for outcome in run]
+    assert [type(outcome) for outcome in outcomes] == [se.Cancelled] * 10
+    assert site.now == 3
+
+
+async def test_jobs_of_a_store_wait_too(autojump_clock):
+    """None is failed by one 500; what a rule forbids is skipped in the store as well."""
+    site = Site(1.0, text=FORBIDDING)
+    engine = se.Engine([site.platform()])
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [*events(20), se.Event("no", url="http://a.test/private/x")])
+        async with engine.serve(store) as run:
+            kinds = [type(await anext(run)) for _ in range(21)]
+        assert kinds.count(se.Success) == 20
+        job = await store.get("a.test", "no")
+    assert job is not None
+    assert (job.status, job.error) == (se.JobStatus.SKIPPED, "robots.txt forbids it")
+    assert site.robots_at() == [0, 2]

@@ -21,6 +21,18 @@ ALL = "it has keep, max_kept, max_pending, full"
         ({"url": "jobs.db"}, ValueError, "'jobs.db' is not the URL of a store that is known"),
         ({"url": "sqlite:"}, ValueError, "path"),
         ({"url": "sqlite:a\0b"}, ValueError, "path"),
+        (
+            {"url": "sqlite://jobs.db"},
+            ValueError,
+            "a file has no host; write 'sqlite:jobs.db', or 'sqlite:////srv/jobs",
+        ),
+        ({"url": "sqlite://host/jobs.db"}, ValueError, "a file has no host; write"),
+        ({"url": "sqlite://"}, ValueError, "one in memory is 'memory:'"),
+        ({"url": "sqlite:///"}, ValueError, "one in memory is 'memory:'"),
+        ({"url": "sqlite::memory:"}, ValueError, "one in memory is 'memory:'"),
+        ({"url": "sqlite:///:memory:"}, ValueError, "one in memory is 'memory:'"),
+        ({"url": "sqlite:file:jobs.db?mode=rw"}, ValueError, "of one in a file write the path, as in 'sqlite:jobs.db'"),
+        ({"url": "sqlite:///jobs.db?timeout=5"}, ValueError, r"write open_store\('sqlite:jobs.db', busy_timeout=5\)"),
         ({"url": "memory:x"}, ValueError, "memory:"),
         ({"url": 5}, TypeError, "str"),
         ({"url": "memory:", "keep": -1}, ValueError, r"StorePolicy\(keep=…\)"),
@@ -42,13 +54,46 @@ def test_bad_ways_to_open_a_store_are_refused(options, error, text):
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://me:secret@host/1", "redis:me:secret@host", "memory:?key=secret", "memory://me:secret@x", "//me:secret@x"],
+    [
+        "sqlite://me:secret@host/x",
+        "sqlite:///x?key=secret",
+        "redis://me:secret@host/1",
+        "redis:me:secret@host",
+        "memory:?key=secret",
+        "memory://me:secret@x",
+        "//me:secret@x",
+    ],
 )
 def test_no_refusal_tells_a_secret(url):
     """User, password and query of a URL stay out of the error."""
     with pytest.raises(ValueError, match="is not the URL of a store") as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:jobs.db", "jobs.db"),
+        ("sqlite:sub/jobs.db", "sub/jobs.db"),
+        ("sqlite:///jobs.db", "jobs.db"),
+        ("sqlite:///sub/jobs.db", "sub/jobs.db"),
+        ("sqlite:///./jobs.db", "jobs.db"),
+        ("sqlite:{here}/jobs.db", "jobs.db"),
+        ("sqlite:///{here}/jobs.db", "jobs.db"),  # four slashes
+        ("sqlite:a?b:c d.db", "a?b:c d.db"),
+    ],
+)
+def test_the_file_is_where_its_url_says(monkeypatch, tmp_path, url, file):
+    """Seen from the working directory, or from the root where the path says so; with three slashes as in SQLAlchemy."""
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    async def main():
+        async with open_store(url.format(here=tmp_path)):
+            assert (tmp_path / file).is_file()
+
+    trio.run(main)
 
 
 def test_a_missing_library_is_named(monkeypatch, tmp_path):

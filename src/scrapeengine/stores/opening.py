@@ -116,8 +116,9 @@ def open_store(url: str, **options: Unpack[StoreOptions]) -> AbstractAsyncContex
     """Open a store; it is closed when its `async with` is left, and calls that are in flight then end before.
 
     Args:
-        url: "memory:", or "sqlite:" and the path of a file, which is made if it is not there. Several processes may
-            have one file open, on one machine. Other schemes are those that were registered.
+        url: "memory:", or "sqlite:" and the path of a file, which is made if it is not there; "sqlite:///jobs.db" and
+            "sqlite:////srv/jobs.db" are read as SQLAlchemy reads them. Several processes may have one file open, on one
+            machine. Other schemes are those that were registered.
         **options: those of `StorePolicy`: `keep`, `max_kept`, `max_pending`, `full`; for a file also those of
             `SqlitePolicy`: `durability`, `busy_timeout`. They are described there.
 

@@ -30,7 +30,7 @@ import trio
 from scrapeengine.errors import StoreClosed
 from scrapeengine.model.urls import told
 from scrapeengine.stores.backend import Notifier, Times
-from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.clock import Clock, Standstill
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
@@ -78,6 +78,7 @@ class Committer:
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
+        self._transact = db.async_run if not Standstill.needed() else self._transact_in_step
 
     @property
     def name(self) -> str:
@@ -154,7 +155,7 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            seen = await self._db.async_run(transact, self._db, calls, self.policy, self.times.clock)
+            seen = await self._transact(transact, self._db, calls, self.policy, self.times.clock)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
@@ -168,6 +169,11 @@ class Committer:
             self.notifier.take(call.marks)
             self._answer(call)
         return True
+
+    async def _transact_in_step(self, *call: Any) -> Any:
+        """Run a call in the connection's thread, while the clock, which is a simulated one, stands still."""
+        with Standstill():
+            return await self._db.async_run(*call)
 
     def _put_back(self, calls: list[Waiting], error: Exception) -> None:
         now, later = trio.current_time(), self._queued

@@ -11,7 +11,7 @@ import trio
 
 from scrapeengine.model.urls import told
 from scrapeengine.stores.calls import TableStore
-from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.clock import Clock, Standstill
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
@@ -44,7 +44,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         if self._db is not None:
             raise RuntimeError("a store is opened once: call open_store again for another `async with`")
         try:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), Standstill():
                 self._db = await connect(self._path)
             assert self._db is not None
             clock = self._clock or Clock.of_this_run()
@@ -79,7 +79,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         until = trio.current_time() + self._policy.busy_timeout
         while True:
             try:
-                with trio.CancelScope(shield=True):
+                with trio.CancelScope(shield=True), Standstill():
                     await db.async_run(set_up, db, self._path, self._policy.durability)
                     seen: Seen = await db.async_run(transact, db, (), self._policy, clock)
                     return seen
@@ -92,7 +92,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         """Close the file, whatever happens: all that was committed is in its log, and the thread must end."""
         if self._db is None:
             return
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True), Standstill():
             try:
                 await self._db.aclose()
             except Exception as error:
@@ -113,7 +113,28 @@ def in_file(path: str, policy: SqlitePolicy, clock: Clock | None = None) -> Open
 
 def open_file(url: str, policy: SqlitePolicy) -> AbstractAsyncContextManager[TableStore]:
     """Open the store of "sqlite:" and the path of a file, which is made if it is not there."""
+    return in_file(_path_of(url), policy)
+
+
+def _path_of(url: str) -> str:
+    """Return the path in a URL: what is behind "sqlite:", or behind "sqlite:///" as SQLAlchemy has it.
+
+    There the path begins behind the third slash: `sqlite:///jobs.db` is relative, `sqlite:////srv/jobs.db` is not. What
+    else begins with two slashes names a host, which a file has not; as a path it would lead to the root folder.
+
+    Raises:
+        ValueError: it is no path of a file; says what to write.
+    """
+    said = f"{told(url)} is not the URL of a store"
     path = url.removeprefix("sqlite:")
+    if path.startswith("//"):
+        if path != "//" and not path.startswith("///"):
+            raise ValueError(f"{said}: a file has no host; write 'sqlite:jobs.db', or 'sqlite:////srv/jobs.db'")
+        path = path[3:] or ":memory:"
+        if "?" in path:
+            raise ValueError(f"{said}: options are arguments here; write open_store('sqlite:jobs.db', busy_timeout=5)")
+    if path == ":memory:" or path.startswith("file:"):
+        raise ValueError(f"{said}: one in memory is 'memory:'; of one in a file write the path, as in 'sqlite:jobs.db'")
     if not path or "\0" in path:
-        raise ValueError(f"{told(url)} is not the URL of a store: write the path of a file, as in 'sqlite:jobs.db'")
-    return in_file(path, policy)
+        raise ValueError(f"{said}: write the path of a file, as in 'sqlite:jobs.db'")
+    return path
