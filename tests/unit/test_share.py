@@ -40,7 +40,7 @@ class Ledger:
         mine = Hold(engine.line.slots, engine.wanted, engine.held, served)
         others = [other.line for other in self.engines if other is not engine]
         engine.granted = grant(self.limit, mine, others)
-        engine.line = attrs.evolve(mine, slots=max(engine.granted, engine.held))
+        engine.line = attrs.evolve(mine, slots=engine.granted)
         return engine.granted
 
     def start(self, engine: Engine, most: int) -> None:

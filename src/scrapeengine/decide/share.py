@@ -1,8 +1,8 @@
 """The share that one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
 
-A ledger holds, for each engine, the slots that it was granted, or what it holds if that is more. An engine asks again
-and again, and each time only its own line changes. It starts tasks within its grant, so it never holds more than its
-line says. With a constant limit that keeps, at all times:
+A ledger holds, for each engine, the slots that it was granted and what it held then; its line is the larger of both. An
+engine asks again and again, and each time only its own line changes. It starts tasks within its grant, so it never holds
+more than its line says. With a constant limit that keeps, at all times:
 
     sum of the lines  <=  limit
 
@@ -18,6 +18,7 @@ start nothing more, and once its tasks have ended the slot is kept for who has b
 
 Rejected: to take a slot away only when it is idle. A slot that is always busy would never go round. Rejected too: to
 grant more than is wanted while nobody else wants it. The next engine would find nothing, and wait for who has no use.
+Rejected, too: to write down what is held in place of a smaller grant. Who asks again within its turn would get it back.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Hold:
     """One engine's line in the ledger of a shared platform: what it has there, and what it wants."""
 
     slots: int
-    """Slots that it was granted when it asked last, or what it held then if that is more; 0 before it has asked."""
+    """Slots that it was granted when it asked last; 0 before it has asked."""
     wanted: int
     """The number of tasks that it could run now, those that run included."""
     held: int

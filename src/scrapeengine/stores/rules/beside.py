@@ -88,7 +88,8 @@ def _share(
     tables: Tables, owner: str, platform: str, share_request: ShareRequest, lease: float, ahead: float
 ) -> ShareGrant:
     mine, others = _holds(tables, owner, platform, share_request)
-    # Within its turn it keeps what it was granted; if that was none, it may get some as soon as there are.
+    # Within its turn it keeps what it was granted, which is less than it holds where others are to have some of that;
+    # if it was none, it may get some as soon as there are.
     slots = mine.slots if share_request.keep and mine.slots else grant(share_request.limit, mine, others)
     _write_down(tables, owner, platform, mine, slots, lease)
     gate = tables.sharing.gate(platform)
@@ -124,9 +125,8 @@ def _write_down(tables: Tables, owner: str, platform: str, mine: Hold, slots: in
     if mine.demand == 0:
         tables.sharing.drop_stake(platform, owner)
         return
-    has = max(slots, mine.held)
-    served = tables.awake if has else mine.served
-    tables.sharing.set_stake(platform, Stake(owner, has, mine.wanted, mine.held, served, tables.awake + lease))
+    served = tables.awake if max(slots, mine.held) else mine.served
+    tables.sharing.set_stake(platform, Stake(owner, slots, mine.wanted, mine.held, served, tables.awake + lease))
 
 
 def _reserved(tat: float, now: float, share_request: ShareRequest) -> tuple[tuple[float, ...], float]:

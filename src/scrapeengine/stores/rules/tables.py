@@ -161,6 +161,7 @@ class Stake(NamedTuple):
 
     owner: str
     slots: int
+    """What it was granted when it asked last; what it held then may be more."""
     wanted: int
     held: int
     served: float

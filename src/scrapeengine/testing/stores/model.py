@@ -87,8 +87,8 @@ class ModelShare:
         mine, others = attrs.evolve(before, wanted=asked.wanted, held=asked.held), [it for it, _ in self.holds.values()]
         slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
         if mine.demand:
-            has = max(slots, mine.held)
-            self.holds[owner] = Hold(has, mine.wanted, mine.held, awake if has else mine.served), awake + lease
+            served = awake if slots or mine.held else mine.served
+            self.holds[owner] = Hold(slots, mine.wanted, mine.held, served), awake + lease
         times: tuple[float, ...] = ()
         if asked.rate is not None and asked.requests > 0:
             most = max(1, int(0.5 * asked.rate.count / asked.rate.per))

@@ -97,6 +97,25 @@ class SharingScenes(StoreScenes):
         same(await slots("b", 9), (4, False))
 
     @behaviour()
+    async def test_an_engine_that_asks_within_its_turn_keeps_what_its_turn_has_left_it(self, store: Store) -> None:
+        """Not what it ran when its turn began: that is the others' as its tasks end."""
+
+        async def slots(owner: str, wanted: int, held: int, *, keep: bool) -> int:
+            share_request = _share_request(wanted, held, keep=keep)
+            return (await store.share(owner, {"p": share_request}, 5))["p"].slots
+
+        same(await slots("a", 9, 0, keep=False), 4)
+        same(await slots("b", 9, 0, keep=False), 0)
+        same(await slots("a", 9, 4, keep=False), 2)
+        same(await slots("a", 9, 4, keep=True), 2, "two were left to it, and the four that it ran are not its own")
+        same(await slots("b", 9, 0, keep=True), 0, "until those end nobody else has them")
+        same(await slots("a", 9, 3, keep=True), 2)
+        same(await slots("b", 9, 0, keep=True), 1)
+        same(await slots("a", 9, 2, keep=True), 2)
+        same(await slots("b", 9, 1, keep=False), 2)
+        same(await slots("a", 9, 2, keep=False), 2)
+
+    @behaviour()
     async def test_start_times_are_shared(self, store: Store, passes: Passes) -> None:
         """The times that all are given keep to the rate together, half a second of it at once."""
 
