@@ -47,6 +47,27 @@ MUTANTS = [
         "self.now = int(min(self.own, self.share))",
         "self.now = int(self.own) + 1",
     ),
+    (
+        "served/test_stopped_processes.py",
+        "schedule/scheduler.py",
+        "            lane.limit.lapse()  # here,",
+        "            pass  # here,",
+    ),
+    (
+        "served/test_stopped_processes.py",
+        "schedule/limits.py",
+        "        return not self.uncovered",
+        "        return True",
+    ),
+    ("served/test_stopped_processes.py", "schedule/destinations.py", "not limit.covers(now)", "False"),
+    ("served/test_stopped_processes.py", "served/sharing.py", " if covered else limit.now", ""),
+    ("served/test_stopped_processes.py", "served/sharing.py", "if now >= lane.limit.ends:", "if False:"),
+    (
+        "served/test_asking_for_slots.py",
+        "stores/rules/beside.py",
+        "Stake(owner, slots, mine",
+        "Stake(owner, max(slots, mine.held), mine",
+    ),
     (3, "run/session.py", "plan.settings.event_limit, alarms, self", "plan.settings.event_limit + 1, alarms, self"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
     (

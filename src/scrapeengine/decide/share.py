@@ -1,8 +1,8 @@
 """The share that one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
 
-A ledger holds, for each engine, the slots that it was granted and what it held then; its line is the larger of both. An
-engine asks again and again, and each time only its own line changes. It starts tasks within its grant, so it never holds
-more than its line says. With a constant limit that keeps, at all times:
+A ledger holds, for each engine, the slots that it was granted and what it held then; its line is the larger of both.
+An engine asks again and again, and each time only its own line changes. It starts tasks within its grant, so it never
+holds more than its line says. With a constant limit that keeps, at all times:
 
     sum of the lines  <=  limit
 
