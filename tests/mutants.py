@@ -68,6 +68,9 @@ MUTANTS = [
         "Stake(owner, slots, mine",
         "Stake(owner, max(slots, mine.held), mine",
     ),
+    ("served/test_tuned_rates.py", "decide/share.py", "now + (tat - now) * interval / by", "tat"),
+    ("served/test_tuned_rates.py", "served/sharing.py", "            anew=anew,\n", ""),
+    ("unit/test_share.py", "decide/share.py", "        if at < tat - slack - _SAME:", "        if False:"),
     (3, "run/session.py", "plan.settings.event_limit, alarms, self", "plan.settings.event_limit + 1, alarms, self"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
     (

@@ -24,6 +24,7 @@ import math
 from collections.abc import Collection
 from typing import Protocol
 
+import attrs
 import trio
 
 from scrapeengine.decide.allotment import Allotment
@@ -106,6 +107,10 @@ class Sharing:
     async def give_back(self) -> None:
         """Leave all to others, at the end of the run. Checkpoint."""
         share_requests = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
+        for name, lane in self._lanes.scheduler.lanes.items():
+            if name in share_requests and isinstance(lane.gate.rate_limiter, Allotment):
+                lane.gate.rate_limiter.drop()  # before the others may have it: the gate outlives this run
+                share_requests[name] = attrs.evolve(share_requests[name], anew=True)
         if share_requests:
             await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
 
@@ -122,7 +127,7 @@ class Sharing:
         idle = [name for name in {*given_back, *self._refusals} if name not in share_requests]
         share_requests |= {name: self._nothing(name) for name in idle}
         self._hold_still(idle)
-        told = dict(self._refusals)
+        told, drops = dict(self._refusals), {lane.name: _drops(lane) for lane in lanes}
         if not share_requests:
             return bool(self._granted)  # what idle lanes have is given back at the next of the four times
         try:
@@ -141,7 +146,7 @@ class Sharing:
         for lane in lanes:
             self._granted.add(lane.name)
             if self._lanes.scheduler.lanes.get(lane.name) is lane:  # a host's may have gone while the store was asked
-                self._apply(lane, shares[lane.name], now + self._holder.lease)
+                self._apply(lane, shares[lane.name], now + self._holder.lease, drops[lane.name])
         self._lanes.scheduler.settle()
         return True
 
@@ -168,7 +173,9 @@ class Sharing:
         held = max(limit.taken, limit.now) if covered else limit.now
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready
-        rate, requests = gate.rate_limiter.rate, 0
+        rate, requests, anew = gate.rate_limiter.rate, 0, False
+        if isinstance(gate.rate_limiter, Allotment):
+            anew = gate.rate_limiter.drops != gate.rate_limiter.told
         if rate is not None and isinstance(gate.rate_limiter, Allotment):
             starting = min(lane.queue.waiting, max(0, limit.free))
             wanted = starting + len(lane.returning) + len(lane.foreign_requests)
@@ -181,20 +188,34 @@ class Sharing:
             rate=rate,
             requests=requests,
             lead=self._lead,
+            anew=anew,
             keep=keep,
             closed_until=closed + self._holder.shift() if closed > now else None,
         )
 
-    def _apply(self, lane: Lane, share: ShareGrant, until: float) -> None:
-        """Let a lane go on with what it was given; its slots until a time."""
+    def _apply(self, lane: Lane, share: ShareGrant, until: float, drops: int) -> None:
+        """Let a lane go on with what it was given.
+
+        Args:
+            lane: the lane.
+            share: what it was given.
+            until: when its slots end.
+            drops: how often it had dropped start times when it was asked for more.
+        """
         now, shift = trio.current_time(), self._holder.shift()
         if now >= lane.limit.ends:
             lane.limit.lapse()  # before the answer was here, and perhaps before the store knew of the question
         lane.limit.leave(share.slots, until)
         self._lanes.tell_limit(lane, now)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
-        if isinstance(lane.gate.rate_limiter, Allotment):
-            lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
+        allotment = lane.gate.rate_limiter
+        if isinstance(allotment, Allotment):
+            if allotment.drops == drops:
+                allotment.told = drops
+                allotment.take_in((time - shift for time in share.times), now)
+            else:  # another rate holds by now: these are given back too
+                allotment.drop()
+                self.need()
         closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if closed > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = closed
@@ -213,3 +234,8 @@ class Sharing:
     def __repr__(self) -> str:
         """Count what is there."""
         return f"<Sharing {len(self._granted)} platforms, {len(self._contended)} contended>"
+
+
+def _drops(lane: Lane) -> int:
+    allotment = lane.gate.rate_limiter
+    return allotment.drops if isinstance(allotment, Allotment) else 0
