@@ -1,5 +1,8 @@
 """Engines in several processes share a platform: its limit, its rate and its penalties are one."""
 
+import os
+import random
+import signal
 import time
 from bisect import bisect_right
 
@@ -69,6 +72,35 @@ async def test_four_processes_keep_one_limit(workers):
     ledger = await at_work(workers, answer, processes=4, rate=1000, limit=LIMIT, seconds=6)
     assert ledger.most_in_flight == LIMIT
     assert ledger.requests >= 0.6 * LIMIT * 6 / 0.4
+
+
+@pytest.mark.parametrize("stops", [6, pytest.param(50, marks=pytest.mark.slow)])
+async def test_processes_that_are_stopped_and_continued_keep_one_limit(workers, stops):
+    """For longer than their leases, or not: never more than four requests at once, and the others take over."""
+    lease, most = 0.6, 4
+    draw = random.Random(stops)
+
+    async def answer(_):
+        await trio.sleep(LATENCY)
+        return Answer(200)
+
+    async with Site.open(answer) as site:
+        engine = se.Engine([se.Platform("A", nothing)])
+        async with se.open_store(workers.url) as store:
+            await engine.enqueue(store, [se.Event(number) for number in range(40 * stops)])
+        pids = [workers.start("share", lease, site.url, 0, most, 20) for _ in range(2)]
+        with trio.fail_after(60):
+            while site.ledger.requests < 50:
+                await trio.sleep(0.01)
+        for stop in range(stops):
+            before = site.ledger.requests
+            await trio.to_thread.run_sync(workers.pause, pids[stop % 2])
+            await trio.sleep(lease * draw.choice([0.5, 1.2, 1.2, 2.0]))
+            os.kill(pids[stop % 2], signal.SIGCONT)
+            await trio.sleep(draw.choice([0.1, 0.5]))
+            assert site.ledger.most_in_flight <= most, f"after {stop + 1} stops"
+            assert site.ledger.requests > before
+    assert site.ledger.most_in_flight == most
 
 
 @pytest.mark.slow

@@ -2,8 +2,9 @@
 
     serve    STORE LOG LEASE       serve until killed; log what was accepted
     enqueue  STORE LOG FIRST COUNT enqueue jobs in batches; log what was acknowledged
-    share    STORE LOG LEASE URL RATE LIMIT
-                                   serve platform "A", whose scraper asks URL; log the times that were booked
+    share    STORE LOG LEASE URL RATE LIMIT [REQUESTS]
+                                   serve platform "A", whose scraper asks URL; log the times that were booked;
+                                   a RATE of 0 is none
 
     ahead    STORE LOG LEASE SECONDS
                                    serve with a wall clock that is so much ahead, and make a round of it; the same log
@@ -61,13 +62,14 @@ async def enqueue(store_url, file, first, count):
             log(file, "acknowledged", *ids)
 
 
-async def share(store_url, file, lease, url, rate, limit):
+async def share(store_url, file, lease, url, rate, limit, requests=1):
     """Serve a platform whose rate and limit are all processes'."""
 
     async def ask(task):
-        await task.http.get(f"/{task.event.id}")
+        for _ in range(int(requests)):
+            await task.http.get(f"/{task.event.id}")
 
-    platform = se.Platform("A", ask, base_url=url, rate=se.Rate(float(rate)), limit=int(limit))
+    platform = se.Platform("A", ask, base_url=url, rate=se.Rate(float(rate)) if float(rate) else None, limit=int(limit))
     engine = se.Engine([platform], event_limit=100)
     async with se.open_store(store_url) as store:
         shared = store.share

@@ -1,5 +1,6 @@
 """While an engine asks for its part of a platform, it runs no more than it has said."""
 
+import pytest
 import trio
 
 import scrapeengine as se
@@ -94,3 +95,52 @@ async def test_a_lane_that_has_no_work_for_a_moment_keeps_its_slots(autojump_clo
         given_back = alone.given_back
         seconds = trio.current_time() - began
     assert 1 <= given_back <= seconds / 0.25 + 1
+
+
+class Ours:
+    """A store in memory that engines of one process share, as they would a file."""
+
+    shared = True
+
+    def __init__(self, store):
+        self.store = store
+
+    def __getattr__(self, name):
+        """Pass all on."""
+        return getattr(self.store, name)
+
+
+@pytest.mark.parametrize("limit", [4, 1])
+async def test_two_engines_have_a_fair_part_each(autojump_clock, limit):
+    """Who came first asks between its turns too, whenever a job comes, and keeps no more for that than its part."""
+    running, began, most = {1: set(), 2: set()}, {1: 0, 2: 0}, 0
+
+    def engine(name):
+        async def scrape(task):
+            nonlocal most
+            running[name].add(task.event.id)
+            most = max(most, len(running[1]) + len(running[2]))
+            began[name] += 1
+            await trio.sleep(0.05)
+            running[name].discard(task.event.id)
+
+        return se.Engine([se.Platform("A", scrape, limit=limit)])
+
+    async def serve(engine):
+        async with engine.serve(store) as run:
+            async for _ in run:
+                pass
+
+    async with se.open_store("memory:") as memory, trio.open_nursery() as nursery:
+        store, first = Ours(memory), engine(1)
+        await first.enqueue(store, [se.Event(n) for n in range(5000)])
+        nursery.start_soon(serve, first)
+        await trio.sleep(2)
+        nursery.start_soon(serve, engine(2))
+        await trio.sleep(2)
+        began[1] = began[2] = 0
+        await trio.sleep(4)
+        nursery.cancel_scope.cancel()
+    assert most == limit
+    assert min(began.values()) >= 0.4 * sum(began.values())
+    assert sum(began.values()) >= 0.8 * limit * 4 / 0.05 * (1 if limit > 1 else 0.4)

@@ -338,3 +338,58 @@ async def test_a_week_is_a_week(autojump_clock, store):
             async for _ in run:
                 pass
     assert 10 * 6 * 3600 // 181 <= len(feeds.asked) <= 10 * (6 * 3600 // 181 + 1)
+
+
+@pytest.mark.parametrize("how", [{"ids": ["a"]}, {"due_only": False}])
+@pytest.mark.parametrize("why", ["engine", "engine meanwhile", "round", "sinks", "instruments", "store"])
+async def test_a_poll_that_is_refused_changes_nothing(autojump_clock, store, how, why):
+    """What it was to run is as late as before, whatever it was refused for."""
+
+    async def scrape(task):
+        await trio.sleep(10)
+
+    engine = se.Engine([se.Platform("A", scrape)])
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(min_interval=100), delay=1000)
+    before = await store.get("A", "a")
+    options, error = {}, se.EngineBusy
+    async with trio.open_nursery() as nursery:
+        if why == "engine":
+            nursery.start_soon(engine.run, [se.Event("b")])
+            await trio.sleep(1)
+        elif why == "engine meanwhile":
+            lock = store.store.lock
+
+            async def slowly(*args):
+                await trio.sleep(1)
+                return await lock(*args)
+
+            store.store.lock = slowly
+            nursery.start_soon(engine.run, [se.Event("b")])
+        elif why == "round":
+            assert await store.lock("round", "another", 100)
+        elif why == "store":
+            store.down.add("hasten")
+            error = se.StoreError
+        else:
+            options, error = {why: [3]}, TypeError
+        with pytest.raises(error):
+            await engine.poll(store, **how, **options)
+        nursery.cancel_scope.cancel()
+    assert await store.get("A", "a") == before
+
+
+async def test_a_poll_that_was_refused_can_be_made_again(autojump_clock, store):
+    """Neither the round's lock nor the engine stays taken."""
+    ran = []
+
+    async def scrape(task):
+        ran.append(task.event.id)
+
+    engine = se.Engine([se.Platform("A", scrape)])
+    await engine.enqueue(store, [se.Event("a")], cadence=se.Cadence(min_interval=100), delay=1000)
+    store.down.add("hasten")
+    with pytest.raises(se.StoreError):
+        await engine.poll(store, ids=["a"])
+    store.down.clear()
+    report = await engine.poll(store, ids=["a"])
+    assert (ran, report.outcomes.succeeded) == (["a"], 1)

@@ -152,8 +152,8 @@ class Driver:
             fresh = [time for time in engine.reserved if self.now < time + late(self.rate)]
             opens_at = allotment.opens_at(self.now)
             assert allotment.left(self.now) + len(allotment._booked) <= len(fresh)
-            # Of those that lapsed by their tasks' beginning the times are kept until these lapse, to be booked anew.
-            assert len(allotment._rate_limiter._open) <= self.rate.burst
+            # At fast rates a booking has lapsed after an interval, and its time has not.
+            assert len(allotment._booked) <= self.rate.burst - 1 + math.ceil(late(self.rate) / self.rate.interval)
             assert opens_at == math.inf or opens_at >= min(fresh)
             assert opens_at > self.now or allotment.left(self.now) > 0
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.decide.share import Hold, contended, grant, reserve
+from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.model.policy import Rate
 
 RATES = st.builds(Rate, st.floats(0.1, 100), per=st.floats(0.1, 10), burst=st.integers(1, 6) | st.just(1))
@@ -40,7 +40,7 @@ class Ledger:
         mine = Hold(engine.line.slots, engine.wanted, engine.held, served)
         others = [other.line for other in self.engines if other is not engine]
         engine.granted = grant(self.limit, mine, others)
-        engine.line = attrs.evolve(mine, slots=max(engine.granted, engine.held))
+        engine.line = attrs.evolve(mine, slots=engine.granted)
         return engine.granted
 
     def start(self, engine: Engine, most: int) -> None:
@@ -213,3 +213,48 @@ def test_reserved_times_are_no_later_than_they_must_be() -> None:
     assert times == (10.0, 10.0, 10.0, 10.5, 11.0)
     assert reserve(tat, 10.0, Rate(2, burst=3), 1)[0] == (11.5,)
     assert reserve(tat, 99.0, Rate(2, burst=3), 4)[0] == (99.0, 99.0, 99.0, 99.5)
+
+
+@given(
+    RATES,
+    st.floats(0, 100),
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0, 3), st.integers(-1, 8), st.booleans()), max_size=30),
+)
+def test_what_is_given_back_is_reserved_again_and_all_keeps_to_the_rate(
+    rate: Rate, start: float, calls: list[tuple[int, float, int, bool]]
+) -> None:
+    """Whoever gives back what is still to come, and when; what is over counts as used."""
+    tat, now, over, engines = -math.inf, start, list[float](), [list[float](), list[float](), list[float]()]
+    for index, gap, n, anew in calls:
+        now += gap * rate.interval
+        past = [time for times in engines for time in times if time < now]
+        tat, over = used(tat, past, rate.interval), sorted([*over, *past])
+        engines = [[time for time in times if time >= now] for times in engines]
+        if anew:
+            engines[index] = []
+        taken = sorted(time for times in engines for time in times)
+        new, _ = reserve(tat, now, rate, n, taken)
+        assert len(new) == max(0, n)
+        assert list(new) == sorted(new)
+        assert all(time >= now for time in new)
+        engines[index] += new
+        times = sorted([*over, *taken, *new])
+        for first, begin in enumerate(times):
+            for last, end in enumerate(times[first:], start=1):
+                assert last <= (rate.burst + (end - begin + 1e-5) * rate.count / rate.per) * (1 + 1e-6)
+
+
+def test_at_another_rate_requests_are_owed_and_not_seconds() -> None:
+    """Half a request is half an interval, of whatever length; who owes nothing owes nothing."""
+    assert restated(20.0, 10.0, 0.1, 20.0) == 10.05
+    assert restated(10.05, 10.0, 20.0, 0.1) == pytest.approx(20.0)
+    assert restated(9.0, 10.0, 20.0, 0.1) == 9.0
+    assert restated(-math.inf, 10.0, 20.0, 0.1) == -math.inf
+
+
+def test_what_others_have_reserved_at_a_slower_rate_is_left_where_it_is() -> None:
+    """New times come as close to it as the new rate allows, on both sides."""
+    times, _ = reserve(-math.inf, 0.0, Rate(4), 5, [0.6, 1.7])
+    assert times == pytest.approx((0.0, 0.25, 0.85, 1.1, 1.35))
+    times, _ = reserve(-math.inf, 0.0, Rate(1), 1, [0.5, 0.6])  # these are closer than this rate has it
+    assert times == pytest.approx((2.5,))

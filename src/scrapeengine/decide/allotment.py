@@ -53,6 +53,10 @@ class Allotment:
     """Times that were reserved and are neither booked nor, as far as was looked, lapsed; in order."""
     _booked: dict[Booking, float] = attrs.field(factory=dict, init=False)
     """The times of the bookings."""
+    drops: int = attrs.field(default=0, init=False)
+    """How often it has dropped what was reserved for it."""
+    told: int = attrs.field(default=0, init=False)
+    """As of how many of these the ledger knows that it has; where it does not, it is told at the next asking."""
 
     def take_in(self, times: Iterable[float], now: float) -> None:
         """Take what was reserved, by this clock, in any order; what has lapsed is dropped."""
@@ -120,11 +124,18 @@ class Allotment:
             insort(self._times, self._booked.pop(booking))
 
     def change(self, rate: Rate | None, now: float) -> None:
-        """Keep to another rate from now on. What was reserved is dropped; what is booked and not used has lapsed."""
+        """Keep to another rate from now on. What was reserved is dropped, and what is booked on it is of no use."""
+        self.drop()
         self._rate_limiter.change(rate, now)
+        self.rate = rate
+
+    def drop(self) -> None:
+        """Drop all that was reserved, for others or for another rate; none of it is used, and nothing of it is owed."""
+        for booking in self._booked:
+            self._rate_limiter.give_back(booking)
         self._times.clear()
         self._booked.clear()
-        self.rate = rate
+        self.drops += 1
 
     def matters_until(self) -> float:
         """Say from when on this is as good as a new one; what is booked and not used matters no more."""

@@ -1,8 +1,8 @@
 """The share that one engine gets of a platform that several share: slots by max-min fairness, start times by GCRA.
 
-A ledger holds, for each engine, the slots that it was granted, or what it holds if that is more. An engine asks again
-and again, and each time only its own line changes. It starts tasks within its grant, so it never holds more than its
-line says. With a constant limit that keeps, at all times:
+A ledger holds, for each engine, the slots that it was granted and what it held then; its line is the larger of both.
+An engine asks again and again, and each time only its own line changes. It starts tasks within its grant, so it never
+holds more than its line says. With a constant limit that keeps, at all times:
 
     sum of the lines  <=  limit
 
@@ -18,18 +18,31 @@ start nothing more, and once its tasks have ended the slot is kept for who has b
 
 Rejected: to take a slot away only when it is idle. A slot that is always busy would never go round. Rejected too: to
 grant more than is wanted while nobody else wants it. The next engine would find nothing, and wait for who has no use.
+Rejected, too: to write down what is held in place of a smaller grant. Who asks again within its turn would get it back.
+
+The ledger also holds, for each engine, the start times that are reserved for it. Those that are over count as used
+(`used`); new ones are put between and behind those that are to come (`reserve`), so that all of them together conform
+to the rate of who asks. So what an engine gives back, since its rate has changed, is free at once, wherever it lay; and
+at a new rate only what was used is owed, in requests (`restated`).
+
+Rejected: one number for all that was ever reserved, as `decide.rate` has for what was used. What is given back from the
+middle of it is lost, and at another rate nobody knows how much of it was to come: after one each 20 s a rate of 50 a
+second was not used for 12 s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from scrapeengine.model.policy import Rate
 
-__all__ = ["Hold", "contended", "grant", "reserve"]
+__all__ = ["Hold", "contended", "grant", "reserve", "restated", "used"]
+
+_SAME = 5e-6
+"""Seconds by which two times may differ that are the same but for rounding."""
 
 
 @attrs.frozen
@@ -37,7 +50,7 @@ class Hold:
     """One engine's line in the ledger of a shared platform: what it has there, and what it wants."""
 
     slots: int
-    """Slots that it was granted when it asked last, or what it held then if that is more; 0 before it has asked."""
+    """Slots that it was granted when it asked last; 0 before it has asked."""
     wanted: int
     """The number of tasks that it could run now, those that run included."""
     held: int
@@ -86,27 +99,67 @@ def contended(mine: Hold, others: Sequence[Hold]) -> bool:
     return mine.demand > 0 and any(other.demand > 0 for other in others)
 
 
-def reserve(tat: float, now: float, rate: Rate, n: int) -> tuple[tuple[float, ...], float]:
-    """Reserve the next start times of a platform, by the algorithm of `decide.rate`.
+def used(tat: float, times: Iterable[float], interval: float) -> float:
+    """Return the theoretical arrival time after requests at some times, by the algorithm of `decide.rate`."""
+    for at in sorted(times):
+        tat = max(tat, at) + interval
+    return tat
 
-    All times that were ever reserved keep to the rate together, whoever they are for: in any window of w seconds there
-    are at most `burst + w * count / per` of them.
+
+def restated(tat: float, now: float, interval: float, by: float) -> float:
+    """Return the theoretical arrival time at another rate: what is owed is owed in requests, not in seconds.
 
     Args:
-        tat: what the last call has returned; `-math.inf` at first.
-        now: seconds of a clock that never goes back.
+        tat: that of what was used.
+        now: the time.
+        interval: the seconds between two requests from now on.
+        by: the seconds between two before.
+    """
+    return tat if tat <= now else now + (tat - now) * interval / by
+
+
+def reserve(tat: float, now: float, rate: Rate, n: int, taken: Sequence[float] = ()) -> tuple[tuple[float, ...], float]:
+    """Reserve start times of a platform, by the algorithm of `decide.rate`, between and behind those that are taken.
+
+    With one rate all times that are reserved keep to it together, whoever they are for: in any window of w seconds
+    there are at most `burst + w * count / per` of them. Those that were reserved at a faster rate, and are still to
+    come, need not; none is put before them then that would be in their way.
+
+    Args:
+        tat: the theoretical arrival time of all that is over; `-math.inf` at first.
+        now: seconds of a clock that never goes back; no time is reserved before.
         rate: the platform's.
         n: how many times; none if it is not positive.
+        taken: times that are reserved already, and not in `tat`; in order.
 
     Returns:
-        The times, from `now` on and in order, and the new theoretical arrival time.
+        The times, from `now` on and in order, and the theoretical arrival time after them and all that come before.
     """
-    times = []
-    for _ in range(n):
-        at = max(now, tat - (rate.burst - 1) * rate.interval)
+    times: list[float] = []
+    slack = (rate.burst - 1) * rate.interval
+    begin = 0
+    while len(times) < n:
+        at = max(now, tat - slack)
+        after = max(tat, at) + rate.interval
+        if begin < len(taken) and (taken[begin] <= at or not _fits(after, slack, rate.interval, taken[begin:])):
+            now = max(now, taken[begin])  # behind this one
+            tat = max(tat, taken[begin]) + rate.interval
+            begin += 1
+            continue
         times.append(at)
-        tat = max(tat, at) + rate.interval
+        tat = after
     return tuple(times), tat
+
+
+def _fits(tat: float, slack: float, interval: float, taken: Sequence[float]) -> bool:
+    """Say whether times that are taken conform, with what has come before them."""
+    for at in taken:
+        if at < tat - slack - _SAME:
+            return False
+        if tat <= at:
+            break  # all as if nothing had come before
+        tat += interval
+    return True
 
 
 def _level(limit: int, demands: list[int]) -> tuple[int, int]:

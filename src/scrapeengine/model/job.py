@@ -256,6 +256,8 @@ class ShareRequest:
     """The number of requests more that it could make now, or soon."""
     lead: float = 0.0
     """Seconds until it can make the first of them: what it takes to ask."""
+    anew: bool = False
+    """Whether it gives back all start times that are reserved for it and still to come: its rate has changed."""
     keep: bool = False
     """Whether it keeps the slots that it has, if it has any, and only asks for requests: its turn is not over."""
     closed_until: float | None = None

@@ -65,7 +65,7 @@ class OwnPlatform:
         if record.parked_since is not None:
             return False  # another coroutine of the same task waits, and this one has no token
         booked, record.booked = record.booked, None  # a booking is good for one request, whether it is used or lapses
-        return _started(record.lane, booked, first=first)
+        return _started(record, record.lane, booked, first=first)
 
     async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
         """Wait, parked, until `after` seconds have passed and a request is booked; `start` uses it.
@@ -134,7 +134,7 @@ class OtherPlatform:
             return False
         with self._lanes.visit(self.name) as there:
             booked, self._booked = self._booked, None
-            return _started(there, booked[1] if booked and booked[0] is there.gate else None, first=first)
+            return _started(record, there, booked[1] if booked and booked[0] is there.gate else None, first=first)
 
     async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
         """Wait, parked, for a request on that platform, as `OwnPlatform.turn` does on the task's own.
@@ -147,7 +147,9 @@ class OtherPlatform:
         with self._lanes.visit(self.name) as there:
             _stop_short(self._lanes, record, there)
             check(record, there)
-            booked = await self._book(there, ForeignRequest(seated=True), ahead=True) if ahead else None
+            # With its token, if that is still good for a request.
+            seated = ahead and record.lane.limit.covers(trio.current_time())
+            booked = await self._book(there, ForeignRequest(seated=True), ahead=True) if seated else None
             if booked is not None:
                 self._booked = there.gate, booked
                 return
@@ -219,8 +221,13 @@ class OtherPlatform:
 AnyPlatform: TypeAlias = OwnPlatform | OtherPlatform
 
 
-def _started(lane: Lane, booked: Booking | None, *, first: bool) -> bool:
-    gate, now = lane.gate, trio.current_time()
+def _started(record: TaskRecord, lane: Lane, booked: Booking | None, *, first: bool) -> bool:
+    gate, now, limit = lane.gate, trio.current_time(), record.lane.limit
+    if (limit.uncovered or now >= limit.ends) and not limit.covers(now):
+        # Its token is of a share that has ended, and may be another's by now. It is parked, until it has a new one.
+        if booked is not None:
+            gate.rate_limiter.give_back(booked)
+        return False
     started = booked is not None and gate.use(booked, now)
     # Without a booking only past an empty line: who stands in line was there before.
     if not started and (_just_begun(booked, now) or not (lane.returning or lane.foreign_requests)):

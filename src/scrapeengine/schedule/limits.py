@@ -7,10 +7,15 @@ the scheduler, which takes a token only when one is free.
 A limit has parts, and each part has one writer:
 
     own      what the platform's policy says               `Lanes`, when a lane is made or tuned
-    share    what other engines leave to this one          `Sharing`; `math.inf` where nobody shares the platform
+    share    what other engines leave to this one          `Sharing`, and its end; `math.inf` where nobody shares it
 
 The least of them holds. No one else reads a part in its place: what runs is bounded by `now`, what is parked and runs
 by `bound`, and both are computed here, when a part changes.
+
+A share ends by itself, at a time of trio's clock: a process that was stopped for longer must not go on with what others
+have by then. So whoever takes a token, or sends a request on one, looks at `ends` in the same step; a task that was to
+lower the limit might run later than those that it should keep from running. What runs when its share ends is not
+*covered* any more. It makes no request until no more tokens are taken than are granted anew: who wants to is parked.
 """
 
 from __future__ import annotations
@@ -32,6 +37,10 @@ class EffectiveLimit:
     """The limit of the platform's policy."""
     share: float = math.inf
     """The tasks that other engines leave to this one."""
+    ends: float = attrs.field(default=math.inf, init=False)
+    """When that is over, in trio's time, and nothing starts."""
+    uncovered: bool = attrs.field(default=False, init=False)
+    """Whether a share has ended while more tasks ran than have been granted since."""
     limiter: trio.CapacityLimiter = attrs.field(init=False)
     """A token for each running task. Lowered, it is reached as tasks end or are parked."""
     take: Callable[[object], None] = attrs.field(init=False)
@@ -72,10 +81,31 @@ class EffectiveLimit:
         self.own = own
         self._compute()
 
-    def leave(self, share: float) -> None:
-        """Go by what other engines leave to this one from now on."""
+    def leave(self, share: float, ends: float | None = None) -> None:
+        """Go by what other engines leave to this one from now on.
+
+        Args:
+            share: the tasks.
+            ends: when that is over, in trio's time; None: when the last one would have been.
+        """
         self.share = share
+        if ends is not None:
+            self.ends = ends
         self._compute()
+
+    def lapse(self) -> None:
+        """Let the share end, whose time is over."""
+        if self.share > 0:
+            self.uncovered = self.uncovered or self.taken > 0
+            self.leave(0)
+
+    def covers(self, now: float) -> bool:
+        """Say whether a task that holds a token may send a request on it."""
+        if now >= self.ends:
+            self.lapse()
+            return False
+        self.uncovered = self.uncovered and self.taken > self.now
+        return not self.uncovered
 
     def _compute(self) -> None:
         self.now = int(min(self.own, self.share))

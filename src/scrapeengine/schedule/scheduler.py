@@ -115,7 +115,10 @@ class Scheduler:
 
     def refresh(self, lane: Lane) -> None:
         """Bring a lane up to its penalty and its limit, which may have changed, and have it served."""
-        self._swing(lane, trio.current_time())
+        now = trio.current_time()
+        if now >= lane.limit.ends:
+            lane.limit.lapse()
+        self._swing(lane, now)
         self.kick(lane)
 
     def abort(self) -> None:
@@ -218,6 +221,8 @@ class Scheduler:
             now: the time of this step.
             turn: whether it is the lane's turn to take an event slot; if not, it takes one only if no one is in line.
         """
+        if now >= lane.limit.ends:
+            lane.limit.lapse()  # here, and in no task: what starts in this step would start before that runs
         # At the very instant at which its penalty ends a lane may be served before its alarm has rung. Taken for closed
         # still, it would start jobs that its queue does not count.
         self._swing(lane, now)

@@ -51,13 +51,18 @@ class Round:
     """The same instant by trio's clock."""
     ids: Collection[str] | None = None
     """The ids of the jobs; None: all."""
+    hasten: bool = False
+    """Whether those that recur and are not due are made ready first. The run does so, for until it has begun it may be
+    refused, and then nothing must have changed."""
     early: float = 0.0
     """By how many seconds events may be due again sooner than their cadence says, so as to be in the next round."""
 
     @classmethod
-    def from_now(cls, store: Store, ids: Collection[str] | None = None, early: float = 0.0) -> Round:
+    def from_now(
+        cls, store: Store, ids: Collection[str] | None = None, early: float = 0.0, *, hasten: bool = False
+    ) -> Round:
         """Begin one."""
-        return cls(until=store.now(), begun=trio.current_time(), ids=ids, early=early)
+        return cls(until=store.now(), begun=trio.current_time(), ids=ids, early=early, hasten=hasten)
 
     def until_by(self, holder: Leaseholder) -> float:
         """Return `until` by the clock of a store as it stands now: somebody may have set it since."""
@@ -172,11 +177,15 @@ class Claims:
         """Claim until `stop`, or until the round is over. Checkpoint. What was claimed is always accepted."""
         try:
             with self._scope:
+                if self._only is not None and self._only.hasten:
+                    await self._holder.store.hasten(self._only.ids)
                 async with trio.open_nursery() as nursery:
                     if self._only is None:
                         nursery.start_soon(self._watch)
                     await self._claim_on()
                     nursery.cancel_scope.cancel()
+        except StoreError as error:  # of the hastening: all else is asked for until the store answers
+            self.error = error
         finally:
             self.done = True
 

@@ -95,7 +95,6 @@ async def make_round(
         raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
     wanted = None if ids is None else frozenset(map(str, ids))
     async with alone(store, lease):
-        if wanted is not None or not due_only:
-            await store.hasten(wanted)
-        work = StoreWork(store, lease, bool(sinks), Round.from_now(store, wanted, early))
+        hasten = wanted is not None or not due_only
+        work = StoreWork(store, lease, bool(sinks), Round.from_now(store, wanted, early, hasten=hasten))
         return await report_of(run_of(work, sinks, instruments), sinks=bool(sinks))

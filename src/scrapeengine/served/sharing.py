@@ -10,6 +10,7 @@ Invariants:
 - While slots are asked for, nothing starts beyond what the request says is held: others may be given the rest before
   the answer is here.
 - What was granted is counted from before the call that has asked for it, so it never ends later here than in the store.
+  Its end is with the lane's limit, where each start looks at it; nothing here has to run in time for that.
 - A refusal is told until a call has gone through that told it, also when its lane has gone by then.
 
 Rejected: to reserve half a second of the rate ahead, whether or not that many requests wait. At a rate that is not used
@@ -23,6 +24,7 @@ import math
 from collections.abc import Collection
 from typing import Protocol
 
+import attrs
 import trio
 
 from scrapeengine.decide.allotment import Allotment
@@ -74,8 +76,8 @@ class Sharing:
         self._holder = holder
         self._lanes = lanes
         self._ready = ready
-        self._granted: dict[str, float] = {}
-        """Until when the run has slots of a platform, in trio's time."""
+        self._granted: set[str] = set()
+        """The platforms of which the run has slots, or had them until their lease ended."""
         self._contended: set[str] = set()
         """The platforms that others want too."""
         self._needed = trio.Event()
@@ -105,6 +107,10 @@ class Sharing:
     async def give_back(self) -> None:
         """Leave all to others, at the end of the run. Checkpoint."""
         share_requests = {name: self._nothing(name) for name in {*self._granted, *self._refusals}}
+        for name, lane in self._lanes.scheduler.lanes.items():
+            if name in share_requests and isinstance(lane.gate.rate_limiter, Allotment):
+                lane.gate.rate_limiter.drop()  # before the others may have it: the gate outlives this run
+                share_requests[name] = attrs.evolve(share_requests[name], anew=True)
         if share_requests:
             await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
 
@@ -121,7 +127,7 @@ class Sharing:
         idle = [name for name in {*given_back, *self._refusals} if name not in share_requests]
         share_requests |= {name: self._nothing(name) for name in idle}
         self._hold_still(idle)
-        told = dict(self._refusals)
+        told, drops = dict(self._refusals), {lane.name: _drops(lane) for lane in lanes}
         if not share_requests:
             return bool(self._granted)  # what idle lanes have is given back at the next of the four times
         try:
@@ -136,11 +142,11 @@ class Sharing:
         # Not those that have come meanwhile: their lanes may be idle by the next call, which would say nothing of them.
         self._refusals = {name: until for name, until in self._refusals.items() if told.get(name) != until}
         for name in idle:
-            self._granted.pop(name, None)
+            self._granted.discard(name)
         for lane in lanes:
-            self._granted[lane.name] = now + self._holder.lease
+            self._granted.add(lane.name)
             if self._lanes.scheduler.lanes.get(lane.name) is lane:  # a host's may have gone while the store was asked
-                self._apply(lane, shares[lane.name])
+                self._apply(lane, shares[lane.name], now + self._holder.lease, drops[lane.name])
         self._lanes.scheduler.settle()
         return True
 
@@ -159,14 +165,17 @@ class Sharing:
         return ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
 
     def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
+        limit, gate = lane.limit, lane.gate
+        covered = limit.covers(now)  # first: what has ended is not asked for as if it was held
         # Until the answer comes nothing may start beyond what is said here, or others would be given it too.
         if not keep and lane.name in self._contended:
-            lane.limit.leave(lane.limit.taken)
-        limit, gate = lane.limit, lane.gate
-        held = max(limit.taken, limit.now)
+            limit.leave(min(limit.taken, limit.now))
+        held = max(limit.taken, limit.now) if covered else limit.now
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready
-        rate, requests = gate.rate_limiter.rate, 0
+        rate, requests, anew = gate.rate_limiter.rate, 0, False
+        if isinstance(gate.rate_limiter, Allotment):
+            anew = gate.rate_limiter.drops != gate.rate_limiter.told
         if rate is not None and isinstance(gate.rate_limiter, Allotment):
             starting = min(lane.queue.waiting, max(0, limit.free))
             wanted = starting + len(lane.returning) + len(lane.foreign_requests)
@@ -179,34 +188,54 @@ class Sharing:
             rate=rate,
             requests=requests,
             lead=self._lead,
+            anew=anew,
             keep=keep,
             closed_until=closed + self._holder.shift() if closed > now else None,
         )
 
-    def _apply(self, lane: Lane, share: ShareGrant) -> None:
-        """Let a lane go on with what it was given."""
+    def _apply(self, lane: Lane, share: ShareGrant, until: float, drops: int) -> None:
+        """Let a lane go on with what it was given.
+
+        Args:
+            lane: the lane.
+            share: what it was given.
+            until: when its slots end.
+            drops: how often it had dropped start times when it was asked for more.
+        """
         now, shift = trio.current_time(), self._holder.shift()
-        lane.limit.leave(share.slots)
+        if now >= lane.limit.ends:
+            lane.limit.lapse()  # before the answer was here, and perhaps before the store knew of the question
+        lane.limit.leave(share.slots, until)
         self._lanes.tell_limit(lane, now)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
-        if isinstance(lane.gate.rate_limiter, Allotment):
-            lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
-        until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
-        if until > lane.gate.penalty.until + _SAME:
-            lane.gate.penalty.until = until
+        allotment = lane.gate.rate_limiter
+        if isinstance(allotment, Allotment):
+            if allotment.drops == drops:
+                allotment.told = drops
+                allotment.take_in((time - shift for time in share.times), now)
+            else:  # another rate holds by now: these are given back too
+                allotment.drop()
+                self.need()
+        closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
+        if closed > lane.gate.penalty.until + _SAME:
+            lane.gate.penalty.until = closed
             self._host.closed_by_others(lane)
         self._lanes.scheduler.refresh(lane)
 
     def _expire(self) -> None:
-        """Start nothing more where what was granted has ended."""
+        """Let go of event slots that wait for a platform where what was granted has ended."""
         now = trio.current_time()
-        for name, until in self._granted.items():
+        for name in self._granted:
             lane = self._lanes.scheduler.lanes.get(name)
-            if lane is not None and now >= until:
-                lane.limit.leave(0)
+            if lane is not None and now >= lane.limit.ends:
                 self._lanes.scheduler.refresh(lane)
         self._lanes.scheduler.settle()
 
     def __repr__(self) -> str:
         """Count what is there."""
         return f"<Sharing {len(self._granted)} platforms, {len(self._contended)} contended>"
+
+
+def _drops(lane: Lane) -> int:
+    allotment = lane.gate.rate_limiter
+    return allotment.drops if isinstance(allotment, Allotment) else 0

@@ -101,6 +101,10 @@ class DictSharingTable:
         """See `SharingTable`."""
         self._stakes[platform][stake.owner] = stake
 
+    def staked(self) -> list[str]:
+        """See `SharingTable`."""
+        return sorted(platform for platform, stakes in self._stakes.items() if stakes)
+
     def drop_stake(self, platform: str, owner: str) -> None:
         """See `SharingTable`."""
         self._stakes[platform].pop(owner, None)
@@ -122,4 +126,5 @@ class DictSharingTable:
 
 def _moved(gate: SharedGate, seconds: float) -> SharedGate:
     closed = gate.closed_until
-    return SharedGate(gate.tat + seconds, None if closed is None else closed + seconds)
+    closed = None if closed is None else closed + seconds
+    return SharedGate(gate.tat + seconds, closed, gate.interval, gate.counted + seconds)

@@ -5,14 +5,15 @@ How engines on one store share a platform is decided in `decide.share`, on what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from scrapeengine.decide.share import Hold, contended, grant, reserve
+from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
-__all__ = ["acknowledge", "lock", "recall", "remember", "share", "undelivered", "unlock"]
+__all__ = ["acknowledge", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
 
 _MOST_PAGES = 100_000
 _LONGEST_URL = 4096
@@ -64,6 +65,8 @@ def unlock(tables: Tables, name: str, owner: str) -> None:
 
 _AHEAD = 0.5
 """Seconds of a rate that an engine gets at once."""
+_INSTANT = 1e-6
+"""Seconds by which a time may differ from an instant that it is for, by rounding."""
 
 
 def share(
@@ -84,21 +87,47 @@ def share(
     }
 
 
+def restart(tables: Tables, seconds: float) -> None:
+    """Go on in another boot: whoever had slots or locks is gone; start times that were reserved may have been used.
+
+    Args:
+        tables: where that is written.
+        seconds: by how much the times of gates move.
+    """
+    for platform in tables.sharing.staked():
+        gate = tables.sharing.gate(platform)
+        counted = _counted(gate, tables.sharing.stakes(platform), math.inf)
+        if counted != gate:
+            tables.sharing.set_gate(platform, counted._replace(counted=gate.counted))
+    tables.sharing.restart(seconds)
+
+
 def _share(
     tables: Tables, owner: str, platform: str, share_request: ShareRequest, lease: float, ahead: float
 ) -> ShareGrant:
-    mine, others = _holds(tables, owner, platform, share_request)
-    # Within its turn it keeps what it was granted; if that was none, it may get some as soon as there are.
+    stakes, before = tables.sharing.stakes(platform), tables.sharing.gate(platform)
+    gate = _counted(before, stakes, tables.awake)
+    for stake in stakes:
+        if stake.until <= tables.awake:
+            tables.sharing.drop_stake(platform, stake.owner)
+    live = [stake for stake in stakes if stake.until > tables.awake]
+    old = next((stake for stake in live if stake.owner == owner), Stake(owner, 0, 0, 0, -math.inf, 0.0))
+    mine = Hold(old.slots, share_request.wanted, share_request.held, old.served)
+    others = [Hold(stake.slots, stake.wanted, stake.held, stake.served) for stake in live if stake.owner != owner]
+    # Within its turn it keeps what it was granted, which is less than it holds where others are to have some of that;
+    # if it was none, it may get some as soon as there are.
     slots = mine.slots if share_request.keep and mine.slots else grant(share_request.limit, mine, others)
-    _write_down(tables, owner, platform, mine, slots, lease)
-    gate = tables.sharing.gate(platform)
-    times, tat = _reserved(gate.tat, tables.awake + share_request.lead, share_request)
+    # What is for this very instant may have been used.
+    kept = tuple(at for at in _to_come(old, gate) if at < tables.awake + _INSTANT or not share_request.anew)
+    taken = sorted([*kept, *(at for stake in live if stake.owner != owner for at in _to_come(stake, gate))])
+    gate, times = _reserved(gate, taken, tables.awake, share_request)
+    until = tables.awake + lease
+    _write_down(tables, platform, Stake(owner, slots, mine.wanted, mine.held, mine.served, until, kept + times))
     told = None if share_request.closed_until is None else share_request.closed_until + ahead
-    closed = max((at for at in (gate.closed_until, told) if at is not None), default=None)
-    if closed is not None and closed <= tables.awake:
-        closed = None
-    if gate != (tat, closed):
-        tables.sharing.set_gate(platform, SharedGate(tat, closed))
+    closed = max((at for at in (gate.closed_until, told) if at is not None and at > tables.awake), default=None)
+    gate = gate._replace(closed_until=closed)
+    if gate != before:
+        tables.sharing.set_gate(platform, gate)
     return ShareGrant(
         slots=slots,
         times=tuple(at - ahead for at in times),
@@ -107,30 +136,41 @@ def _share(
     )
 
 
-def _holds(tables: Tables, owner: str, platform: str, share_request: ShareRequest) -> tuple[Hold, list[Hold]]:
-    mine = Hold(slots=0, wanted=share_request.wanted, held=share_request.held)
-    others = []
-    for stake in tables.sharing.stakes(platform):
-        if stake.until <= tables.awake:
-            tables.sharing.drop_stake(platform, stake.owner)
-        elif stake.owner == owner:
-            mine = Hold(stake.slots, share_request.wanted, share_request.held, stake.served)
-        else:
-            others.append(Hold(stake.slots, stake.wanted, stake.held, stake.served))
-    return mine, others
-
-
-def _write_down(tables: Tables, owner: str, platform: str, mine: Hold, slots: int, lease: float) -> None:
-    if mine.demand == 0:
-        tables.sharing.drop_stake(platform, owner)
+def _write_down(tables: Tables, platform: str, stake: Stake) -> None:
+    if not (stake.wanted or stake.held or stake.times):
+        tables.sharing.drop_stake(platform, stake.owner)
         return
-    has = max(slots, mine.held)
-    served = tables.awake if has else mine.served
-    tables.sharing.set_stake(platform, Stake(owner, has, mine.wanted, mine.held, served, tables.awake + lease))
+    if stake.slots or stake.held:
+        stake = stake._replace(served=tables.awake)
+    tables.sharing.set_stake(platform, stake)
 
 
-def _reserved(tat: float, now: float, share_request: ShareRequest) -> tuple[tuple[float, ...], float]:
-    if share_request.rate is None or share_request.requests <= 0:
-        return (), tat
-    most = max(1, int(_AHEAD * share_request.rate.count / share_request.rate.per))
-    return reserve(tat, now, share_request.rate, min(share_request.requests, most))
+def _to_come(stake: Stake, gate: SharedGate) -> tuple[float, ...]:
+    """Return the start times of an engine that are not counted yet."""
+    return tuple(at for at in stake.times if at >= gate.counted)
+
+
+def _counted(gate: SharedGate, stakes: Sequence[Stake], now: float) -> SharedGate:
+    """Count the start times that are over as used, whether they were or not."""
+    times: list[float] = []
+    for stake in stakes:
+        # What is for this very instant may be used, or given back, by who lives; who does not may have used it.
+        over = now + _INSTANT if stake.until <= now else now - _INSTANT
+        times += (at for at in _to_come(stake, gate) if at < over)
+    if not times or gate.interval is None:
+        return gate
+    return gate._replace(tat=used(gate.tat, times, gate.interval), counted=now - _INSTANT)
+
+
+def _reserved(
+    gate: SharedGate, taken: Sequence[float], now: float, share_request: ShareRequest
+) -> tuple[SharedGate, tuple[float, ...]]:
+    """Reserve start times beside those that are taken."""
+    rate = share_request.rate
+    if rate is None or share_request.requests <= 0:
+        return gate, ()
+    if gate.interval is not None:
+        gate = gate._replace(tat=restated(gate.tat, now, rate.interval, gate.interval))
+    most = max(1, int(_AHEAD * rate.count / rate.per))
+    times, _ = reserve(gate.tat, now + share_request.lead, rate, min(share_request.requests, most), taken)
+    return gate._replace(interval=rate.interval), times

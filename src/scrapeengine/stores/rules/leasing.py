@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.moment import Moment
+from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.rows import Row, place
 from scrapeengine.stores.rules.tables import Tables
 
@@ -178,4 +179,4 @@ def restart(tables: Tables, before: Moment) -> None:
     """
     _lapse(tables, math.inf)
     tables.outbox.release(tables.awake)
-    tables.sharing.restart(before.asleep - tables.moment.asleep)
+    beside.restart(tables, before.asleep - tables.moment.asleep)

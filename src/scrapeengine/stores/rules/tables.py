@@ -161,20 +161,27 @@ class Stake(NamedTuple):
 
     owner: str
     slots: int
+    """What it was granted when it asked last; what it held then may be more."""
     wanted: int
     held: int
     served: float
     """When it last asked and had a slot."""
     until: float
     """When it is void."""
+    times: tuple[float, ...] = ()
+    """The start times that are reserved for it, in order, as of when it asked last."""
 
 
 class SharedGate(NamedTuple):
     """The rate and the penalty of a platform, for all engines."""
 
     tat: float = -math.inf
-    """The theoretical arrival time of its rate."""
+    """The theoretical arrival time of its rate, after all start times before `counted`."""
     closed_until: float | None = None
+    interval: float | None = None
+    """The seconds between two requests, by the rate at which times were reserved last; None: at no rate so far."""
+    counted: float = -math.inf
+    """The start times that are reserved and before this are in `tat`, the others in the stakes."""
 
 
 class SharingTable(Protocol):
@@ -202,6 +209,10 @@ class SharingTable(Protocol):
 
     def set_stake(self, platform: str, stake: Stake) -> None:
         """Write down what an engine has of a platform."""
+        ...
+
+    def staked(self) -> list[str]:
+        """List the platforms of which engines have something."""
         ...
 
     def drop_stake(self, platform: str, owner: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import attrs
@@ -102,12 +103,19 @@ class SqlSharingTable:
 
     def stakes(self, platform: str) -> list[Stake]:
         """See `SharingTable`."""
-        query = "SELECT owner, slots, wanted, held, served, until FROM stakes WHERE platform = ? ORDER BY owner"
-        return [Stake(*values) for values in fetch(self._db, query, (platform,))]
+        query = "SELECT owner, slots, wanted, held, served, until, times FROM stakes WHERE platform = ? ORDER BY owner"
+        rows = fetch(self._db, query, (platform,))
+        return [Stake(*values)._replace(times=tuple(json.loads(times))) for *values, times in rows]
 
     def set_stake(self, platform: str, stake: Stake) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?)", (platform, *stake))
+        values = (platform, *stake[:-1], json.dumps(stake.times))
+        self._db.execute("REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    def staked(self) -> list[str]:
+        """See `SharingTable`."""
+        rows = fetch(self._db, "SELECT DISTINCT platform FROM stakes ORDER BY platform", ())
+        return [platform for (platform,) in rows]
 
     def drop_stake(self, platform: str, owner: str) -> None:
         """See `SharingTable`."""
@@ -115,15 +123,17 @@ class SqlSharingTable:
 
     def gate(self, platform: str) -> SharedGate:
         """See `SharingTable`."""
-        rows = fetch(self._db, "SELECT tat, closed_until FROM gates WHERE platform = ?", (platform,))
+        query = "SELECT tat, closed_until, interval, counted FROM gates WHERE platform = ?"
+        rows = fetch(self._db, query, (platform,))
         return SharedGate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))
+        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?)", (platform, *gate))
 
     def restart(self, seconds: float) -> None:
         """See `SharingTable`."""
         self._db.execute("DELETE FROM locks")
         self._db.execute("DELETE FROM stakes")
-        self._db.execute("UPDATE gates SET tat = tat + ?, closed_until = closed_until + ?", (seconds, seconds))
+        query = "UPDATE gates SET tat = tat + :s, closed_until = closed_until + :s, counted = counted + :s"
+        self._db.execute(query, {"s": seconds})

@@ -77,7 +77,14 @@ _SECOND = (
 )
 """From now on times are by the store's own clock, whose moments stand in `numbers` (`stores.moment`)."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_THIRD = (
+    # What was reserved before stays in `tat`, whole.
+    "ALTER TABLE gates ADD COLUMN interval REAL",
+    "ALTER TABLE gates ADD COLUMN counted REAL NOT NULL DEFAULT -1e999",
+    "ALTER TABLE stakes ADD COLUMN times TEXT NOT NULL DEFAULT '[]'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 

@@ -240,8 +240,9 @@ class StoreMachine(RuleBasedStateMachine):
         limit=st.integers(0, 4),
         wanted=st.integers(0, 5),
         held=st.integers(0, 3),
-        rate=st.none() | st.just(Rate(3)),
+        rate=st.sampled_from([None, Rate(3), Rate(3), Rate(1), Rate(6, burst=3)]),
         requests=st.integers(0, 3),
+        anew=st.booleans(),
         keep=st.booleans(),
         closed=st.none() | st.integers(0, 20),
     )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from scrapeengine.decide.share import Hold, contended, grant, reserve
+from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.job import (
     Claimed,
@@ -76,23 +76,35 @@ class ModelShare:
 
     holds: dict[str, tuple[Hold, float]] = attrs.field(factory=dict)
     """By owner, with the end of the lease."""
+    times: dict[str, list[float]] = attrs.field(factory=dict)
+    """The start times that are reserved and still to come, by owner."""
     tat: float = -math.inf
+    interval: float = math.nan
     closed_until: float | None = None
 
     def grant(self, owner: str, asked: ShareRequest, lease: float, moment: Moment) -> ShareGrant:
         """Say what an engine may do."""
         awake, ahead = moment.awake, moment.unix + moment.asleep
+        self.count(awake)
         self.holds = {name: held for name, held in self.holds.items() if held[1] > awake}
+        self.times = {name: times for name, times in self.times.items() if name in self.holds}
         before = self.holds.pop(owner, (Hold(0, 0, 0), 0.0))[0]
         mine, others = attrs.evolve(before, wanted=asked.wanted, held=asked.held), [it for it, _ in self.holds.values()]
         slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
-        if mine.demand:
-            has = max(slots, mine.held)
-            self.holds[owner] = Hold(has, mine.wanted, mine.held, awake if has else mine.served), awake + lease
         times: tuple[float, ...] = ()
+        kept = [at for at in self.times.get(owner, []) if at < awake + 1e-6 or not asked.anew]
+        self.times[owner] = kept
         if asked.rate is not None and asked.requests > 0:
+            if not math.isnan(self.interval):
+                self.tat = restated(self.tat, awake, asked.rate.interval, self.interval)
+            self.interval = asked.rate.interval
             most = max(1, int(0.5 * asked.rate.count / asked.rate.per))
-            times, self.tat = reserve(self.tat, awake + asked.lead, asked.rate, min(asked.requests, most))
+            taken = sorted(at for each in self.times.values() for at in each)
+            times, _ = reserve(self.tat, awake + asked.lead, asked.rate, min(asked.requests, most), taken)
+            self.times[owner] = [*kept, *times]
+        if mine.demand or self.times[owner]:
+            served = awake if slots or mine.held else mine.served
+            self.holds[owner] = Hold(slots, mine.wanted, mine.held, served), awake + lease
         told = None if asked.closed_until is None else asked.closed_until - ahead
         self.closed_until = max((at for at in (told, self.closed_until) if at is not None and at > awake), default=None)
         return ShareGrant(
@@ -101,6 +113,16 @@ class ModelShare:
             closed_until=None if self.closed_until is None else self.closed_until + ahead,
             contended=contended(mine, others),
         )
+
+    def count(self, awake: float) -> None:
+        """Take the start times that are over for used; of engines whose leases are over those of this instant too."""
+        over = []
+        for name, (_, until) in self.holds.items():
+            bound = awake + (1e-6 if until <= awake else -1e-6)
+            over += [at for at in self.times[name] if at < bound]
+            self.times[name] = [at for at in self.times[name] if at >= bound]
+        if over:
+            self.tat = used(self.tat, over, self.interval)
 
 
 @attrs.define(eq=False)
@@ -269,6 +291,7 @@ class StoreModel:
         self.outbox = {delivery: (self.moment.awake, outcome) for delivery, (_, outcome) in self.outbox.items()}
         moved = asleep - self.moment.asleep
         for share in self.shares.values():
+            share.count(math.inf)
             share.holds.clear()
             share.tat += moved
             share.closed_until = None if share.closed_until is None else share.closed_until + moved

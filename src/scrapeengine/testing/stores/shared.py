@@ -97,6 +97,25 @@ class SharingScenes(StoreScenes):
         same(await slots("b", 9), (4, False))
 
     @behaviour()
+    async def test_an_engine_that_asks_within_its_turn_keeps_what_its_turn_has_left_it(self, store: Store) -> None:
+        """Not what it ran when its turn began: that is the others' as its tasks end."""
+
+        async def slots(owner: str, wanted: int, held: int, *, keep: bool) -> int:
+            share_request = _share_request(wanted, held, keep=keep)
+            return (await store.share(owner, {"p": share_request}, 5))["p"].slots
+
+        same(await slots("a", 9, 0, keep=False), 4)
+        same(await slots("b", 9, 0, keep=False), 0)
+        same(await slots("a", 9, 4, keep=False), 2)
+        same(await slots("a", 9, 4, keep=True), 2, "two were left to it, and the four that it ran are not its own")
+        same(await slots("b", 9, 0, keep=True), 0, "until those end nobody else has them")
+        same(await slots("a", 9, 3, keep=True), 2)
+        same(await slots("b", 9, 0, keep=True), 1)
+        same(await slots("a", 9, 2, keep=True), 2)
+        same(await slots("b", 9, 1, keep=False), 2)
+        same(await slots("a", 9, 2, keep=False), 2)
+
+    @behaviour()
     async def test_start_times_are_shared(self, store: Store, passes: Passes) -> None:
         """The times that all are given keep to the rate together, half a second of it at once."""
 
@@ -111,6 +130,41 @@ class SharingScenes(StoreScenes):
         await passes(2)
         same(await times("a", Rate(1, per=60), 9), [0.0])
         same(await times("b", Rate(1, per=60), 9), [60.0])
+
+    @behaviour()
+    async def test_another_rate_takes_effect_at_once(self, store: Store, passes: Passes) -> None:
+        """What was used is owed in requests, what is given back is free, what others have reserved stays there."""
+
+        async def times(owner: str, rate: Rate, requests: int, *, anew: bool = False) -> list[float]:
+            share_request = _share_request(5, rate=rate, requests=requests, anew=anew)
+            found = (await store.share(owner, {"p": share_request}, 100))["p"].times
+            return [at - store.now() for at in found]
+
+        slow, fast = Rate(1, per=16), Rate(8)
+        same(await times("a", slow, 1), [0.0])
+        same(await times("a", slow, 1), [16.0])
+        same(await times("b", slow, 1), [32.0])
+        await passes(8)
+        # Half a request is owed. The one of b in twenty-four seconds is where it was, and that of a is nobody's.
+        same(await times("a", fast, 4, anew=True), [0.0625, 0.1875, 0.3125, 0.4375])
+        same(await times("b", fast, 2, anew=True), [0.5625, 0.6875])
+        await passes(0.5)
+        same(await times("a", slow, 1, anew=True), [40.0], "half a request, and the two of b, are owed")
+        same(await times("b", slow, 1, anew=True), [8.0])
+
+    @behaviour()
+    async def test_start_times_that_are_given_back_are_free_wherever_they_lay(self, store: Store) -> None:
+        """Those of others stay, and all together keep to the rate."""
+
+        async def times(owner: str, requests: int, *, anew: bool = False) -> list[float]:
+            share_request = _share_request(5, rate=Rate(4), requests=requests, anew=anew)
+            found = (await store.share(owner, {"p": share_request}, 5))["p"].times
+            return [at - store.now() for at in found]
+
+        same([await times(owner, 2) for owner in "abc"], [[0.0, 0.25], [0.5, 0.75], [1.0, 1.25]])
+        same(await times("b", 0, anew=True), [])
+        same(await times("c", 1), [0.5])
+        same(await times("a", 2), [0.75, 1.5])
 
     @behaviour()
     async def test_all_learn_that_a_platform_is_closed(self, store: Store, passes: Passes) -> None:
