@@ -23,7 +23,7 @@ __all__ = ["EngineKnobs", "EnginePolicy", "Environment", "PlatformKnobs"]
 
 def _callable(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not callable(value):
-        raise TypeError(f"Engine({attribute.name}=…) must be a function that takes nothing, got {value!r}")
+        raise TypeError(f"Engine({attribute.name}=…) must be a function, got {value!r}")
 
 
 def _connects(_: object, __: object, value: object) -> None:
