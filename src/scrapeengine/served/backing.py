@@ -107,6 +107,8 @@ class StoreBacking:
                 await trio.sleep(_PAUSE)
                 stored = await self._writer.flush(self.ends)
             try:
+                if self._redelivery is not None:
+                    await self._redelivery.give_back()
                 if self._sharing is not None:
                     await self._sharing.give_back()
             except StoreError as error:
@@ -135,6 +137,7 @@ class StoreBacking:
                     nursery.start_soon(self._sharing.run)
                 if self._redelivery is not None:
                     nursery.start_soon(self._redelivery.run, self.ends)
+                    nursery.start_soon(self._redelivery.renew)
 
     # -- what tasks ask for
 

@@ -21,6 +21,9 @@ from scrapeengine.served.writer import Writer
 __all__ = ["Redelivery", "RedeliveryHost"]
 
 _BATCH = 100
+_LOOKS = 2.0
+"""Seconds between two looks at most: others may have given back what their sinks did not take."""
+_MOST_AT_ONCE = 1000
 
 
 class RedeliveryHost(Protocol):
@@ -32,7 +35,7 @@ class RedeliveryHost(Protocol):
 
 
 class Redelivery:
-    """Looks for them when the run begins, and again each time that a lease lasts."""
+    """Looks for them when the run begins, and every few seconds; keeps those that are on their way to this run's."""
 
     def __init__(self, holder: Leaseholder, outbox: Outbox[Any], writer: Writer, counters: Counters) -> None:
         """Make it.
@@ -81,7 +84,29 @@ class Redelivery:
             if len(kept) < _BATCH:
                 self.behind = False
                 host.caught_up()
-                await trio.sleep(self._holder.lease)
+                await trio.sleep(min(self._holder.lease, _LOOKS))
+
+    async def renew(self) -> None:
+        """Keep from others what sinks are given, however long they take, for ever. Checkpoint."""
+        while True:
+            await trio.sleep(self._holder.lease / 3)
+            try:
+                await self._defer(self._holder.lease)
+            except StoreError as error:
+                self._holder.trouble.say("outcomes could not be kept from others", error)
+
+    async def give_back(self) -> None:
+        """Leave to others what the sinks were not given, at the end of the run. Checkpoint.
+
+        Raises:
+            StoreError: it could not be said. Then others have it once its time is over.
+        """
+        await self._defer(0)
+
+    async def _defer(self, seconds: float) -> None:
+        deliveries = self._writer.undelivered()
+        for first in range(0, len(deliveries), _MOST_AT_ONCE):
+            await self._holder.store.defer(deliveries[first : first + _MOST_AT_ONCE], seconds)
 
     def _deliver(self, kept: Kept) -> None:
         """Send an outcome to the sinks, unless it is on its way to them."""

@@ -65,7 +65,7 @@ class WriterHost(Protocol):
 class Writer:
     """Brings the store up to date.
 
-    Size: 17 methods. Three queues, each with a way in and a way out, and one order in which they are written.
+    Size: 18 methods. Three queues, each with a way in and a way out, and one order in which they are written.
     """
 
     def __init__(self, store: Store, trouble: Trouble) -> None:
@@ -114,6 +114,10 @@ class Writer:
         """Have an outcome acknowledged that nobody can deliver."""
         self._delivered.append(delivery)
         self._work.set()
+
+    def undelivered(self) -> list[Delivery]:
+        """List the outcomes that are on their way to the sinks, as far as the store knows."""
+        return list(self._on_their_way)
 
     def expects(self, delivery: Delivery) -> bool:
         """Say whether an outcome is on its way to the sinks."""
