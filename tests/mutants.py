@@ -72,6 +72,11 @@ MUTANTS = [
     ("served/test_tuned_rates.py", "decide/share.py", "now + (tat - now) * interval / by", "tat"),
     ("served/test_tuned_rates.py", "served/sharing.py", "            anew=anew,\n", ""),
     ("unit/test_share.py", "decide/share.py", "        if at < tat - slack - _SAME:", "        if False:"),
+    ("served/test_delivery.py", "served/redelivery.py", "await self._defer(self._holder.lease)", "pass"),
+    ("served/test_delivery.py", "served/redelivery.py", "await self._defer(0)", "pass"),
+    ("served/test_polling.py", "served/claims.py", "            self.error = error\n", "            pass\n"),
+    ("served/test_a_store_that_fails.py", "served/trouble.py", "if now < self._said + _APART:", "if False:"),
+    ("served/test_a_store_that_fails.py", "served/trouble.py", "self._next = 2 * seconds", "pass"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
     ("http/test_streaming.py", "http/client/turnstile.py", " and nursery not in before", ""),
     (

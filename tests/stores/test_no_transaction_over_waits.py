@@ -29,6 +29,7 @@ CALLS = {
     "recall": lambda store: partial(store.recall, "p", "u"),
     "hasten": lambda store: store.hasten,
     "lock": lambda store: partial(store.lock, "l", "me", 5),
+    "defer": lambda store: partial(store.defer, [], 1),
     "unlock": lambda store: partial(store.unlock, "l", "me"),
     "share": lambda store: partial(
         store.share, "me", {"p": ShareRequest(limit=1, wanted=1, held=0, rate=None, requests=0)}, 5

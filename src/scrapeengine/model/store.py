@@ -121,6 +121,14 @@ class Store(Protocol):
         """Hand out up to `n` outcomes that should have been acknowledged by now; to no one else for `lease` seconds."""
         ...
 
+    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """Hand outcomes out that far from now, and no sooner, unless they are acknowledged before; 0: at once.
+
+        So who delivers for longer than it thought keeps them, and who cannot deliver gives them back. What is not there
+        is left out.
+        """
+        ...
+
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Forget outcomes that have reached their sinks."""
         ...

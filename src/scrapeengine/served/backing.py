@@ -23,7 +23,6 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
-from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
@@ -36,6 +35,7 @@ from scrapeengine.served.enqueueing import jobs_of
 from scrapeengine.served.leases import Leaseholder, Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
+from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.validators import StoreValidators, hashed
 from scrapeengine.served.writer import Writer
 
@@ -50,24 +50,25 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 12 attributes. They are the rooms of a served run, put together here and nowhere else.
+    Size: 13 attributes. They are the rooms of a served run, put together here and nowhere else.
     """
 
     def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
         """Build it, inside out."""
         store, lease, sinks, only = work.store, work.lease, work.sinks, work.only
-        holder = Leaseholder(store, uuid.uuid4().hex, lease)
+        self._trouble = trouble = work.trouble
+        holder = Leaseholder(store, uuid.uuid4().hex, lease, trouble)
         self._parts = parts
         self._hooks = hooks
         self._ready = ready = ReadyPlatforms(everything=only is not None)
-        self._writer = writer = Writer(store)
-        self._leases = leases = Leases(store, lease, writer)
+        self._writer = writer = Writer(store, trouble)
+        self._leases = leases = Leases(holder, writer)
         self._sharing: Sharing | None = None
         if store.shared:
             self._sharing = Sharing(holder, parts.lanes, ready.names, hooks)
         self._redelivery: Redelivery | None = None
         if sinks:
-            self._redelivery = Redelivery(store, lease, parts.outbox, writer, parts.counters)
+            self._redelivery = Redelivery(holder, parts.outbox, writer, parts.counters)
         completions = Completions(
             parts.plan.environment.encode,
             parts.plan.environment.random,
@@ -109,10 +110,12 @@ class StoreBacking:
                 await trio.sleep(_PAUSE)
                 stored = await self._writer.flush(self.ends)
             try:
+                if self._redelivery is not None:
+                    await self._redelivery.give_back()
                 if self._sharing is not None:
                     await self._sharing.give_back()
             except StoreError as error:
-                logger().warning("the store could not be told that the run has ended", exc_info=error)
+                self._trouble.say("the store could not be told that the run has ended", error)
         # Jobs whose ends the store does not know are run again once their leases have ended.
         self._parts.counters.lost += self._writer.drop()
 
@@ -137,6 +140,7 @@ class StoreBacking:
                     nursery.start_soon(self._sharing.run)
                 if self._redelivery is not None:
                     nursery.start_soon(self._redelivery.run, self.ends)
+                    nursery.start_soon(self._redelivery.renew)
 
     # -- what tasks ask for
 
@@ -207,6 +211,8 @@ class StoreWork:
     """The seconds for which jobs are claimed."""
     sinks: bool
     """Whether outcomes are kept until sinks have them."""
+    trouble: Trouble
+    """Says what the store could not be asked."""
     only: Round | None = None
     """The round; None: for ever."""
 

@@ -29,14 +29,12 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Claimed
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
-from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.served.leases import Leaseholder
+from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Claims", "Desk", "ReadyPlatforms", "Round"]
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
 _SAME = 0.01
 """Seconds by which two readings of two clocks may differ, though nobody has set one."""
 
@@ -191,37 +189,46 @@ class Claims:
 
     async def _watch(self) -> None:
         """Learn what is ready whenever the store may have more."""
+        backoff = Backoff()
         while True:
             await self._look()
             try:
                 await self._holder.store.wait(self._holder.lease)
-            except StoreError:
-                await trio.sleep(_LONGEST_PAUSE)
+            except StoreError as error:
+                self._holder.trouble.say("the store could not be waited for", error)
+                await backoff.pause()
+            else:
+                backoff.over()
 
     async def _look(self) -> None:
         """Ask what is ready, until the store says so."""
-        pause = _FIRST_PAUSE
+        backoff = Backoff()
         while True:
             try:
                 store = self._holder.store
                 names = await store.due(None if self._only is None else self._only.until_by(self._holder))
                 break
             except StoreError as error:
-                logger().warning("the store could not be asked what is due", exc_info=error)
-            await trio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, 2 * pause)
+                self._holder.trouble.say("the store could not be asked what is due", error)
+            await backoff.pause()
         self._ready.found(names)
 
     async def _claim_on(self) -> None:
+        backoff, failed = Backoff(), set[str]()
         while True:
+            if failed:  # one pause for all platforms: it is one store
+                await backoff.pause()
+            else:
+                backoff.over()
+            failed = set()
             self._ready.news = trio.Event()  # before the look: what comes from here on is seen by the next one
             wants = self._wants()
             if len(wants) == 1:
-                await self._claim(*wants.popitem())
+                await self._claim(*wants.popitem(), failed)
             elif wants:
                 async with trio.open_nursery() as nursery:
                     for platform, n in wants.items():
-                        nursery.start_soon(self._claim, platform, n)
+                        nursery.start_soon(self._claim, platform, n, failed)
             elif self._only is not None and not self._desk.is_busy():
                 if self._dry:
                     return  # the round is over: the store was asked, and nothing was claimed since
@@ -259,8 +266,14 @@ class Claims:
         self._opens.pop(platform, None)
         self._ready.room(platform)
 
-    async def _claim(self, platform: str, n: int) -> None:
-        """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same."""
+    async def _claim(self, platform: str, n: int, failed: set[str]) -> None:
+        """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same.
+
+        Args:
+            platform: its name.
+            n: how many jobs.
+            failed: gets the name if the store could not be asked.
+        """
         asked = trio.current_time()
         ids = None if self._only is None else self._only.ids
         found: Iterable[Claimed] = ()
@@ -268,10 +281,9 @@ class Claims:
             holder = self._holder
             found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
         except StoreError as error:
-            logger().warning("jobs could not be claimed", name=named(platform), exc_info=error)
-            await trio.sleep(_FIRST_PAUSE)
+            self._holder.trouble.say("jobs could not be claimed", error, name=named(platform))
             self._ready.roomy.setdefault(platform)
-            self._ready.news.set()
+            failed.add(platform)
             return
         count = 0
         for claimed in found:

@@ -18,8 +18,8 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
-from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import TaskRecord
+from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.writer import Writer
 
 __all__ = ["Held", "LeaseHost", "Leaseholder", "Leases"]
@@ -34,6 +34,8 @@ class Leaseholder:
     """The name of the run there."""
     lease: float
     """The seconds for which it is given what it asks for."""
+    trouble: Trouble
+    """Says what cannot be asked."""
 
     def shift(self) -> float:
         """Return what to add to a time of the run's clock to get the store's, as both stand now."""
@@ -78,16 +80,15 @@ class LeaseHost(Protocol):
 class Leases:
     """The jobs in hand, from their claim to the end of their tasks."""
 
-    def __init__(self, store: Store, lease: float, writer: Writer) -> None:
+    def __init__(self, holder: Leaseholder, writer: Writer) -> None:
         """Make an empty one.
 
         Args:
-            store: where the jobs are from.
-            lease: seconds.
+            holder: the run, as the store of the jobs knows it.
             writer: has the leases of tasks that have ended, which the store does not know yet.
         """
-        self._store = store
-        self._lease = lease
+        self._holder = holder
+        self._lease = holder.lease
         self._writer = writer
         self._held: dict[Job, Held] = {}
         self._taken = trio.Event()
@@ -128,9 +129,9 @@ class Leases:
             if not tickets:
                 continue
             try:
-                replies = await self._store.renew(tickets, self._lease)
+                replies = await self._holder.store.renew(tickets, self._lease)
             except StoreError as error:
-                logger().warning("leases could not be renewed", jobs=len(held), exc_info=error)
+                self._holder.trouble.say("leases could not be renewed", error, jobs=len(held))
                 continue  # their ends are known here, and `watch` lets go what was not renewed in time
             # The replies behind these are for tasks that have ended, and the writer will hear the same of them.
             for each, reply in zip(held, replies, strict=False):

@@ -14,6 +14,7 @@ from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.clock import check_trio
+from scrapeengine.served.trouble import Trouble
 from scrapeengine.tasks.signals import cancels
 
 __all__ = ["Rounds", "alone"]
@@ -22,7 +23,7 @@ _ROUND = "round"
 
 
 @asynccontextmanager
-async def alone(store: Store, lease: float) -> AsyncIterator[None]:
+async def alone(store: Store, lease: float, trouble: Trouble) -> AsyncIterator[None]:
     """Make a round on a store: nobody else makes one meanwhile.
 
     Raises:
@@ -36,7 +37,7 @@ async def alone(store: Store, lease: float) -> AsyncIterator[None]:
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep, store, owner, lease)
+            nursery.start_soon(_keep, store, owner, lease, trouble)
             try:
                 yield
             except BaseException as error:
@@ -52,7 +53,7 @@ async def alone(store: Store, lease: float) -> AsyncIterator[None]:
         raise failure
 
 
-async def _keep(store: Store, owner: str, lease: float) -> None:
+async def _keep(store: Store, owner: str, lease: float, trouble: Trouble) -> None:
     """Keep the lock, for ever. Should it be lost, jobs are still in one hand each."""
     while True:
         await trio.sleep(lease / 3)
@@ -60,7 +61,7 @@ async def _keep(store: Store, owner: str, lease: float) -> None:
             if not await store.lock(_ROUND, owner, lease):
                 logger().warning("another round has begun, for this one was not heard of for too long")
         except StoreError as error:
-            logger().warning("a round could not be kept alone", exc_info=error)
+            trouble.say("a round could not be kept alone", error)
 
 
 class Rounds:
@@ -70,13 +71,15 @@ class Rounds:
     it would have been due anyway. A class, and no generator, which would have to be closed.
     """
 
-    def __init__(self, seconds: float, make: Callable[[], Awaitable[Report]]) -> None:
+    def __init__(self, seconds: float, make: Callable[[], Awaitable[Report]], trouble: Trouble) -> None:
         """Make it.
 
         Args:
             seconds: from the beginning of one round to that of the next.
             make: makes a round.
+            trouble: says why one could not be made.
         """
+        self._trouble = trouble
         self._seconds = seconds
         self._make = make
         self._due: float | None = None
@@ -96,7 +99,7 @@ class Rounds:
             try:
                 report = await self._make()
             except StoreError as error:
-                logger().warning("a round could not be made, for want of the store", exc_info=error)
+                self._trouble.say("a round could not be made, for want of the store", error)
                 self._go_on(due)
                 continue
             # Rounds that were missed because nobody asked for the next one are not this one's fault.

@@ -22,6 +22,7 @@ from scrapeengine.served.backing import StoreWork
 from scrapeengine.served.claims import Round
 from scrapeengine.served.enqueueing import check_store, new_jobs
 from scrapeengine.served.rounds import Rounds, alone
+from scrapeengine.served.trouble import Trouble
 
 __all__ = ["RunOf", "enqueue", "make_round", "rounds", "work_for"]
 
@@ -47,7 +48,7 @@ def work_for(store: Store, sinks: Sequence[Sink[T]], lease: float) -> StoreWork:
     """Check the arguments of `Engine.serve`, and say what its run is to work on."""
     check_store(store)
     number(lease, "serve(lease=…)", instead="; write seconds")
-    return StoreWork(store, lease, bool(sinks))
+    return StoreWork(store, lease, bool(sinks), Trouble())
 
 
 def rounds(
@@ -61,8 +62,9 @@ def rounds(
     """Make rounds for ever; documented as `Engine.rounds`."""
     check_store(store)
     number(every, "rounds(every=…)", instead="; write seconds")
+    trouble = Trouble()
     how: dict[str, Any] = {"sinks": sinks, "instruments": instruments, "lease": lease, "early": every / 2}
-    return Rounds(every, lambda: make_round(run_of, store, **how))
+    return Rounds(every, lambda: make_round(run_of, store, **how, trouble=trouble), trouble)
 
 
 async def make_round(
@@ -75,6 +77,7 @@ async def make_round(
     instruments: Sequence[Instrument],
     lease: float,
     early: float = 0.0,
+    trouble: Trouble | None = None,
 ) -> Report:
     """Make one round; documented as `Engine.poll`.
 
@@ -87,14 +90,16 @@ async def make_round(
         instruments: as there.
         lease: as there.
         early: seconds by which events may be due again sooner than their cadence says, so as to be in the next round.
+        trouble: says what the store could not be asked; None: of its own.
     """
     check_trio()
     check_store(store)
+    trouble = trouble or Trouble()
     number(lease, "poll(lease=…)", instead="; write seconds")
     if isinstance(ids, str | bytes):
         raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
     wanted = None if ids is None else frozenset(map(str, ids))
-    async with alone(store, lease):
+    async with alone(store, lease, trouble):
         hasten = wanted is not None or not due_only
-        work = StoreWork(store, lease, bool(sinks), Round.from_now(store, wanted, early, hasten=hasten))
+        work = StoreWork(store, lease, bool(sinks), trouble, Round.from_now(store, wanted, early, hasten=hasten))
         return await report_of(run_of(work, sinks, instruments), sinks=bool(sinks))

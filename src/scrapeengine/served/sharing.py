@@ -30,10 +30,10 @@ import trio
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
-from scrapeengine.observe.log import logger
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.served.leases import Leaseholder
+from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Sharing", "SharingHost"]
 
@@ -41,6 +41,8 @@ _PERIOD = 0.25
 """Seconds between two calls while a lane has work."""
 _GAP = 0.01
 """Seconds between two calls at least."""
+_LONGEST_PAUSE = 1.0
+"""Seconds between two calls at most while they fail: slots are for a lease only."""
 _SAME = 0.001
 """Seconds by which two clocks' views of one instant may differ, by rounding."""
 _LONGEST_LEAD = 0.25
@@ -97,9 +99,17 @@ class Sharing:
 
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
+        backoff = Backoff(longest=_LONGEST_PAUSE)
         while True:
             self._needed = trio.Event()
-            until = self._turn_ends if await self._ask() else math.inf
+            try:
+                until = self._turn_ends if await self._ask() else math.inf
+            except StoreError as error:
+                self._holder.trouble.say("platforms could not be shared", error, platforms=len(self._granted))
+                self._expire()  # what was granted before holds on, for its lease
+                await backoff.pause()
+                continue
+            backoff.over()
             await trio.sleep(_GAP)
             with trio.move_on_at(until):
                 await self._needed.wait()
@@ -115,7 +125,11 @@ class Sharing:
             await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
 
     async def _ask(self) -> bool:
-        """Ask for all lanes that have work; false if nothing is to be asked or given back. Checkpoint if it asks."""
+        """Ask for all lanes that have work; false if nothing is to be asked or given back. Checkpoint if it asks.
+
+        Raises:
+            StoreError: nobody has answered.
+        """
         now = trio.current_time()
         lanes = [lane for lane in self._lanes.scheduler.lanes.values() if not lane.idle]
         keep = now < self._turn_ends
@@ -130,12 +144,7 @@ class Sharing:
         told, drops = dict(self._refusals), {lane.name: _drops(lane) for lane in lanes}
         if not share_requests:
             return bool(self._granted)  # what idle lanes have is given back at the next of the four times
-        try:
-            shares = await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
-        except StoreError as error:
-            logger().warning("platforms could not be shared", platforms=len(share_requests), exc_info=error)
-            self._expire()  # what was granted before holds on, for its lease
-            return True
+        shares = await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
         # The longest of late, which fades. Times are reserved from so long after the asking: earlier ones would lapse
         # on their way here.
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))

@@ -31,12 +31,11 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
+from scrapeengine.served.trouble import Backoff, Trouble
 
 __all__ = ["EndedJob", "Writer", "WriterHost"]
 
 _MOST_AT_ONCE = 1000
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
 
 
 @attrs.frozen(eq=False)
@@ -66,11 +65,12 @@ class WriterHost(Protocol):
 class Writer:
     """Brings the store up to date.
 
-    Size: 17 methods. Three queues, each with a way in and a way out, and one order in which they are written.
+    Size: 18 methods. Three queues, each with a way in and a way out, and one order in which they are written.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, trouble: Trouble) -> None:
         self._store = store
+        self._trouble = trouble
         self._ended: deque[EndedJob] = deque()
         self._back: deque[tuple[Ticket, float]] = deque()
         self._delivered: deque[Delivery] = deque()
@@ -78,7 +78,6 @@ class Writer:
         """Deliveries that sinks do not have yet, by the identity of the outcome, which is kept with it."""
         self._on_their_way: set[Delivery] = set()
         self._work = trio.Event()
-        self._pause = _FIRST_PAUSE
 
     @property
     def waiting(self) -> int:
@@ -116,6 +115,10 @@ class Writer:
         self._delivered.append(delivery)
         self._work.set()
 
+    def undelivered(self) -> list[Delivery]:
+        """List the outcomes that are on their way to the sinks, as far as the store knows."""
+        return list(self._on_their_way)
+
     def expects(self, delivery: Delivery) -> bool:
         """Say whether an outcome is on its way to the sinks."""
         return delivery in self._on_their_way
@@ -135,12 +138,13 @@ class Writer:
 
     async def run(self, host: WriterHost) -> None:
         """Bring the store up to date, for ever. Checkpoint. If cancelled, what was not stored still waits here."""
+        backoff = Backoff()
         while True:
             await self._work.wait()
             self._work = trio.Event()
             while not await self.flush(host):
-                await trio.sleep(self._pause)
-                self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+                await backoff.pause()
+            backoff.over()
 
     async def flush(self, host: WriterHost) -> bool:
         """Store all that waits; false if the store could not be had. Checkpoint, as `run`."""
@@ -153,9 +157,8 @@ class Writer:
                 if self._delivered:
                     await self._store_the_delivered()
         except StoreError as error:
-            logger().warning("the store could not be brought up to date", endings=len(self._ended), exc_info=error)
+            self._trouble.say("the store could not be brought up to date", error, endings=len(self._ended))
             return False
-        self._pause = _FIRST_PAUSE
         host.caught_up()
         return True
 

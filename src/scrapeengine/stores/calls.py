@@ -38,7 +38,7 @@ class TableStore:
 
     Calls are checkpoints; one that is cancelled has changed nothing, or has returned.
 
-    Size: the twenty members of the protocol.
+    Size: the members of the protocol.
     """
 
     def __init__(self, backend: TableBackend) -> None:
@@ -122,6 +122,10 @@ class TableStore:
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
         return await self._backend.run(lambda tables: beside.undelivered(tables, n, lease))
+
+    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """See `Store`."""
+        await self._backend.run(lambda tables: beside.defer(tables, deliveries, seconds))
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """See `Store`."""

@@ -40,7 +40,7 @@ class CheckedStore:
     What is wrong with them is raised at once, as a `TypeError` or `ValueError`, and nothing is called then. Collections
     are handed over as tuples.
 
-    Size: the twenty members of the protocol.
+    Size: the members of the protocol.
     """
 
     def __init__(self, store: Store) -> None:
@@ -120,6 +120,11 @@ class CheckedStore:
         whole(n, "n", least=0)
         _seconds(lease, "lease")
         return await self._store.undelivered(n, lease)
+
+    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """See `Store`."""
+        _seconds(seconds, "seconds", zero=True)
+        await self._store.defer(_leases(deliveries, "deliveries", Delivery), seconds)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """See `Store`."""

@@ -60,7 +60,8 @@ class DictOutboxTable:
 
     def postpone(self, delivery: Delivery, until: float) -> None:
         """See `OutboxTable`."""
-        self.put(Kept(delivery, self._kept[delivery][1]), until)
+        if delivery in self._kept:
+            self.put(Kept(delivery, self._kept[delivery][1]), until)
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""

@@ -13,7 +13,7 @@ from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
-__all__ = ["acknowledge", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
+__all__ = ["acknowledge", "defer", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
 
 _MOST_PAGES = 100_000
 _LONGEST_URL = 4096
@@ -38,6 +38,12 @@ def undelivered(tables: Tables, n: int, lease: float) -> list[Kept]:
     for kept in found:
         tables.outbox.postpone(kept.delivery, tables.awake + lease)
     return found
+
+
+def defer(tables: Tables, deliveries: Sequence[Delivery], seconds: float) -> None:
+    """Let outcomes be handed out later, or sooner."""
+    for delivery in deliveries:
+        tables.outbox.postpone(delivery, tables.awake + seconds)
 
 
 def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:

@@ -148,7 +148,7 @@ class OutboxTable(Protocol):
         ...
 
     def postpone(self, delivery: Delivery, until: float) -> None:
-        """Let it be nobody's business until then."""
+        """Let it be nobody's business until then, if it is there."""
         ...
 
     def drop(self, delivery: Delivery) -> None:

@@ -261,3 +261,21 @@ class CompletingScenes(StoreScenes):
         await store.acknowledge([kept.delivery, kept.delivery])
         await passes(10)
         same(await store.undelivered(9, 10), [other])
+
+    @behaviour()
+    async def test_who_delivers_keeps_outcomes_or_gives_them_back(self, store: Store, passes: Passes) -> None:
+        """They are handed out when it says, whatever was said before; not what was acknowledged, or never was there."""
+        await store.enqueue([job("a"), job("b"), job("c")])
+        a, b, c = (Delivery(*ticket) for ticket in await claimed(store))
+        await store.complete([done(Ticket(*each), outcome=each.id, deliver=5) for each in (a, b, c)])
+        await passes(4)
+        await store.defer([a], 5)
+        await store.defer([b, Delivery("p", "x", 1)], 0)
+        same([kept.delivery for kept in await store.undelivered(9, 100)], [b])
+        await passes(1)
+        same([kept.delivery for kept in await store.undelivered(9, 100)], [c])
+        await store.acknowledge([c])
+        await store.defer([b, c], 0)
+        same([kept.delivery for kept in await store.undelivered(9, 100)], [b])
+        await passes(4)
+        same([kept.delivery for kept in await store.undelivered(9, 100)], [a])

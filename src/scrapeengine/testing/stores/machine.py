@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
-from scrapeengine.model.job import JobStatus, NewJob, ShareRequest, Ticket
+from scrapeengine.model.job import Delivery, JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
@@ -224,6 +224,11 @@ class StoreMachine(RuleBasedStateMachine):
         same(found, [self.model.postpone(delivery, lease) for delivery in handed], why)
         if acknowledged:
             self.both("acknowledge", handed)
+
+    @rule(numbers=ANY, seconds=MAYBE_SPANS)
+    def defer(self, numbers: list[int], seconds: float) -> None:
+        """Outcomes are to be handed out at another time, some of which nobody keeps."""
+        self.both("defer", [Delivery(*ticket) for ticket in self.some(numbers)], seconds)
 
     @rule(owner=st.sampled_from(OWNERS), lease=SPANS, give_back=st.booleans())
     def lock(self, owner: str, lease: float, *, give_back: bool) -> None:

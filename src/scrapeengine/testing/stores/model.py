@@ -241,6 +241,12 @@ class StoreModel:
         late = [delivery for delivery, (until, _) in self.outbox.items() if until <= self.moment.awake]
         return sorted(late, key=lambda delivery: self.outbox[delivery][0])
 
+    def defer(self, deliveries: Iterable[Delivery], seconds: float) -> None:
+        """Hand outcomes out at another time."""
+        for delivery in deliveries:
+            if delivery in self.outbox:
+                self.outbox[delivery] = self.moment.awake + seconds, self.outbox[delivery][1]
+
     def postpone(self, delivery: Delivery, lease: float) -> Kept:
         """Hand an outcome out."""
         self.outbox[delivery] = self.moment.awake + lease, self.outbox[delivery][1]

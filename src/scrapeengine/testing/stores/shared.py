@@ -53,6 +53,8 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.complete([_DONE(("p", "a", 1))]), TypeError, "Ticket"),
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), validators={"u": 1})]), TypeError, "Validator"),
     (lambda store: store.release([("p", "a", 1)]), TypeError, "Ticket"),
+    (lambda store: store.defer([("p", "a", 1)], 1), TypeError, "Delivery"),
+    (lambda store: store.defer([], -1), ValueError, "seconds"),
     (lambda store: store.share("me", {"p": 1}, 1), TypeError, "ShareRequest"),
     (lambda store: store.wait(-1), ValueError, "at_most"),
 ]
@@ -321,6 +323,7 @@ def _every_call(store: Store) -> dict[str, Callable[[], Awaitable[object]]]:
         "complete": partial(store.complete, []),
         "release": partial(store.release, []),
         "undelivered": partial(store.undelivered, 1, 1),
+        "defer": partial(store.defer, [], 1),
         "acknowledge": partial(store.acknowledge, []),
         "recall": partial(store.recall, "p", "u"),
         "hasten": store.hasten,
