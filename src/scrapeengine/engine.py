@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 import attrs
@@ -17,6 +18,7 @@ from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import Connector, connector_of
 from scrapeengine.model.cadence import Cadence
+from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
@@ -29,7 +31,7 @@ from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
-from scrapeengine.run.plan import Plan
+from scrapeengine.run.plan import Plan, Said
 from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
@@ -82,7 +84,7 @@ class Engine(Generic[T]):
             environment=environment,
             platforms=_by_name(platforms, default),
             default=default,
-            clients=functools.partial(_clients, Keeping(environment.validators), environment.connector),
+            clients=partial(_clients, Keeping(environment.validators), environment.connector),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -271,15 +273,59 @@ class Engine(Generic[T]):
             self._plan.tune(changes)
         else:
             self._plan.tune_platform(platform, changes)
+        if self._session is not None:
+            self._have(self._session.retune)
+
+    def close(self, platform: str, seconds: float) -> None:
+        """Close a platform for so long, at least: no request to it starts meanwhile. At any time, from any thread.
+
+        What would wait for it for longer than its `Retry.patience` fails, or stays in the store. A run that serves a
+        store tells all others there.
+
+        Args:
+            platform: as for `tune`; `scrapeengine.host_of` names the host of a URL.
+            seconds: how long, from now; where no run goes on, the next one has what is left of it.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+            TypeError: an argument is of the wrong type.
+            ValueError: the seconds are out of range.
+        """
+        self._say(platform, number(seconds, "close(seconds=…)"))
+
+    def reopen(self, platform: str) -> None:
+        """End the penalty of a platform, which a site may have made a year long. At any time, from any thread.
+
+        Args:
+            platform: as for `close`.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+        """
+        self._say(platform, None)
+
+    def _say(self, platform: str, seconds: float | None) -> None:
+        name = self._plan.named(platform)
+        session = self._session
+        if session is None:
+            self._plan.said.pop(name, None)
+            self._plan.said[name] = Said(seconds, time.monotonic())
+        elif seconds is None:
+            self._have(partial(session.penalties.reopen, name))
+        else:
+            self._have(partial(session.penalties.close, name, seconds))
+
+    def _have(self, done: Callable[[], None]) -> None:
+        """Have something done in the loop of the run: at once, where one may."""
         session, token = self._session, self._token
         if session is None or token is None:
             return
         here = trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
         if here and not session.instruments.telling:
-            session.retune()
+            done()
         else:  # a hook is called in the middle of a step, which goes on as it was begun
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(session.retune)
+                token.run_sync_soon(done)
 
     def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
         for sink in sinks:

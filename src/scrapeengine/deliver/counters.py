@@ -20,7 +20,7 @@ __all__ = ["Counters"]
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
 
-    Size: 12 attributes, most of them one number each.
+    Size: 13 attributes, most of them one number each.
     """
 
     anchor: Anchor
@@ -39,6 +39,7 @@ class Counters:
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
     _errors: Counter[str] = attrs.field(factory=Counter, init=False)
+    _closed: dict[str, float] = attrs.field(factory=dict, init=False)
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Count an outcome."""
@@ -56,6 +57,11 @@ class Counters:
                 assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
+
+    def closed(self, platform: str, seconds: float) -> None:
+        """Count that a platform has asked not to be called for so long."""
+        name = platform if platform in self.declared else self.default
+        self._closed[name] = max(seconds, self._closed.get(name, 0.0))
 
     def report(self, stopped: str | None) -> Report:
         """Freeze the counts of a run, which was stopped for some reason, or (None) was not."""
@@ -75,6 +81,7 @@ class Counters:
             returned=self.returned,
             lost=self.lost,
             redelivered=self.redelivered,
+            closed=dict(sorted(self._closed.items())),
         )
 
     def _counts(self, name: str | None) -> Counts:

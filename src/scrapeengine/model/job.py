@@ -69,8 +69,14 @@ class JobStatus(enum.Enum):
         """Whether it has not ended."""
         return self in _PENDING
 
+    @property
+    def fell_short(self) -> bool:
+        """Whether it has ended without what was asked for, so that it runs again when it is enqueued again."""
+        return self in _FELL_SHORT
+
 
 _PENDING = frozenset({JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED})
+_FELL_SHORT = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 class Reply(enum.Enum):
@@ -179,12 +185,17 @@ class StoredJob:
     due: float | None
     """Delayed: when it becomes ready. Leased: when its lease ends. Else None."""
     finished: float | None
-    """When it ended; what recurs: when it was last completed. None if it never was."""
+    """When it ended; what recurs, or runs again: when it did so last. None if it never did."""
     result: Content | None
     """Of the last completion."""
     error: str | None
     """Of the last completion."""
     recurs: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its platform and id, by which it is told from all others."""
+        return self.platform, self.id
 
 
 @attrs.frozen
@@ -251,6 +262,9 @@ class ShareRequest:
     """Whether it keeps the slots that it has, if it has any, and only asks for requests: its turn is not over."""
     closed_until: float | None = None
     """Until when it knows the platform to be closed."""
+    openings: int | None = None
+    """The last that it has heard of how often the platform was reopened by hand; what it knows of a penalty is over if
+    that has happened since. None: it has heard nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -265,3 +279,5 @@ class ShareGrant:
     """Until when the platform is closed, by what all engines know."""
     contended: bool
     """Whether others want it too, so that it should be asked for again soon."""
+    openings: int = 0
+    """How often the platform was reopened by hand. One more than before: what was known of a penalty is over."""

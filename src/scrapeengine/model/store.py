@@ -17,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
     Delivery,
+    JobStatus,
     Kept,
     Known,
     NewJob,
@@ -81,6 +83,72 @@ class Store(Protocol):
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """Count the jobs of each platform that has any."""
+        ...
+
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """List jobs by platform and id, a page at a time.
+
+        What stays as it is while pages are read is in one of them, once, whatever comes and goes meanwhile.
+
+        Args:
+            platform: of this platform only.
+            status: with this status only, or with one of several.
+            after: the `key` of the last job of the page before; None: from the beginning.
+            limit: the most jobs of the page, 1,000 at most. One that has fewer is the last.
+        """
+        ...
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Run failed and cancelled jobs again, as they were enqueued, at once; return how many.
+
+        They stand in the queue as if they came now, beyond `max_pending` too. Many are done in parts, each of which
+        happens whole: if the call is cancelled, or fails, some may run again.
+
+        Args:
+            platform: those of this platform only; its name, or a host as `scrapeengine.host_of` gives it.
+            ids: those with these ids only, on the platform, or on any.
+            events: those of these events only, on the platforms that they name, or on any; not with `ids`.
+        """
+        ...
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Forget jobs that have ended, so that their ids are new again; return how many.
+
+        Takes what `retry` takes, and does it in parts too. Outcomes that sinks have not had are still delivered.
+        """
+        ...
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """Close a platform for so long, at least, from now: no request to it starts meanwhile.
+
+        Engines that share it (`shared`) hear of it within half a second; others at their next look at the store.
+        """
+        ...
+
+    async def reopen(self, platform: str) -> None:
+        """End the penalty of a platform, whoever has made it; heard of as `close` is.
+
+        Jobs that were given back until its end are ready at once.
+        """
         ...
 
     # -- what an engine asks for

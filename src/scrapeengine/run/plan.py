@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 
@@ -20,7 +20,7 @@ from scrapeengine.schedule.gates import Gates
 from scrapeengine.tasks.handle import TaskHttp
 from scrapeengine.tasks.requesting import RequestingTask
 
-__all__ = ["Clients", "Plan"]
+__all__ = ["Clients", "Plan", "Said"]
 
 
 class Clients(Protocol):
@@ -43,11 +43,20 @@ class Clients(Protocol):
         ...
 
 
+class Said(NamedTuple):
+    """A platform was closed, or reopened, when there was no run."""
+
+    seconds: float | None
+    """For how long; None: it was reopened."""
+    at: float
+    """When, by the system's monotonic clock."""
+
+
 @attrs.define(eq=False, repr=False)
 class Plan:
     """The knobs as they are now, and what is remembered of platforms.
 
-    Size: 11 attributes: all that an engine keeps between its runs.
+    Size: 12 attributes: all that an engine keeps between its runs.
     """
 
     settings: EnginePolicy
@@ -62,6 +71,8 @@ class Plan:
     gates: Gates = attrs.field(factory=Gates, init=False)
     shared_gates: Gates = attrs.field(factory=lambda: Gates(Gate.sharing), init=False)
     """Those of platforms that are shared with other engines, by a store."""
+    said: dict[str, Said] = attrs.field(factory=dict, init=False)
+    """Platforms that the program has closed or reopened while there was no run, for the next one to hear."""
     skips: Skips = attrs.field(factory=Skips, init=False)
     """Events that need not be asked for again before their time."""
 
@@ -74,6 +85,20 @@ class Plan:
         """Turn the engine's own knobs."""
         self.settings = attrs.evolve(self.settings, **changes)
 
+    def named(self, name: str) -> str:
+        """Return the name of the lane that a name means: of a platform, or of a host that the default serves.
+
+        Raises:
+            UnknownPlatform: there is no such platform.
+        """
+        name = self.routes.declared(name) or name
+        if name not in self.platforms and self.default is not None:
+            name = named_host(name) or name
+        if name not in self.platforms and self.default is None:
+            known = ", ".join(map(repr, self.declared))
+            raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
+        return name
+
     def tune_platform(self, name: str, changes: Mapping[str, Any]) -> None:
         """Turn the knobs of a platform, of a host that the default serves, or of the default.
 
@@ -83,16 +108,8 @@ class Plan:
         if self.default is not None and name == self.default.name:
             self.default = attrs.evolve(self.default, **changes)
             return
-        name = self.routes.declared(name) or name
-        if name not in self.platforms and self.default is not None:
-            name = named_host(name) or name
-        if name in self.platforms:
-            self.platforms[name] = attrs.evolve(self.platforms[name], **changes)
-        elif self.default is not None:
-            self.platforms[name] = attrs.evolve(self.default, **changes)
-        else:
-            known = ", ".join(map(repr, self.declared))
-            raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
+        name = self.named(name)
+        self.platforms[name] = attrs.evolve(self.policy(name), **changes)
 
     def policy(self, name: str) -> Platform[Any]:
         """Return the policy of a platform; a host's is the default's, unless it was tuned itself."""

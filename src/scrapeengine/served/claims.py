@@ -88,6 +88,10 @@ class Desk(Protocol):
         """Say whether the run has anything in hand."""
         ...
 
+    async def hear(self, ready: Collection[str]) -> None:
+        """Hear, before anything is claimed, whether these platforms were closed or reopened. Checkpoint, or none."""
+        ...
+
 
 @attrs.define(eq=False, repr=False)
 class ReadyPlatforms:
@@ -201,6 +205,7 @@ class Claims:
                 logger().warning("the store could not be asked what is due", exc_info=error)
             await trio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
+        await self._desk.hear(names)
         self._ready.found(names)
 
     async def _claim_on(self) -> None:

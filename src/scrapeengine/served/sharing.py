@@ -93,6 +93,10 @@ class Sharing:
         self._refusals[lane.name] = lane.gate.penalty.until
         self._needed.set()
 
+    def reopened(self, platform: str) -> None:
+        """Tell the others no more that a platform has closed: the program has ended that."""
+        self._refusals.pop(platform, None)
+
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         while True:
@@ -181,6 +185,7 @@ class Sharing:
             lead=self._lead,
             keep=keep,
             closed_until=closed + self._holder.shift() if closed > now else None,
+            openings=gate.penalty.openings,
         )
 
     def _apply(self, lane: Lane, share: ShareGrant) -> None:
@@ -191,6 +196,7 @@ class Sharing:
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         if isinstance(lane.gate.rate_limiter, Allotment):
             lane.gate.rate_limiter.take_in((time - shift for time in share.times), now)
+        lane.gate.penalty.hear(share.openings, now)
         until = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if until > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = until

@@ -51,7 +51,7 @@ class Notifier:
             self.version = marks.version
         if marks.alarm is not None:
             self.alarm = marks.alarm
-        if marks.ready:
+        if marks.ready or marks.stirred:
             self.stir()
         elif marks.freed or marks.soonest < self.alarm:
             self.ring()

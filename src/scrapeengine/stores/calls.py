@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import islice
 
 import attrs
 import trio
 
 from scrapeengine.errors import StoreFull
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
     Delivery,
+    JobStatus,
     Kept,
     Known,
     NewJob,
@@ -23,14 +27,21 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.selection import Selection, statuses_of
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.backend import TableBackend
 from scrapeengine.stores.moment import Moment
-from scrapeengine.stores.rules import beside, leasing
+from scrapeengine.stores.rules import beside, closing, leasing, listing
 from scrapeengine.stores.rules import jobs as life
+from scrapeengine.stores.rules.listing import Done
 from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["TableStore"]
+
+_ENDED = frozenset(status for status in JobStatus if not status.pending)
+_FELL_SHORT = frozenset(status for status in JobStatus if status.fell_short)
+_PART = 100
+"""The most jobs that are changed in one step, of some milliseconds."""
 
 
 class TableStore:
@@ -38,7 +49,7 @@ class TableStore:
 
     Calls are checkpoints; one that is cancelled has changed nothing, or has returned.
 
-    Size: the twenty members of the protocol.
+    Size: the members of the protocol.
     """
 
     def __init__(self, backend: TableBackend) -> None:
@@ -92,6 +103,70 @@ class TableStore:
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
         return await self._backend.run(life.stats)
+
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """See `Store`."""
+        statuses = statuses_of(status)
+        return await self._backend.run(
+            lambda tables: listing.page(tables, statuses, platform, after, limit), reads=True
+        )
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        which = Selection.of(platform, ids, events)
+        return await self._in_parts(which, _FELL_SHORT, listing.again_behind, listing.again_of)
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        which = Selection.of(platform, ids, events)
+        return await self._in_parts(which, _ENDED, listing.forget_behind, listing.forget_of)
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """See `Store`."""
+        await self._backend.run(lambda tables: closing.close(tables, platform, seconds))
+
+    async def reopen(self, platform: str) -> None:
+        """See `Store`."""
+        await self._backend.run(lambda tables: closing.reopen(tables, platform))
+
+    async def _in_parts(
+        self, which: Selection, statuses: Collection[JobStatus], behind: Callable[..., Done], of: Callable[..., int]
+    ) -> int:
+        """Do something to the jobs of a selection that have one of some statuses, a part at a time."""
+        count = 0
+        if which.pairs is None:
+            last: tuple[str, str] | None = None
+            while True:
+                done = await self._backend.run(
+                    partial(behind, statuses=statuses, platform=which.platform, after=last, n=_PART)
+                )
+                count, last = count + done.jobs, done.last
+                if last is None:
+                    return count
+        platforms = await self._backend.run(partial(listing.holding, statuses=statuses), reads=True)
+        keys = which.keys(platforms)
+        while part := list(islice(keys, _PART)):
+            count += await self._backend.run(partial(of, statuses=statuses, keys=part))
+        return count
 
     # -- what an engine asks for
 

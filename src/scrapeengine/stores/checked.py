@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scrapeengine.model.checks import number, whole
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
@@ -31,6 +32,8 @@ from scrapeengine.model.validators import Validator
 
 __all__ = ["CheckedStore"]
 
+_LONGEST_PAGE = 1000
+_PARTS_OF_A_KEY = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
 
@@ -40,7 +43,7 @@ class CheckedStore:
     What is wrong with them is raised at once, as a `TypeError` or `ValueError`, and nothing is called then. Collections
     are handed over as tuples.
 
-    Size: the twenty members of the protocol.
+    Size: the members of the protocol.
     """
 
     def __init__(self, store: Store) -> None:
@@ -83,6 +86,53 @@ class CheckedStore:
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
         return await self._store.stats()
+
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """See `Store`."""
+        _words_or_none({"platform": platform})
+        whole(limit, "limit", least=1)
+        if limit > _LONGEST_PAGE:
+            raise ValueError(f"limit must be at most {_LONGEST_PAGE:,}, got {limit:,}; go on with after=page[-1].key")
+        statuses = _statuses(status)
+        return await self._store.jobs(platform=platform, status=statuses, after=_key_or_none(after), limit=limit)
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        return await self._store.retry(**_selected("retry", platform, ids, events))
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        return await self._store.forget(**_selected("forget", platform, ids, events))
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """See `Store`."""
+        _words(platform=platform)
+        _seconds(seconds, "seconds")
+        await self._store.close(platform, seconds)
+
+    async def reopen(self, platform: str) -> None:
+        """See `Store`."""
+        _words(platform=platform)
+        await self._store.reopen(platform)
 
     # -- what an engine asks for
 
@@ -228,6 +278,38 @@ def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
     for each in found:
         _words(**{"each of ids": each})
     return found
+
+
+def _statuses(status: object) -> tuple[JobStatus, ...] | None:
+    """Look at a status, or several; None is all."""
+    if status is None or isinstance(status, JobStatus):
+        return None if status is None else (status,)
+    found: tuple[JobStatus, ...] = _many(status, "status", JobStatus)
+    return found
+
+
+def _key_or_none(after: Any) -> tuple[str, str] | None:
+    if after is None:
+        return None
+    if not isinstance(after, tuple) or len(after) != _PARTS_OF_A_KEY:
+        raise TypeError(f"after must be a platform and an id, got {told(after)}; write after=page[-1].key")
+    _words(**{"the platform in after": after[0], "the id in after": after[1]})
+    return after
+
+
+def _selected(
+    name: str, platform: str | None, ids: Collection[str] | None, events: Collection[Event] | None
+) -> dict[str, Any]:
+    """Look at what says which jobs are meant."""
+    _words_or_none({"platform": platform})
+    if ids is not None and events is not None:
+        raise TypeError(f"{name} takes ids or events, got both; call it twice")
+    meant = None if events is None else _many(events, "events", Event)
+    for event in meant or ():
+        _words(**{"the id of an event": event.id})
+        for name_of_platform in event.platforms:
+            _words(**{"a platform of an event": name_of_platform})
+    return {"platform": platform, "ids": _ids_or_all(ids), "events": meant}
 
 
 def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, ShareRequest]:

@@ -122,4 +122,4 @@ class DictSharingTable:
 
 def _moved(gate: SharedGate, seconds: float) -> SharedGate:
     closed = gate.closed_until
-    return SharedGate(gate.tat + seconds, None if closed is None else closed + seconds)
+    return gate._replace(tat=gate.tat + seconds, closed_until=None if closed is None else closed + seconds)

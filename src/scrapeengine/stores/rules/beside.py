@@ -94,16 +94,19 @@ def _share(
     gate = tables.sharing.gate(platform)
     times, tat = _reserved(gate.tat, tables.awake + share_request.lead, share_request)
     told = None if share_request.closed_until is None else share_request.closed_until + ahead
+    if share_request.openings not in {None, gate.openings}:
+        told = None  # it was reopened since, and the engine learns it by this call
     closed = max((at for at in (gate.closed_until, told) if at is not None), default=None)
     if closed is not None and closed <= tables.awake:
         closed = None
-    if gate != (tat, closed):
-        tables.sharing.set_gate(platform, SharedGate(tat, closed))
+    if gate[:2] != (tat, closed):
+        tables.sharing.set_gate(platform, SharedGate(tat, closed, gate.openings))
     return ShareGrant(
         slots=slots,
         times=tuple(at - ahead for at in times),
         closed_until=None if closed is None else closed - ahead,
         contended=contended(mine, others),
+        openings=gate.openings,
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules.rows import Row, place
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
+__all__ = ["arrive", "claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
 
 _AT_ONCE = 1000
 """The most jobs that are in memory at once while they become ready."""
@@ -31,7 +32,7 @@ def promote(tables: Tables, until: float | None = None) -> None:
     at = tables.now if until is None else min(until, tables.now)
     while rows := tables.jobs.due(at, _AT_ONCE):
         for row in rows:
-            _arrive(tables, row)
+            arrive(tables, row)
 
 
 def _lapse(tables: Tables, at: float) -> None:
@@ -46,14 +47,14 @@ def due(tables: Tables, until: float | None) -> list[str]:
     promote(tables, until)
     forget(tables)
     tables.marks.seen, tables.marks.version = None, tables.version
-    return sorted(tables.jobs.platforms())
+    return sorted(tables.jobs.platforms(JobStatus.READY))
 
 
 def hasten(tables: Tables, ids: Collection[str] | None) -> int:
     """Make delayed jobs that recur ready now."""
     rows = tables.jobs.recurring(ids)
     for row in rows:
-        _arrive(tables, row)
+        arrive(tables, row)
     return len(rows)
 
 
@@ -77,8 +78,11 @@ def release(tables: Tables, tickets: Sequence[Ticket], delay: float) -> list[Rep
     return [_release(tables, ticket, delay) for ticket in tickets]
 
 
-def _arrive(tables: Tables, row: Row) -> None:
-    tables.jobs.change(row, status=JobStatus.READY, due=None, seq=tables.jobs.next_seq())
+def arrive(tables: Tables, row: Row, **values: Any) -> None:
+    """Make a job ready behind all that are, and set other fields of it."""
+    tables.jobs.change(
+        row, **{"status": JobStatus.READY, "due": None, "owner": None, "seq": tables.jobs.next_seq()} | values
+    )
 
 
 def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
@@ -118,7 +122,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         status=JobStatus.DELAYED if delay > 0 else JobStatus.READY,
         due=tables.now + delay if delay > 0 else None,
         token=0,
-        owner=None,
+        owner=row.owner if delay > 0 else None,
         attempts=row.attempts - 1,  # as if it had not been claimed
     )
     return Reply.OK

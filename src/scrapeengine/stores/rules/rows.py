@@ -35,7 +35,7 @@ class Row:
     accepted: int = 0
     """Of the lease whose completion was accepted last; 0: of none."""
     owner: str | None = None
-    """The holder of the lease."""
+    """Leased: the holder of the lease. Delayed: who has given it back until then, if somebody has."""
     finished: float | None = None
     free: float | None = None
     """Ended: from when on it may be dropped to make room."""
@@ -75,6 +75,8 @@ class Marks:
     """The first of the times, by `awake`, at which something will be ready by what the call has changed."""
     freed: bool = attrs.field(default=False, init=False)
     """Whether there is more room."""
+    stirred: bool = attrs.field(default=False, init=False)
+    """Whether all who wait are to look again, whatever they wait for."""
     seen: set[str] | None = attrs.field(factory=set, init=False)
     """The platforms whose ready jobs the caller has looked at; None: all."""
     alarm: float | None = attrs.field(default=None, init=False)

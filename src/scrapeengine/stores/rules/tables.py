@@ -59,6 +59,19 @@ class JobTable(Protocol):
         """Count the ready jobs of a platform that come before a ready one."""
         ...
 
+    def listed(
+        self, statuses: Collection[JobStatus], platform: str | None, after: tuple[str, str] | None, n: int
+    ) -> list[Row]:
+        """List the first `n` jobs with one of these statuses behind a platform and id, in the order of both.
+
+        Those that are not known any more are among them.
+        """
+        ...
+
+    def returned(self, platform: str) -> list[Row]:
+        """List the delayed jobs of a platform that somebody has given back, as they will become due."""
+        ...
+
     def due(self, at: float, n: int) -> list[Row]:
         """List up to `n` delayed jobs that are due at a time, as they have become due."""
         ...
@@ -87,8 +100,8 @@ class JobTable(Protocol):
         """Count the jobs of each platform by status; what is 0 may be left out."""
         ...
 
-    def platforms(self) -> Collection[str]:
-        """Name the platforms that have ready jobs."""
+    def platforms(self, status: JobStatus) -> Collection[str]:
+        """Name the platforms that have jobs of a status."""
         ...
 
     def total(self, *, pending: bool) -> int:
@@ -175,6 +188,8 @@ class SharedGate(NamedTuple):
     tat: float = -math.inf
     """The theoretical arrival time of its rate."""
     closed_until: float | None = None
+    openings: int = 0
+    """How often it was reopened by hand."""
 
 
 class SharingTable(Protocol):

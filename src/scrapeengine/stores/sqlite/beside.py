@@ -115,12 +115,12 @@ class SqlSharingTable:
 
     def gate(self, platform: str) -> SharedGate:
         """See `SharingTable`."""
-        rows = fetch(self._db, "SELECT tat, closed_until FROM gates WHERE platform = ?", (platform,))
+        rows = fetch(self._db, "SELECT tat, closed_until, openings FROM gates WHERE platform = ?", (platform,))
         return SharedGate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?)", (platform, *gate))
+        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?)", (platform, *gate))
 
     def restart(self, seconds: float) -> None:
         """See `SharingTable`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,7 +27,14 @@ _INSERT = f"INSERT INTO jobs ({', '.join(_FIELDS[:-1])}) VALUES ({', '.join('?' 
 _NEXT = """SELECT min(due) FROM (
     SELECT * FROM (SELECT due - ? AS due FROM jobs WHERE status = 1 ORDER BY jobs.due LIMIT 1)
     UNION ALL SELECT * FROM (SELECT due FROM jobs WHERE status = 2 ORDER BY due LIMIT 1))"""
-_READY = CODES[JobStatus.READY]
+_FIRST_ENDED = CODES[JobStatus.DONE]
+_INDEXES = {
+    CODES[JobStatus.READY]: "jobs_ready",
+    CODES[JobStatus.DELAYED]: "jobs_delayed",
+    CODES[JobStatus.LEASED]: "jobs_leased",
+}
+_FEW = 1_000
+"""The jobs of one status that are sorted to find the first of them."""
 _ENDED = "ended"
 _PENDING = "pending"
 
@@ -94,6 +102,41 @@ class SqlJobTable:
         """See `JobTable`."""
         return self._sums.before(row.platform, row.priority, row.seq)
 
+    def listed(
+        self, statuses: Collection[JobStatus], platform: str | None, after: tuple[str, str] | None, n: int
+    ) -> list[Row]:
+        """See `JobTable`."""
+        where, bindings = "", []
+        if after is not None:
+            where, bindings = " AND (platform, id) > (?, ?)", [*after]
+        if platform is not None:
+            where, bindings = f"{where} AND platform = ?", [*bindings, platform]
+        order = " ORDER BY platform, id LIMIT ?"
+        if len(statuses) == len(STATUSES):
+            return self._rows(f"WHERE 1{where}{order}", *bindings, n)
+        found = [
+            self._rows(f"{self._scan_of(CODES[status])}{where}{order}", CODES[status], *bindings, n)
+            for status in statuses
+        ]
+        return sorted(chain.from_iterable(found), key=lambda row: (row.platform, row.id))[:n]
+
+    def _scan_of(self, code: int) -> str:
+        """Say how to find the jobs of a status by platform and id.
+
+        Those that have ended stand in that order. Of those that are pending a few are sorted; many are met soon enough
+        on a walk through all: an index of them would be written with each change of a job, for a call that is rare.
+        """
+        if code >= _FIRST_ENDED:
+            return "INDEXED BY jobs_ended WHERE status >= 3 AND status = ?"
+        query = f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = {code:d} LIMIT {_FEW})"  # noqa: S608
+        if fetch(self._db, query)[0][0] < _FEW:
+            return f"INDEXED BY {_INDEXES[code]} WHERE status = {code:d} AND status = ?"
+        return "WHERE +status = ?"
+
+    def returned(self, platform: str) -> list[Row]:
+        """See `JobTable`."""
+        return self._rows("WHERE status = 1 AND owner IS NOT NULL AND platform = ? ORDER BY due, seq", platform)
+
     def due(self, at: float, n: int) -> list[Row]:
         """See `JobTable`."""
         return self._rows("WHERE status = 1 AND due <= ? ORDER BY due, seq LIMIT ?", at, n)
@@ -128,9 +171,9 @@ class SqlJobTable:
         found = self._sums.counts()
         return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
 
-    def platforms(self) -> Collection[str]:
+    def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
-        return self._sums.platforms(_READY)
+        return self._sums.platforms(CODES[status])
 
     def total(self, *, pending: bool) -> int:
         """See `JobTable`."""

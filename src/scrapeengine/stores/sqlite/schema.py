@@ -77,7 +77,13 @@ _SECOND = (
 )
 """From now on times are by the store's own clock, whose moments stand in `numbers` (`stores.moment`)."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_THIRD = (
+    "CREATE INDEX jobs_ended ON jobs (status, platform, id) WHERE status >= 3",
+    "CREATE INDEX jobs_returned ON jobs (platform, due, seq) WHERE status = 1 AND owner IS NOT NULL",
+    "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 

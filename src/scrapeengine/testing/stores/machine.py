@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
@@ -102,10 +103,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.moment = self.moment()
         return self.loop.run(getattr(self.opened.store, name), *args, **values)
 
-    def both(self, name: str, *args: Any) -> Any:
+    def both(self, name: str, *args: Any, **values: Any) -> Any:
         """Call both, and compare what they say."""
-        found = self.ask(name, *args)
-        same(found, getattr(self.model, name)(*args), f"{name}{args!r}")
+        found = self.ask(name, *args, **values)
+        same(found, getattr(self.model, name)(*args, **values), f"{name}{args!r} {values or ''}")
         return found
 
     def store_now(self) -> float:
@@ -199,6 +200,40 @@ class StoreMachine(RuleBasedStateMachine):
         """A job is called off."""
         self.both("cancel", platform, id)
 
+    @rule(
+        platform=st.none() | st.sampled_from(PLATFORMS),
+        status=st.none() | st.sampled_from(JobStatus) | st.sets(st.sampled_from(JobStatus)),
+        after=st.none() | st.tuples(st.sampled_from(PLATFORMS), st.sampled_from(IDS)),
+        limit=st.integers(1, 4),
+    )
+    def jobs(self, **values: Any) -> None:
+        """A page of jobs is asked for."""
+        self.both("jobs", **values)
+
+    @rule(
+        name=st.sampled_from(["retry", "forget"]),
+        platform=st.none() | st.sampled_from(PLATFORMS),
+        which=st.sampled_from(["all", "ids", "events"]),
+        ids=st.sets(st.sampled_from(IDS)),
+        platforms=st.sets(st.sampled_from(PLATFORMS)),
+    )
+    def redo(self, name: str, platform: str | None, which: str, ids: set[str], platforms: set[str]) -> None:
+        """Jobs that have ended are run again, or forgotten."""
+        values: dict[str, Any] = {"platform": platform}
+        if which == "ids":
+            values["ids"] = sorted(ids)
+        elif which == "events":
+            values["events"] = [Event(each, platforms=sorted(platforms)) for each in sorted(ids)]
+        self.both(name, **values)
+
+    @rule(platform=st.sampled_from(PLATFORMS), seconds=SPANS, opens=st.booleans())
+    def close(self, platform: str, seconds: float, *, opens: bool) -> None:
+        """A platform is closed by hand, or reopened."""
+        if opens:
+            self.both("reopen", platform)
+        else:
+            self.both("close", platform, seconds)
+
     @rule(ids=st.none() | st.sets(st.sampled_from(IDS)))
     def hasten(self, ids: set[str] | None) -> None:
         """Jobs that recur are hastened."""
@@ -244,6 +279,7 @@ class StoreMachine(RuleBasedStateMachine):
         requests=st.integers(0, 3),
         keep=st.booleans(),
         closed=st.none() | st.integers(0, 20),
+        openings=st.none() | st.integers(0, 2),
     )
     def share(self, owner: str, platforms: set[str], lease: float, closed: int | None, **values: Any) -> None:
         """An engine asks for its share."""

@@ -55,6 +55,15 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.release([("p", "a", 1)]), TypeError, "Ticket"),
     (lambda store: store.share("me", {"p": 1}, 1), TypeError, "ShareRequest"),
     (lambda store: store.wait(-1), ValueError, "at_most"),
+    (lambda store: store.jobs(limit=0), ValueError, "limit"),
+    (lambda store: store.jobs(limit=1001), ValueError, "after=page[-1].key"),
+    (lambda store: store.jobs(status="failed"), TypeError, "status"),
+    (lambda store: store.jobs(after="a"), TypeError, "key"),
+    (lambda store: store.retry(ids="abc"), TypeError, "list"),
+    (lambda store: store.retry(ids=["a"], events=[]), TypeError, "call it twice"),
+    (lambda store: store.forget(events=["a"]), TypeError, "Event"),
+    (lambda store: store.close("p", 0), ValueError, "seconds"),
+    (lambda store: store.reopen(None), TypeError, "platform"),
 ]
 
 
@@ -261,6 +270,11 @@ def _every_call(store: Store) -> dict[str, Callable[[], Awaitable[object]]]:
         "cancel": partial(store.cancel, "p", "a"),
         "position": partial(store.position, "p", "a"),
         "stats": store.stats,
+        "jobs": store.jobs,
+        "retry": store.retry,
+        "forget": partial(store.forget, ids=["a"]),
+        "close": partial(store.close, "p", 1),
+        "reopen": partial(store.reopen, "p"),
         "due": store.due,
         "claim": partial(store.claim, "p", 1, "me", 1),
         "renew": partial(store.renew, [], 1),
