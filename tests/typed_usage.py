@@ -106,7 +106,8 @@ async def on_stores() -> None:
     async with se.open_store("memory:", keep=60, max_kept=10, max_pending=100, full="wait") as store:
         assert_type(store, se.Store)
         assert_type(await store.stats(), dict[str, se.QueueStatistics])
-        (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5)])
+        (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5, interval=60)], replace=True)
+        assert_type(known.replaced, bool)
         assert_type(known, se.Known)
         for claimed in await store.claim("betpawa", 1, "me", 30, ids={"1"}):
             completion = stores.Completion(ticket=claimed.ticket, status=se.JobStatus.DONE)

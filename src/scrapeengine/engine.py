@@ -126,19 +126,30 @@ class Engine(Generic[T]):
         return await report_of(self.stream(events, sinks=sinks, instruments=instruments), sinks=bool(sinks))
 
     async def enqueue(
-        self, store: Store, events: Iterable[Event], *, cadence: Cadence | None = None, delay: float = 0.0
+        self,
+        store: Store,
+        events: Iterable[Event],
+        *,
+        cadence: Cadence | None = None,
+        delay: float = 0.0,
+        replace: bool = False,
     ) -> list[Known]:
         """Put events into a store, all or none: a job for each on each of its platforms.
 
         Args:
             store: made by `open_store`.
             events: their `data` is bytes, or what JSON has: tuples come back as lists, and keys as texts.
-            cadence: how they recur; None: they do not. On events that are known it replaces what they had.
+            cadence: how they recur; None: they do not. On events that are known it replaces what they had: what waits
+                for its next time is due at the latest when the new minimum has passed since the last one, and what is
+                done, or was skipped, recurs from then on.
             delay: seconds until they are ready.
+            replace: whether events that are pending get the new data, priority and delay. What runs goes on with the
+                old ones, and the reply says so (`Known.replaced`).
 
         Returns:
-            For each job, in the order of the events and their platforms, whether it is new, and its present state: an
-            id that is pending, or has ended and is still known, is left as it is.
+            For each job, in the order of the events and their platforms, whether it is new, and its present state. An
+            id that has failed, or was cancelled, runs again, and counts as new; one that is pending, or is done or was
+            skipped and is still known, is left as it is.
 
         Raises:
             UnknownPlatform: an event names a platform that the engine does not have, or none at all. None was taken.
@@ -149,7 +160,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, all were taken or none.
         """
-        return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
+        return await serving.enqueue(self._plan.routes, store, events, cadence, delay, replace=replace)
 
     def serve(
         self,

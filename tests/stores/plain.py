@@ -112,12 +112,12 @@ class PlainStore:
         """See `Store`."""
         return await self.call("hasten", ids)
 
-    async def enqueue(self, jobs):
+    async def enqueue(self, jobs, *, replace=False):
         """See `Store`."""
         while True:
             changed = self._changed
             try:
-                return await self.call("enqueue", jobs)
+                return await self.call("enqueue", jobs, replace=replace)
             except StoreFull:
                 many = len({(job.platform, job.id) for job in jobs}) > self.policy.max_pending
                 if self.policy.full == "raise" or many:

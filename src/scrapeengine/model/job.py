@@ -104,7 +104,11 @@ class NewJob:
     delay: float = 0.0
     """Seconds until it is ready."""
     cadence: str | None = None
-    """How it recurs, as JSON; None: it does not. On a job that is known it replaces what was there, if it is given."""
+    """How it recurs, as JSON; None: it does not. On a job that is known it replaces what was there, if it is given; one
+    that is done, or was skipped, recurs from then on."""
+    interval: float | None = None
+    """Seconds from its last completion after which it is due at the latest, where it recurs and its cadence is another
+    one than before; None: the new cadence is heeded from its next completion on."""
 
 
 class Ticket(NamedTuple):
@@ -203,8 +207,10 @@ class Known:
     """The answer of `enqueue` for one job."""
 
     new: bool
-    """Whether it was enqueued now; if not, its id was known."""
+    """Whether it was enqueued now, for the first time or to run again; if not, its id was known."""
     job: StoredJob
+    replaced: bool = False
+    """Whether it was pending and has the new data now. One that is leased goes on with what it had."""
 
 
 class Delivery(NamedTuple):

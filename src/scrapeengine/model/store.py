@@ -58,8 +58,16 @@ class Store(Protocol):
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
-        """Add jobs, all or none. One that is pending, or has ended and is still known, is left as it is.
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
+        """Add jobs, all or none.
+
+        One that has failed, or was cancelled, runs again, as a new one. One that is pending, or is done or was skipped
+        and is still known, is left as it is, but for its cadence if one is given.
+
+        Args:
+            jobs: the jobs. Follow-ups of completions are taken otherwise: what is known is left, failed or not.
+            replace: whether those that are pending get the new payload, priority and due time; not while they are
+                leased.
 
         Raises:
             StoreFull: there is no room, and the store was told to raise, or there never will be.

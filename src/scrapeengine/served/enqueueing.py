@@ -25,7 +25,9 @@ def check_store(store: object) -> None:
         )
 
 
-def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, delay: float) -> list[NewJob]:
+def new_jobs(
+    events: Iterable[Event], routes: Routes, cadence: Cadence | None = None, delay: float = 0.0
+) -> list[NewJob]:
     """Make a job for each event on each of its platforms.
 
     Raises:
@@ -38,11 +40,13 @@ def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, d
     for event in [events] if isinstance(events, Event) else events:
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
-        jobs += jobs_of(event, routes, how, delay)
+        jobs += jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)
     return jobs
 
 
-def jobs_of(event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0) -> list[NewJob]:
+def jobs_of(
+    event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0, interval: float | None = None
+) -> list[NewJob]:
     """Make a job for an event on each of its platforms; raises as `new_jobs`."""
     route = routes.of(event)
     if route.unknown:
@@ -52,4 +56,4 @@ def jobs_of(event: Event, routes: Routes, cadence: str | None = None, delay: flo
     if event.priority >= _PRIORITIES:
         raise ValueError(f"{event!r} cannot be stored: its priority must be less than 2**63")
     payload = payload_of(event)
-    return [NewJob(name, event.id, payload, event.priority, delay, cadence) for name in route.known]
+    return [NewJob(name, event.id, payload, event.priority, delay, cadence, interval) for name in route.known]

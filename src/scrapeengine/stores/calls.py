@@ -72,7 +72,7 @@ class TableStore:
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
         most, distinct = self._backend.policy.max_pending, len({(job.platform, job.id) for job in jobs})
         if distinct > most:
@@ -81,7 +81,7 @@ class TableStore:
         while True:
             rung = self._notifier.rung  # before the attempt: room that is made from here on rings it
             try:
-                return await self._backend.run(lambda tables: life.enqueue(tables, jobs))
+                return await self._backend.run(lambda tables: life.enqueue(tables, jobs, replace=replace))
             except StoreFull:
                 if self._backend.policy.full == "raise":
                     raise

@@ -64,9 +64,10 @@ class CheckedStore:
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`."""
-        return await self._store.enqueue(_new_jobs(jobs))
+        _flag(replace, "replace")
+        return await self._store.enqueue(_new_jobs(jobs), replace=replace)
 
     async def get(self, platform: str, id: str) -> StoredJob | None:
         """See `Store`."""
@@ -213,6 +214,11 @@ def _seconds(value: object, name: str, **options: bool) -> None:
     number(value, name, instead="; it is seconds", **options)
 
 
+def _flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {told(value)}")
+
+
 def _words(**values: object) -> None:
     """Refuse what is no text, or cannot be written down."""
     for name, value in values.items():
@@ -242,6 +248,8 @@ def _new_jobs(jobs: Sequence[NewJob]) -> tuple[NewJob, ...]:
         _words(**{"NewJob(platform=…)": job.platform, "NewJob(id=…)": job.id, "NewJob(payload=…)": job.payload})
         _words_or_none({"NewJob(cadence=…)": job.cadence})
         number(job.delay, "NewJob(delay=…)", zero=True)
+        if job.interval is not None:
+            number(job.interval, "NewJob(interval=…)", zero=True)
         whole(job.priority, "NewJob(priority=…)", least=-(2**63))
         if job.priority >= 2**63:
             raise ValueError(f"NewJob(priority=…) must be less than 2**63, got {job.priority}")

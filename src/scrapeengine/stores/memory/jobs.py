@@ -138,6 +138,10 @@ class DictJobTable:
         """See `JobTable`."""
         self._texts[row.platform, row.id] = Texts(self.texts(row).payload, result, error, history)
 
+    def rewrite(self, row: Row, payload: str) -> None:
+        """See `JobTable`."""
+        self._texts[row.platform, row.id] = attrs.evolve(self.texts(row), payload=payload)
+
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
         queue = self._orders.ready.get(platform)

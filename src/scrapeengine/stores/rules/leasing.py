@@ -92,7 +92,15 @@ def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
 
 def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed:
     token = tables.jobs.next_token()
-    tables.jobs.change(row, status=JobStatus.LEASED, due=until, token=token, owner=owner, attempts=row.attempts + 1)
+    tables.jobs.change(
+        row,
+        status=JobStatus.LEASED,
+        due=until,
+        token=token,
+        owner=owner,
+        attempts=row.attempts + 1,
+        within=None,  # whoever has it from here on knows the cadence that it has by now
+    )
     texts = tables.jobs.texts(row)
     return Claimed(
         ticket=Ticket(row.platform, row.id, token),

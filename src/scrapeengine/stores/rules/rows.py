@@ -41,6 +41,8 @@ class Row:
     """Ended: from when on it may be dropped to make room."""
     expires: float | None = None
     """Ended: until when it is known."""
+    within: float | None = None
+    """Leased: seconds after which it is due again at the latest, since its cadence has changed while it was in hand."""
     number: int = 0
     """A key of the table, if it needs one."""
 

@@ -51,6 +51,10 @@ class JobTable(Protocol):
         """Replace the texts of a job but for its payload."""
         ...
 
+    def rewrite(self, row: Row, payload: str) -> None:
+        """Replace the payload of a job."""
+        ...
+
     def ready(self, platform: str, n: int) -> list[Row]:
         """List the first `n` ready jobs of a platform."""
         ...

@@ -94,6 +94,10 @@ class SqlJobTable:
         query = "UPDATE texts SET result = ?, error = ?, history = ? WHERE number = ?"
         self._db.execute(query, (result, error, history, row.number))
 
+    def rewrite(self, row: Row, payload: str) -> None:
+        """See `JobTable`."""
+        self._db.execute("UPDATE texts SET payload = ? WHERE number = ?", (payload, row.number))
+
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
         return self._rows("WHERE status = 0 AND platform = ? ORDER BY priority DESC, seq LIMIT ?", platform, n)

@@ -80,6 +80,7 @@ _SECOND = (
 _THIRD = (
     "CREATE INDEX jobs_ended ON jobs (status, platform, id) WHERE status >= 3",
     "CREATE INDEX jobs_returned ON jobs (platform, due, seq) WHERE status = 1 AND owner IS NOT NULL",
+    "ALTER TABLE jobs ADD COLUMN within REAL",
     "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
 )
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import JobStatus, Reply, ShareGrant, ShareRequest, StoredJob
 from scrapeengine.model.store import Store
-from scrapeengine.testing.stores.scenes import Passes, StoreScenes, behaviour, claimed, done, job, known, order, same
+from scrapeengine.testing.stores.scenes import (
+    Passes,
+    StoreScenes,
+    behaviour,
+    claimed,
+    done,
+    job,
+    known,
+    order,
+    refused,
+    same,
+)
 
-__all__ = ["AgainScenes", "ClosingScenes"]
+__all__ = ["AgainScenes", "ClosingScenes", "ReplacingScenes"]
 
 OK, ALREADY, LOST = Reply
 DONE, SKIPPED, FAILED, CANCELLED = JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED, JobStatus.CANCELLED
@@ -106,6 +122,122 @@ class AgainScenes(StoreScenes):
         same(await store.forget(ids=[f"{number:04}" for number in range(300)]), 300)
         same(await store.forget(), 150)
         same(await store.stats(), {})
+
+
+class ReplacingScenes(StoreScenes):
+    """What is enqueued once more runs again if it fell short, and replaces what is pending if it should."""
+
+    @pytest.mark.parametrize("status", [FAILED, CANCELLED])
+    @behaviour(max_pending=2)
+    async def test_what_fell_short_runs_again_when_it_is_enqueued(
+        self, store: Store, passes: Passes, status: Any
+    ) -> None:
+        """As a new job, with its new data; it needs room as one, and its old completion is still known."""
+        await store.enqueue([job("a", cadence="c"), job("b")])
+        (a,) = await claimed(store, ids=["a"])
+        await store.cancel("p", "a")
+        if status is FAILED:
+            await store.enqueue([job("a", payload="0")])
+            (a,) = await claimed(store, ids=["a"])
+            await store.complete([done(a, FAILED, error="why", keep=1000)])
+        await passes(5)
+        await refused(store.enqueue([job("a"), job("c")]), StoreFull)
+        same((await known(store, "p", "a")).status, status, "nothing of it has happened")
+        first, second = await store.enqueue([job("a", payload="2", priority=3, delay=1), job("a", payload="3")])
+        same((first.new, second.new), (True, False))
+        stored = await known(store, "p", "a")
+        same((stored.status, stored.payload, stored.priority), (JobStatus.DELAYED, "2", 3))
+        same((stored.error, stored.attempts, stored.recurs, stored.enqueued), (None, 0, False, store.now()))
+        same(await store.complete([done(a, FAILED)]), [ALREADY if status is FAILED else LOST])
+        await passes(1)
+        await store.due()
+        same([ticket.id for ticket in await claimed(store)], ["a", "b"])
+
+    @behaviour()
+    async def test_what_is_followed_and_known_is_left(self, store: Store) -> None:
+        """Failed or not: many pages lead to one that is not there."""
+        await store.enqueue([job("a"), job("b"), job("gone")])
+        tickets = {ticket.id: ticket for ticket in await claimed(store)}
+        await store.complete([done(tickets["gone"], FAILED)])
+        found = (job("gone"), job("a", payload="2"))
+        await store.complete([done(tickets["b"], follow_ups=found)])
+        same((await known(store, "p", "gone")).status, FAILED)
+        same((await known(store, "p", "a")).payload, "{}")
+
+    @behaviour()
+    async def test_a_pending_job_is_replaced(self, store: Store, passes: Passes) -> None:
+        """Its data, priority and due time are the new ones, its place is as before; what is leased goes on."""
+        await store.enqueue([job("a"), job("b", delay=50), job("c", cadence="c"), job("d")])
+        (ticket,) = await claimed(store, ids=["d"])
+        replies = await store.enqueue(
+            [job("a", payload="1"), job("b", payload="2"), job("c", payload="3", delay=5), job("d", payload="4")],
+            replace=True,
+        )
+        same([(each.new, each.replaced) for each in replies], [(False, True)] * 3 + [(False, False)])
+        same([each.job.payload for each in replies], ["1", "2", "3", "{}"])
+        same(
+            (replies[2].job.status, replies[2].job.due, replies[2].job.recurs),
+            (JobStatus.DELAYED, store.now() + 5, True),
+        )
+        same(await order(store), ["a", "b"])
+        await store.enqueue([job("b", payload="2", priority=1)], replace=True)
+        same((await known(store, "p", "b")).priority, 1)
+        same(await order(store), ["b", "a"])
+        same([await store.position("p", each) for each in "ab"], [1, 0])
+        same(await store.complete([done(ticket)]), [OK])
+        await passes(5)
+        await store.due()
+        (found,) = await store.claim("p", 1, "me", 10, ids=["c"])
+        same((found.payload, found.cadence), ("3", "c"))
+
+    @behaviour()
+    async def test_a_shorter_cadence_takes_effect_at_once(self, store: Store, passes: Passes) -> None:
+        """What waits is due when its interval has passed, and no later than it was; after a long time, now."""
+        await store.enqueue(
+            [job(each, cadence="c") for each in "abc"] + [job("d", delay=90), job("e", delay=90, cadence="c")]
+        )
+        await store.complete([done(each, again=1000) for each in await claimed(store)])
+        await passes(30)
+        await store.enqueue([job("a", cadence="d", interval=60), job("b", cadence="d", interval=10)])
+        await store.enqueue([job("c", cadence="c", interval=10), job("d", cadence="d", interval=10)])
+        await store.enqueue([job("e", cadence="d", interval=10)])
+        now = store.now()
+        dues = [(await known(store, "p", each)).due for each in "abcde"]
+        same(dues, [now + 30, None, now + 970.002, now + 60, now + 60])
+        await store.enqueue([job("a", cadence="e", interval=500)])
+        same((await known(store, "p", "a")).due, now + 30)
+
+    @behaviour()
+    async def test_a_cadence_that_changes_in_somebodys_hand_takes_effect(self, store: Store, passes: Passes) -> None:
+        """Who has it in hand does not know of it: it is due when the interval has passed, whatever they say."""
+        await store.enqueue([job("a", cadence="c"), job("b", cadence="c")])
+        a, b = await claimed(store)
+        await store.enqueue([job(each, cadence="d", interval=60) for each in "ab"])
+        await store.complete([done(a, again=1000), done(b, again=5)])
+        now = store.now()
+        same([(await known(store, "p", each)).due for each in "ab"], [now + 60, now + 5])
+        await passes(60)
+        await store.due()
+        (a,) = await claimed(store, ids=["a"])
+        await store.complete([done(a, again=1000)])
+        same((await known(store, "p", "a")).due, now + 1060)
+
+    @behaviour(keep=100)
+    async def test_what_is_done_recurs_once_it_has_a_cadence(self, store: Store, passes: Passes) -> None:
+        """From then on: when the interval has passed since it was done, or now; its result stays so long."""
+        await store.enqueue([job("a"), job("b")])
+        a, b = await claimed(store)
+        await store.complete([done(a, result="1"), done(b, SKIPPED)])
+        await passes(10)
+        replies = await store.enqueue([job("a", cadence="c", interval=60), job("b", cadence="c", interval=5)])
+        same([each.new for each in replies], [False, False])
+        same([(each.job.status, each.job.due, each.job.recurs) for each in replies], [
+            (JobStatus.DELAYED, store.now() + 50, True), (JobStatus.READY, None, True),
+        ])  # fmt: skip
+        same(replies[0].job.result, "1")
+        await passes(1000)
+        same(await store.due(), ["p"])
+        same([each.attempts for each in await store.claim("p", 9, "me", 10)], [1, 1])
 
 
 class ClosingScenes(StoreScenes):

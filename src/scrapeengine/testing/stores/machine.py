@@ -37,7 +37,8 @@ JOBS = st.builds(
     st.sampled_from(PLATFORMS),
     priority=st.sampled_from([0, 0, 1, -1, 2**63 - 1, -(2**63), 2**40]),
     delay=MAYBE_SPANS,
-    cadence=st.none() | st.just("c"),
+    cadence=st.none() | st.sampled_from(["c", "d"]),
+    interval=st.none() | MAYBE_SPANS,
     payload=st.sampled_from(["1", "2"]),
 )
 ENDS = st.fixed_dictionaries(
@@ -129,17 +130,17 @@ class StoreMachine(RuleBasedStateMachine):
         """Time passes."""
         self.pass_time(seconds)
 
-    @rule(jobs=st.lists(JOBS, max_size=5))
-    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+    @rule(jobs=st.lists(JOBS, max_size=5), replace=st.booleans())
+    def enqueue(self, jobs: Sequence[NewJob], *, replace: bool) -> None:
         """Jobs come, some of them known."""
         answers: list[object] = []
         for side in (partial(self.ask, "enqueue"), self.model.enqueue):
             try:
-                answers.append(side(jobs))
+                answers.append(side(jobs, replace=replace))
             except StoreFull:
                 answers.append(StoreFull)
         found, expected = answers
-        same(found, expected, f"enqueue({jobs!r})")
+        same(found, expected, f"enqueue({jobs!r}, replace={replace})")
 
     @rule(
         platform=st.sampled_from(PLATFORMS),

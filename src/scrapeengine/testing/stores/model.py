@@ -70,6 +70,8 @@ class ModelJob:
     result: Content | None = None
     error: str | None = None
     history: str | None = None
+    within: float | None = None
+    """Leased: when it is due again at the latest, for its cadence has changed."""
     returned: bool = False
     """Delayed: whether somebody has given it back until then."""
 
@@ -131,19 +133,26 @@ class StoreModel:
 
     # -- what programs ask for
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """Add jobs, all or none."""
         if len({(job.platform, job.id) for job in jobs}) > self.policy.max_pending:
             raise StoreFull("there will never be room")
         room = self.policy.max_pending - len([job for job in self.rows.values() if job.status.pending])
-        if len({(job.platform, job.id) for job in jobs if self._known(job.platform, job.id) is None}) > room:
+        if len({(job.platform, job.id) for job in jobs if self._makes_one_more(job)}) > room:
             raise StoreFull("there is no room")
         answers = []
         for job in jobs:
-            new, it = self._admit(job), self.rows[job.platform, job.id]
-            if not new and job.cadence is not None and it.status.pending:
-                it.cadence = job.cadence
-            answers.append(Known(new, self._shown(it)))
+            before = self._known(job.platform, job.id)
+            new = before is None or before.status in {FAILED, CANCELLED}
+            if new:
+                self._begin(job, None if before is None else before.accepted)
+            it = self.rows[job.platform, job.id]
+            if not new and job.cadence is not None:
+                self._change_cadence(it, job)
+            replaced = not new and replace and it.status in {READY, DELAYED}
+            if replaced:
+                self._replace(it, job)
+            answers.append(Known(new, self._shown(it), replaced))
         self._forget()
         return answers
 
@@ -250,6 +259,7 @@ class StoreModel:
     def claim(self, job: ModelJob, lease: float, token: int) -> Claimed:
         """Lease a job, by the token that the store has chosen."""
         job.status, job.due, job.token, job.attempts = LEASED, self.moment.awake + lease, token, job.attempts + 1
+        job.within = None
         ticket, since = Ticket(job.platform, job.id, token), self.moment.shown(job.enqueued)
         return Claimed(ticket, job.payload, job.priority, job.attempts, since, job.cadence, job.history)
 
@@ -363,15 +373,49 @@ class StoreModel:
         found = [job for job in self.rows.values() if job.status is DELAYED]
         return sorted(found, key=lambda job: (job.due, job.turn))
 
-    def _admit(self, job: NewJob) -> bool:
-        if self._known(job.platform, job.id) is not None:
-            return False
+    def _makes_one_more(self, job: NewJob) -> bool:
+        it = self._known(job.platform, job.id)
+        return it is None or it.status in {FAILED, CANCELLED} or (job.cadence is not None and not it.status.pending)
+
+    def _begin(self, job: NewJob, accepted: int | None = None) -> None:
         now = self.moment.now
         it = ModelJob(job.platform, job.id, job.payload, job.priority, job.cadence, now, self._next())
+        it.accepted = accepted
         if job.delay:
             it.status, it.due = DELAYED, now + job.delay
         self.rows[job.platform, job.id] = it
-        return True
+
+    def _change_cadence(self, it: ModelJob, job: NewJob) -> None:
+        before, it.cadence, now = it.cadence, job.cadence, self.moment.now
+        latest = None if job.interval is None or it.finished is None else it.finished + job.interval
+        if not it.status.pending:
+            it.status, it.due, it.attempts, it.free, it.expires = DELAYED, now, 0, math.inf, math.inf
+            self._put_off(it, max(now + job.delay, latest or now))
+        elif before != job.cadence and it.status is LEASED:
+            it.within = job.interval
+        elif before in {None, job.cadence} or it.status is not DELAYED or it.returned:
+            return
+        elif latest is not None and latest < it.due:
+            self._put_off(it, max(now, latest))
+
+    def _replace(self, it: ModelJob, job: NewJob) -> None:
+        it.payload, it.priority = job.payload, job.priority
+        if job.delay:
+            it.status, it.due, it.turn, it.returned = DELAYED, self.moment.now + job.delay, self._next(), False
+        elif it.status is DELAYED:
+            self._arrive(it)
+
+    def _put_off(self, it: ModelJob, due: float) -> None:
+        if due <= self.moment.now:
+            self._arrive(it)
+        else:
+            it.due, it.turn = self._apart(it, due), self._next()
+
+    def _apart(self, it: ModelJob, due: float) -> float:
+        taken = {other.due for other in self._delayed() if other.platform == it.platform}
+        while due in taken:
+            due += 0.001
+        return due
 
     def _lapse(self, at: float) -> None:
         for job in self.rows.values():
@@ -427,9 +471,10 @@ class StoreModel:
         if job.cadence is None:
             self._end(job, completion.status, completion.keep)
         else:
-            self._recur(job, self.moment.now + (completion.again or 0.0))
+            self._recur(job, completion.again or 0.0)
         for each in completion.follow_ups:
-            self._admit(each)
+            if self._known(each.platform, each.id) is None:
+                self._begin(each)
         for url, validator in completion.validators.items():
             self.pages.pop((ticket.platform, url), None)
             if validator is not None:
@@ -438,11 +483,10 @@ class StoreModel:
             self.outbox[Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
         return Reply.OK
 
-    def _recur(self, job: ModelJob, due: float) -> None:
-        taken = {other.due for other in self._delayed() if other.platform == job.platform}
-        while due in taken:
-            due += 0.001
-        job.status, job.due, job.turn, job.token = DELAYED, due, self._next(), None
+    def _recur(self, job: ModelJob, again: float) -> None:
+        due = self.moment.now + (again if job.within is None else min(again, job.within))
+        job.status, job.due, job.turn, job.token = DELAYED, self._apart(job, due), self._next(), None
+        job.within = None
         job.attempts, job.finished = 0, self.moment.now
 
     def _shown(self, job: ModelJob) -> StoredJob:

@@ -44,6 +44,8 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.enqueue([_JOB("a", delay=math.inf)]), ValueError, "finite"),
     (lambda store: store.enqueue([_JOB("a", priority=2**63)]), ValueError, "priority"),
     (lambda store: store.enqueue([_JOB("a", priority=0.5)]), TypeError, "whole"),
+    (lambda store: store.enqueue([_JOB("a", interval=-1)]), ValueError, "interval"),
+    (lambda store: store.enqueue([], replace=1), TypeError, "True or False"),
     (lambda store: store.claim("p", 1, "me", 0), ValueError, "lease"),
     (lambda store: store.claim("p", -1, "me", 1), ValueError, "n must"),
     (lambda store: store.claim("p", 1, "me", 1, ids="abc"), TypeError, "list"),

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from scrapeengine.testing.stores.again import AgainScenes, ClosingScenes
+from scrapeengine.testing.stores.again import AgainScenes, ClosingScenes, ReplacingScenes
 from scrapeengine.testing.stores.ends import CompletingScenes, LeasingScenes
 from scrapeengine.testing.stores.jobs import ArrivingScenes, ClaimingScenes
 from scrapeengine.testing.stores.machine import StoreMachine
@@ -23,6 +23,7 @@ class StoreSuite(
     LeasingScenes,
     CompletingScenes,
     AgainScenes,
+    ReplacingScenes,
     ClosingScenes,
     SharingScenes,
     OpenScenes,
