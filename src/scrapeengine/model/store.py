@@ -59,7 +59,7 @@ class Store(Protocol):
     # -- what programs ask for
 
     async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
-        """Add jobs, all or none.
+        """Add jobs, all or none; any number, without keeping others waiting.
 
         One that has failed, or was cancelled, runs again, as a new one. One that is pending, or is done or was skipped
         and is still known, is left as it is, but for its cadence if one is given.

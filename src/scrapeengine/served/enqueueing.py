@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import trio
+
 from scrapeengine.decide.cadence import cadence_to_json
 from scrapeengine.decide.records import payload_of, written
 from scrapeengine.decide.routing import Routes
@@ -15,6 +17,8 @@ from scrapeengine.model.urls import told
 __all__ = ["check_store", "jobs_of", "new_jobs"]
 
 _PRIORITIES = 2**63
+_AT_ONCE = 200
+"""The events of which jobs are made before others have their turn."""
 
 
 def check_store(store: object) -> None:
@@ -25,10 +29,10 @@ def check_store(store: object) -> None:
         )
 
 
-def new_jobs(
+async def new_jobs(
     events: Iterable[Event], routes: Routes, cadence: Cadence | None = None, delay: float = 0.0
 ) -> list[NewJob]:
-    """Make a job for each event on each of its platforms.
+    """Make a job for each event on each of its platforms. Checkpoint if there are many.
 
     Raises:
         TypeError: something is no event, or its data cannot be stored.
@@ -37,7 +41,9 @@ def new_jobs(
     """
     how = None if cadence is None else cadence_to_json(cadence)
     jobs: list[NewJob] = []
-    for event in [events] if isinstance(events, Event) else events:
+    for number, event in enumerate([events] if isinstance(events, Event) else events, 1):
+        if number % _AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
         jobs += jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)

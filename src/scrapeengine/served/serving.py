@@ -39,7 +39,7 @@ async def enqueue(
         raise TypeError(
             f"enqueue(cadence=…) must be a Cadence or None, got {cadence!r}; write Cadence(min_interval=180)"
         )
-    jobs = new_jobs(events, routes, cadence, number(delay, "delay", zero=True))
+    jobs = await new_jobs(events, routes, cadence, number(delay, "delay", zero=True))
     return await store.enqueue(jobs, replace=replace)
 
 

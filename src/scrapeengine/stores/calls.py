@@ -29,9 +29,10 @@ from scrapeengine.model.job import (
 )
 from scrapeengine.model.selection import Selection, statuses_of
 from scrapeengine.model.validators import Validator
+from scrapeengine.stores import staged
 from scrapeengine.stores.backend import TableBackend
 from scrapeengine.stores.moment import Moment
-from scrapeengine.stores.rules import beside, closing, leasing, listing
+from scrapeengine.stores.rules import beside, closing, leasing, listing, staging
 from scrapeengine.stores.rules import jobs as life
 from scrapeengine.stores.rules.listing import Done
 from scrapeengine.stores.rules.tables import Tables
@@ -74,10 +75,12 @@ class TableStore:
 
     async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
+        if len(jobs) > staged.PART:
+            return await staged.StagedJobs(self._backend, jobs, replace).enqueue()
         most, distinct = self._backend.policy.max_pending, len({(job.platform, job.id) for job in jobs})
         if distinct > most:
             await trio.lowlevel.checkpoint()
-            raise StoreFull(f"a batch of {distinct:,} jobs never has room where {most:,} may be pending: cut it up")
+            raise StoreFull(staged.never_room(distinct, most))
         while True:
             rung = self._notifier.rung  # before the attempt: room that is made from here on rings it
             try:
@@ -102,7 +105,7 @@ class TableStore:
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
-        return await self._backend.run(life.stats)
+        return await self._backend.run(lambda tables: staging.stats(tables, staged.PART))
 
     async def jobs(
         self,
@@ -174,7 +177,9 @@ class TableStore:
         """See `Store`."""
         if until is not None:
             until -= self._times.unix
-        return await self._backend.run(lambda tables: leasing.due(tables, self._by_now(tables.moment, until)))
+        return await self._backend.run(
+            lambda tables: staging.due(tables, self._by_now(tables.moment, until), staged.PART)
+        )
 
     async def claim(
         self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None

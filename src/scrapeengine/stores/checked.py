@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import trio
+
 from scrapeengine.model.checks import number, whole
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
@@ -33,6 +35,8 @@ from scrapeengine.model.validators import Validator
 __all__ = ["CheckedStore"]
 
 _LONGEST_PAGE = 1000
+_AT_ONCE = 500
+"""The jobs that are looked at before others have their turn."""
 _PARTS_OF_A_KEY = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
@@ -67,7 +71,12 @@ class CheckedStore:
     async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`."""
         _flag(replace, "replace")
-        return await self._store.enqueue(_new_jobs(jobs), replace=replace)
+        found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
+        for first in range(0, len(found), _AT_ONCE):
+            if first:
+                await trio.lowlevel.checkpoint()
+            _look_at(found[first : first + _AT_ONCE])
+        return await self._store.enqueue(found, replace=replace)
 
     async def get(self, platform: str, id: str) -> StoredJob | None:
         """See `Store`."""
@@ -241,10 +250,9 @@ def _many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
     return found
 
 
-def _new_jobs(jobs: Sequence[NewJob]) -> tuple[NewJob, ...]:
+def _look_at(jobs: Sequence[NewJob]) -> None:
     """Look at jobs to enqueue."""
-    found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
-    for job in found:
+    for job in jobs:
         _words(**{"NewJob(platform=…)": job.platform, "NewJob(id=…)": job.id, "NewJob(payload=…)": job.payload})
         _words_or_none({"NewJob(cadence=…)": job.cadence})
         number(job.delay, "NewJob(delay=…)", zero=True)
@@ -253,7 +261,6 @@ def _new_jobs(jobs: Sequence[NewJob]) -> tuple[NewJob, ...]:
         whole(job.priority, "NewJob(priority=…)", least=-(2**63))
         if job.priority >= 2**63:
             raise ValueError(f"NewJob(priority=…) must be less than 2**63, got {job.priority}")
-    return found
 
 
 def _completions(values: Sequence[Completion]) -> tuple[Completion, ...]:
@@ -357,7 +364,7 @@ def _completion(completion: Completion) -> None:
         value = getattr(completion, name)
         if value is not None or name != "again":
             number(value, f"Completion({name}=…)", zero=True)
-    _new_jobs(completion.follow_ups)
+    _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})
         if not isinstance(validator, Validator | None):

@@ -22,7 +22,7 @@ from scrapeengine.stores.rules.leasing import arrive, end, forget, known, promot
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["cancel", "complete", "enqueue", "get", "position", "stats"]
+__all__ = ["becomes_pending", "cancel", "complete", "enqueue", "full", "get", "offer", "position", "stats"]
 
 _APART = 0.001
 """Seconds by which a job that recurs is moved on when its time is another's on the same platform."""
@@ -30,20 +30,25 @@ _APART = 0.001
 
 def enqueue(tables: Tables, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
     """Add jobs, all or none."""
-    room = tables.policy.max_pending - tables.jobs.total(pending=True)
+    room = tables.policy.max_pending - tables.jobs.total(pending=True) - tables.staging.coming()
     if len(jobs) > room:
-        fresh = {(job.platform, job.id) for job in jobs if _becomes_pending(job, known(tables, job.platform, job.id))}
+        fresh = {(job.platform, job.id) for job in jobs if becomes_pending(job, known(tables, job.platform, job.id))}
         if len(fresh) > room:
-            raise StoreFull(
-                f"{tables.policy.max_pending - room:,} jobs are pending and {len(fresh):,} more are too many: "
-                f"enqueue them when some have ended, or open the store with full='wait' or with a larger max_pending"
-            )
-    answers = [_offer(tables, job, replace=replace) for job in jobs]
+            raise full(tables.policy.max_pending - room, len(fresh))
+    answers = [offer(tables, job, tables.now, replace=replace) for job in jobs]
     forget(tables)
     return answers
 
 
-def _becomes_pending(job: NewJob, row: Row | None) -> bool:
+def full(pending: int, more: int) -> StoreFull:
+    """Make the error of who wants to enqueue more than there is room for."""
+    return StoreFull(
+        f"{pending:,} jobs are pending and {more:,} more are too many: enqueue them when some have ended, or open the "
+        f"store with full='wait' or with a larger max_pending"
+    )
+
+
+def becomes_pending(job: NewJob, row: Row | None) -> bool:
     """Say whether there is one pending job more once a job is enqueued, where it is known as this row."""
     return row is None or row.status.fell_short or (job.cadence is not None and not row.status.pending)
 
@@ -55,12 +60,12 @@ def _follow(tables: Tables, job: NewJob) -> None:
     """
     row = tables.jobs.find(job.platform, job.id)
     if row is None or row.expired(tables.now):
-        _add(tables, job, row)
+        _add(tables, job, row, tables.now)
 
 
-def _add(tables: Tables, job: NewJob, before: Row | None) -> Row:
-    """Add a job, in the place of one that is over."""
-    row = new_row(job, tables.now, tables.jobs.next_seq())
+def _add(tables: Tables, job: NewJob, before: Row | None, at: float) -> Row:
+    """Add a job that was enqueued at a time, in the place of one that is over."""
+    row = new_row(job, at, tables.jobs.next_seq())
     if before is not None:
         if not before.expired(tables.now):
             row.accepted = before.accepted  # whoever has completed it, and did not hear the reply, may ask again
@@ -108,10 +113,11 @@ def stats(tables: Tables) -> dict[str, QueueStatistics]:
     return found
 
 
-def _offer(tables: Tables, job: NewJob, *, replace: bool) -> Known:
+def offer(tables: Tables, job: NewJob, at: float, *, replace: bool) -> Known:
+    """Add a job that was enqueued at a time, or say what is known of it."""
     row = tables.jobs.find(job.platform, job.id)
     if row is None or row.expired(tables.now) or row.status.fell_short:
-        row = _add(tables, job, row)
+        row = _add(tables, job, row, at)
         return Known(new=True, job=stored(row, Texts(job.payload), tables.moment))
     if job.cadence not in {None, row.cadence} or (job.cadence is not None and not row.status.pending):
         _change_cadence(tables, row, job)

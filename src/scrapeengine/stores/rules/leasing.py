@@ -189,5 +189,7 @@ def restart(tables: Tables, before: Moment) -> None:
     may have been used: what was left of them and has not passed since is left.
     """
     _lapse(tables, math.inf)
+    for batch in tables.staging.batches():
+        tables.staging.set_batch(batch._replace(until=tables.awake))
     tables.outbox.release(tables.awake)
     tables.sharing.restart(before.asleep - tables.moment.asleep)

@@ -9,16 +9,26 @@ Times are the store's own (`moment`): by `now` those of jobs but for the ends of
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules.rows import Marks, Row, Texts
 
-__all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable", "Stake", "Tables"]
+__all__ = [
+    "Batch",
+    "JobTable",
+    "OutboxTable",
+    "PageTable",
+    "SharedGate",
+    "SharingTable",
+    "StagingTable",
+    "Stake",
+    "Tables",
+]
 
 
 class JobTable(Protocol):
@@ -240,6 +250,57 @@ class SharingTable(Protocol):
         ...
 
 
+class Batch(NamedTuple):
+    """A large number of jobs that are enqueued in parts."""
+
+    number: int
+    until: float
+    """When, by `awake`, its owner is taken for dead."""
+    taken: float | None = None
+    """When, by `now`, all of them were taken: from then on they are jobs. None: they are none yet."""
+    replace: bool = False
+
+
+class StagingTable(Protocol):
+    """Jobs that are on their way in."""
+
+    def batch(self, number: int) -> Batch | None:
+        """Return a batch, if it is there."""
+        ...
+
+    def batches(self) -> list[Batch]:
+        """List all batches; costs nothing where there is none."""
+        ...
+
+    def set_batch(self, batch: Batch) -> None:
+        """Write down how it is with a batch."""
+        ...
+
+    def drop_batch(self, number: int) -> None:
+        """Forget a batch, of which no job is left."""
+        ...
+
+    def put(self, number: int, first: int, jobs: Sequence[NewJob]) -> None:
+        """Add jobs of a batch, which stand in it from a place on."""
+        ...
+
+    def take(self, number: int, first: int, n: int) -> dict[int, NewJob]:
+        """Take out the jobs at `n` places of a batch, those that are there, each with its place."""
+        ...
+
+    def take_first(self, number: int, n: int) -> dict[int, NewJob]:
+        """Take out the first `n` jobs of a batch, each with its place."""
+        ...
+
+    def next_number(self) -> int:
+        """Take a number that no batch has had."""
+        ...
+
+    def coming(self, n: int = 0) -> int:
+        """Add `n` to the number of jobs that were taken and are none yet, and return it."""
+        ...
+
+
 class Tables(Protocol):
     """All that a store keeps, as one call sees it."""
 
@@ -286,6 +347,11 @@ class Tables(Protocol):
     @property
     def outbox(self) -> OutboxTable:
         """Outcomes that wait to be acknowledged."""
+        ...
+
+    @property
+    def staging(self) -> StagingTable:
+        """Jobs that are on their way in."""
         ...
 
     @property

@@ -81,6 +81,10 @@ _THIRD = (
     "CREATE INDEX jobs_ended ON jobs (status, platform, id) WHERE status >= 3",
     "CREATE INDEX jobs_returned ON jobs (platform, due, seq) WHERE status = 1 AND owner IS NOT NULL",
     "ALTER TABLE jobs ADD COLUMN within REAL",
+    "CREATE TABLE batches (number INTEGER PRIMARY KEY, until REAL NOT NULL, taken REAL, replaces INTEGER NOT NULL)",
+    """CREATE TABLE staged (
+        place INTEGER PRIMARY KEY, platform TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
+        priority INTEGER NOT NULL, delay REAL NOT NULL, cadence TEXT, interval REAL)""",
     "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
 )
 

@@ -17,6 +17,7 @@ from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlS
 from scrapeengine.stores.sqlite.driver import is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
+from scrapeengine.stores.sqlite.staging import SqlStagingTable
 from scrapeengine.stores.sqlite.sums import Sums
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Seen(NamedTuple):
     moment: Moment
     pending: int
     """The number of jobs that were pending."""
+    coming: int
+    """The number of those that were taken and are to become jobs."""
 
 
 class SqlTables:
@@ -65,6 +68,7 @@ class SqlTables:
         self.jobs = SqlJobTable(db, self.sums)
         self.pages = SqlPageTable(db, self.sums)
         self.outbox = SqlOutboxTable(db)
+        self.staging = SqlStagingTable(db, self.sums)
         self.sharing = SqlSharingTable(db)
         self._db = db
 
@@ -92,7 +96,7 @@ class SqlTables:
     def seen(self) -> Seen:
         """Return how things stand after the last call, and before they are written down."""
         self.sums.begin()  # a call that has failed has left its sums behind
-        return Seen(self.moment, self.jobs.total(pending=True))
+        return Seen(self.moment, self.jobs.total(pending=True), self.staging.coming())
 
     def write(self) -> None:
         """Write what is to be written once: sums, and the moment at which all that was changed was changed."""
