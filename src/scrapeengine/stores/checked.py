@@ -6,6 +6,7 @@ what to write instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ from scrapeengine.model.validators import Validator
 __all__ = ["CheckedStore"]
 
 _LONGEST_PAGE = 1000
+_TOO_LARGE = 2**63
+"""The first number that a database has no room for."""
 _AT_ONCE = 500
 """The jobs that are looked at before others have their turn."""
 _PARTS_OF_A_KEY = 2
@@ -157,7 +160,7 @@ class CheckedStore:
     ) -> list[Claimed]:
         """See `Store`."""
         _words(platform=platform, owner=owner)
-        whole(n, "n", least=0)
+        _count(n, "n", least=0)
         _seconds(lease, "lease")
         return await self._store.claim(platform, n, owner, lease, ids=_ids_or_all(ids))
 
@@ -177,7 +180,7 @@ class CheckedStore:
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
-        whole(n, "n", least=0)
+        _count(n, "n", least=0)
         _seconds(lease, "lease")
         return await self._store.undelivered(n, lease)
 
@@ -220,7 +223,14 @@ class CheckedStore:
 
 
 def _seconds(value: object, name: str, **options: bool) -> None:
-    number(value, name, instead="; it is seconds", **options)
+    exact = number(value, name, instead="; it is seconds", **options)
+    if _TOO_LARGE <= exact < math.inf:
+        raise ValueError(f"{name} must be less than 2**63, got {value}; it is seconds")
+
+
+def _count(value: object, name: str, *, least: int) -> None:
+    if whole(value, name, least=least) >= _TOO_LARGE:
+        raise ValueError(f"{name} must be less than 2**63, got {value}")
 
 
 def _flag(value: object, name: str) -> None:
@@ -255,12 +265,10 @@ def _look_at(jobs: Sequence[NewJob]) -> None:
     for job in jobs:
         _words(**{"NewJob(platform=…)": job.platform, "NewJob(id=…)": job.id, "NewJob(payload=…)": job.payload})
         _words_or_none({"NewJob(cadence=…)": job.cadence})
-        number(job.delay, "NewJob(delay=…)", zero=True)
+        _seconds(job.delay, "NewJob(delay=…)", zero=True)
         if job.interval is not None:
-            number(job.interval, "NewJob(interval=…)", zero=True)
-        whole(job.priority, "NewJob(priority=…)", least=-(2**63))
-        if job.priority >= 2**63:
-            raise ValueError(f"NewJob(priority=…) must be less than 2**63, got {job.priority}")
+            _seconds(job.interval, "NewJob(interval=…)", zero=True)
+        _count(job.priority, "NewJob(priority=…)", least=-_TOO_LARGE)
 
 
 def _completions(values: Sequence[Completion]) -> tuple[Completion, ...]:
@@ -282,7 +290,7 @@ def _leases(values: Any, what: str, kind: type) -> tuple[Any, ...]:
 def _lease(value: Ticket | Delivery) -> None:
     kind = type(value).__name__
     _words(**{f"{kind}(platform=…)": value.platform, f"{kind}(id=…)": value.id})
-    whole(value.token, f"{kind}(token=…)", least=-(2**63))
+    _count(value.token, f"{kind}(token=…)", least=-_TOO_LARGE)
 
 
 def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
@@ -337,6 +345,8 @@ def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, Sha
         _words(**{"a platform in share_requests": platform})
         if not isinstance(share_request, ShareRequest):
             raise TypeError(f"share_requests[{platform!r}] must be a ShareRequest, got {share_request!r}")
+        for name in ("limit", "wanted", "held", "requests"):
+            _count(getattr(share_request, name), f"ShareRequest({name}=…)", least=0)
     return dict(share_requests)
 
 
@@ -363,7 +373,7 @@ def _completion(completion: Completion) -> None:
     for name in ("again", "keep", "deliver"):
         value = getattr(completion, name)
         if value is not None or name != "again":
-            number(value, f"Completion({name}=…)", zero=True)
+            _seconds(value, f"Completion({name}=…)", zero=True)
     _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})

@@ -64,8 +64,15 @@ def claim(
     """Lease the most urgent of the ready jobs."""
     if tables.marks.seen is not None:
         tables.marks.seen.add(platform)
-    rows = tables.jobs.ready(platform, n) if ids is None else _ready_of(tables, platform, ids)[:n]
-    return [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+    found: list[Claimed] = []
+    while len(found) < n:
+        left = n - len(found)
+        rows = tables.jobs.ready(platform, left) if ids is None else _ready_of(tables, platform, ids)[:left]
+        leased = [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+        found += [each for each in leased if each is not None]
+        if len(rows) < left or None not in leased:
+            break
+    return found
 
 
 def renew(tables: Tables, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
@@ -90,7 +97,13 @@ def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
     return sorted((row for row in found if row is not None and row.status is JobStatus.READY), key=place)
 
 
-def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed:
+def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None:
+    """Lease a ready job; None: it is damaged, and was set aside, so that the others go on."""
+    texts = tables.jobs.texts(row)
+    if texts.damaged:
+        end(tables, row, JobStatus.FAILED)
+        tables.jobs.write(row, None, texts.error, None)
+        return None
     token = tables.jobs.next_token()
     tables.jobs.change(
         row,
@@ -101,7 +114,6 @@ def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed:
         attempts=row.attempts + 1,
         within=None,  # whoever has it from here on knows the cadence that it has by now
     )
-    texts = tables.jobs.texts(row)
     return Claimed(
         ticket=Ticket(row.platform, row.id, token),
         payload=texts.payload,

@@ -63,6 +63,8 @@ class Texts:
     result: Content | None = None
     error: str | None = None
     history: str | None = None
+    damaged: bool = False
+    """Whether they are not what was written; then `error` says so, and the rest is nothing."""
 
 
 @attrs.define(eq=False)

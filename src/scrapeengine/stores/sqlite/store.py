@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from scrapeengine.errors import ScrapeError
 from scrapeengine.model.urls import told
 from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock
@@ -55,7 +56,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             committer = Committer(self._db, self._path, self._policy, clock, seen)
         except BaseException as error:
             await self._close()
-            if is_foreign(error):
+            if isinstance(error, Exception) and not isinstance(error, ScrapeError):
                 raise translated(error, self._path) from error
             raise
         self._committer = committer

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from scrapeengine.errors import StoreError
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
@@ -14,7 +15,7 @@ from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
-from scrapeengine.stores.sqlite.driver import is_busy
+from scrapeengine.stores.sqlite.driver import has_moved, is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
 from scrapeengine.stores.sqlite.staging import SqlStagingTable
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from apsw import Connection
 
 __all__ = ["Seen", "StoreCall", "transact"]
+
+_MOVED = (
+    "the file of the store was deleted or moved while it was open, and what is written there would not be found again: "
+    "nothing was changed; put it back, or leave the store and open it anew"
+)
 
 
 @attrs.define(eq=False)
@@ -131,6 +137,8 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
         # The moment is written down beside what was changed at it: no later transaction may begin before it.
         if not tables.known or db.total_changes() != changes:
             tables.write()
+            if has_moved(db):
+                raise StoreError(_MOVED)
         return seen
 
 
