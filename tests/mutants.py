@@ -336,10 +336,30 @@ MUTANTS = [
     (
         "stores/test_stores.py",
         "stores/checked.py",
-        '        whole(n, "n", least=0)\n        _seconds(lease, "lease")\n        return await self._store.claim',
+        '        _count(n, "n", least=0)\n        _seconds(lease, "lease")\n        return await self._store.claim',
         "        return await self._store.claim",
     ),
     ("stores/test_store_machine.py", "stores/rules/leasing.py", "    _lapse(tables, math.inf)\n", ""),
+    (
+        "stores/test_stores.py",
+        "stores/rules/beside.py",
+        "share_request.openings not in {None, gate.openings}",
+        "share_request.openings is None",
+    ),
+    (
+        "stores/test_stores.py",
+        "stores/rules/jobs.py",
+        "or row.status.fell_short:\n        row = _add",
+        "or False:\n        row = _add",
+    ),
+    ("stores/test_staged.py", "stores/rules/staging.py", "        if batch.taken is None:\n            continue\n", ""),
+    ("stores/test_damage.py", "stores/rules/leasing.py", "    if texts.damaged:\n", "    if False:\n"),
+    (
+        "stores/test_damage.py",
+        "stores/sqlite/transaction.py",
+        "            if has_moved(db):\n",
+        "            if False:\n",
+    ),
     ("stores/test_broken_stores.py", "testing/stores/scenes.py", "if not _alike(found, expected):", "if False:"),
     (
         "stores/test_opening.py",

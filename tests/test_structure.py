@@ -47,7 +47,7 @@ LAYERS = {
 ROOMS = {
     "http": ["transport", "wire", "features", "client"],
     "stores": [
-        *("clock", "moment", "policy", "rules", "backend", "calls"),
+        *("clock", "moment", "policy", "rules", "backend", "staged", "calls"),
         *("memory", "sqlite", "checked", "opening"),
     ],
     "testing": ["site", "stores"],

@@ -106,11 +106,24 @@ async def on_stores() -> None:
     async with se.open_store("memory:", keep=60, max_kept=10, max_pending=100, full="wait") as store:
         assert_type(store, se.Store)
         assert_type(await store.stats(), dict[str, se.QueueStatistics])
-        (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5)])
+        (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5, interval=60)], replace=True)
+        assert_type(known.replaced, bool)
         assert_type(known, se.Known)
         for claimed in await store.claim("betpawa", 1, "me", 30, ids={"1"}):
             completion = stores.Completion(ticket=claimed.ticket, status=se.JobStatus.DONE)
             assert_type(await store.complete([completion]), list[stores.Reply])
+    async with se.open_store("memory:") as store:
+        page = await store.jobs(platform="betpawa", status=se.JobStatus.FAILED, limit=10)
+        assert_type(page, list[se.StoredJob])
+        assert_type(await store.jobs(status={se.JobStatus.DONE}, after=page[-1].key), list[se.StoredJob])
+        assert_type(await store.retry(platform="betpawa", ids=["1"]), int)
+        assert_type(await store.retry(events=[se.Event(1)]), int)
+        assert_type(await store.forget(platform=se.host_of("https://a.example/x")), int)
+        await store.close("betpawa", 3600)
+        await store.reopen("betpawa")
+    engine = se.Engine(PLATFORMS)
+    engine.close("betpawa", 60)
+    engine.reopen("betpawa")
     se.open_store("sqlite:jobs.db", durability="normal", busy_timeout=1)
     se.open_store("memory:", most_kept=1)  # type: ignore[call-arg]
     se.open_store("memory:", full="block")  # type: ignore[arg-type]

@@ -47,6 +47,7 @@ from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statistics
 from scrapeengine.model.store import Store
 from scrapeengine.model.task import Http, Streamed, Task
+from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.run.run import Run
 from scrapeengine.stores import open_store
@@ -117,6 +118,7 @@ __all__ = [
     "Validator",
     "Validators",
     "collect",
+    "host_of",
     "open_store",
     "run",
 ]

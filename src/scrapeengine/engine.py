@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any, Generic, TypeVar, Unpack, overload
 
 import attrs
@@ -18,6 +19,7 @@ from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import Connector, connector_of
 from scrapeengine.model.cadence import Cadence
+from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
@@ -30,7 +32,7 @@ from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
 from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
-from scrapeengine.run.plan import Plan
+from scrapeengine.run.plan import Plan, Said
 from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
@@ -86,7 +88,7 @@ class Engine(Generic[T]):
             environment=environment,
             platforms=_by_name(platforms, default),
             default=default,
-            clients=functools.partial(_clients, self._keeping, environment.connector),
+            clients=partial(_clients, self._keeping, environment.connector),
         )
         self._session: Session[T] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -128,19 +130,30 @@ class Engine(Generic[T]):
         return await report_of(self.stream(events, sinks=sinks, instruments=instruments), sinks=bool(sinks))
 
     async def enqueue(
-        self, store: Store, events: Iterable[Event], *, cadence: Cadence | None = None, delay: float = 0.0
+        self,
+        store: Store,
+        events: Iterable[Event],
+        *,
+        cadence: Cadence | None = None,
+        delay: float = 0.0,
+        replace: bool = False,
     ) -> list[Known]:
         """Put events into a store, all or none: a job for each on each of its platforms.
 
         Args:
             store: made by `open_store`.
             events: their `data` is bytes, or what JSON has: tuples come back as lists, and keys as texts.
-            cadence: how they recur; None: they do not. On events that are known it replaces what they had.
+            cadence: how they recur; None: they do not. On events that are known it replaces what they had: what waits
+                for its next time is due at the latest when the new minimum has passed since the last one, and what is
+                done, or was skipped, recurs from then on.
             delay: seconds until they are ready.
+            replace: whether events that are pending get the new data, priority and delay. What runs goes on with the
+                old ones, and the reply says so (`Known.replaced`).
 
         Returns:
-            For each job, in the order of the events and their platforms, whether it is new, and its present state: an
-            id that is pending, or has ended and is still known, is left as it is.
+            For each job, in the order of the events and their platforms, whether it is new, and its present state. An
+            id that has failed, or was cancelled, runs again, and counts as new; one that is pending, or is done or was
+            skipped and is still known, is left as it is.
 
         Raises:
             UnknownPlatform: an event names a platform that the engine does not have, or none at all. None was taken.
@@ -152,7 +165,7 @@ class Engine(Generic[T]):
         Checkpoint. If cancelled, all were taken or none.
         """
         check_trio()
-        return await serving.enqueue(self._plan.routes, store, events, cadence, delay)
+        return await serving.enqueue(self._plan.routes, store, events, cadence, delay, replace=replace)
 
     def serve(
         self,
@@ -276,15 +289,59 @@ class Engine(Generic[T]):
             self._plan.tune(changes)
         else:
             self._plan.tune_platform(platform, changes)
+        if self._session is not None:
+            self._have(self._session.retune)
+
+    def close(self, platform: str, seconds: float) -> None:
+        """Close a platform for so long, at least: no request to it starts meanwhile. At any time, from any thread.
+
+        What would wait for it for longer than its `Retry.patience` fails, or stays in the store. A run that serves a
+        store tells all others there.
+
+        Args:
+            platform: as for `tune`; `scrapeengine.host_of` names the host of a URL.
+            seconds: how long, from now; where no run goes on, the next one has what is left of it.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+            TypeError: an argument is of the wrong type.
+            ValueError: the seconds are out of range.
+        """
+        self._say(platform, number(seconds, "close(seconds=…)"))
+
+    def reopen(self, platform: str) -> None:
+        """End the penalty of a platform, which a site may have made a year long. At any time, from any thread.
+
+        Args:
+            platform: as for `close`.
+
+        Raises:
+            UnknownPlatform: the engine has no such platform.
+        """
+        self._say(platform, None)
+
+    def _say(self, platform: str, seconds: float | None) -> None:
+        name = self._plan.named(platform)
+        session = self._session
+        if session is None:
+            self._plan.said.pop(name, None)
+            self._plan.said[name] = Said(seconds, time.monotonic())
+        elif seconds is None:
+            self._have(partial(session.penalties.reopen, name))
+        else:
+            self._have(partial(session.penalties.close, name, seconds))
+
+    def _have(self, done: Callable[[], None]) -> None:
+        """Have something done in the loop of the run: at once, where one may."""
         session, token = self._session, self._token
         if session is None or token is None:
             return
         here = trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
         if here and not session.instruments.telling:
-            session.retune()
+            done()
         else:  # a hook is called in the middle of a step, which goes on as it was begun
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(session.retune)
+                token.run_sync_soon(done)
 
     def cookies(self, platform: str) -> Cookies:
         """Return the cookies that are kept for a platform, to be seeded, looked at, saved and cleared.
@@ -299,7 +356,7 @@ class Engine(Generic[T]):
         plan = self._plan
         if plan.default is not None and platform == plan.default.name:
             raise ValueError(f"each host of {platform!r} has cookies of its own; write engine.cookies('shop.example')")
-        name = plan.called(platform)
+        name = plan.named(platform)
         kept = plan.platform(name)
         if not kept.cookies:
             raise ValueError(f"platform {told(name)} keeps no cookies; write Platform(…, cookies=True)")

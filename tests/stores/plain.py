@@ -55,12 +55,12 @@ class PlainStore:
         """See `Store`."""
         return trio.current_time() + UNIX
 
-    async def call(self, name, *args):
+    async def call(self, name, *args, **values):
         """Have the model asked; once that was begun it is not cancelled."""
         answers = []
         done = trio.Event()
         try:
-            await self.calls.send((name, args, answers, done))
+            await self.calls.send((name, args, values, answers, done))
         except (trio.ClosedResourceError, trio.BrokenResourceError):
             raise StoreClosed("this store has been left: call it within its `async with`") from None
         with trio.CancelScope(shield=True):
@@ -69,7 +69,7 @@ class PlainStore:
             raise answers[0]
         return answers[0]
 
-    def answer(self, name, args):
+    def answer(self, name, args, values):
         """Answer a call. Not async: what is done here is done whole."""
         self.model.moment = Moment(0, 0.0, 0.0, UNIX, trio.current_time())
         if name == "claim":
@@ -78,14 +78,14 @@ class PlainStore:
             n, lease = args
             answer = [self.model.postpone(each, lease) for each in self.model.late()[:n]]
         elif name == "next_time":
-            jobs = self.model.jobs.values()
+            jobs = self.model.rows.values()
             answer = min((job.due for job in jobs if job.status.value in {"delayed", "leased"}), default=math.inf)
         else:
-            answer = getattr(self.model, name)(*args)
+            answer = getattr(self.model, name)(*args, **values)
         if name == "due":
             self._fresh = False
-        elif name in {"enqueue", "release", "hasten", "complete", "cancel"}:
-            self._fresh = self._fresh or any(job.status.value == "ready" for job in self.model.jobs.values())
+        elif name in {"enqueue", "release", "hasten", "complete", "cancel", "retry", "reopen"}:
+            self._fresh = self._fresh or any(job.status.value == "ready" for job in self.model.rows.values())
             self._changed.set()
             self._changed = trio.Event()
         return answer
@@ -112,12 +112,12 @@ class PlainStore:
         """See `Store`."""
         return await self.call("hasten", ids)
 
-    async def enqueue(self, jobs):
+    async def enqueue(self, jobs, *, replace=False):
         """See `Store`."""
         while True:
             changed = self._changed
             try:
-                return await self.call("enqueue", jobs)
+                return await self.call("enqueue", jobs, replace=replace)
             except StoreFull:
                 many = len({(job.platform, job.id) for job in jobs}) > self.policy.max_pending
                 if self.policy.full == "raise" or many:
@@ -143,9 +143,9 @@ async def plain(policy):
     store = PlainStore(policy, StoreModel(policy, Moment(0, 0.0, 0.0, UNIX, trio.current_time())), send)
 
     async def serve():
-        async for name, args, answers, done in receive:
+        async for name, args, values, answers, done in receive:
             try:
-                answers.append(store.answer(name, args))
+                answers.append(store.answer(name, args, values))
             except Exception as error:  # noqa: BLE001 - it is raised where it was called
                 answers.append(error)
             done.set()

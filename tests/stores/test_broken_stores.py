@@ -81,20 +81,20 @@ class ForgetsOutcomes(Broken):
 class TakesHalfABatch(Broken):
     """Enqueues jobs one by one."""
 
-    async def enqueue(self, jobs):
+    async def enqueue(self, jobs, *, replace=False):
         """Enqueue those that there is room for."""
         known = []
         for job in jobs:
-            known += await self._store.enqueue([job])
+            known += await self._store.enqueue([job], replace=replace)
         return known
 
 
 class ClaimsTheOldestFirst(Broken):
     """Heeds no priority."""
 
-    async def enqueue(self, jobs):
+    async def enqueue(self, jobs, *, replace=False):
         """Forget how urgent they are."""
-        return await self._store.enqueue([attrs.evolve(each, priority=0) for each in jobs])
+        return await self._store.enqueue([attrs.evolve(each, priority=0) for each in jobs], replace=replace)
 
 
 class EndsLeasesEarly(Broken):

@@ -9,7 +9,7 @@ import time
 import attrs
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -34,6 +34,7 @@ def here(**options):
 
 
 @given(st.floats(1.5e9, 3e9), TIMES, TIMES)
+@example(wall=1500000000.1242034, now=426258177.4085103, span=647483647.0)
 def test_who_sleeps_until_a_time_wakes_when_it_has_come(wall, now, span):
     """Not a rounding error before it, nor long after."""
     clock = Clock(-9, lambda: now, float, lambda: wall, 0.0)

@@ -12,10 +12,11 @@ import apsw
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from scrapeengine.stores import staged
 from scrapeengine.stores.moment import is_of, later, restarted
 from scrapeengine.stores.sqlite.sums import BUCKET, path
 from scrapeengine.testing.stores import StoreMachine, StoreScenes
-from scrapeengine.testing.stores.machine import MAYBE_SPANS, OpenedStore
+from scrapeengine.testing.stores.machine import JOBS, MAYBE_SPANS, OpenedStore
 from stores.machines import Machine
 
 STEPS = st.sampled_from([1.0, -1.0, 30.0, -30.0, 3600.0, -3600.0])
@@ -136,5 +137,20 @@ def count_again(file):
     db.close()
 
 
+class InParts(InAFile):
+    """A store in a file, to which even a few jobs come in parts."""
+
+    def enqueue(self, jobs, *, replace):
+        """Have them come two by two."""
+        before, staged.PART = staged.PART, 2
+        try:
+            super().enqueue(jobs, replace=replace)
+        finally:
+            staged.PART = before
+
+    enqueue = rule(jobs=st.lists(JOBS, min_size=3, max_size=7), replace=st.booleans())(enqueue)
+
+
+TestInParts = InParts.TestCase
 TestInMemory = InMemory.TestCase
 TestInAFile = InAFile.TestCase

@@ -124,10 +124,22 @@ def test_failures_widen_up_to_the_maximum(cadence: Cadence, history: History, ti
 def test_it_shrinks_grows_and_widens_by_what_was_said() -> None:
     """The figures, once."""
     cadence, history = Cadence(100, 1000, growth=1.5, shrink=0.5, jitter=0.1), History(400.0)
-    assert steady(cadence, history, Polled.CHANGED) == (History(200.0), 200.0)
-    assert steady(cadence, history, Polled.UNCHANGED) == (History(600.0), 600.0)
-    assert steady(cadence, history, Polled.FAILED) == (History(400.0, 1), 800.0)
+    assert steady(cadence, history, Polled.CHANGED) == (History(200.0, floor=100), 200.0)
+    assert steady(cadence, history, Polled.UNCHANGED) == (History(600.0, floor=100), 600.0)
+    assert steady(cadence, history, Polled.FAILED) == (History(400.0, 1, floor=100), 800.0)
     assert next_due(cadence, history, Polled.CHANGED, draw=lambda: 1.0)[1] == pytest.approx(220)
+
+
+@pytest.mark.parametrize("polled", Polled)
+def test_a_lower_minimum_takes_effect_at_once(polled: Polled) -> None:
+    """An interval that only the minimum of then has held up begins anew; one that has grown beyond it goes on."""
+    before, lower, higher = Cadence(1000, 10_000), Cadence(50, 10_000), Cadence(2000, 10_000)
+    held, _ = steady(before, History(), Polled.CHANGED)
+    assert steady(lower, held, polled) == steady(lower, attrs.evolve(held, interval=None), polled)
+    grown, _ = steady(before, attrs.evolve(held, interval=3000.0), Polled.UNCHANGED)
+    assert steady(lower, grown, Polled.UNCHANGED)[1] == 6750
+    for cadence in (before, higher):
+        assert steady(cadence, held, polled) == steady(cadence, attrs.evolve(held, floor=None), polled)
 
 
 @given(cadences(), HISTORIES, POLLED, st.tuples(HINTS, HINTS), st.tuples(HINTS, HINTS), st.tuples(DRAWS, DRAWS))

@@ -48,10 +48,12 @@ class History:
         default=None, validator=attrs.validators.optional(attrs.validators.instance_of(str))
     )
     """The digest that tells whether it has changed; None if nothing does."""
+    floor: float | None = attrs.field(default=None, validator=attrs.validators.optional(each(number)))
+    """The minimum of the cadence that it was looked at by last. An interval that is no longer was held up by it."""
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps({"interval": self.interval, "failures": self.failures, "digest": self.digest})
+        return json.dumps(attrs.asdict(self))
 
     @classmethod
     def from_json(cls, text: str | None) -> History:
@@ -130,14 +132,17 @@ def cadence_from_json(text: str) -> Cadence:
 
 
 def _remember(cadence: Cadence, history: History, polled: Polled, digest: str | None) -> History:
-    kept = history.digest if digest is None else digest
+    kept, floor = history.digest if digest is None else digest, cadence.min_interval
+    interval = history.interval
+    if interval is not None and history.floor is not None and interval <= history.floor and floor < history.floor:
+        interval = None  # how short it would be without the minimum of then, nobody knows: it begins anew
     match polled:
         case Polled.CHANGED:
-            return History(_next(cadence, history.interval, cadence.shrink), digest=digest)
+            return History(_next(cadence, interval, cadence.shrink), digest=digest, floor=floor)
         case Polled.UNCHANGED:
-            return History(_next(cadence, history.interval, cadence.growth), digest=kept)
+            return History(_next(cadence, interval, cadence.growth), digest=kept, floor=floor)
         case Polled.FAILED:
-            return History(history.interval, history.failures + 1, kept)
+            return History(interval, history.failures + 1, kept, floor)
         case _:
             assert_never(polled)
 

@@ -24,6 +24,10 @@ class Penalty:
 
     until: float = attrs.field(default=-math.inf, init=False)
     """When the platform opens again."""
+    openings: int | None = attrs.field(default=None, init=False)
+    """The last that was heard from a store of how often the platform was reopened by hand; None: nothing."""
+    said: float = attrs.field(default=-math.inf, init=False)
+    """Until when it was said to last, if that was said because it is long."""
     _began: float = attrs.field(default=-math.inf, init=False)
     _backoff: float = attrs.field(default=0.0, init=False)
 
@@ -49,6 +53,24 @@ class Penalty:
         if sent >= self._began:
             self._began = now
 
+    def close(self, until: float) -> None:
+        """Last until a time at least, because the program says so."""
+        self.until = max(self.until, until)
+
+    def end(self, now: float) -> None:
+        """Be over, because the program says so; the next incident is a first one."""
+        self.until = min(self.until, now)
+        self.said = -math.inf
+        self._backoff = 0.0
+
+    def hear(self, openings: int, now: float) -> bool:
+        """Hear how often the platform was reopened by hand; true if that ends this penalty."""
+        before, self.openings = self.openings, openings
+        if before in {None, openings}:
+            return False
+        self.end(now)
+        return True
+
     def forgotten_at(self) -> float:
         """Say from when on this penalty is as good as a new one."""
         return self.until + max(60.0, self._backoff)
@@ -56,4 +78,5 @@ class Penalty:
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
         self.until += seconds
+        self.said += seconds
         self._began += seconds

@@ -39,6 +39,7 @@ class Counters:
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
     _errors: Counter[str] = attrs.field(factory=Counter, init=False)
+    _closed: dict[str, float] = attrs.field(factory=dict, init=False)
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Count an outcome."""
@@ -61,6 +62,11 @@ class Counters:
         """Count a task that was not accepted, because it is known."""
         self._outcomes[platform if platform in self.declared else self.default, "duplicates"] += 1
 
+    def closed(self, platform: str, seconds: float) -> None:
+        """Count that a platform has asked not to be called for so long."""
+        name = platform if platform in self.declared else self.default
+        self._closed[name] = max(seconds, self._closed.get(name, 0.0))
+
     def report(self, stopped: str | None) -> Report:
         """Freeze the counts of a run, which was stopped for some reason, or (None) was not."""
         names: Iterable[str] = {platform for platform, _ in self._outcomes}
@@ -80,6 +86,7 @@ class Counters:
             returned=self.returned,
             lost=self.lost,
             redelivered=self.redelivered,
+            closed=dict(sorted(self._closed.items())),
         )
 
     def _counts(self, name: str | None) -> Counts:

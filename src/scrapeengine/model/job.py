@@ -70,8 +70,14 @@ class JobStatus(enum.Enum):
         """Whether it has not ended."""
         return self in _PENDING
 
+    @property
+    def fell_short(self) -> bool:
+        """Whether it has ended without what was asked for, so that it runs again when it is enqueued again."""
+        return self in _FELL_SHORT
+
 
 _PENDING = frozenset({JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED})
+_FELL_SHORT = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 class Reply(enum.Enum):
@@ -100,7 +106,11 @@ class NewJob:
     delay: float = 0.0
     """Seconds until it is ready."""
     cadence: str | None = None
-    """How it recurs, as JSON; None: it does not. On a job that is known it replaces what was there, if it is given."""
+    """How it recurs, as JSON; None: it does not. On a job that is known it replaces what was there, if it is given; one
+    that is done, or was skipped, recurs from then on."""
+    interval: float | None = None
+    """Seconds from its last completion after which it is due at the latest, where it recurs and its cadence is another
+    one than before; None: the new cadence is heeded from its next completion on."""
 
 
 class Ticket(NamedTuple):
@@ -184,12 +194,17 @@ class StoredJob:
     due: float | None
     """Delayed: when it becomes ready. Leased: when its lease ends. Else None."""
     finished: float | None
-    """When it ended; what recurs: when it was last completed. None if it never was."""
+    """When it ended; what recurs, or runs again: when it did so last. None if it never did."""
     result: Content | None
     """Of the last completion."""
     error: str | None
     """Of the last completion."""
     recurs: bool
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its platform and id, by which it is told from all others."""
+        return self.platform, self.id
 
 
 @described
@@ -198,8 +213,10 @@ class Known:
     """The answer of `enqueue` for one job."""
 
     new: bool
-    """Whether it was enqueued now; if not, its id was known."""
+    """Whether it was enqueued now, for the first time or to run again; if not, its id was known."""
     job: StoredJob
+    replaced: bool = False
+    """Whether it was pending and has the new data now. One that is leased goes on with what it had."""
 
 
 class Delivery(NamedTuple):
@@ -262,6 +279,9 @@ class ShareRequest:
     """Whether it keeps the slots that it has, if it has any, and only asks for requests: its turn is not over."""
     closed_until: float | None = None
     """Until when it knows the platform to be closed."""
+    openings: int | None = None
+    """The last that it has heard of how often the platform was reopened by hand; what it knows of a penalty is over if
+    that has happened since. None: it has heard nothing."""
 
 
 @described
@@ -277,3 +297,5 @@ class ShareGrant:
     """Until when the platform is closed, by what all engines know."""
     contended: bool
     """Whether others want it too, so that it should be asked for again soon."""
+    openings: int = 0
+    """How often the platform was reopened by hand. One more than before: what was known of a penalty is over."""

@@ -72,6 +72,9 @@ class Report:
     """Tasks whose lease in the store was lost, and that have no outcome here: they are somebody else's."""
     redelivered: int = 0
     """Outcomes of earlier runs that sinks had not had, and that went to them in this one; not counted above."""
+    closed: Mapping[str, float] = attrs.field(factory=dict)
+    """Platforms that were closed for longer than their `Retry.patience`, each with the longest time, in seconds; hosts
+    that the default serves count under the default's name."""
     overran: float = 0.0
     """Seconds for which a round was still running when the next was due; 0: it was not."""
 
@@ -114,3 +117,5 @@ class Statistics:
     """Outcomes that wait for the consumer or the sinks."""
     platforms: Mapping[str, PlatformStatistics]
     """The same by platform, for those that have work."""
+    closed: Mapping[str, float] = attrs.field(factory=dict)
+    """The platforms that are under penalty, whether or not they have work, each with the seconds until it opens."""

@@ -17,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
     Delivery,
+    JobStatus,
     Kept,
     Known,
     NewJob,
@@ -56,8 +58,16 @@ class Store(Protocol):
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
-        """Add jobs, all or none. One that is pending, or has ended and is still known, is left as it is.
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
+        """Add jobs, all or none; any number, without keeping others waiting.
+
+        One that has failed, or was cancelled, runs again, as a new one. One that is pending, or is done or was skipped
+        and is still known, is left as it is, but for its cadence if one is given.
+
+        Args:
+            jobs: the jobs. Follow-ups of completions are taken otherwise: what is known is left, failed or not.
+            replace: whether those that are pending get the new payload, priority and due time; not while they are
+                leased.
 
         Raises:
             StoreFull: there is no room, and the store was told to raise, or there never will be.
@@ -81,6 +91,72 @@ class Store(Protocol):
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """Count the jobs of each platform that has any."""
+        ...
+
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """List jobs by platform and id, a page at a time.
+
+        What stays as it is while pages are read is in one of them, once, whatever comes and goes meanwhile.
+
+        Args:
+            platform: of this platform only.
+            status: with this status only, or with one of several.
+            after: the `key` of the last job of the page before; None: from the beginning.
+            limit: the most jobs of the page, 1,000 at most. One that has fewer is the last.
+        """
+        ...
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Run failed and cancelled jobs again, as they were enqueued, at once; return how many.
+
+        They stand in the queue as if they came now, beyond `max_pending` too. Many are done in parts, each of which
+        happens whole: if the call is cancelled, or fails, some may run again.
+
+        Args:
+            platform: those of this platform only; its name, or a host as `scrapeengine.host_of` gives it.
+            ids: those with these ids only, on the platform, or on any.
+            events: those of these events only, on the platforms that they name, or on any; not with `ids`.
+        """
+        ...
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Forget jobs that have ended, so that their ids are new again; return how many.
+
+        Takes what `retry` takes, and does it in parts too. Outcomes that sinks have not had are still delivered.
+        """
+        ...
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """Close a platform for so long, at least, from now: no request to it starts meanwhile.
+
+        Engines that share it (`shared`) hear of it within half a second; others at their next look at the store.
+        """
+        ...
+
+    async def reopen(self, platform: str) -> None:
+        """End the penalty of a platform, whoever has made it; heard of as `close` is.
+
+        Jobs that were given back until its end are ready at once.
+        """
         ...
 
     # -- what an engine asks for

@@ -122,6 +122,14 @@ class Backing(Protocol):
         """Hear that a platform has closed."""
         ...
 
+    def closed_by_hand(self, platform: str, seconds: float) -> None:
+        """Hear that the program has closed a platform."""
+        ...
+
+    def reopened_by_hand(self, platform: str) -> None:
+        """Hear that the program has ended the penalty of a platform."""
+        ...
+
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
         """Hear that all sinks have these outcomes."""
         ...

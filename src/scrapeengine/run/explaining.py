@@ -19,6 +19,7 @@ def statistics(parts: Parts) -> Statistics:
     scheduler = parts.scheduler
     platforms = parts.lanes.statistics(trio.current_time())
     return Statistics(
+        closed=parts.lanes.closed(trio.current_time()),
         event_limit=parts.plan.event_limit,
         in_progress=scheduler.events.borrowed_tokens,
         live=scheduler.agenda.live,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import attrs
 
@@ -21,7 +21,7 @@ from scrapeengine.schedule.gates import Gates
 from scrapeengine.tasks.handle import TaskHttp
 from scrapeengine.tasks.requesting import RequestingTask
 
-__all__ = ["Clients", "Plan"]
+__all__ = ["Clients", "Plan", "Said"]
 
 _FEWEST_EVENTS, _FEWEST_WITH_HOSTS, _MOST_EVENTS = 10, 100, 1000
 """The bounds of an event limit that nobody has said."""
@@ -47,6 +47,15 @@ class Clients(Protocol):
         ...
 
 
+class Said(NamedTuple):
+    """A platform was closed, or reopened, when there was no run."""
+
+    seconds: float | None
+    """For how long; None: it was reopened."""
+    at: float
+    """When, by the system's monotonic clock."""
+
+
 @attrs.define(eq=False, repr=False)
 class Plan:
     """The knobs as they are now, and what is remembered of platforms.
@@ -66,6 +75,8 @@ class Plan:
     gates: Gates = attrs.field(factory=Gates, init=False)
     shared_gates: Gates = attrs.field(factory=lambda: Gates(Gate.sharing), init=False)
     """Those of platforms that are shared with other engines, by a store."""
+    said: dict[str, Said] = attrs.field(factory=dict, init=False)
+    """Platforms that the program has closed or reopened while there was no run, for the next one to hear."""
     skips: Skips = attrs.field(factory=Skips, init=False)
     """Events that need not be asked for again before their time."""
     _said_of: int | None = attrs.field(default=None, init=False)
@@ -103,20 +114,8 @@ class Plan:
         """Turn the engine's own knobs."""
         self.settings = attrs.evolve(self.settings, **changes)
 
-    def tune_platform(self, name: str, changes: Mapping[str, Any]) -> None:
-        """Turn the knobs of a platform, of a host that the default serves, or of the default.
-
-        Raises:
-            UnknownPlatform: there is no such platform.
-        """
-        if self.default is not None and name == self.default.name:
-            self.default = attrs.evolve(self.default, **changes)
-            return
-        name = self.called(name)
-        self.platforms[name] = attrs.evolve(self.platform(name), **changes)
-
-    def called(self, name: str) -> str:
-        """Return a platform's name as lanes have it, however the program writes it: a host may be written in many ways.
+    def named(self, name: str) -> str:
+        """Return the name of the lane that a name means: of a platform, or of a host that the default serves.
 
         Raises:
             UnknownPlatform: there is no such platform.
@@ -128,6 +127,18 @@ class Plan:
             known = ", ".join(map(repr, self.declared))
             raise UnknownPlatform(f"no platform is named {told(name)}; the engine has {known}")
         return name
+
+    def tune_platform(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Turn the knobs of a platform, of a host that the default serves, or of the default.
+
+        Raises:
+            UnknownPlatform: there is no such platform.
+        """
+        if self.default is not None and name == self.default.name:
+            self.default = attrs.evolve(self.default, **changes)
+            return
+        name = self.named(name)
+        self.platforms[name] = attrs.evolve(self.platform(name), **changes)
 
     def platform(self, name: str) -> Platform[Any]:
         """Return a platform as it is now; for a host the default, unless the host was tuned itself."""

@@ -24,6 +24,7 @@ from scrapeengine.model.report import Report
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
+from scrapeengine.run.penalties import Penalties
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.services import Services, Starter
 from scrapeengine.run.shutdown import Shutdown
@@ -69,6 +70,7 @@ class Session(Generic[T]):
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
         self._finish = self.backing.ends.finish
+        self.penalties = Penalties(self.parts, self.backing)
         self.shutdown = Shutdown(self.parts, self.backing)
         self.check = self.shutdown.check
         """Looks whether this was the last of it."""
@@ -86,6 +88,7 @@ class Session(Generic[T]):
         nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
         nursery.start_soon(self.outbox.collect, self.backing.delivered, name="scrapeengine collector")
         self.backing.open(nursery)
+        self.penalties.begin()
         if self.instruments.run_started:
             self.instruments.tell(self.instruments.run_started, self._started(joined=False))
 
@@ -143,6 +146,7 @@ class Session(Generic[T]):
         if self.instruments.platform_shut:
             details = PlatformShut(time=trio.current_time(), platform=lane.name, until=lane.gate.penalty.until)
             self.instruments.tell(self.instruments.platform_shut, details)
+        self.penalties.look_at(lane)
         self._turn_away(lane)
 
     def _turn_away(self, lane: Lane) -> None:

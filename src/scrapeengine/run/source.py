@@ -112,6 +112,12 @@ class SourceBacking:
     def closed(self, lane: Lane) -> None:
         """Do nothing."""
 
+    def closed_by_hand(self, platform: str, seconds: float) -> None:
+        """Do nothing: the run knows."""
+
+    def reopened_by_hand(self, platform: str) -> None:
+        """Do nothing: the run knows."""
+
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
         """Do nothing: nobody keeps them."""
 

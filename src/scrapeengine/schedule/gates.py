@@ -60,6 +60,21 @@ class Gates:
         gate = self._kept.get(name)
         return -math.inf if gate is None else gate.penalty.until
 
+    def close(self, name: str, rate: Rate | None, until: float, now: float) -> None:
+        """Close a platform that has no lane now until a time at least."""
+        gate = self.take(name, rate, now)
+        gate.penalty.close(until)
+        self.keep(name, gate, now)
+
+    def reopen(self, name: str, now: float) -> None:
+        """End the penalty of a platform that has no lane now."""
+        if name in self._kept:
+            self._kept[name].penalty.end(now)
+
+    def closed(self, now: float) -> dict[str, float]:
+        """Name the platforms without a lane that are under penalty, each with the end of it."""
+        return {name: gate.penalty.until for name, gate in self._kept.items() if gate.closed(now)}
+
     def keep(self, name: str, gate: Gate, now: float) -> None:
         """Take back the gate of a platform whose lane goes away, and forget those that matter no more."""
         if gate.matters(now):

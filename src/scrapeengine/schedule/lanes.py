@@ -100,6 +100,10 @@ class Lanes:
             after: the seconds that it asks for; None: it does not say.
         """
         lane.gate.penalty.refused(sent=sent, now=trio.current_time(), after=after)
+        self.have_closed(lane)
+
+    def have_closed(self, lane: Lane) -> None:
+        """Bring a lane up to its penalty, which has begun or lasts for longer."""
         self.scheduler.refresh(lane)
         self._closing.closed(lane)
         # At the end: what has closed here has given event slots back, which other lanes may have now.
@@ -145,6 +149,11 @@ class Lanes:
                 lane.limit.tune(platform.limit)
                 self.tell_limit(lane, now)
             self.scheduler.refresh(lane)
+
+    def closed(self, now: float) -> dict[str, float]:
+        """Name the platforms that are under penalty, each with the seconds until it opens."""
+        ends = {name: lane.gate.penalty.until for name, lane in self.scheduler.lanes.items() if lane.gate.closed(now)}
+        return {name: until - now for name, until in sorted((self.gates.closed(now) | ends).items())}
 
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:
         """Say what the platforms that have work are doing."""

@@ -28,6 +28,7 @@ from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
 from scrapeengine.served.claims import Claims, ReadyPlatforms, Round
+from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.desk import LaneDesk
 from scrapeengine.served.ends import StoredEnds
@@ -50,7 +51,8 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 13 attributes. They are the rooms of a served run, put together here and nowhere else.
+    Size: 13 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
+    nowhere else.
     """
 
     def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
@@ -76,8 +78,15 @@ class StoreBacking:
             0.0 if only is None else only.early,
         )
         self.ends = StoredEnds(parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions)
+        self._closings = Closings(holder, parts, hooks)
         desk = LaneDesk(
-            parts, self.ends, leases=leases, writer=writer, sharing=self._sharing, redelivery=self._redelivery
+            parts,
+            self.ends,
+            leases=leases,
+            writer=writer,
+            closings=self._closings,
+            sharing=self._sharing,
+            redelivery=self._redelivery,
         )
         self.jobs = Claims(holder, desk, ready, parts.alarms, only)
         self._scope = trio.CancelScope()
@@ -136,6 +145,7 @@ class StoreBacking:
                 nursery.start_soon(self._writer.run, self.ends)
                 nursery.start_soon(self._leases.renew, self.ends)
                 nursery.start_soon(self._leases.watch, self.ends)
+                nursery.start_soon(self._closings.run)
                 if self._sharing is not None:
                     nursery.start_soon(self._sharing.run)
                 if self._redelivery is not None:
@@ -181,6 +191,16 @@ class StoreBacking:
         """Let all engines on the store know that a platform has closed."""
         if self._sharing is not None:
             self._sharing.refused(lane)
+
+    def closed_by_hand(self, platform: str, seconds: float) -> None:
+        """Let all on the store know that the program has closed a platform."""
+        self._closings.close(platform, seconds)
+
+    def reopened_by_hand(self, platform: str) -> None:
+        """Let all on the store know that the program has ended a penalty."""
+        if self._sharing is not None:
+            self._sharing.reopened(platform)
+        self._closings.reopen(platform)
 
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
         """Have outcomes acknowledged that all sinks have."""

@@ -91,6 +91,10 @@ class Desk(Protocol):
         """Say whether the run has anything in hand."""
         ...
 
+    async def hear(self, ready: Collection[str]) -> None:
+        """Hear, before anything is claimed, whether these platforms were closed or reopened. Checkpoint, or none."""
+        ...
+
 
 @attrs.define(eq=False, repr=False)
 class ReadyPlatforms:
@@ -211,6 +215,7 @@ class Claims:
             except StoreError as error:
                 self._holder.trouble.say("the store could not be asked what is due", error)
             await backoff.pause()
+        await self._desk.hear(names)
         self._ready.found(names)
 
     async def _claim_on(self) -> None:

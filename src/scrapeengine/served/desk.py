@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import trio
 
 from scrapeengine.decide.records import event_of
 from scrapeengine.model.instrument import JobClaimed
 from scrapeengine.model.job import Claimed
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import unreadable
 from scrapeengine.served.leases import Leases
 from scrapeengine.served.redelivery import Redelivery
@@ -30,6 +33,7 @@ class LaneDesk:
         *,
         leases: Leases,
         writer: Writer,
+        closings: Closings,
         sharing: Sharing | None,
         redelivery: Redelivery | None,
     ) -> None:
@@ -37,6 +41,7 @@ class LaneDesk:
         self._ends = ends
         self._leases = leases
         self._writer = writer
+        self._closings = closings
         self._sharing = sharing
         self._redelivery = redelivery
 
@@ -69,6 +74,10 @@ class LaneDesk:
         """Say whether the run has anything in hand, for the lanes, the store or the sinks."""
         behind = self._redelivery is not None and self._redelivery.behind
         return bool(len(self._leases) or self._writer.behind or behind)
+
+    async def hear(self, ready: Collection[str]) -> None:
+        """Hear whether platforms that have ready jobs were closed or reopened by hand."""
+        await self._closings.hear(ready)
 
     def accept(self, claimed: Claimed, asked: float) -> None:
         """Take a job that was claimed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import trio
+
 from scrapeengine.decide.cadence import cadence_to_json
 from scrapeengine.decide.records import payload_of, written
 from scrapeengine.decide.routing import Routes
@@ -15,6 +17,8 @@ from scrapeengine.model.urls import told
 __all__ = ["check_store", "jobs_of", "new_jobs"]
 
 _PRIORITIES = 2**63
+_AT_ONCE = 200
+"""The events of which jobs are made before others have their turn."""
 
 
 def check_store(store: object) -> None:
@@ -25,8 +29,10 @@ def check_store(store: object) -> None:
         )
 
 
-def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, delay: float) -> list[NewJob]:
-    """Make a job for each event on each of its platforms.
+async def new_jobs(
+    events: Iterable[Event], routes: Routes, cadence: Cadence | None = None, delay: float = 0.0
+) -> list[NewJob]:
+    """Make a job for each event on each of its platforms. Checkpoint if there are many.
 
     Raises:
         TypeError: something is no event, or its data cannot be stored.
@@ -35,14 +41,18 @@ def new_jobs(events: Iterable[Event], routes: Routes, cadence: Cadence | None, d
     """
     how = None if cadence is None else cadence_to_json(cadence)
     jobs: list[NewJob] = []
-    for event in [events] if isinstance(events, Event) else events:
+    for number, event in enumerate([events] if isinstance(events, Event) else events, 1):
+        if number % _AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
-        jobs += jobs_of(event, routes, how, delay)
+        jobs += jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)
     return jobs
 
 
-def jobs_of(event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0) -> list[NewJob]:
+def jobs_of(
+    event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0, interval: float | None = None
+) -> list[NewJob]:
     """Make a job for an event on each of its platforms; raises as `new_jobs`."""
     route = routes.of(event)
     if route.unknown:
@@ -52,4 +62,4 @@ def jobs_of(event: Event, routes: Routes, cadence: str | None = None, delay: flo
     if event.priority >= _PRIORITIES:
         raise ValueError(f"{event!r} cannot be stored: its priority must be less than 2**63")
     payload = payload_of(event)
-    return [NewJob(name, event.id, payload, event.priority, delay, cadence) for name in route.known]
+    return [NewJob(name, event.id, payload, event.priority, delay, cadence, interval) for name in route.known]

@@ -33,7 +33,7 @@ RunOf: TypeAlias = Callable[[StoreWork, Sequence[Sink[T]], Sequence[Instrument]]
 
 
 async def enqueue(
-    routes: Routes, store: Store, events: Iterable[Event], cadence: Cadence | None, delay: float
+    routes: Routes, store: Store, events: Iterable[Event], cadence: Cadence | None, delay: float, *, replace: bool
 ) -> list[Known]:
     """Put events into a store; documented as `Engine.enqueue`."""
     check_store(store)
@@ -41,7 +41,8 @@ async def enqueue(
         raise TypeError(
             f"enqueue(cadence=…) must be a Cadence or None, got {cadence!r}; write Cadence(min_interval=180)"
         )
-    return await store.enqueue(new_jobs(events, routes, cadence, number(delay, "delay", zero=True)))
+    jobs = await new_jobs(events, routes, cadence, number(delay, "delay", zero=True))
+    return await store.enqueue(jobs, replace=replace)
 
 
 def work_for(store: Store, sinks: Sequence[Sink[T]], lease: float) -> StoreWork:

@@ -97,6 +97,10 @@ class Sharing:
         self._refusals[lane.name] = lane.gate.penalty.until
         self._needed.set()
 
+    def reopened(self, platform: str) -> None:
+        """Tell the others no more that a platform has closed: the program has ended that."""
+        self._refusals.pop(platform, None)
+
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         backoff = Backoff(longest=_LONGEST_PAUSE)
@@ -200,6 +204,7 @@ class Sharing:
             anew=anew,
             keep=keep,
             closed_until=closed + self._holder.shift() if closed > now else None,
+            openings=gate.penalty.openings,
         )
 
     def _apply(self, lane: Lane, share: ShareGrant, until: float, drops: int) -> None:
@@ -225,6 +230,7 @@ class Sharing:
             else:  # another rate holds by now: these are given back too
                 allotment.drop()
                 self.need()
+        lane.gate.penalty.hear(share.openings, now)
         closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if closed > lane.gate.penalty.until + _SAME:
             lane.gate.penalty.until = closed

@@ -5,6 +5,7 @@ known by `register`, and can be tried by `scrapeengine.testing.stores`. The call
 `open_store` wraps what is registered into a `CheckedStore`.
 """
 
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
@@ -34,6 +35,7 @@ __all__ = [
     "Completion",
     "Content",
     "Delivery",
+    "Event",
     "JobStatus",
     "Kept",
     "Known",

@@ -51,7 +51,7 @@ class Notifier:
             self.version = marks.version
         if marks.alarm is not None:
             self.alarm = marks.alarm
-        if marks.ready:
+        if marks.ready or marks.stirred:
             self.stir()
         elif marks.freed or marks.soonest < self.alarm:
             self.ring()
@@ -105,9 +105,10 @@ class Times:
 
     def deadline(self, at: float) -> float:
         """Return when by trio's clock it is an instant by `awake`."""
-        # Exact by a simulated clock, since one is less than twice the other (Sterbenz): who sleeps until then does not
-        # wake too soon.
-        return at - self.awake
+        until = at - self.awake
+        # Who sleeps until then must not wake too soon by a rounding error. There is none while trio's time is the
+        # smaller part of the store's (Sterbenz); where a simulated clock has gone beyond that, one step makes up for it.
+        return until if until + self.awake >= at else math.nextafter(until, math.inf)
 
 
 class TableBackend(Protocol):

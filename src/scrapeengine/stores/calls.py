@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import islice
 
 import attrs
 import trio
 
 from scrapeengine.errors import StoreFull
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
     Delivery,
+    JobStatus,
     Kept,
     Known,
     NewJob,
@@ -23,14 +27,22 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.selection import Selection, statuses_of
 from scrapeengine.model.validators import Validator
+from scrapeengine.stores import staged
 from scrapeengine.stores.backend import TableBackend
 from scrapeengine.stores.moment import Moment
-from scrapeengine.stores.rules import beside, leasing
+from scrapeengine.stores.rules import beside, closing, leasing, listing, staging
 from scrapeengine.stores.rules import jobs as life
+from scrapeengine.stores.rules.listing import Done
 from scrapeengine.stores.rules.tables import Tables
 
 __all__ = ["TableStore"]
+
+_ENDED = frozenset(status for status in JobStatus if not status.pending)
+_FELL_SHORT = frozenset(status for status in JobStatus if status.fell_short)
+_PART = 100
+"""The most jobs that are changed in one step, of some milliseconds."""
 
 
 class TableStore:
@@ -61,16 +73,18 @@ class TableStore:
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
+        if len(jobs) > staged.PART:
+            return await staged.StagedJobs(self._backend, jobs, replace).enqueue()
         most, distinct = self._backend.policy.max_pending, len({(job.platform, job.id) for job in jobs})
         if distinct > most:
             await trio.lowlevel.checkpoint()
-            raise StoreFull(f"a batch of {distinct:,} jobs never has room where {most:,} may be pending: cut it up")
+            raise StoreFull(staged.never_room(distinct, most))
         while True:
             rung = self._notifier.rung  # before the attempt: room that is made from here on rings it
             try:
-                return await self._backend.run(lambda tables: life.enqueue(tables, jobs))
+                return await self._backend.run(lambda tables: life.enqueue(tables, jobs, replace=replace))
             except StoreFull:
                 if self._backend.policy.full == "raise":
                     raise
@@ -91,7 +105,71 @@ class TableStore:
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
-        return await self._backend.run(life.stats)
+        return await self._backend.run(lambda tables: staging.stats(tables, staged.PART))
+
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """See `Store`."""
+        statuses = statuses_of(status)
+        return await self._backend.run(
+            lambda tables: listing.page(tables, statuses, platform, after, limit), reads=True
+        )
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        which = Selection.of(platform, ids, events)
+        return await self._in_parts(which, _FELL_SHORT, listing.again_behind, listing.again_of)
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        which = Selection.of(platform, ids, events)
+        return await self._in_parts(which, _ENDED, listing.forget_behind, listing.forget_of)
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """See `Store`."""
+        await self._backend.run(lambda tables: closing.close(tables, platform, seconds))
+
+    async def reopen(self, platform: str) -> None:
+        """See `Store`."""
+        await self._backend.run(lambda tables: closing.reopen(tables, platform))
+
+    async def _in_parts(
+        self, which: Selection, statuses: Collection[JobStatus], behind: Callable[..., Done], of: Callable[..., int]
+    ) -> int:
+        """Do something to the jobs of a selection that have one of some statuses, a part at a time."""
+        count = 0
+        if which.pairs is None:
+            last: tuple[str, str] | None = None
+            while True:
+                done = await self._backend.run(
+                    partial(behind, statuses=statuses, platform=which.platform, after=last, n=_PART)
+                )
+                count, last = count + done.jobs, done.last
+                if last is None:
+                    return count
+        platforms = await self._backend.run(partial(listing.holding, statuses=statuses), reads=True)
+        keys = which.keys(platforms)
+        while part := list(islice(keys, _PART)):
+            count += await self._backend.run(partial(of, statuses=statuses, keys=part))
+        return count
 
     # -- what an engine asks for
 
@@ -99,7 +177,9 @@ class TableStore:
         """See `Store`."""
         if until is not None:
             until -= self._times.unix
-        return await self._backend.run(lambda tables: leasing.due(tables, self._by_now(tables.moment, until)))
+        return await self._backend.run(
+            lambda tables: staging.due(tables, self._by_now(tables.moment, until), staged.PART)
+        )
 
     async def claim(
         self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None

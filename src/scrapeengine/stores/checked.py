@@ -6,10 +6,14 @@ what to write instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import trio
+
 from scrapeengine.model.checks import number, whole
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
@@ -31,6 +35,12 @@ from scrapeengine.model.validators import Validator
 
 __all__ = ["CheckedStore"]
 
+_LONGEST_PAGE = 1000
+_TOO_LARGE = 2**63
+"""The first number that a database has no room for."""
+_AT_ONCE = 500
+"""The jobs that are looked at before others have their turn."""
+_PARTS_OF_A_KEY = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
 
@@ -61,9 +71,15 @@ class CheckedStore:
 
     # -- what programs ask for
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`."""
-        return await self._store.enqueue(_new_jobs(jobs))
+        _flag(replace, "replace")
+        found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
+        for first in range(0, len(found), _AT_ONCE):
+            if first:
+                await trio.lowlevel.checkpoint()
+            _look_at(found[first : first + _AT_ONCE])
+        return await self._store.enqueue(found, replace=replace)
 
     async def get(self, platform: str, id: str) -> StoredJob | None:
         """See `Store`."""
@@ -84,6 +100,53 @@ class CheckedStore:
         """See `Store`."""
         return await self._store.stats()
 
+    async def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """See `Store`."""
+        _words_or_none({"platform": platform})
+        whole(limit, "limit", least=1)
+        if limit > _LONGEST_PAGE:
+            raise ValueError(f"limit must be at most {_LONGEST_PAGE:,}, got {limit:,}; go on with after=page[-1].key")
+        statuses = _statuses(status)
+        return await self._store.jobs(platform=platform, status=statuses, after=_key_or_none(after), limit=limit)
+
+    async def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        return await self._store.retry(**_selected("retry", platform, ids, events))
+
+    async def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """See `Store`."""
+        return await self._store.forget(**_selected("forget", platform, ids, events))
+
+    async def close(self, platform: str, seconds: float) -> None:
+        """See `Store`."""
+        _words(platform=platform)
+        _seconds(seconds, "seconds")
+        await self._store.close(platform, seconds)
+
+    async def reopen(self, platform: str) -> None:
+        """See `Store`."""
+        _words(platform=platform)
+        await self._store.reopen(platform)
+
     # -- what an engine asks for
 
     async def due(self, until: float | None = None) -> list[str]:
@@ -97,7 +160,7 @@ class CheckedStore:
     ) -> list[Claimed]:
         """See `Store`."""
         _words(platform=platform, owner=owner)
-        whole(n, "n", least=0)
+        _count(n, "n", least=0)
         _seconds(lease, "lease")
         return await self._store.claim(platform, n, owner, lease, ids=_ids_or_all(ids))
 
@@ -117,7 +180,7 @@ class CheckedStore:
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
-        whole(n, "n", least=0)
+        _count(n, "n", least=0)
         _seconds(lease, "lease")
         return await self._store.undelivered(n, lease)
 
@@ -165,7 +228,19 @@ class CheckedStore:
 
 
 def _seconds(value: object, name: str, **options: bool) -> None:
-    number(value, name, instead="; it is seconds", **options)
+    exact = number(value, name, instead="; it is seconds", **options)
+    if _TOO_LARGE <= exact < math.inf:
+        raise ValueError(f"{name} must be less than 2**63, got {value}; it is seconds")
+
+
+def _count(value: object, name: str, *, least: int) -> None:
+    if whole(value, name, least=least) >= _TOO_LARGE:
+        raise ValueError(f"{name} must be less than 2**63, got {value}")
+
+
+def _flag(value: object, name: str) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {told(value)}")
 
 
 def _words(**values: object) -> None:
@@ -190,17 +265,15 @@ def _many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
     return found
 
 
-def _new_jobs(jobs: Sequence[NewJob]) -> tuple[NewJob, ...]:
+def _look_at(jobs: Sequence[NewJob]) -> None:
     """Look at jobs to enqueue."""
-    found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
-    for job in found:
+    for job in jobs:
         _words(**{"NewJob(platform=…)": job.platform, "NewJob(id=…)": job.id, "NewJob(payload=…)": job.payload})
         _words_or_none({"NewJob(cadence=…)": job.cadence})
-        number(job.delay, "NewJob(delay=…)", zero=True)
-        whole(job.priority, "NewJob(priority=…)", least=-(2**63))
-        if job.priority >= 2**63:
-            raise ValueError(f"NewJob(priority=…) must be less than 2**63, got {job.priority}")
-    return found
+        _seconds(job.delay, "NewJob(delay=…)", zero=True)
+        if job.interval is not None:
+            _seconds(job.interval, "NewJob(interval=…)", zero=True)
+        _count(job.priority, "NewJob(priority=…)", least=-_TOO_LARGE)
 
 
 def _completions(values: Sequence[Completion]) -> tuple[Completion, ...]:
@@ -222,7 +295,7 @@ def _leases(values: Any, what: str, kind: type) -> tuple[Any, ...]:
 def _lease(value: Ticket | Delivery) -> None:
     kind = type(value).__name__
     _words(**{f"{kind}(platform=…)": value.platform, f"{kind}(id=…)": value.id})
-    whole(value.token, f"{kind}(token=…)", least=-(2**63))
+    _count(value.token, f"{kind}(token=…)", least=-_TOO_LARGE)
 
 
 def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
@@ -235,6 +308,38 @@ def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
     return found
 
 
+def _statuses(status: object) -> tuple[JobStatus, ...] | None:
+    """Look at a status, or several; None is all."""
+    if status is None or isinstance(status, JobStatus):
+        return None if status is None else (status,)
+    found: tuple[JobStatus, ...] = _many(status, "status", JobStatus)
+    return found
+
+
+def _key_or_none(after: Any) -> tuple[str, str] | None:
+    if after is None:
+        return None
+    if not isinstance(after, tuple) or len(after) != _PARTS_OF_A_KEY:
+        raise TypeError(f"after must be a platform and an id, got {told(after)}; write after=page[-1].key")
+    _words(**{"the platform in after": after[0], "the id in after": after[1]})
+    return after
+
+
+def _selected(
+    name: str, platform: str | None, ids: Collection[str] | None, events: Collection[Event] | None
+) -> dict[str, Any]:
+    """Look at what says which jobs are meant."""
+    _words_or_none({"platform": platform})
+    if ids is not None and events is not None:
+        raise TypeError(f"{name} takes ids or events, got both; call it twice")
+    meant = None if events is None else _many(events, "events", Event)
+    for event in meant or ():
+        _words(**{"the id of an event": event.id})
+        for name_of_platform in event.platforms:
+            _words(**{"a platform of an event": name_of_platform})
+    return {"platform": platform, "ids": _ids_or_all(ids), "events": meant}
+
+
 def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, ShareRequest]:
     """Look at what an engine asks for of each platform."""
     if not isinstance(share_requests, Mapping):
@@ -245,6 +350,8 @@ def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, Sha
         _words(**{"a platform in share_requests": platform})
         if not isinstance(share_request, ShareRequest):
             raise TypeError(f"share_requests[{platform!r}] must be a ShareRequest, got {share_request!r}")
+        for name in ("limit", "wanted", "held", "requests"):
+            _count(getattr(share_request, name), f"ShareRequest({name}=…)", least=0)
     return dict(share_requests)
 
 
@@ -271,8 +378,8 @@ def _completion(completion: Completion) -> None:
     for name in ("again", "keep", "deliver"):
         value = getattr(completion, name)
         if value is not None or name != "again":
-            number(value, f"Completion({name}=…)", zero=True)
-    _new_jobs(completion.follow_ups)
+            _seconds(value, f"Completion({name}=…)", zero=True)
+    _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})
         if not isinstance(validator, Validator | None):

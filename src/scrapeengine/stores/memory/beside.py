@@ -128,4 +128,4 @@ class DictSharingTable:
 def _moved(gate: SharedGate, seconds: float) -> SharedGate:
     closed = gate.closed_until
     closed = None if closed is None else closed + seconds
-    return SharedGate(gate.tat + seconds, closed, gate.interval, gate.counted + seconds)
+    return gate._replace(tat=gate.tat + seconds, closed_until=closed, counted=gate.counted + seconds)

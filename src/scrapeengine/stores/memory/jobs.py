@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from heapq import merge
+from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
 import attrs
@@ -38,12 +40,15 @@ class Orders:
     """By platform, as they are to be claimed."""
     ages: dict[str, Ordered[_Age]] = attrs.field(factory=lambda: defaultdict(Ordered), init=False)
     """The ready ones by platform, by when they were enqueued."""
+    named: dict[JobStatus, Ordered[Name]] = attrs.field(factory=lambda: defaultdict(Ordered), init=False)
+    """All of them by status, by their names."""
     dues: Counter[tuple[str, float]] = attrs.field(factory=Counter, init=False)
     """The number of a platform's delayed jobs that are due at one time."""
 
     def enter(self, row: Row) -> None:
         """Put a job into its places."""
         name = (row.platform, row.id)
+        self.named[row.status].add(name)
         if row.status is JobStatus.READY:
             self.ready[row.platform].add((place(row), row.id))
             self.ages[row.platform].add((row.enqueued, row.seq))
@@ -59,6 +64,7 @@ class Orders:
     def leave(self, row: Row) -> None:
         """Take a job out of its places."""
         name = (row.platform, row.id)
+        self.named[row.status].remove(name)
         if row.status is JobStatus.READY:
             self._leave_queue(row)
         elif row.status is JobStatus.DELAYED:
@@ -132,6 +138,10 @@ class DictJobTable:
         """See `JobTable`."""
         self._texts[row.platform, row.id] = Texts(self.texts(row).payload, result, error, history)
 
+    def rewrite(self, row: Row, payload: str) -> None:
+        """See `JobTable`."""
+        self._texts[row.platform, row.id] = attrs.evolve(self.texts(row), payload=payload)
+
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
         queue = self._orders.ready.get(platform)
@@ -140,6 +150,19 @@ class DictJobTable:
     def before(self, row: Row) -> int:
         """See `JobTable`."""
         return self._orders.ready[row.platform].place((place(row), row.id))
+
+    def listed(self, statuses: Collection[JobStatus], platform: str | None, after: Name | None, n: int) -> list[Row]:
+        """See `JobTable`."""
+        first: Any = after if after is not None and (platform is None or after[0] >= platform) else (platform or "",)
+        found: Iterator[Name] = iter(merge(*(self._orders.named[status].behind(first) for status in statuses)))
+        if platform is not None:
+            found = takewhile(lambda name: name[0] == platform, found)
+        return [self._rows[name] for name in islice(found, n)]
+
+    def returned(self, platform: str) -> list[Row]:
+        """See `JobTable`."""
+        rows = self._named(list(self._orders.delayed))
+        return [row for row in rows if row.owner is not None and row.platform == platform]
 
     def due(self, at: float, n: int) -> list[Row]:
         """See `JobTable`."""
@@ -171,9 +194,11 @@ class DictJobTable:
         """See `JobTable`."""
         return self._counts
 
-    def platforms(self) -> Collection[str]:
+    def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
-        return self._orders.ready
+        if status is JobStatus.READY:
+            return self._orders.ready
+        return [platform for platform, counts in self._counts.items() if counts[status]]
 
     def total(self, *, pending: bool) -> int:
         """See `JobTable`."""

@@ -78,6 +78,14 @@ class Ordered(Generic[T]):
                 break
         return found[:most]
 
+    def behind(self, item: T) -> Iterator[T]:
+        """List the items that are larger than one, which need not be there, in order."""
+        if self._blocks:
+            number = self._block_of(item)
+            block = self._blocks[number]
+            yield from block[bisect_right(block, item) :]
+            yield from chain.from_iterable(self._blocks[number + 1 :])
+
     def place(self, item: T) -> int:
         """Count the items before one that is there."""
         number = self._block_of(item)

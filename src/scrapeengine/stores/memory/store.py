@@ -20,6 +20,7 @@ from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock, Reading
 from scrapeengine.stores.memory.beside import DictOutboxTable, DictPageTable, DictSharingTable
 from scrapeengine.stores.memory.jobs import DictJobTable
+from scrapeengine.stores.memory.staging import DictStagingTable
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules.leasing import restart
@@ -42,6 +43,7 @@ class DictTables:
     jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
     pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)
     outbox: DictOutboxTable = attrs.field(factory=DictOutboxTable, init=False)
+    staging: DictStagingTable = attrs.field(factory=DictStagingTable, init=False)
     sharing: DictSharingTable = attrs.field(factory=DictSharingTable, init=False)
 
     @property

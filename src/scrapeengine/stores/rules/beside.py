@@ -130,6 +130,8 @@ def _share(
     until = tables.awake + lease
     _write_down(tables, platform, Stake(owner, slots, mine.wanted, mine.held, mine.served, until, kept + times))
     told = None if share_request.closed_until is None else share_request.closed_until + ahead
+    if share_request.openings not in {None, gate.openings}:
+        told = None  # it was reopened since, and the engine learns it by this call
     closed = max((at for at in (gate.closed_until, told) if at is not None and at > tables.awake), default=None)
     gate = gate._replace(closed_until=closed)
     if gate != before:
@@ -139,6 +141,7 @@ def _share(
         times=tuple(at - ahead for at in times),
         closed_until=None if closed is None else closed - ahead,
         contended=contended(mine, others),
+        openings=gate.openings,
     )
 
 

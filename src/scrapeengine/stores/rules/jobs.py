@@ -18,39 +18,58 @@ from scrapeengine.model.job import (
     StoredJob,
 )
 from scrapeengine.stores.rules.beside import remember
-from scrapeengine.stores.rules.leasing import end, forget, known, promote
+from scrapeengine.stores.rules.leasing import arrive, end, forget, known, promote
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["cancel", "complete", "enqueue", "get", "position", "stats"]
+__all__ = ["becomes_pending", "cancel", "complete", "enqueue", "full", "get", "offer", "position", "stats"]
 
 _APART = 0.001
 """Seconds by which a job that recurs is moved on when its time is another's on the same platform."""
 
 
-def enqueue(tables: Tables, jobs: Sequence[NewJob]) -> list[Known]:
+def enqueue(tables: Tables, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
     """Add jobs, all or none."""
-    room = tables.policy.max_pending - tables.jobs.total(pending=True)
+    room = tables.policy.max_pending - tables.jobs.total(pending=True) - tables.staging.coming()
     if len(jobs) > room:
-        fresh = {(job.platform, job.id) for job in jobs if known(tables, job.platform, job.id) is None}
+        fresh = {(job.platform, job.id) for job in jobs if becomes_pending(job, known(tables, job.platform, job.id))}
         if len(fresh) > room:
-            raise StoreFull(
-                f"{tables.policy.max_pending - room:,} jobs are pending and {len(fresh):,} more are too many: "
-                f"enqueue them when some have ended, or open the store with full='wait' or with a larger max_pending"
-            )
-    answers = [_offer(tables, job) for job in jobs]
+            raise full(tables.policy.max_pending - room, len(fresh))
+    answers = [offer(tables, job, tables.now, replace=replace) for job in jobs]
     forget(tables)
     return answers
 
 
-def _admit(tables: Tables, job: NewJob) -> Row | None:
-    """Add a job, whether or not there is room; None if it is known."""
+def full(pending: int, more: int) -> StoreFull:
+    """Make the error of who wants to enqueue more than there is room for."""
+    return StoreFull(
+        f"{pending:,} jobs are pending and {more:,} more are too many: enqueue them when some have ended, or open the "
+        f"store with full='wait' or with a larger max_pending"
+    )
+
+
+def becomes_pending(job: NewJob, row: Row | None) -> bool:
+    """Say whether there is one pending job more once a job is enqueued, where it is known as this row."""
+    return row is None or row.status.fell_short or (job.cadence is not None and not row.status.pending)
+
+
+def _follow(tables: Tables, job: NewJob) -> None:
+    """Add a job that a task has found, whether or not there is room, unless it is known, failed or not.
+
+    Ten thousand pages link to one that is not there: it is asked for once.
+    """
     row = tables.jobs.find(job.platform, job.id)
-    if row is not None:
-        if not row.expired(tables.now):
-            return None
-        tables.jobs.drop(row)
-    row = new_row(job, tables.now, tables.jobs.next_seq())
+    if row is None or row.expired(tables.now):
+        _add(tables, job, row, tables.now)
+
+
+def _add(tables: Tables, job: NewJob, before: Row | None, at: float) -> Row:
+    """Add a job that was enqueued at a time, in the place of one that is over."""
+    row = new_row(job, at, tables.jobs.next_seq())
+    if before is not None:
+        if not before.expired(tables.now):
+            row.accepted = before.accepted  # whoever has completed it, and did not hear the reply, may ask again
+        tables.jobs.drop(before)
     tables.jobs.add(row, Texts(job.payload))
     return row
 
@@ -94,15 +113,64 @@ def stats(tables: Tables) -> dict[str, QueueStatistics]:
     return found
 
 
-def _offer(tables: Tables, job: NewJob) -> Known:
-    row = _admit(tables, job)
-    if row is not None:
-        return Known(new=True, job=stored(row, Texts(job.payload), tables.moment))
+def offer(tables: Tables, job: NewJob, at: float, *, replace: bool) -> Known:
+    """Add a job that was enqueued at a time, or say what is known of it."""
     row = tables.jobs.find(job.platform, job.id)
-    assert row is not None
-    if job.cadence is not None and row.status.pending:
-        tables.jobs.change(row, cadence=job.cadence)
-    return Known(new=False, job=stored(row, tables.jobs.texts(row), tables.moment))
+    if row is None or row.expired(tables.now) or row.status.fell_short:
+        row = _add(tables, job, row, at)
+        return Known(new=True, job=stored(row, Texts(job.payload), tables.moment))
+    if job.cadence not in {None, row.cadence} or (job.cadence is not None and not row.status.pending):
+        _change_cadence(tables, row, job)
+    replaced = replace and row.status in {JobStatus.READY, JobStatus.DELAYED}
+    if replaced:
+        _replace(tables, row, job)
+    return Known(new=False, job=stored(row, tables.jobs.texts(row), tables.moment), replaced=replaced)
+
+
+def _change_cadence(tables: Tables, row: Row, job: NewJob) -> None:
+    """Let a job that is known recur by another cadence from now on."""
+    now, recurred = tables.now, row.cadence is not None
+    tables.jobs.change(row, cadence=job.cadence)
+    # A store does not look into cadences: when it is due by the new one, who has written it has to say.
+    latest = None if job.interval is None or row.finished is None else row.finished + job.interval
+    if not row.status.pending:
+        tables.jobs.change(row, status=JobStatus.DELAYED, due=now, free=None, expires=None, attempts=0)
+        _put_off(tables, row, max(now + job.delay, latest or now))
+    elif row.status is JobStatus.LEASED:
+        tables.jobs.change(row, within=job.interval)
+    elif latest is not None and recurred and _waits_for_more_than(row, latest):
+        _put_off(tables, row, max(now, latest))
+
+
+def _waits_for_more_than(row: Row, at: float) -> bool:
+    """Say whether a job waits for its next time, and that is later; not one that was given back until a time."""
+    return row.status is JobStatus.DELAYED and row.owner is None and row.due is not None and row.due > at
+
+
+def _replace(tables: Tables, row: Row, job: NewJob) -> None:
+    """Give a job that nobody has in hand new data, and another place in time."""
+    tables.jobs.rewrite(row, job.payload)
+    if job.delay > 0:
+        due, seq = tables.now + job.delay, tables.jobs.next_seq()
+        tables.jobs.change(row, status=JobStatus.DELAYED, due=due, seq=seq, owner=None, priority=job.priority)
+    elif row.status is JobStatus.DELAYED:
+        arrive(tables, row, priority=job.priority)
+    else:
+        tables.jobs.change(row, priority=job.priority)
+
+
+def _put_off(tables: Tables, row: Row, due: float) -> None:
+    """Let a delayed job that recurs wait until a time, which is no other one's on its platform."""
+    if due <= tables.now:
+        arrive(tables, row)
+    else:
+        tables.jobs.change(row, due=_apart(tables, row.platform, due), seq=tables.jobs.next_seq())
+
+
+def _apart(tables: Tables, platform: str, due: float) -> float:
+    while tables.jobs.delayed_at(platform, due):
+        due = max(due + _APART, math.nextafter(due, math.inf))  # a sum alone may leave a large float as it is
+    return due
 
 
 def complete(tables: Tables, completions: Sequence[Completion]) -> list[Reply]:
@@ -124,11 +192,12 @@ def _complete(tables: Tables, completion: Completion) -> Reply:
     tables.jobs.write(row, completion.result, completion.error, completion.history)
     if row.cadence is not None:
         # Who has it in hand may not know yet that it recurs: it is looked at again, and then it is known.
-        _recur(tables, row, tables.now + (completion.again or 0.0), token)
+        again = completion.again or 0.0
+        _recur(tables, row, tables.now + (again if row.within is None else min(again, row.within)), token)
     else:
         end(tables, row, completion.status, completion.keep, token)
     for job in completion.follow_ups:
-        _admit(tables, job)
+        _follow(tables, job)
     for url, validator in completion.validators.items():
         remember(tables, platform, url, validator)
     if completion.outcome is not None:
@@ -138,16 +207,15 @@ def _complete(tables: Tables, completion: Completion) -> Reply:
 
 
 def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
-    while tables.jobs.delayed_at(row.platform, due):
-        due = max(due + _APART, math.nextafter(due, math.inf))  # a sum alone may leave a large float as it is
     tables.jobs.change(
         row,
         status=JobStatus.DELAYED,
-        due=due,
+        due=_apart(tables, row.platform, due),
         seq=tables.jobs.next_seq(),
         token=0,
         owner=None,
         accepted=token,
         attempts=0,
         finished=tables.now,
+        within=None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.moment import Moment
@@ -15,7 +16,7 @@ from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.rows import Row, place
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
+__all__ = ["arrive", "claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
 
 _AT_ONCE = 1000
 """The most jobs that are in memory at once while they become ready."""
@@ -32,7 +33,7 @@ def promote(tables: Tables, until: float | None = None) -> None:
     at = tables.now if until is None else min(until, tables.now)
     while rows := tables.jobs.due(at, _AT_ONCE):
         for row in rows:
-            _arrive(tables, row)
+            arrive(tables, row)
 
 
 def _lapse(tables: Tables, at: float) -> None:
@@ -47,14 +48,14 @@ def due(tables: Tables, until: float | None) -> list[str]:
     promote(tables, until)
     forget(tables)
     tables.marks.seen, tables.marks.version = None, tables.version
-    return sorted(tables.jobs.platforms())
+    return sorted(tables.jobs.platforms(JobStatus.READY))
 
 
 def hasten(tables: Tables, ids: Collection[str] | None) -> int:
     """Make delayed jobs that recur ready now."""
     rows = tables.jobs.recurring(ids)
     for row in rows:
-        _arrive(tables, row)
+        arrive(tables, row)
     return len(rows)
 
 
@@ -64,8 +65,15 @@ def claim(
     """Lease the most urgent of the ready jobs."""
     if tables.marks.seen is not None:
         tables.marks.seen.add(platform)
-    rows = tables.jobs.ready(platform, n) if ids is None else _ready_of(tables, platform, ids)[:n]
-    return [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+    found: list[Claimed] = []
+    while len(found) < n:
+        left = n - len(found)
+        rows = tables.jobs.ready(platform, left) if ids is None else _ready_of(tables, platform, ids)[:left]
+        leased = [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+        found += [each for each in leased if each is not None]
+        if len(rows) < left or None not in leased:
+            break
+    return found
 
 
 def renew(tables: Tables, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
@@ -78,8 +86,11 @@ def release(tables: Tables, tickets: Sequence[Ticket], delay: float) -> list[Rep
     return [_release(tables, ticket, delay) for ticket in tickets]
 
 
-def _arrive(tables: Tables, row: Row) -> None:
-    tables.jobs.change(row, status=JobStatus.READY, due=None, seq=tables.jobs.next_seq())
+def arrive(tables: Tables, row: Row, **values: Any) -> None:
+    """Make a job ready behind all that are, and set other fields of it."""
+    tables.jobs.change(
+        row, **{"status": JobStatus.READY, "due": None, "owner": None, "seq": tables.jobs.next_seq()} | values
+    )
 
 
 def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
@@ -87,10 +98,23 @@ def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
     return sorted((row for row in found if row is not None and row.status is JobStatus.READY), key=place)
 
 
-def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed:
-    token = tables.jobs.next_token()
-    tables.jobs.change(row, status=JobStatus.LEASED, due=until, token=token, owner=owner, attempts=row.attempts + 1)
+def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None:
+    """Lease a ready job; None: it is damaged, and was set aside, so that the others go on."""
     texts = tables.jobs.texts(row)
+    if texts.damaged:
+        end(tables, row, JobStatus.FAILED)
+        tables.jobs.write(row, None, texts.error, None)
+        return None
+    token = tables.jobs.next_token()
+    tables.jobs.change(
+        row,
+        status=JobStatus.LEASED,
+        due=until,
+        token=token,
+        owner=owner,
+        attempts=row.attempts + 1,
+        within=None,  # whoever has it from here on knows the cadence that it has by now
+    )
     return Claimed(
         ticket=Ticket(row.platform, row.id, token),
         payload=texts.payload,
@@ -119,7 +143,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         status=JobStatus.DELAYED if delay > 0 else JobStatus.READY,
         due=tables.now + delay if delay > 0 else None,
         token=0,
-        owner=None,
+        owner=row.owner if delay > 0 else None,
         attempts=row.attempts - 1,  # as if it had not been claimed
     )
     return Reply.OK
@@ -178,5 +202,7 @@ def restart(tables: Tables, before: Moment) -> None:
     may have been used: what was left of them and has not passed since is left.
     """
     _lapse(tables, math.inf)
+    for batch in tables.staging.batches():
+        tables.staging.set_batch(batch._replace(until=tables.awake))
     tables.outbox.release(tables.awake)
     beside.restart(tables, before.asleep - tables.moment.asleep)

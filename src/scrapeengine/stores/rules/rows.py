@@ -35,12 +35,14 @@ class Row:
     accepted: int = 0
     """Of the lease whose completion was accepted last; 0: of none."""
     owner: str | None = None
-    """The holder of the lease."""
+    """Leased: the holder of the lease. Delayed: who has given it back until then, if somebody has."""
     finished: float | None = None
     free: float | None = None
     """Ended: from when on it may be dropped to make room."""
     expires: float | None = None
     """Ended: until when it is known."""
+    within: float | None = None
+    """Leased: seconds after which it is due again at the latest, since its cadence has changed while it was in hand."""
     number: int = 0
     """A key of the table, if it needs one."""
 
@@ -61,6 +63,8 @@ class Texts:
     result: Content | None = None
     error: str | None = None
     history: str | None = None
+    damaged: bool = False
+    """Whether they are not what was written; then `error` says so, and the rest is nothing."""
 
 
 @attrs.define(eq=False)
@@ -75,6 +79,8 @@ class Marks:
     """The first of the times, by `awake`, at which something will be ready by what the call has changed."""
     freed: bool = attrs.field(default=False, init=False)
     """Whether there is more room."""
+    stirred: bool = attrs.field(default=False, init=False)
+    """Whether all who wait are to look again, whatever they wait for."""
     seen: set[str] | None = attrs.field(factory=set, init=False)
     """The platforms whose ready jobs the caller has looked at; None: all."""
     alarm: float | None = attrs.field(default=None, init=False)

@@ -9,16 +9,26 @@ Times are the store's own (`moment`): by `now` those of jobs but for the ends of
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from scrapeengine.model.job import Content, Delivery, JobStatus, Kept
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules.rows import Marks, Row, Texts
 
-__all__ = ["JobTable", "OutboxTable", "PageTable", "SharedGate", "SharingTable", "Stake", "Tables"]
+__all__ = [
+    "Batch",
+    "JobTable",
+    "OutboxTable",
+    "PageTable",
+    "SharedGate",
+    "SharingTable",
+    "StagingTable",
+    "Stake",
+    "Tables",
+]
 
 
 class JobTable(Protocol):
@@ -51,12 +61,29 @@ class JobTable(Protocol):
         """Replace the texts of a job but for its payload."""
         ...
 
+    def rewrite(self, row: Row, payload: str) -> None:
+        """Replace the payload of a job."""
+        ...
+
     def ready(self, platform: str, n: int) -> list[Row]:
         """List the first `n` ready jobs of a platform."""
         ...
 
     def before(self, row: Row) -> int:
         """Count the ready jobs of a platform that come before a ready one."""
+        ...
+
+    def listed(
+        self, statuses: Collection[JobStatus], platform: str | None, after: tuple[str, str] | None, n: int
+    ) -> list[Row]:
+        """List the first `n` jobs with one of these statuses behind a platform and id, in the order of both.
+
+        Those that are not known any more are among them.
+        """
+        ...
+
+    def returned(self, platform: str) -> list[Row]:
+        """List the delayed jobs of a platform that somebody has given back, as they will become due."""
         ...
 
     def due(self, at: float, n: int) -> list[Row]:
@@ -87,8 +114,8 @@ class JobTable(Protocol):
         """Count the jobs of each platform by status; what is 0 may be left out."""
         ...
 
-    def platforms(self) -> Collection[str]:
-        """Name the platforms that have ready jobs."""
+    def platforms(self, status: JobStatus) -> Collection[str]:
+        """Name the platforms that have jobs of a status."""
         ...
 
     def total(self, *, pending: bool) -> int:
@@ -182,6 +209,8 @@ class SharedGate(NamedTuple):
     """The seconds between two requests, by the rate at which times were reserved last; None: at no rate so far."""
     counted: float = -math.inf
     """The start times that are reserved and before this are in `tat`, the others in the stakes."""
+    openings: int = 0
+    """How often it was reopened by hand."""
 
 
 class SharingTable(Protocol):
@@ -232,6 +261,57 @@ class SharingTable(Protocol):
         ...
 
 
+class Batch(NamedTuple):
+    """A large number of jobs that are enqueued in parts."""
+
+    number: int
+    until: float
+    """When, by `awake`, its owner is taken for dead."""
+    taken: float | None = None
+    """When, by `now`, all of them were taken: from then on they are jobs. None: they are none yet."""
+    replace: bool = False
+
+
+class StagingTable(Protocol):
+    """Jobs that are on their way in."""
+
+    def batch(self, number: int) -> Batch | None:
+        """Return a batch, if it is there."""
+        ...
+
+    def batches(self) -> list[Batch]:
+        """List all batches; costs nothing where there is none."""
+        ...
+
+    def set_batch(self, batch: Batch) -> None:
+        """Write down how it is with a batch."""
+        ...
+
+    def drop_batch(self, number: int) -> None:
+        """Forget a batch, of which no job is left."""
+        ...
+
+    def put(self, number: int, first: int, jobs: Sequence[NewJob]) -> None:
+        """Add jobs of a batch, which stand in it from a place on."""
+        ...
+
+    def take(self, number: int, first: int, n: int) -> dict[int, NewJob]:
+        """Take out the jobs at `n` places of a batch, those that are there, each with its place."""
+        ...
+
+    def take_first(self, number: int, n: int) -> dict[int, NewJob]:
+        """Take out the first `n` jobs of a batch, each with its place."""
+        ...
+
+    def next_number(self) -> int:
+        """Take a number that no batch has had."""
+        ...
+
+    def coming(self, n: int = 0) -> int:
+        """Add `n` to the number of jobs that were taken and are none yet, and return it."""
+        ...
+
+
 class Tables(Protocol):
     """All that a store keeps, as one call sees it."""
 
@@ -278,6 +358,11 @@ class Tables(Protocol):
     @property
     def outbox(self) -> OutboxTable:
         """Outcomes that wait to be acknowledged."""
+        ...
+
+    @property
+    def staging(self) -> StagingTable:
+        """Jobs that are on their way in."""
         ...
 
     @property

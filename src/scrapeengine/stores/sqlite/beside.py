@@ -123,13 +123,13 @@ class SqlSharingTable:
 
     def gate(self, platform: str) -> SharedGate:
         """See `SharingTable`."""
-        query = "SELECT tat, closed_until, interval, counted FROM gates WHERE platform = ?"
+        query = "SELECT tat, closed_until, interval, counted, openings FROM gates WHERE platform = ?"
         rows = fetch(self._db, query, (platform,))
         return SharedGate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?)", (platform, *gate))
+        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?, ?)", (platform, *gate))
 
     def restart(self, seconds: float) -> None:
         """See `SharingTable`."""

@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import trio
 
-from scrapeengine.errors import StoreClosed
+from scrapeengine.errors import StoreClosed, StoreError
 from scrapeengine.model.urls import told
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock, Standstill
+from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
-from scrapeengine.stores.sqlite.driver import is_busy, is_foreign, translated
+from scrapeengine.stores.sqlite.driver import is_busy, translated
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
 
@@ -113,9 +114,9 @@ class Committer:
         if error is None:
             answer: T = waiting.answer
             return answer
-        if is_foreign(error):
-            raise translated(error, self._path) from error
-        raise error
+        if isinstance(error, StoreError):
+            raise error
+        raise translated(error, self._path) from error
 
     @trio.lowlevel.enable_ki_protection
     async def serve(self) -> None:
@@ -163,10 +164,9 @@ class Committer:
             for call in calls:  # all of it was taken back, what went well in its savepoint too
                 call.error, call.marks = error, Marks()
         else:
-            self.times.adopt(seen.moment)
             self.pending = seen.pending
+            self._adopt(seen.moment, calls)
         for call in calls:
-            self.notifier.take(call.marks)
             self._answer(call)
         return True
 
@@ -174,6 +174,16 @@ class Committer:
         """Run a call in the connection's thread, while the clock, which is a simulated one, stands still."""
         with Standstill():
             return await self._db.async_run(*call)
+
+    def _adopt(self, moment: Moment, calls: list[Waiting]) -> None:
+        """Adopt a moment, and tell who waits. What a damaged file says of times must keep nobody from their answer."""
+        try:
+            self.times.adopt(moment)
+            for call in calls:
+                self.notifier.take(call.marks)
+        except Exception as error:  # noqa: BLE001 - it is the callers' own
+            for call in calls:
+                call.error = call.error or error
 
     def _put_back(self, calls: list[Waiting], error: Exception) -> None:
         now, later = trio.current_time(), self._queued

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ try:
 except ImportError:
     apsw = None
 
-__all__ = ["connect", "fetch", "is_busy", "is_foreign", "require", "translated"]
+__all__ = ["connect", "fetch", "has_moved", "is_busy", "is_foreign", "require", "translated"]
 
 _MISSING = "a store in a file needs apsw, which is not installed: pip install 'scrapeengine[sqlite]'"
 
@@ -51,6 +52,13 @@ def fetch(db: Connection, query: str, bindings: tuple[Any, ...] = ()) -> list[tu
     return db.execute(query, bindings).fetchall()
 
 
+def has_moved(db: Connection) -> bool:
+    """Say whether the file that is open is not any more the one at its path. In the connection's thread."""
+    moved = ctypes.c_int(0)
+    db.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
+    return bool(moved.value)
+
+
 def is_foreign(error: BaseException) -> bool:
     """Say whether an error is one of apsw's."""
     return isinstance(error, apsw.Error)
@@ -62,25 +70,31 @@ def is_busy(error: BaseException) -> bool:
 
 
 def translated(error: BaseException, path: str) -> StoreError:
-    """Call an error of apsw's what it is here. The text of SQLite holds no values."""
+    """Call an error of apsw's, or one that only a damaged file explains, what it is here.
+
+    The text of SQLite holds no values.
+    """
     if is_busy(error):
         return StoreBusy(
             f"others kept {path!r} locked for longer than `busy_timeout`: call again; if it stays so, end whoever "
             f"has a transaction open on it, or open the store with a longer one"
         )
+    if not is_foreign(error):  # what was read is not what was ever written: SQLite has not seen it
+        return StoreError(f"{path!r} is damaged: {_RESTORE} ({type(error).__name__}: {error})")
     for kind, advice in _ADVICE:
         if isinstance(error, getattr(apsw, kind)):
             return StoreError(f"{path!r} {advice} (SQLite says: {error})")
     return StoreError(f"{path!r} could not be used; nothing was changed, call again (SQLite says: {error})")
 
 
+_RESTORE = "move it away together with its -wal file and restore a copy, or begin anew"
 _ADVICE = (
     ("FullError", "cannot grow, its disk is full: make room there, then call again; nothing was changed"),
     ("ReadOnlyError", "is read-only: let this user write the file and its directory, or give another path"),
     ("PermissionsError", "may not be used: let this user read and write the file and its directory"),
     ("CantOpenError", "cannot be opened: give the path of a file in a directory that exists and can be written to"),
     ("NotADBError", "is not a database of SQLite: give another path, or move that file away"),
-    ("CorruptError", "is damaged: move it away together with its -wal file and restore a copy, or begin anew"),
+    ("CorruptError", f"is damaged: {_RESTORE}"),
     ("TooBigError", "takes no text or bytes as large as that, the limit is near 1 GB: keep it elsewhere"),
     ("NoMemError", "could not be used for lack of memory: free some, then call again; nothing was changed"),
     ("IOError", "could not be read or written: look after its disk, then call again; nothing was changed"),

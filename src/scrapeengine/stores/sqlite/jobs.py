@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import attrs
 
@@ -26,7 +28,17 @@ _INSERT = f"INSERT INTO jobs ({', '.join(_FIELDS[:-1])}) VALUES ({', '.join('?' 
 _NEXT = """SELECT min(due) FROM (
     SELECT * FROM (SELECT due - ? AS due FROM jobs WHERE status = 1 ORDER BY jobs.due LIMIT 1)
     UNION ALL SELECT * FROM (SELECT due FROM jobs WHERE status = 2 ORDER BY due LIMIT 1))"""
-_READY = CODES[JobStatus.READY]
+_FIRST_ENDED = CODES[JobStatus.DONE]
+_INDEXES = {
+    CODES[JobStatus.READY]: "jobs_ready",
+    CODES[JobStatus.DELAYED]: "jobs_delayed",
+    CODES[JobStatus.LEASED]: "jobs_leased",
+}
+_DAMAGED = Texts(
+    "", error="its row in the file of the store is damaged, so it was set aside; enqueue it again", damaged=True
+)
+_FEW = 1_000
+"""The jobs of one status that are sorted to find the first of them."""
 _ENDED = "ended"
 _PENDING = "pending"
 
@@ -53,8 +65,9 @@ class SqlJobTable:
         values[_STATUS] = CODES[row.status]
         self._db.execute(_INSERT, values)
         row.number = self._db.last_insert_rowid()
-        held = (row.number, texts.payload, texts.result, texts.error, texts.history)
-        self._db.execute("INSERT INTO texts VALUES (?, ?, ?, ?, ?)", held)
+        left = (texts.result, texts.error, texts.history)
+        held = (row.number, texts.payload, *left, _sum(row.platform, row.id, texts.payload), _sum(*left))
+        self._db.execute("INSERT INTO texts VALUES (?, ?, ?, ?, ?, ?, ?)", held)
         self._stand(row, 1)
         self.marks.note(row, None)
 
@@ -78,13 +91,24 @@ class SqlJobTable:
 
     def texts(self, row: Row) -> Texts:
         """See `JobTable`."""
-        query = "SELECT payload, result, error, history FROM texts WHERE number = ?"
-        return Texts(*fetch(self._db, query, (row.number,))[0])
+        query = "SELECT payload, result, error, history, given, left FROM texts WHERE number = ?"
+        try:
+            payload, *left, given, sum_left = fetch(self._db, query, (row.number,))[0]
+        except (UnicodeDecodeError, IndexError):  # what was written was in UTF-8, and there
+            return _DAMAGED
+        if given not in {None, _sum(row.platform, row.id, payload)} or sum_left not in {None, _sum(*left)}:
+            return _DAMAGED
+        return Texts(payload, *left)
 
     def write(self, row: Row, result: Content | None, error: str | None, history: str | None) -> None:
         """See `JobTable`."""
-        query = "UPDATE texts SET result = ?, error = ?, history = ? WHERE number = ?"
-        self._db.execute(query, (result, error, history, row.number))
+        query = "UPDATE texts SET result = ?, error = ?, history = ?, left = ? WHERE number = ?"
+        self._db.execute(query, (result, error, history, _sum(result, error, history), row.number))
+
+    def rewrite(self, row: Row, payload: str) -> None:
+        """See `JobTable`."""
+        query = "UPDATE texts SET payload = ?, given = ? WHERE number = ?"
+        self._db.execute(query, (payload, _sum(row.platform, row.id, payload), row.number))
 
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
@@ -93,6 +117,41 @@ class SqlJobTable:
     def before(self, row: Row) -> int:
         """See `JobTable`."""
         return self._sums.before(row.platform, row.priority, row.seq)
+
+    def listed(
+        self, statuses: Collection[JobStatus], platform: str | None, after: tuple[str, str] | None, n: int
+    ) -> list[Row]:
+        """See `JobTable`."""
+        where, bindings = "", []
+        if after is not None:
+            where, bindings = " AND (platform, id) > (?, ?)", [*after]
+        if platform is not None:
+            where, bindings = f"{where} AND platform = ?", [*bindings, platform]
+        order = " ORDER BY platform, id LIMIT ?"
+        if len(statuses) == len(STATUSES):
+            return self._rows(f"WHERE 1{where}{order}", *bindings, n)
+        found = [
+            self._rows(f"{self._scan_of(CODES[status])}{where}{order}", CODES[status], *bindings, n)
+            for status in statuses
+        ]
+        return sorted(chain.from_iterable(found), key=lambda row: (row.platform, row.id))[:n]
+
+    def _scan_of(self, code: int) -> str:
+        """Say how to find the jobs of a status by platform and id.
+
+        Those that have ended stand in that order. Of those that are pending a few are sorted; many are met soon enough
+        on a walk through all: an index of them would be written with each change of a job, for a call that is rare.
+        """
+        if code >= _FIRST_ENDED:
+            return "INDEXED BY jobs_ended WHERE status >= 3 AND status = ?"
+        query = f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = {code:d} LIMIT {_FEW})"  # noqa: S608
+        if fetch(self._db, query)[0][0] < _FEW:
+            return f"INDEXED BY {_INDEXES[code]} WHERE status = {code:d} AND status = ?"
+        return "WHERE +status = ?"
+
+    def returned(self, platform: str) -> list[Row]:
+        """See `JobTable`."""
+        return self._rows("WHERE status = 1 AND owner IS NOT NULL AND platform = ? ORDER BY due, seq", platform)
 
     def due(self, at: float, n: int) -> list[Row]:
         """See `JobTable`."""
@@ -128,9 +187,9 @@ class SqlJobTable:
         found = self._sums.counts()
         return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
 
-    def platforms(self) -> Collection[str]:
+    def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
-        return self._sums.platforms(_READY)
+        return self._sums.platforms(CODES[status])
 
     def total(self, *, pending: bool) -> int:
         """See `JobTable`."""
@@ -156,13 +215,38 @@ class SqlJobTable:
         return self._sums.add("token", 1)
 
     def _rows(self, where: str, *bindings: str | float) -> list[Row]:
-        return [_row(values) for values in fetch(self._db, _ROWS + where, bindings)]
+        try:
+            return [_row(values) for values in fetch(self._db, _ROWS + where, bindings)]
+        except UnicodeDecodeError:
+            self._make_readable(fetch(self._db, f"SELECT number FROM jobs {where}", bindings))  # noqa: S608 - as above
+            return [_row(values) for values in fetch(self._db, _ROWS + where, bindings)]
+
+    def _make_readable(self, numbers: Iterable[tuple[int]]) -> None:
+        """Give damaged rows ids that can be read; their checksums tell that they are others, so they are set aside."""
+        for (number,) in numbers:
+            try:
+                fetch(self._db, f"{_ROWS} WHERE number = ?", (number,))
+            except UnicodeDecodeError:
+                ((held,),) = fetch(self._db, "SELECT CAST(id AS BLOB) FROM jobs WHERE number = ?", (number,))
+                readable = f"{held.decode(errors='replace')} (damaged, {number})"
+                query = "UPDATE jobs SET id = ?, cadence = NULL, owner = NULL WHERE number = ?"
+                self._db.execute(query, (readable, number))
 
     def _stand(self, row: Row, n: int) -> None:
         self._sums.count(row.platform, CODES[row.status], n)
         self._sums.add(_PENDING if row.status.pending else _ENDED, n)
         if row.status is JobStatus.READY:
             self._sums.rank(row.platform, row.priority, row.seq, n)
+
+
+def _sum(*texts: Content | None) -> int:
+    """Return a checksum of texts, which tells where one ends and what it is."""
+    found = 0
+    for text in texts:
+        kind = b"n" if text is None else b"s" if isinstance(text, str) else b"b"
+        held = b"" if text is None else text.encode() if isinstance(text, str) else text
+        found = crc32(held, crc32(b"%b%d:" % (kind, len(held)), found))
+    return found
 
 
 def _row(values: Iterable[Any]) -> Row:

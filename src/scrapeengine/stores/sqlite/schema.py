@@ -82,7 +82,19 @@ _THIRD = (
     "ALTER TABLE gates ADD COLUMN interval REAL",
     "ALTER TABLE gates ADD COLUMN counted REAL NOT NULL DEFAULT -1e999",
     "ALTER TABLE stakes ADD COLUMN times TEXT NOT NULL DEFAULT '[]'",
+    "CREATE INDEX jobs_ended ON jobs (status, platform, id) WHERE status >= 3",
+    "CREATE INDEX jobs_returned ON jobs (platform, due, seq) WHERE status = 1 AND owner IS NOT NULL",
+    "ALTER TABLE jobs ADD COLUMN within REAL",
+    "ALTER TABLE texts ADD COLUMN given INTEGER",
+    "ALTER TABLE texts ADD COLUMN left INTEGER",
+    "CREATE TABLE batches (number INTEGER PRIMARY KEY, until REAL NOT NULL, taken REAL, replaces INTEGER NOT NULL)",
+    """CREATE TABLE staged (
+        place INTEGER PRIMARY KEY, platform TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
+        priority INTEGER NOT NULL, delay REAL NOT NULL, cadence TEXT, interval REAL)""",
+    "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
 )
+"""`given` and `left` are checksums of what a job was enqueued with, and of what its last completion has left; NULL in
+rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that make version n + 1 out of version n. Only ever append."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import trio
 
+from scrapeengine.errors import ScrapeError
 from scrapeengine.model.urls import told
 from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock, Standstill
+from scrapeengine.stores.rules.staging import settle_any
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.schema import set_up
-from scrapeengine.stores.sqlite.transaction import Seen, transact
+from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
+from scrapeengine.stores.staged import PART
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -52,7 +56,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             committer = Committer(self._db, self._path, self._policy, clock, seen)
         except BaseException as error:
             await self._close()
-            if is_foreign(error):
+            if isinstance(error, Exception) and not isinstance(error, ScrapeError):
                 raise translated(error, self._path) from error
             raise
         self._committer = committer
@@ -82,6 +86,11 @@ class Opening(AbstractAsyncContextManager[TableStore]):
                 with trio.CancelScope(shield=True), Standstill():
                     await db.async_run(set_up, db, self._path, self._policy.durability)
                     seen: Seen = await db.async_run(transact, db, (), self._policy, clock)
+                    while seen.coming > 0:  # what a process that died has left half way
+                        settling = StoreCall(partial(settle_any, n=PART), reads=False)
+                        seen = await db.async_run(transact, db, [settling], self._policy, clock)
+                        if not settling.answer:
+                            break
                     return seen
             except Exception as error:
                 if not is_busy(error) or trio.current_time() >= until:

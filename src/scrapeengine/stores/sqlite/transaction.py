@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from scrapeengine.errors import StoreError
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
@@ -14,15 +15,21 @@ from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
-from scrapeengine.stores.sqlite.driver import is_busy
+from scrapeengine.stores.sqlite.driver import has_moved, is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
+from scrapeengine.stores.sqlite.staging import SqlStagingTable
 from scrapeengine.stores.sqlite.sums import Sums
 
 if TYPE_CHECKING:
     from apsw import Connection
 
 __all__ = ["Seen", "StoreCall", "transact"]
+
+_MOVED = (
+    "the file of the store was deleted or moved while it was open, and what is written there would not be found again: "
+    "nothing was changed; put it back, or leave the store and open it anew"
+)
 
 
 @attrs.define(eq=False)
@@ -44,6 +51,8 @@ class Seen(NamedTuple):
     moment: Moment
     pending: int
     """The number of jobs that were pending."""
+    coming: int
+    """The number of those that were taken and are to become jobs."""
 
 
 class SqlTables:
@@ -65,6 +74,7 @@ class SqlTables:
         self.jobs = SqlJobTable(db, self.sums)
         self.pages = SqlPageTable(db, self.sums)
         self.outbox = SqlOutboxTable(db)
+        self.staging = SqlStagingTable(db, self.sums)
         self.sharing = SqlSharingTable(db)
         self._db = db
 
@@ -92,7 +102,7 @@ class SqlTables:
     def seen(self) -> Seen:
         """Return how things stand after the last call, and before they are written down."""
         self.sums.begin()  # a call that has failed has left its sums behind
-        return Seen(self.moment, self.jobs.total(pending=True))
+        return Seen(self.moment, self.jobs.total(pending=True), self.staging.coming())
 
     def write(self) -> None:
         """Write what is to be written once: sums, and the moment at which all that was changed was changed."""
@@ -127,6 +137,8 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
         # The moment is written down beside what was changed at it: no later transaction may begin before it.
         if not tables.known or db.total_changes() != changes:
             tables.write()
+            if has_moved(db):
+                raise StoreError(_MOVED)
         return seen
 
 

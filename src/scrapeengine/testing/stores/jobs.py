@@ -73,13 +73,14 @@ class ArrivingScenes(StoreScenes):
 
     @behaviour(keep=10)
     async def test_an_ended_job_is_known_for_its_time_and_then_new(self, store: Store, passes: Passes) -> None:
-        """An ended job is left as it is, a cadence notwithstanding, until its time is over; then the id is free."""
+        """A job that is done is left as it is until its time is over; then the id is free."""
         await store.enqueue([job("a"), job("b")])
         a, b = await claimed(store)
         await store.complete([done(a, result="1"), done(b, keep=100)])
         await passes(9.5)
-        (again,) = await store.enqueue([job("a", payload="[]", cadence="c")])
-        same((again.new, again.job.status, again.job.result, again.job.recurs), (False, DONE, "1", False))
+        (again,) = await store.enqueue([job("a", payload="[]")], replace=True)
+        same((again.new, again.replaced, again.job.status, again.job.result), (False, False, DONE, "1"))
+        same(again.job.payload, "{}")
         await passes(0.5)
         same(await store.get("p", "a"), None)
         (new,) = await store.enqueue([job("a", payload="[]")])

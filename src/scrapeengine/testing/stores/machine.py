@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import Delivery, JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
@@ -36,7 +37,8 @@ JOBS = st.builds(
     st.sampled_from(PLATFORMS),
     priority=st.sampled_from([0, 0, 1, -1, 2**63 - 1, -(2**63), 2**40]),
     delay=MAYBE_SPANS,
-    cadence=st.none() | st.just("c"),
+    cadence=st.none() | st.sampled_from(["c", "d"]),
+    interval=st.none() | MAYBE_SPANS,
     payload=st.sampled_from(["1", "2"]),
 )
 ENDS = st.fixed_dictionaries(
@@ -102,10 +104,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.moment = self.moment()
         return self.loop.run(getattr(self.opened.store, name), *args, **values)
 
-    def both(self, name: str, *args: Any) -> Any:
+    def both(self, name: str, *args: Any, **values: Any) -> Any:
         """Call both, and compare what they say."""
-        found = self.ask(name, *args)
-        same(found, getattr(self.model, name)(*args), f"{name}{args!r}")
+        found = self.ask(name, *args, **values)
+        same(found, getattr(self.model, name)(*args, **values), f"{name}{args!r} {values or ''}")
         return found
 
     def store_now(self) -> float:
@@ -128,17 +130,17 @@ class StoreMachine(RuleBasedStateMachine):
         """Time passes."""
         self.pass_time(seconds)
 
-    @rule(jobs=st.lists(JOBS, max_size=5))
-    def enqueue(self, jobs: Sequence[NewJob]) -> None:
+    @rule(jobs=st.lists(JOBS, max_size=5), replace=st.booleans())
+    def enqueue(self, jobs: Sequence[NewJob], *, replace: bool) -> None:
         """Jobs come, some of them known."""
         answers: list[object] = []
         for side in (partial(self.ask, "enqueue"), self.model.enqueue):
             try:
-                answers.append(side(jobs))
+                answers.append(side(jobs, replace=replace))
             except StoreFull:
                 answers.append(StoreFull)
         found, expected = answers
-        same(found, expected, f"enqueue({jobs!r})")
+        same(found, expected, f"enqueue({jobs!r}, replace={replace})")
 
     @rule(
         platform=st.sampled_from(PLATFORMS),
@@ -199,6 +201,40 @@ class StoreMachine(RuleBasedStateMachine):
         """A job is called off."""
         self.both("cancel", platform, id)
 
+    @rule(
+        platform=st.none() | st.sampled_from(PLATFORMS),
+        status=st.none() | st.sampled_from(JobStatus) | st.sets(st.sampled_from(JobStatus)),
+        after=st.none() | st.tuples(st.sampled_from(PLATFORMS), st.sampled_from(IDS)),
+        limit=st.integers(1, 4),
+    )
+    def jobs(self, **values: Any) -> None:
+        """A page of jobs is asked for."""
+        self.both("jobs", **values)
+
+    @rule(
+        name=st.sampled_from(["retry", "forget"]),
+        platform=st.none() | st.sampled_from(PLATFORMS),
+        which=st.sampled_from(["all", "ids", "events"]),
+        ids=st.sets(st.sampled_from(IDS)),
+        platforms=st.sets(st.sampled_from(PLATFORMS)),
+    )
+    def redo(self, name: str, platform: str | None, which: str, ids: set[str], platforms: set[str]) -> None:
+        """Jobs that have ended are run again, or forgotten."""
+        values: dict[str, Any] = {"platform": platform}
+        if which == "ids":
+            values["ids"] = sorted(ids)
+        elif which == "events":
+            values["events"] = [Event(each, platforms=sorted(platforms)) for each in sorted(ids)]
+        self.both(name, **values)
+
+    @rule(platform=st.sampled_from(PLATFORMS), seconds=SPANS, opens=st.booleans())
+    def close(self, platform: str, seconds: float, *, opens: bool) -> None:
+        """A platform is closed by hand, or reopened."""
+        if opens:
+            self.both("reopen", platform)
+        else:
+            self.both("close", platform, seconds)
+
     @rule(ids=st.none() | st.sets(st.sampled_from(IDS)))
     def hasten(self, ids: set[str] | None) -> None:
         """Jobs that recur are hastened."""
@@ -250,6 +286,7 @@ class StoreMachine(RuleBasedStateMachine):
         anew=st.booleans(),
         keep=st.booleans(),
         closed=st.none() | st.integers(0, 20),
+        openings=st.none() | st.integers(0, 2),
     )
     def share(self, owner: str, platforms: set[str], lease: float, closed: int | None, **values: Any) -> None:
         """An engine asks for its share."""

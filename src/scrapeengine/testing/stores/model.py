@@ -13,6 +13,7 @@ import attrs
 
 from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.errors import StoreFull
+from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
     Completion,
@@ -36,6 +37,7 @@ from scrapeengine.stores.policy import StorePolicy
 __all__ = ["StoreModel"]
 
 READY, DELAYED, LEASED = JobStatus.READY, JobStatus.DELAYED, JobStatus.LEASED
+FAILED, CANCELLED = JobStatus.FAILED, JobStatus.CANCELLED
 
 
 @attrs.define(eq=False)
@@ -68,6 +70,10 @@ class ModelJob:
     result: Content | None = None
     error: str | None = None
     history: str | None = None
+    within: float | None = None
+    """Leased: when it is due again at the latest, for its cadence has changed."""
+    returned: bool = False
+    """Delayed: whether somebody has given it back until then."""
 
 
 @attrs.define(eq=False)
@@ -81,6 +87,8 @@ class ModelShare:
     tat: float = -math.inf
     interval: float = math.nan
     closed_until: float | None = None
+    openings: int = 0
+    """How often it was reopened."""
 
     def grant(self, owner: str, asked: ShareRequest, lease: float, moment: Moment) -> ShareGrant:
         """Say what an engine may do."""
@@ -106,12 +114,15 @@ class ModelShare:
             served = awake if slots or mine.held else mine.served
             self.holds[owner] = Hold(slots, mine.wanted, mine.held, served), awake + lease
         told = None if asked.closed_until is None else asked.closed_until - ahead
+        if asked.openings is not None and asked.openings != self.openings:
+            told = None
         self.closed_until = max((at for at in (told, self.closed_until) if at is not None and at > awake), default=None)
         return ShareGrant(
             slots=slots,
             times=tuple(at + ahead for at in times),
             closed_until=None if self.closed_until is None else self.closed_until + ahead,
             contended=contended(mine, others),
+            openings=self.openings,
         )
 
     def count(self, awake: float) -> None:
@@ -135,7 +146,7 @@ class StoreModel:
     policy: StorePolicy
     moment: Moment
     """When the next call is; set before each."""
-    jobs: dict[tuple[str, str], ModelJob] = attrs.field(factory=dict, init=False)
+    rows: dict[tuple[str, str], ModelJob] = attrs.field(factory=dict, init=False)
     pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
     outbox: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
     locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
@@ -144,19 +155,26 @@ class StoreModel:
 
     # -- what programs ask for
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> list[Known]:
+    def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """Add jobs, all or none."""
         if len({(job.platform, job.id) for job in jobs}) > self.policy.max_pending:
             raise StoreFull("there will never be room")
-        room = self.policy.max_pending - len([job for job in self.jobs.values() if job.status.pending])
-        if len({(job.platform, job.id) for job in jobs if self._known(job.platform, job.id) is None}) > room:
+        room = self.policy.max_pending - len([job for job in self.rows.values() if job.status.pending])
+        if len({(job.platform, job.id) for job in jobs if self._makes_one_more(job)}) > room:
             raise StoreFull("there is no room")
         answers = []
         for job in jobs:
-            new, it = self._admit(job), self.jobs[job.platform, job.id]
-            if not new and job.cadence is not None and it.status.pending:
-                it.cadence = job.cadence
-            answers.append(Known(new, self._shown(it)))
+            before = self._known(job.platform, job.id)
+            new = before is None or before.status in {FAILED, CANCELLED}
+            if new:
+                self._begin(job, None if before is None else before.accepted)
+            it = self.rows[job.platform, job.id]
+            if not new and job.cadence is not None:
+                self._change_cadence(it, job)
+            replaced = not new and replace and it.status in {READY, DELAYED}
+            if replaced:
+                self._replace(it, job)
+            answers.append(Known(new, self._shown(it), replaced))
         self._forget()
         return answers
 
@@ -176,7 +194,7 @@ class StoreModel:
 
     def position(self, platform: str, id: str) -> int | None:
         """Count the ready jobs before a ready one."""
-        job = self.jobs.get((platform, id))
+        job = self.rows.get((platform, id))
         return self._queue(platform).index(job) if job is not None and job.status is READY else None
 
     def stats(self) -> dict[str, QueueStatistics]:
@@ -184,12 +202,69 @@ class StoreModel:
         self._promote(math.inf)
         self._forget()
         found = {}
-        for platform in {job.platform for job in self.jobs.values()}:
-            jobs = [job for job in self.jobs.values() if job.platform == platform]
+        for platform in {job.platform for job in self.rows.values()}:
+            jobs = [job for job in self.rows.values() if job.platform == platform]
             counts = {status.value: len([job for job in jobs if job.status is status]) for status in JobStatus}
             since = min((job.enqueued for job in jobs if job.status is READY), default=None)
             found[platform] = QueueStatistics(**counts, oldest=None if since is None else self.moment.now - since)
         return found
+
+    def jobs(
+        self,
+        *,
+        platform: str | None = None,
+        status: JobStatus | Collection[JobStatus] | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[StoredJob]:
+        """List jobs."""
+        statuses = JobStatus if status is None else [status] if isinstance(status, JobStatus) else status
+        names = [
+            name
+            for name, job in sorted(self.rows.items())
+            if self._known(*name) and job.status in statuses and platform in {None, job.platform}
+        ]
+        return [self._shown(self.rows[name]) for name in names if after is None or name > after][:limit]
+
+    def retry(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Run again what has failed or was cancelled, as it is listed, or as it is named."""
+        found = [job for job in self._meant(platform, ids, events) if job.status in {FAILED, CANCELLED}]
+        for job in found:
+            job.status, job.turn, job.enqueued, job.attempts = READY, self._next(), self.moment.now, 0
+            job.free = job.expires = math.inf
+        return len(found)
+
+    def forget(
+        self,
+        *,
+        platform: str | None = None,
+        ids: Collection[str] | None = None,
+        events: Collection[Event] | None = None,
+    ) -> int:
+        """Forget what has ended."""
+        found = [job for job in self._meant(platform, ids, events) if not job.status.pending]
+        for job in found:
+            del self.rows[job.platform, job.id]
+        return len(found)
+
+    def close(self, platform: str, seconds: float) -> None:
+        """Close a platform."""
+        share = self.shares.setdefault(platform, ModelShare())
+        share.closed_until = max(self.moment.awake + seconds, share.closed_until or -math.inf)
+
+    def reopen(self, platform: str) -> None:
+        """Reopen a platform."""
+        share = self.shares.setdefault(platform, ModelShare())
+        share.closed_until, share.openings = None, share.openings + 1
+        for job in self._delayed():
+            if job.returned and job.platform == platform:
+                self._arrive(job)
 
     # -- what an engine asks for
 
@@ -197,7 +272,7 @@ class StoreModel:
         """Make ready what is due, and name the platforms with ready jobs."""
         self._promote(math.inf if until is None else until - self.moment.unix)
         self._forget()
-        return sorted({job.platform for job in self.jobs.values() if job.status is READY})
+        return sorted({job.platform for job in self.rows.values() if job.status is READY})
 
     def claimable(self, platform: str, n: int, ids: Collection[str] | None) -> list[ModelJob]:
         """List what a claim gets."""
@@ -206,6 +281,7 @@ class StoreModel:
     def claim(self, job: ModelJob, lease: float, token: int) -> Claimed:
         """Lease a job, by the token that the store has chosen."""
         job.status, job.due, job.token, job.attempts = LEASED, self.moment.awake + lease, token, job.attempts + 1
+        job.within = None
         ticket, since = Ticket(job.platform, job.id, token), self.moment.shown(job.enqueued)
         return Claimed(ticket, job.payload, job.priority, job.attempts, since, job.cadence, job.history)
 
@@ -232,6 +308,7 @@ class StoreModel:
             job = self._held(ticket)
             if job is not None:
                 job.status, job.due = (DELAYED, self.moment.now + delay) if delay else (READY, 0.0)
+                job.returned = delay > 0
                 job.token, job.attempts = None, job.attempts - 1
             replies.append(Reply.LOST if job is None else Reply.OK)
         return replies
@@ -265,7 +342,7 @@ class StoreModel:
         """Make delayed jobs that recur ready now."""
         found = [job for job in self._delayed() if job.cadence is not None and (ids is None or job.id in ids)]
         for job in found:
-            job.status, job.turn = READY, self._next()
+            self._arrive(job)
         return len(found)
 
     def lock(self, name: str, owner: str, lease: float) -> bool:
@@ -309,34 +386,68 @@ class StoreModel:
         return self._turn
 
     def _known(self, platform: str, id: str) -> ModelJob | None:
-        job = self.jobs.get((platform, id))
+        job = self.rows.get((platform, id))
         return job if job is not None and job.expires > self.moment.now else None
 
     def _held(self, ticket: Ticket) -> ModelJob | None:
-        job = self.jobs.get((ticket.platform, ticket.id))
+        job = self.rows.get((ticket.platform, ticket.id))
         good = job is not None and job.status is LEASED and job.token == ticket.token
         return job if job is not None and good and job.due > self.moment.awake else None
 
     def _queue(self, platform: str) -> list[ModelJob]:
-        ready = [job for job in self.jobs.values() if job.platform == platform and job.status is READY]
+        ready = [job for job in self.rows.values() if job.platform == platform and job.status is READY]
         return sorted(ready, key=lambda job: (-job.priority, job.turn))
 
     def _delayed(self) -> list[ModelJob]:
-        found = [job for job in self.jobs.values() if job.status is DELAYED]
+        found = [job for job in self.rows.values() if job.status is DELAYED]
         return sorted(found, key=lambda job: (job.due, job.turn))
 
-    def _admit(self, job: NewJob) -> bool:
-        if self._known(job.platform, job.id) is not None:
-            return False
+    def _makes_one_more(self, job: NewJob) -> bool:
+        it = self._known(job.platform, job.id)
+        return it is None or it.status in {FAILED, CANCELLED} or (job.cadence is not None and not it.status.pending)
+
+    def _begin(self, job: NewJob, accepted: int | None = None) -> None:
         now = self.moment.now
         it = ModelJob(job.platform, job.id, job.payload, job.priority, job.cadence, now, self._next())
+        it.accepted = accepted
         if job.delay:
             it.status, it.due = DELAYED, now + job.delay
-        self.jobs[job.platform, job.id] = it
-        return True
+        self.rows[job.platform, job.id] = it
+
+    def _change_cadence(self, it: ModelJob, job: NewJob) -> None:
+        before, it.cadence, now = it.cadence, job.cadence, self.moment.now
+        latest = None if job.interval is None or it.finished is None else it.finished + job.interval
+        if not it.status.pending:
+            it.status, it.due, it.attempts, it.free, it.expires = DELAYED, now, 0, math.inf, math.inf
+            self._put_off(it, max(now + job.delay, latest or now))
+        elif before != job.cadence and it.status is LEASED:
+            it.within = job.interval
+        elif before in {None, job.cadence} or it.status is not DELAYED or it.returned:
+            return
+        elif latest is not None and latest < it.due:
+            self._put_off(it, max(now, latest))
+
+    def _replace(self, it: ModelJob, job: NewJob) -> None:
+        it.payload, it.priority = job.payload, job.priority
+        if job.delay:
+            it.status, it.due, it.turn, it.returned = DELAYED, self.moment.now + job.delay, self._next(), False
+        elif it.status is DELAYED:
+            self._arrive(it)
+
+    def _put_off(self, it: ModelJob, due: float) -> None:
+        if due <= self.moment.now:
+            self._arrive(it)
+        else:
+            it.due, it.turn = self._apart(it, due), self._next()
+
+    def _apart(self, it: ModelJob, due: float) -> float:
+        taken = {other.due for other in self._delayed() if other.platform == it.platform}
+        while due in taken:
+            due += 0.001
+        return due
 
     def _lapse(self, at: float) -> None:
-        for job in self.jobs.values():
+        for job in self.rows.values():
             if job.status is LEASED and job.due <= at:
                 job.status, job.token = READY, None
 
@@ -344,7 +455,24 @@ class StoreModel:
         self._lapse(self.moment.awake)
         for job in self._delayed():
             if job.due <= min(until, self.moment.now):
-                job.status, job.turn = READY, self._next()
+                self._arrive(job)
+
+    def _arrive(self, job: ModelJob) -> None:
+        job.status, job.turn, job.returned = READY, self._next(), False
+
+    def _meant(
+        self, platform: str | None, ids: Collection[str] | None, events: Collection[Event] | None
+    ) -> list[ModelJob]:
+        if events is not None:
+            named = [(name, event.id) for event in events for name in event.platforms or (None,)]
+        else:
+            named = [(None, each) for each in ids or ()]
+        rest = [job for name, job in sorted(self.rows.items()) if self._known(*name)]
+        rest = [job for job in rest if platform in {None, job.platform}]
+        if ids is None and events is None:
+            return rest
+        found = [job for name, each in named for job in rest if job.id == each and name in {None, job.platform}]
+        return list(dict.fromkeys(found))
 
     def _end(self, job: ModelJob, status: JobStatus, keep: float) -> None:
         now = self.moment.now
@@ -352,11 +480,11 @@ class StoreModel:
         job.free, job.expires = now + keep, now + max(keep, self.policy.keep)
 
     def _forget(self) -> None:
-        self.jobs = {name: job for name, job in self.jobs.items() if job.expires > self.moment.now}
-        ended = [job for job in self.jobs.values() if not job.status.pending]
+        self.rows = {name: job for name, job in self.rows.items() if job.expires > self.moment.now}
+        ended = [job for job in self.rows.values() if not job.status.pending]
         droppable = sorted((job for job in ended if job.free <= self.moment.now), key=lambda job: (job.free, job.turn))
         for job in droppable[: max(0, len(ended) - self.policy.max_kept)]:
-            del self.jobs[job.platform, job.id]
+            del self.rows[job.platform, job.id]
 
     def _complete(self, completion: Completion) -> Reply:
         ticket = completion.ticket
@@ -372,9 +500,10 @@ class StoreModel:
         if job.cadence is None:
             self._end(job, completion.status, completion.keep)
         else:
-            self._recur(job, self.moment.now + (completion.again or 0.0))
+            self._recur(job, completion.again or 0.0)
         for each in completion.follow_ups:
-            self._admit(each)
+            if self._known(each.platform, each.id) is None:
+                self._begin(each)
         for url, validator in completion.validators.items():
             self.pages.pop((ticket.platform, url), None)
             if validator is not None:
@@ -383,11 +512,10 @@ class StoreModel:
             self.outbox[Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
         return Reply.OK
 
-    def _recur(self, job: ModelJob, due: float) -> None:
-        taken = {other.due for other in self._delayed() if other.platform == job.platform}
-        while due in taken:
-            due += 0.001
-        job.status, job.due, job.turn, job.token = DELAYED, due, self._next(), None
+    def _recur(self, job: ModelJob, again: float) -> None:
+        due = self.moment.now + (again if job.within is None else min(again, job.within))
+        job.status, job.due, job.turn, job.token = DELAYED, self._apart(job, due), self._next(), None
+        job.within = None
         job.attempts, job.finished = 0, self.moment.now
 
     def _shown(self, job: ModelJob) -> StoredJob:

@@ -179,9 +179,10 @@ def job(
     priority: int = 0,
     delay: float = 0.0,
     cadence: str | None = None,
+    interval: float | None = None,
 ) -> NewJob:
     """Make a job to enqueue."""
-    return NewJob(platform, id, payload, priority, delay, cadence)
+    return NewJob(platform, id, payload, priority, delay, cadence, interval)
 
 
 def done(

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from scrapeengine.testing.stores.again import AgainScenes, ClosingScenes, ReplacingScenes
 from scrapeengine.testing.stores.ends import CompletingScenes, LeasingScenes
 from scrapeengine.testing.stores.jobs import ArrivingScenes, ClaimingScenes
 from scrapeengine.testing.stores.machine import StoreMachine
@@ -16,7 +17,17 @@ from scrapeengine.testing.stores.shared import OpenScenes, SharingScenes
 __all__ = ["StoreSuite"]
 
 
-class StoreSuite(ArrivingScenes, ClaimingScenes, LeasingScenes, CompletingScenes, SharingScenes, OpenScenes):
+class StoreSuite(
+    ArrivingScenes,
+    ClaimingScenes,
+    LeasingScenes,
+    CompletingScenes,
+    AgainScenes,
+    ReplacingScenes,
+    ClosingScenes,
+    SharingScenes,
+    OpenScenes,
+):
     """The tests of a store, for pytest to collect from a class that derives from this one.
 
         class TestMyStore(StoreSuite):

@@ -1,0 +1,138 @@
+"""Penalties that programs make and end: what this program says goes to the store, and what others say is heard.
+
+Lanes at work hear of both where they ask for their share (`served.sharing`). Here the others do: those of a store that
+is not shared, and platforms that are closed for so long that nothing of theirs is in hand. They are asked about after
+each look at what is ready, for who closes or reopens a platform wakes all who wait for that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import trio
+
+from scrapeengine.errors import StoreError
+from scrapeengine.model.job import ShareRequest
+from scrapeengine.model.urls import named
+from scrapeengine.observe.log import logger
+from scrapeengine.run.backing import Parts, RunHooks
+from scrapeengine.served.leases import Leaseholder
+
+__all__ = ["Closings"]
+
+_PAUSE = 1.0
+"""Seconds between two attempts to tell a store that is down."""
+_SAME = 0.001
+"""Seconds by which two clocks' views of one instant may differ, by rounding."""
+
+
+class Closings:
+    """Tells the store what the program has said of platforms' penalties, and hears what others have said there."""
+
+    def __init__(self, holder: Leaseholder, parts: Parts, hooks: RunHooks) -> None:
+        """Make it.
+
+        Args:
+            holder: the run, as the store knows it.
+            parts: the run's.
+            hooks: told of platforms that others have closed or reopened.
+        """
+        self._holder = holder
+        self._lanes = parts.lanes
+        self._plan = parts.plan
+        self._hooks = hooks
+        self._said: dict[str, float | None] = {}
+        """Until when, in trio's time, the program has closed platforms; None: it has reopened them."""
+        self._news = trio.Event()
+        self._openings: dict[str, int] = {}
+        """How often platforms were reopened, as far as the store has said; not those that never were."""
+
+    def close(self, platform: str, seconds: float) -> None:
+        """Tell the store that a platform is closed."""
+        self._say(platform, trio.current_time() + seconds)
+
+    def reopen(self, platform: str) -> None:
+        """Tell the store that a platform is open again."""
+        self._say(platform, None)
+
+    def _say(self, platform: str, until: float | None) -> None:
+        self._said.pop(platform, None)
+        self._said[platform] = until
+        self._news.set()
+
+    async def run(self) -> None:
+        """Tell the store, for ever. Checkpoint."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            while self._said:
+                platform, until = next(iter(self._said.items()))
+                try:
+                    await self._tell(platform, until)
+                except StoreError as error:
+                    logger().warning("the store could not be told", platform=named(platform), exc_info=error)
+                    await trio.sleep(_PAUSE)
+                    continue
+                if self._said.get(platform, math.nan) == until:  # else the program has said something else meanwhile
+                    del self._said[platform]
+
+    async def _tell(self, platform: str, until: float | None) -> None:
+        store = self._holder.store
+        if until is None:
+            await store.reopen(platform)
+        elif (seconds := until - trio.current_time()) > 0:
+            await store.close(platform, seconds)
+
+    async def hear(self, ready: Collection[str]) -> None:
+        """Ask the store about platforms that nobody else asks about. Checkpoint if there are any.
+
+        Args:
+            ready: those that have ready jobs in the store.
+        """
+        requests: dict[str, ShareRequest] = {}
+        for name in filter(self._unasked, ready):
+            with self._lanes.visit(name) as lane:
+                openings = lane.gate.penalty.openings
+            requests[name] = ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, openings=openings)
+        if not requests:
+            return
+        try:
+            grants = await self._holder.store.share(self._holder.owner, requests, self._holder.lease)
+        except StoreError:
+            return  # the next look asks again
+        shift = self._holder.shift()
+        for name, grant in grants.items():
+            closed = None if grant.closed_until is None else grant.closed_until - shift
+            self._heard(name, grant.openings, closed)
+        self._lanes.scheduler.settle()
+
+    def _unasked(self, name: str) -> bool:
+        """Say whether nobody else asks about a platform."""
+        plan, lane = self._plan, self._lanes.scheduler.lanes.get(name)
+        if not self._holder.store.shared:
+            return name in plan.platforms or plan.default is not None
+        if lane is None:
+            return self._lanes.gates.closed_until(name) > trio.current_time()
+        # One at work asks for its share, and to ask for nothing here would give that back.
+        return lane.idle and lane.gate.closed(trio.current_time())
+
+    def _heard(self, platform: str, openings: int, closed: float | None) -> None:
+        with self._lanes.visit(platform) as lane:
+            penalty = lane.gate.penalty
+            if penalty.openings is None and not self._holder.store.shared:
+                # The gate of a host is as good as forgotten while it is open. What it hears of was asked for before
+                # anything was claimed of it, so a penalty is younger than what was heard then.
+                penalty.openings = self._openings.get(platform, 0)
+            if openings:
+                self._openings[platform] = openings
+            if penalty.hear(openings, trio.current_time()):
+                self._lanes.scheduler.refresh(lane)
+            if closed is not None and closed > penalty.until + _SAME:
+                penalty.close(closed)
+                self._lanes.scheduler.refresh(lane)
+                self._hooks.closed_by_others(lane)
+
+    def __repr__(self) -> str:
+        """Count what the store is not told yet."""
+        return f"<Closings {len(self._said)} to be told>"
