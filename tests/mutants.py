@@ -353,6 +353,7 @@ MUTANTS = [
         "or False:\n        row = _add",
     ),
     ("stores/test_staged.py", "stores/rules/staging.py", "        if batch.taken is None:\n            continue\n", ""),
+    ("stores/test_stores.py", "stores/rules/leasing.py", "    if going and row.followed:\n", "    if False:\n"),
     ("stores/test_damage.py", "stores/rules/leasing.py", "    if texts.damaged:\n", "    if False:\n"),
     (
         "stores/test_damage.py",

@@ -38,7 +38,11 @@ class StorePolicy:
     keep: float = attrs.field(default=86400.0, validator=each(number, zero=True, instead="; it is seconds"))
     """Seconds for which a job that has ended is known."""
     max_kept: int = attrs.field(default=100_000, validator=each(whole, least=0))
-    """The most of those that are kept; the oldest go first, but none before its completion allows it."""
+    """The most of those that are kept; the oldest go first, but none before its completion allows it.
+
+    While anything that was reached by `task.follow` is pending, the ids of all that was reached so stay known to what
+    is followed: a crawl ends. An id takes its length, its platform's and some 16 bytes in a file, 140 in memory.
+    """
     max_pending: int = attrs.field(default=1_000_000, validator=each(whole, least=1))
     """The most jobs that may be pending. Jobs that tasks find (`follow_ups`) go in all the same."""
     full: Full = attrs.field(default="raise", validator=one_of("wait", "raise"))

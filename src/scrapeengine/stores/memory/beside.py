@@ -11,7 +11,7 @@ from scrapeengine.model.validators import Validator
 from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.tables import SharedGate, Stake
 
-__all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable"]
+__all__ = ["DictOutboxTable", "DictPageTable", "DictSharingTable", "SetSeenTable"]
 
 
 @attrs.define(eq=False, repr=False)
@@ -34,6 +34,27 @@ class DictPageTable:
     def forget(self, platform: str, url: str) -> None:
         """See `PageTable`."""
         self._pages.pop((platform, url), None)
+
+
+@attrs.define(eq=False, repr=False)
+class SetSeenTable:
+    """Ids that a crawl has seen."""
+
+    _seen: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+
+    def has(self, platform: str, id: str) -> bool:
+        """See `SeenTable`."""
+        return (platform, id) in self._seen
+
+    def add(self, platform: str, id: str) -> None:
+        """See `SeenTable`."""
+        self._seen.add((platform, id))
+
+    def turn(self, n: int) -> None:
+        """See `SeenTable`."""
+        del n
+        if self._seen:
+            self._seen = set()
 
 
 @attrs.define(eq=False, repr=False)

@@ -97,6 +97,7 @@ class DictJobTable:
         self._texts: dict[Name, Texts] = {}
         self._counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
         self._pending = 0
+        self._crawling = 0
         self._seq = 0
         self._token = 0
         self._orders = Orders()
@@ -204,6 +205,10 @@ class DictJobTable:
         """See `JobTable`."""
         return self._pending if pending else len(self._rows) - self._pending
 
+    def crawling(self) -> int:
+        """See `JobTable`."""
+        return self._crawling
+
     def oldest(self, platform: str) -> float | None:
         """See `JobTable`."""
         ages = self._orders.ages.get(platform)
@@ -231,11 +236,13 @@ class DictJobTable:
     def _enter(self, row: Row) -> None:
         self._counts[row.platform][row.status] += 1
         self._pending += row.status.pending
+        self._crawling += row.followed and row.status.pending
         self._orders.enter(row)
 
     def _leave(self, row: Row) -> None:
         self._counts[row.platform][row.status] -= 1
         self._pending -= row.status.pending
+        self._crawling -= row.followed and row.status.pending
         self._orders.leave(row)
 
 

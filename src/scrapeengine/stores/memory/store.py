@@ -18,7 +18,7 @@ from scrapeengine.model.urls import told
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock, Reading
-from scrapeengine.stores.memory.beside import DictOutboxTable, DictPageTable, DictSharingTable
+from scrapeengine.stores.memory.beside import DictOutboxTable, DictPageTable, DictSharingTable, SetSeenTable
 from scrapeengine.stores.memory.jobs import DictJobTable
 from scrapeengine.stores.memory.staging import DictStagingTable
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
@@ -42,6 +42,7 @@ class DictTables:
     marks: Marks = attrs.field(factory=Marks, init=False)
     jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
     pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)
+    seen: SetSeenTable = attrs.field(factory=SetSeenTable, init=False)
     outbox: DictOutboxTable = attrs.field(factory=DictOutboxTable, init=False)
     staging: DictStagingTable = attrs.field(factory=DictStagingTable, init=False)
     sharing: DictSharingTable = attrs.field(factory=DictSharingTable, init=False)

@@ -53,20 +53,26 @@ def becomes_pending(job: NewJob, row: Row | None) -> bool:
     return row is None or row.status.fell_short or (job.cadence is not None and not row.status.pending)
 
 
-def _follow(tables: Tables, job: NewJob) -> None:
+def _follow(tables: Tables, job: NewJob, *, going: bool) -> None:
     """Add a job that a task has found, whether or not there is room, unless it is known, failed or not.
 
-    Ten thousand pages link to one that is not there: it is asked for once.
+    Ten thousand pages link to one that is not there: it is asked for once. While a crawl goes on what it has seen is
+    known, however much or long ago that was.
     """
     row = tables.jobs.find(job.platform, job.id)
-    if row is None or row.expired(tables.now):
-        _add(tables, job, row, tables.now)
+    if row is not None and not row.expired(tables.now):
+        if not row.followed:
+            tables.jobs.change(row, followed=True)
+    elif not (going and ((row is not None and row.followed) or tables.seen.has(job.platform, job.id))):
+        _add(tables, job, row, tables.now, followed=True)
 
 
-def _add(tables: Tables, job: NewJob, before: Row | None, at: float) -> Row:
+def _add(tables: Tables, job: NewJob, before: Row | None, at: float, *, followed: bool = False) -> Row:
     """Add a job that was enqueued at a time, in the place of one that is over."""
     row = new_row(job, at, tables.jobs.next_seq())
+    row.followed = followed
     if before is not None:
+        row.followed = followed or before.followed
         if not before.expired(tables.now):
             row.accepted = before.accepted  # whoever has completed it, and did not hear the reply, may ask again
         tables.jobs.drop(before)
@@ -175,12 +181,14 @@ def _apart(tables: Tables, platform: str, due: float) -> float:
 
 def complete(tables: Tables, completions: Sequence[Completion]) -> list[Reply]:
     """End jobs, or let them wait for their next time."""
-    replies = [_complete(tables, completion) for completion in completions]
+    # Before: with the last of these jobs a crawl may end, and what that one leads to still belongs to it.
+    going = tables.jobs.crawling() > 0
+    replies = [_complete(tables, completion, going=going) for completion in completions]
     forget(tables)
     return replies
 
 
-def _complete(tables: Tables, completion: Completion) -> Reply:
+def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
     ticket, platform, token = completion.ticket, completion.ticket.platform, completion.ticket.token
     row = known(tables, platform, ticket.id)
     if row is None:
@@ -197,7 +205,7 @@ def _complete(tables: Tables, completion: Completion) -> Reply:
     else:
         end(tables, row, completion.status, completion.keep, token)
     for job in completion.follow_ups:
-        _follow(tables, job)
+        _follow(tables, job, going=going)
     for url, validator in completion.validators.items():
         remember(tables, platform, url, validator)
     if completion.outcome is not None:

@@ -184,12 +184,22 @@ def end(tables: Tables, row: Row, status: JobStatus, keep: float = 0.0, accepted
 
 def forget(tables: Tables) -> None:
     """Drop what has expired, and what is too much by now."""
+    going = tables.jobs.crawling() > 0
+    if not going:
+        tables.seen.turn(_CLEARED)
     for row in tables.jobs.expired(tables.now, _CLEARED):
-        tables.jobs.drop(row)
+        _drop(tables, row, going=going)
     excess = tables.jobs.total(pending=False) - tables.policy.max_kept
     if excess > 0:
         for row in tables.jobs.droppable(tables.now, excess):
-            tables.jobs.drop(row)
+            _drop(tables, row, going=going)
+
+
+def _drop(tables: Tables, row: Row, *, going: bool) -> None:
+    """Forget a job; of one that a task has led to not the id while a crawl goes on, or the crawl would not end."""
+    if going and row.followed:
+        tables.seen.add(row.platform, row.id)
+    tables.jobs.drop(row)
 
 
 # -- another boot

@@ -43,6 +43,8 @@ class Row:
     """Ended: until when it is known."""
     within: float | None = None
     """Leased: seconds after which it is due again at the latest, since its cadence has changed while it was in hand."""
+    followed: bool = False
+    """Whether a task has led to it."""
     number: int = 0
     """A key of the table, if it needs one."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "JobTable",
     "OutboxTable",
     "PageTable",
+    "SeenTable",
     "SharedGate",
     "SharingTable",
     "StagingTable",
@@ -122,6 +123,10 @@ class JobTable(Protocol):
         """Count the jobs that are pending, or those that are not."""
         ...
 
+    def crawling(self) -> int:
+        """Count the pending jobs that a task has led to."""
+        ...
+
     def oldest(self, platform: str) -> float | None:
         """Return when the ready job of a platform that was enqueued first was enqueued."""
         ...
@@ -156,6 +161,22 @@ class PageTable(Protocol):
 
     def forget(self, platform: str, url: str) -> None:
         """Forget what is known of a URL, if anything is."""
+        ...
+
+
+class SeenTable(Protocol):
+    """Ids of jobs that are forgotten, and which no task leads to again while the crawl goes on."""
+
+    def has(self, platform: str, id: str) -> bool:
+        """Say whether the crawl has seen an id."""
+        ...
+
+    def add(self, platform: str, id: str) -> None:
+        """Note that it has."""
+        ...
+
+    def turn(self, n: int) -> None:
+        """Let nothing be seen any more, for the crawl is over; clear up to `n` ids of earlier ones away."""
         ...
 
 
@@ -353,6 +374,11 @@ class Tables(Protocol):
     @property
     def pages(self) -> PageTable:
         """Validators by URL."""
+        ...
+
+    @property
+    def seen(self) -> SeenTable:
+        """Ids that a crawl has seen."""
         ...
 
     @property

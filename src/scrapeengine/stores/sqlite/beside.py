@@ -16,7 +16,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSharingTable"]
+__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
 
 
 @attrs.frozen
@@ -47,6 +47,39 @@ class SqlPageTable:
         if self.recall(platform, url) is not None:
             self._db.execute("DELETE FROM pages WHERE platform = ? AND url = ?", (platform, url))
             self._sums.add("pages", -1)
+
+
+@attrs.frozen
+class SqlSeenTable:
+    """Ids that crawls have seen, one crawl after the other. How many there are is a sum: where none is nobody asks."""
+
+    _db: Connection
+    _sums: Sums
+
+    def has(self, platform: str, id: str) -> bool:
+        """See `SeenTable`."""
+        if not self._sums.number("seen"):
+            return False
+        query = "SELECT 1 FROM seen WHERE crawl = ? AND platform = ? AND id = ?"
+        return bool(fetch(self._db, query, (self._sums.number("crawl"), platform, id)))
+
+    def add(self, platform: str, id: str) -> None:
+        """See `SeenTable`."""
+        if not self.has(platform, id):
+            self._db.execute("INSERT INTO seen VALUES (?, ?, ?)", (self._sums.number("crawl"), platform, id))
+            self._sums.add("seen", 1)
+
+    def turn(self, n: int) -> None:
+        """See `SeenTable`."""
+        if seen := self._sums.number("seen"):
+            self._sums.add("seen", -seen)
+            self._sums.add("left", seen)
+            self._sums.add("crawl", 1)
+        if left := self._sums.number("left"):
+            query = "SELECT crawl, platform, id FROM seen WHERE crawl < ? ORDER BY crawl, platform, id LIMIT ?"
+            found = fetch(self._db, query, (self._sums.number("crawl"), n))
+            self._db.executemany("DELETE FROM seen WHERE crawl = ? AND platform = ? AND id = ?", found)
+            self._sums.add("left", -min(left, len(found) or left))
 
 
 @attrs.frozen

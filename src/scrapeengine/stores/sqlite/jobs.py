@@ -41,6 +41,7 @@ _FEW = 1_000
 """The jobs of one status that are sorted to find the first of them."""
 _ENDED = "ended"
 _PENDING = "pending"
+_CRAWLING = "crawling"
 
 
 class SqlJobTable:
@@ -195,6 +196,10 @@ class SqlJobTable:
         """See `JobTable`."""
         return self._sums.number(_PENDING if pending else _ENDED)
 
+    def crawling(self) -> int:
+        """See `JobTable`."""
+        return self._sums.number(_CRAWLING)
+
     def oldest(self, platform: str) -> float | None:
         """See `JobTable`."""
         query = "SELECT enqueued FROM jobs WHERE status = 0 AND platform = ? ORDER BY enqueued LIMIT 1"
@@ -237,6 +242,8 @@ class SqlJobTable:
         self._sums.add(_PENDING if row.status.pending else _ENDED, n)
         if row.status is JobStatus.READY:
             self._sums.rank(row.platform, row.priority, row.seq, n)
+        if row.followed and row.status.pending:
+            self._sums.add(_CRAWLING, n)
 
 
 def _sum(*texts: Content | None) -> int:

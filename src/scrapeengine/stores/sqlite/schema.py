@@ -91,6 +91,8 @@ _THIRD = (
     """CREATE TABLE staged (
         place INTEGER PRIMARY KEY, platform TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL,
         priority INTEGER NOT NULL, delay REAL NOT NULL, cadence TEXT, interval REAL)""",
+    "ALTER TABLE jobs ADD COLUMN followed INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE seen (crawl INTEGER, platform TEXT, id TEXT, PRIMARY KEY (crawl, platform, id)) WITHOUT ROWID",
     "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
 )
 """`given` and `left` are checksums of what a job was enqueued with, and of what its last completion has left; NULL in

@@ -14,7 +14,7 @@ from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
-from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSharingTable
+from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSeenTable, SqlSharingTable
 from scrapeengine.stores.sqlite.driver import has_moved, is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
 from scrapeengine.stores.sqlite.schema import Transaction
@@ -73,6 +73,7 @@ class SqlTables:
         self.moment = later(self.before, reading) if self.known else restarted(self.before, reading)
         self.jobs = SqlJobTable(db, self.sums)
         self.pages = SqlPageTable(db, self.sums)
+        self.seen = SqlSeenTable(db, self.sums)
         self.outbox = SqlOutboxTable(db)
         self.staging = SqlStagingTable(db, self.sums)
         self.sharing = SqlSharingTable(db)
@@ -99,7 +100,7 @@ class SqlTables:
         self.marks = self.jobs.marks = Marks(self.moment.asleep)
         return self.marks
 
-    def seen(self) -> Seen:
+    def standing(self) -> Seen:
         """Return how things stand after the last call, and before they are written down."""
         self.sums.begin()  # a call that has failed has left its sums behind
         return Seen(self.moment, self.jobs.total(pending=True), self.staging.coming())
@@ -124,7 +125,7 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
             tables = SqlTables(db, policy, clock)
             if tables.known:
                 _attempt_all(db, tables, calls)
-                return tables.seen()
+                return tables.standing()
     with Transaction(db, "BEGIN IMMEDIATE"):
         changes = db.total_changes()
         tables = SqlTables(db, policy, clock)
@@ -133,7 +134,7 @@ def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, cl
             restart(tables, tables.before)
             tables.sums.settle()
         _attempt_all(db, tables, calls)
-        seen = tables.seen()
+        seen = tables.standing()
         # The moment is written down beside what was changed at it: no later transaction may begin before it.
         if not tables.known or db.total_changes() != changes:
             tables.write()

@@ -221,6 +221,30 @@ class CompletingScenes(StoreScenes):
         same(await store.complete([done(b, follow_ups=(job("x"),))]), [LOST])
         same(await store.get("p", "x"), None)
 
+    @behaviour(keep=0, max_kept=0)
+    async def test_a_crawl_does_not_forget_what_it_has_seen(self, store: Store) -> None:
+        """While anything that was followed is pending, what was followed is not taken again; later it is."""
+        await store.enqueue([job("root"), job("other")])
+        (root,) = await claimed(store, ids=["root"])
+        await store.complete([done(root, follow_ups=(job("a"), job("b")))])
+        (a,) = await claimed(store, ids=["a"])
+        await store.complete([done(a)])
+        same(await store.get("p", "a"), None, "nobody else knows of it")
+        (b, other) = await claimed(store, ids=["b", "other"])
+        if b.id != "b":
+            b, other = other, b
+        await store.complete([done(other, follow_ups=(job("a"),))])
+        same(await store.get("p", "a"), None, "it was seen")
+        await store.complete([done(b, follow_ups=(job("a"), job("c")))])
+        same((await store.get("p", "a"), (await known(store, "p", "c")).status), (None, JobStatus.READY))
+        (c,) = await claimed(store)
+        await store.complete([done(c)])
+        (new,) = await store.enqueue([job("root")])
+        holds(new.new, "the crawl is over, and nothing of it is kept")
+        (root,) = await claimed(store)
+        await store.complete([done(root, follow_ups=(job("a"),))])
+        same((await known(store, "p", "a")).status, JobStatus.READY, "another crawl begins anew")
+
     @behaviour()
     async def test_validators_come_with_their_completion(self, store: Store) -> None:
         """They are there by platform and URL, the latest of each."""

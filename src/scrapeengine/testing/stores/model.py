@@ -70,6 +70,8 @@ class ModelJob:
     result: Content | None = None
     error: str | None = None
     history: str | None = None
+    followed: bool = False
+    """Whether a task has led to it."""
     within: float | None = None
     """Leased: when it is due again at the latest, for its cadence has changed."""
     returned: bool = False
@@ -147,6 +149,8 @@ class StoreModel:
     moment: Moment
     """When the next call is; set before each."""
     rows: dict[tuple[str, str], ModelJob] = attrs.field(factory=dict, init=False)
+    seen: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    """What a crawl has seen and is forgotten."""
     pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
     outbox: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
     locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
@@ -297,7 +301,8 @@ class StoreModel:
 
     def complete(self, completions: Iterable[Completion]) -> list[Reply]:
         """End jobs, or let them wait for their next time."""
-        replies = [self._complete(completion) for completion in completions]
+        going = self._crawling()
+        replies = [self._complete(completion, going=going) for completion in completions]
         self._forget()
         return replies
 
@@ -406,10 +411,23 @@ class StoreModel:
         it = self._known(job.platform, job.id)
         return it is None or it.status in {FAILED, CANCELLED} or (job.cadence is not None and not it.status.pending)
 
+    def _crawling(self) -> bool:
+        return any(job.followed and job.status.pending for job in self.rows.values())
+
+    def _follow(self, job: NewJob, *, going: bool) -> None:
+        name = (job.platform, job.id)
+        before = self.rows.get(name)
+        if self._known(*name) is not None:
+            self.rows[name].followed = True
+        elif not going or not (name in self.seen or (before is not None and before.followed)):
+            self._begin(job)
+            self.rows[name].followed = True
+
     def _begin(self, job: NewJob, accepted: int | None = None) -> None:
         now = self.moment.now
+        before = self.rows.get((job.platform, job.id))
         it = ModelJob(job.platform, job.id, job.payload, job.priority, job.cadence, now, self._next())
-        it.accepted = accepted
+        it.accepted, it.followed = accepted, before is not None and before.followed
         if job.delay:
             it.status, it.due = DELAYED, now + job.delay
         self.rows[job.platform, job.id] = it
@@ -480,13 +498,18 @@ class StoreModel:
         job.free, job.expires = now + keep, now + max(keep, self.policy.keep)
 
     def _forget(self) -> None:
-        self.rows = {name: job for name, job in self.rows.items() if job.expires > self.moment.now}
-        ended = [job for job in self.rows.values() if not job.status.pending]
+        going = self._crawling()
+        if not going:
+            self.seen.clear()
+        gone = [job for job in self.rows.values() if job.expires <= self.moment.now]
+        ended = [job for job in self.rows.values() if not job.status.pending and job.expires > self.moment.now]
         droppable = sorted((job for job in ended if job.free <= self.moment.now), key=lambda job: (job.free, job.turn))
-        for job in droppable[: max(0, len(ended) - self.policy.max_kept)]:
+        for job in gone + droppable[: max(0, len(ended) - self.policy.max_kept)]:
             del self.rows[job.platform, job.id]
+            if going and job.followed:
+                self.seen.add((job.platform, job.id))
 
-    def _complete(self, completion: Completion) -> Reply:
+    def _complete(self, completion: Completion, *, going: bool) -> Reply:
         ticket = completion.ticket
         job = self._known(ticket.platform, ticket.id)
         if job is None:
@@ -502,8 +525,7 @@ class StoreModel:
         else:
             self._recur(job, completion.again or 0.0)
         for each in completion.follow_ups:
-            if self._known(each.platform, each.id) is None:
-                self._begin(each)
+            self._follow(each, going=going)
         for url, validator in completion.validators.items():
             self.pages.pop((ticket.platform, url), None)
             if validator is not None:
