@@ -106,8 +106,8 @@ class Times:
     def deadline(self, at: float) -> float:
         """Return when by trio's clock it is an instant by `awake`."""
         until = at - self.awake
-        # Who sleeps until then must not wake too soon by a rounding error. There is none while trio's time is the
-        # smaller part of the store's (Sterbenz); where a simulated clock has gone beyond that, one step makes up for it.
+        # Who sleeps until then must not wake too soon, by a rounding error. There is none while trio's time is the
+        # smaller part of the store's (Sterbenz); where a simulated clock has gone beyond that, one step mends it.
         return until if until + self.awake >= at else math.nextafter(until, math.inf)
 
 
