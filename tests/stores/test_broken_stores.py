@@ -122,6 +122,16 @@ class GrantsTooManySlots(Broken):
         return {name: attrs.evolve(grant, slots=share_requests[name].wanted) for name, grant in grants.items()}
 
 
+class DefersNothing(Broken):
+    """Hands outcomes out when it was told first."""
+
+    async def defer(self, deliveries, seconds):
+        """Look at them, and forget it."""
+        assert seconds >= 0
+        assert all(deliveries)
+        await trio.lowlevel.checkpoint()
+
+
 class CompletesTwice(Broken):
     """Says that a result was accepted, whatever was said before."""
 
@@ -184,6 +194,7 @@ FINDS = {
     LosesFollowUps: "test_follow_ups_come_with_their_completion",
     HandsAJobToTwo: "test_no_two_claims_get_the_same_job",
     ForgetsAcknowledgements: "test_outcomes_are_kept_until_they_are_acknowledged",
+    DefersNothing: "test_who_delivers_keeps_outcomes_or_gives_them_back",
     ForgetsOutcomes: "test_outcomes_are_kept_until_they_are_acknowledged",
     TakesHalfABatch: "test_a_batch_is_taken_whole_or_not_at_all",
     ClaimsTheOldestFirst: "test_the_most_urgent_are_claimed_first",
