@@ -8,7 +8,12 @@ from collections.abc import Callable
 import attrs
 import trio
 
-__all__ = ["Anchor"]
+__all__ = ["Anchor", "between_runs"]
+
+
+def between_runs() -> float:
+    """Return a time that goes on where no trio run does: the system's monotonic one, which no one sets."""
+    return time.monotonic()
 
 
 @attrs.frozen
@@ -23,7 +28,7 @@ class Anchor:
     @classmethod
     def drop(cls, wall_time: Callable[[], float] = time.time) -> Anchor:
         """Anchor the clock of the current trio run, now."""
-        return cls(trio.current_time(), wall_time(), time.monotonic(), trio.lowlevel.current_clock())
+        return cls(trio.current_time(), wall_time(), between_runs(), trio.lowlevel.current_clock())
 
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""
