@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
@@ -37,7 +36,7 @@ from scrapeengine.run.run import Run, Stream, report_of
 from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
-from scrapeengine.schedule.clock import check_trio
+from scrapeengine.schedule.clock import between_runs, check_trio
 from scrapeengine.served import serving
 
 __all__ = ["Engine", "EngineOptions"]
@@ -325,7 +324,7 @@ class Engine(Generic[T]):
         session = self._session
         if session is None:
             self._plan.said.pop(name, None)
-            self._plan.said[name] = Said(seconds, time.monotonic())
+            self._plan.said[name] = Said(seconds, between_runs())
         elif seconds is None:
             self._have(partial(session.penalties.reopen, name))
         else:

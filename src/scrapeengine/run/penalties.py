@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import trio
@@ -10,6 +9,7 @@ import trio
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Backing, Parts
+from scrapeengine.schedule.clock import between_runs
 from scrapeengine.schedule.lane import Lane
 
 __all__ = ["Penalties"]
@@ -27,7 +27,7 @@ class Penalties:
 
     def begin(self) -> None:
         """Do what the program has said when there was no run, and count what earlier runs have left."""
-        said, now = self._parts.plan.said, time.monotonic()
+        said, now = self._parts.plan.said, between_runs()
         while said:
             name, (seconds, at) = said.popitem()
             if seconds is None:

@@ -10,7 +10,12 @@ import trio
 
 from scrapeengine.model.checks import refuse_asyncio
 
-__all__ = ["Anchor", "check_trio"]
+__all__ = ["Anchor", "between_runs", "check_trio"]
+
+
+def between_runs() -> float:
+    """Return a time that goes on where no trio run does: the system's monotonic one, which no one sets."""
+    return time.monotonic()
 
 
 @attrs.frozen
@@ -25,7 +30,7 @@ class Anchor:
     @classmethod
     def drop(cls, wall_time: Callable[[], float] = time.time) -> Anchor:
         """Anchor the clock of the current trio run, now."""
-        return cls(trio.current_time(), wall_time(), time.monotonic(), trio.lowlevel.current_clock())
+        return cls(trio.current_time(), wall_time(), between_runs(), trio.lowlevel.current_clock())
 
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""
