@@ -15,14 +15,12 @@ import trio
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
-from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.served.leases import Leaseholder
+from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Closings"]
 
-_PAUSE = 1.0
-"""Seconds between two attempts to tell a store that is down."""
 _SAME = 0.001
 """Seconds by which two clocks' views of one instant may differ, by rounding."""
 
@@ -63,6 +61,7 @@ class Closings:
 
     async def run(self) -> None:
         """Tell the store, for ever. Checkpoint."""
+        backoff = Backoff()
         while True:
             await self._news.wait()
             self._news = trio.Event()
@@ -71,9 +70,10 @@ class Closings:
                 try:
                     await self._tell(platform, until)
                 except StoreError as error:
-                    logger().warning("the store could not be told", platform=named(platform), exc_info=error)
-                    await trio.sleep(_PAUSE)
+                    self._holder.trouble.say("a penalty could not be told", error, name=named(platform))
+                    await backoff.pause()
                     continue
+                backoff.over()
                 if self._said.get(platform, math.nan) == until:  # else the program has said something else meanwhile
                     del self._said[platform]
 
