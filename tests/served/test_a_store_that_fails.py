@@ -4,11 +4,12 @@ import logging
 from collections import Counter
 from itertools import pairwise
 
+import httpx
 import pytest
 import trio
 
 import scrapeengine as se
-from support.serving import Flaky
+from support.serving import Flaky, serve_all
 
 SECONDS = 30
 CALLS = ["due", "claim", "renew", "complete", "release", "undelivered", "acknowledge", "share", "lock", "wait"]
@@ -73,6 +74,33 @@ async def test_one_line_a_second_and_no_traceback_twice(autojump_clock, caplog, 
     if "share" in down:
         assert asked["share"] <= SECONDS + 6
     assert min(done.values()) >= 40  # what could not be completed in time is run again
+
+
+async def test_validators_that_cannot_be_recalled_are_one_line_a_second(autojump_clock, caplog):
+    """However many requests ask for them: each asks the site for all of its page then."""
+    asked = Counter()
+
+    async def answer(request):
+        asked[request.headers.get("If-None-Match")] += 1
+        await trio.sleep(0.1)
+        return httpx.Response(200, headers={"ETag": '"1"'}, text="page")
+
+    async def scrape(task):
+        await task.http.get("http://feeds.example/", conditional=True)
+
+    platform = se.Platform("A", scrape, limit=10, transport=httpx.MockTransport(answer))
+    async with se.open_store("memory:") as memory:
+        store = Flaky(memory, {"recall"})
+        engine = se.Engine([platform])
+        await engine.enqueue(store, [se.Event(n) for n in range(1000)])
+        outcomes, _ = await serve_all(engine, store)
+        store.down.clear()
+        await engine.enqueue(store, [se.Event("later")])
+        await serve_all(engine, store)
+    assert {type(outcome) for outcome in outcomes} == {se.Success}
+    assert asked == {None: 1000, '"1"': 1}
+    assert 5 <= len(lines(caplog)) <= 12
+    assert sum("Traceback" in record.getMessage() for record in lines(caplog)) == 1
 
 
 async def test_rounds_that_cannot_be_made_say_so_once_a_second(autojump_clock, caplog):

@@ -93,7 +93,7 @@ class StoreBacking:
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""
         if parts.plan.environment.validators is None:
-            parts.clients.keep_validators_in(StoreValidators(store))
+            parts.clients.keep_validators_in(StoreValidators(store, trouble))
 
     # -- its life
 

@@ -16,6 +16,7 @@ from scrapeengine.errors import (
     RequestError,
     RobotsDisallowed,
     RobotsUnavailable,
+    StoreError,
     UnsupportedEncoding,
 )
 from scrapeengine.http.features.cookie_access import Cookies
@@ -81,6 +82,8 @@ class Keeping:
         """
         try:
             known = await self.validators.recall(task.platform_name, call.url)
+        except StoreError:  # said by who has the store, once for all that asks it
+            return call, True
         except Exception as error:  # validators are the program's own; without them all is asked for
             task.log.warning("the validators of a URL could not be had", exc_info=error)
             return call, True
