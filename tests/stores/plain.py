@@ -39,6 +39,7 @@ class PlainStore:
     model: StoreModel
     calls: trio.MemorySendChannel
     shared = False
+    closings: int = attrs.field(default=0, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _fresh: bool = attrs.field(default=False, init=False)
     _tokens: itertools.count = attrs.field(factory=lambda: itertools.count(10, 7), init=False)
@@ -57,6 +58,7 @@ class PlainStore:
 
     async def call(self, name, *args, **values):
         """Have the model asked; once that was begun it is not cancelled."""
+        self.closings += name in {"close", "reopen"}
         answers = []
         done = trio.Event()
         try:

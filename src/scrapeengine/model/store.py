@@ -52,6 +52,14 @@ class Store(Protocol):
         """Whether other processes may work on the same jobs; then engines agree on limits and rates by `share`."""
         ...
 
+    @property
+    def closings(self) -> int:
+        """How often platforms were closed or reopened here by hand: while it is 0 engines need not ask about that.
+
+        Where they share the store they hear of both by `share`, and this may stay 0.
+        """
+        ...
+
     def now(self) -> float:
         """Return the Unix time by the store's clock. Where somebody sets the machine's, it follows at the next call."""
         ...

@@ -111,7 +111,8 @@ class Closings:
         """Say whether nobody else asks about a platform."""
         plan, lane = self._plan, self._lanes.scheduler.lanes.get(name)
         if not self._holder.store.shared:
-            return name in plan.platforms or plan.default is not None
+            # Each look would ask, and cost as much again: only where somebody has closed or reopened something.
+            return self._holder.store.closings > 0 and (name in plan.platforms or plan.default is not None)
         if lane is None:
             return self._lanes.gates.closed_until(name) > trio.current_time()
         # One at work asks for its share, and to ask for nothing here would give that back.

@@ -57,6 +57,8 @@ class TableStore:
         self._backend = backend
         self._times = backend.times
         self._notifier = backend.notifier
+        self.closings = 0
+        """See `Store`."""
 
     def __repr__(self) -> str:
         """Count what is pending, as the last call has seen it."""
@@ -145,10 +147,12 @@ class TableStore:
 
     async def close(self, platform: str, seconds: float) -> None:
         """See `Store`."""
+        self.closings += 1
         await self._backend.run(lambda tables: closing.close(tables, platform, seconds))
 
     async def reopen(self, platform: str) -> None:
         """See `Store`."""
+        self.closings += 1
         await self._backend.run(lambda tables: closing.reopen(tables, platform))
 
     async def _in_parts(

@@ -65,6 +65,11 @@ class CheckedStore:
         """See `Store`."""
         return self._store.shared
 
+    @property
+    def closings(self) -> int:
+        """See `Store`."""
+        return self._store.closings
+
     def now(self) -> float:
         """See `Store`."""
         return self._store.now()

@@ -258,6 +258,17 @@ class ClosingScenes(StoreScenes):
         same((await _heard(store, "p")).closed_until, None)
 
     @behaviour()
+    async def test_what_is_closed_or_reopened_is_counted(self, store: Store) -> None:
+        """Where engines do not share the store, and so would not hear of it."""
+        counts = [store.closings]
+        await store.close("p", 10)
+        counts.append(store.closings)
+        await store.reopen("q")
+        counts.append(store.closings)
+        same(sorted(counts), counts)
+        same(len(set(counts)), 1 if store.shared and not any(counts) else 3)
+
+    @behaviour()
     async def test_what_was_known_of_a_penalty_is_over_when_it_is_reopened(self, store: Store) -> None:
         """Who has not heard of that cannot close it again; a new penalty of who has heard of it can."""
         until = store.now() + 1e6
