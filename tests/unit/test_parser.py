@@ -400,6 +400,8 @@ def test_headers_have_a_size(names: int, size: int) -> None:
         (OK + b"X: ", b"v"),
         (OK, b"X: 1\r\n"),
         (CHUNKED + b"3;", b"extension"),
+        (CHUNKED, b"0"),
+        (CHUNKED + b"3", b" \t"),
         (CHUNKED + b"0\r\n", b"Trailer: 1\r\n"),
         (CHUNKED + b"0\r\nTrailer: ", b"v"),
         (b"", b"\r\n"),

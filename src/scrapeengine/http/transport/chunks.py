@@ -27,8 +27,8 @@ _LINE_OF_CHUNK = re.compile(rb"(0*[0-9a-fA-F]{1,15})[ \t]*+(?:;[^\0\r\n]*+)?\r?\
 _PLAIN_LINE = re.compile(rb"\r\n([1-9a-fA-F][0-9a-fA-F]{0,14})\r\n")
 """The end of a chunk, and the line of one that is not the last."""
 _PLAIN_END = b"\r\n0\r\n\r\n"
-_PART_OF_LINE = re.compile(rb"(?:0*[0-9a-fA-F]{0,15}[ \t]*+(?:;[^\0\r\n]*+)?\r?)?")
-"""Bytes that may become one when more has come."""
+_PART_OF_LINE = re.compile(rb"(0?)0*([0-9a-fA-F]{0,15})([ \t]?)[ \t]*+(?:(;)[^\0\r\n]*+)?(\r?)")
+"""Bytes that may become one when more has come, and what of them counts."""
 
 # What comes next. Plain numbers: they are looked at for each chunk.
 _CHUNK_LINE = 0
@@ -90,7 +90,11 @@ class ChunkReader:
             elif self._at == _CHUNK_LINE:
                 line = _LINE_OF_CHUNK.match(data, place)
                 if line is None:
-                    self._hold(data, place, fits=_PART_OF_LINE.fullmatch(data, place) is not None)
+                    part = _PART_OF_LINE.fullmatch(data, place)
+                    # Of an extension only that there is one is held: read again with each byte that comes, one of
+                    # 64 KiB would take seconds.
+                    held = b"" if part is None else b"".join(part.groups(b""))
+                    self._hold(held, 0, fits=part is not None)
                     break
                 self._left = int(line[1], 16)
                 place, self._at = line.end(), _CHUNK if self._left else _TRAILERS
