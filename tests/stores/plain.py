@@ -39,6 +39,7 @@ class PlainStore:
     model: StoreModel
     calls: trio.MemorySendChannel
     shared = False
+    starts = None
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _fresh: bool = attrs.field(default=False, init=False)
     _tokens: itertools.count = attrs.field(factory=lambda: itertools.count(10, 7), init=False)
