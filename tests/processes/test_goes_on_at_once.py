@@ -86,13 +86,16 @@ def test_a_restart_goes_on_at_once(workers, how):
         with pytest.raises(se.EngineBusy):
             await engine.poll(store, lease=LEASE)  # the second one makes a round, and lives
         workers.kill(second)
-        begun = trio.current_time()
-        report = await engine.poll(store, lease=LEASE)
-        return report.counts["A"].success, trio.current_time() - begun
+        with trio.fail_after(SOON):
+            while True:
+                try:
+                    report = await engine.poll(store, lease=LEASE)
+                except se.EngineBusy:
+                    await trio.sleep(0.05)
+                else:
+                    return report.outcomes.succeeded
 
-    done, took = workers.ask(poll)
-    assert done == len(ids)
-    assert took <= SOON
+    assert workers.ask(poll) == len(ids)
 
 
 def test_outcomes_on_their_way_to_the_dead_ones_sinks(workers):
@@ -144,8 +147,8 @@ def test_a_job_that_kills_its_process_is_set_aside_while_the_others_run(workers)
     assert {id for id, status in found.items() if status is se.JobStatus.DONE} == set(others)
     deaths = sorted(id for id, _, _ in workers.logged("began") if id.startswith("poison"))
     assert 5 <= len(deaths) <= 6  # both may have begun before the first death
-    given = [(id, kind) for id, _, _, kind in workers.logged("given") if id.startswith("poison")]
-    assert sorted(given) == [("poison-1", "Failure"), ("poison-2", "Failure")]
+    given = {(id, kind) for id, _, _, kind in workers.logged("given") if id.startswith("poison")}
+    assert given == {("poison-1", "Failure"), ("poison-2", "Failure")}
 
     async def look(store):
         jobs = await store.jobs(status=se.JobStatus.FAILED)
@@ -174,17 +177,17 @@ def pending(workers):
 @pytest.mark.parametrize("jobs", ["short", "long"])
 def test_ten_kills_at_random_fail_no_job(workers, jobs):
     """With 32 running, whether or not any of them ends between two kills; in the end all are done that can be."""
-    draw = random.Random(int.from_bytes(os.urandom(4), "big"))
-    ids = [f"{jobs}-{number}" for number in range(32 if jobs == "long" else 1000)]
-    enqueue(workers, *ids)
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    draw = random.Random(seed)
+    enqueue(workers, *(f"{jobs}-{number}" for number in range(32 if jobs == "long" else 3000)))
     for kill in range(10):
         pid = workers.start("grave", LEASE, "serve")
-        workers.wait_until(lambda: len(began(workers, pid)) >= (32 if not kill else 1))
-        time.sleep(draw.uniform(0, 0.3))
+        workers.wait_until(lambda pid=pid, kill=kill: len(began(workers, pid)) >= (1 if kill else 32))
+        time.sleep(draw.uniform(0, 0.2))
         workers.kill(pid)
-    found = statuses(workers)
-    assert se.JobStatus.FAILED not in found.values()
     if jobs == "short":
         workers.start("grave", LEASE, "serve")
         workers.wait_until(lambda: not pending(workers))
-        assert set(statuses(workers).values()) == {se.JobStatus.DONE}
+    found = workers.ask(lambda store: store.stats())["A"]
+    assert (found.failed, found.done) == (0, 3000 if jobs == "short" else 0)
