@@ -51,7 +51,7 @@ def left(workers):
 
 @pytest.mark.parametrize("forks", [0, 1])
 def test_who_serves_takes_over_from_the_dead(workers, forks):
-    """Also where a child of the dead lives on: another that serves already runs its job, and has its slot, in a second."""
+    """Another that serves already runs its job, on its slot, in a second; also where a child of the dead lives on."""
     enqueue(workers, "long-1", platform="B")
     first = workers.start("grave", LEASE, "serve", forks)
     workers.wait_until(lambda: "long-1" in began(workers, first))
@@ -133,7 +133,7 @@ def test_who_hangs_keeps_what_it_has(workers):
 
 
 def test_a_job_that_kills_its_process_is_set_aside_while_the_others_run(workers):
-    """Three processes die of each; all others are done, the last ones while suspects were tried; `retry` has it run again."""
+    """Three processes die of each; all others are done, some while suspects were tried; `retry` has it run again."""
     others = [f"short-{number}" for number in range(60)]
     enqueue(workers, *others[:30], "poison-1", "poison-2", *others[30:])
     pids = []

@@ -116,7 +116,7 @@ async def grave(store_url, file, lease, how, forks=0):
         if int(forks):
             await store.lock("held", "me", 60)
             if not os.fork():
-                time.sleep(20)
+                time.sleep(20)  # noqa: ASYNC251 - no loop goes on in here
                 os._exit(0)
         if how == "rounds":
             async for _ in engine.rounds(store, every=0.2, lease=float(lease)):

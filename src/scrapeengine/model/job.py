@@ -141,8 +141,8 @@ class Claimed:
     history: str | None
     """A text that the last completion has left, as JSON."""
     deaths: int = 0
-    """How often a process has died while its scraper ran there, as far as that counts against it: 1 or 2: it is a suspect,
-    of which only one is in hand at a time. 3: it is not to be run, but to be completed as `FAILED` (`ends`)."""
+    """How often a process has died while its scraper ran, as far as that counts. 1 or 2: it is a suspect, and no other
+    suspect is in hand. 3: it is not to be run, but to be completed as `FAILED` (`Completion.ends`)."""
 
 
 @described

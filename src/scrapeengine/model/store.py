@@ -42,7 +42,7 @@ __all__ = ["Starts", "Store"]
 
 
 class Starts(Protocol):
-    """Told whose scrapers run in this process, so that who comes after its death knows. At once, and without a checkpoint."""
+    """Told at once whose scrapers run in this process, so that who comes after its death knows. No checkpoints."""
 
     def begin(self, token: int) -> None:
         """Hear that a scraper begins to work on the job that is leased by this token."""

@@ -68,8 +68,8 @@ class Completions:
         """Say how a job ends that is not run any more, for processes have died of it."""
         ticket = claimed.ticket
         error = PoisonousJob(
-            f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it was "
-            f"set aside; see what it does, then run it again with store.retry(ids=[…])",
+            f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it "
+            f"was set aside; see what it does, then run it again with store.retry(ids=[…])",
             deaths=claimed.deaths,
         )
         failure = Failure(event=event, platform=ticket.platform, error=error)

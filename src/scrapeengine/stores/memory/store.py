@@ -34,7 +34,10 @@ T = TypeVar("T")
 
 @attrs.define(eq=False, repr=False)
 class DictTables:
-    """All that a store in memory keeps."""
+    """All that a store in memory keeps.
+
+    Size: what `Tables` has.
+    """
 
     policy: StorePolicy
     moment: Moment = attrs.field(default=BEGINNING, init=False)

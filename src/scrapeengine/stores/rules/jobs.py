@@ -18,7 +18,7 @@ from scrapeengine.model.job import (
     StoredJob,
 )
 from scrapeengine.stores.rules.beside import remember
-from scrapeengine.stores.rules.leasing import arrive, end, forget, known, promote, tried
+from scrapeengine.stores.rules.leasing import arrive, clear, end, forget, known, promote
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Tables
 
@@ -215,7 +215,7 @@ def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
 
 
 def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
-    tried(tables, row)
+    clear(tables, row)
     tables.jobs.change(
         row,
         status=JobStatus.DELAYED,
@@ -227,5 +227,4 @@ def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
         attempts=0,
         finished=tables.now,
         within=None,
-        deaths=0,
     )

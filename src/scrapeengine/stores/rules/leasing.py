@@ -20,6 +20,7 @@ from scrapeengine.stores.rules.tables import Tables
 __all__ = [
     "arrive",
     "claim",
+    "clear",
     "due",
     "end",
     "forget",
@@ -31,7 +32,6 @@ __all__ = [
     "release",
     "renew",
     "restart",
-    "tried",
 ]
 
 _AT_ONCE = 1000
@@ -62,12 +62,19 @@ def _lapse(tables: Tables, at: float) -> None:
 def lapse(tables: Tables, row: Row) -> None:
     """Make a job ready whose lease is over, where it stood."""
     tables.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
-    tried(tables, row)
+    _left(tables, row)
 
 
-def tried(tables: Tables, row: Row) -> None:
+def _left(tables: Tables, row: Row) -> None:
     """Tell who waits that another suspect may be tried, where one was in hand and is not any more."""
     if row.deaths:
+        tables.marks.stirred = True
+
+
+def clear(tables: Tables, row: Row) -> None:
+    """Hold no death against a job any more, which has come to an end of its own."""
+    if row.deaths:
+        tables.jobs.change(row, deaths=0)
         tables.marks.stirred = True
 
 
@@ -97,7 +104,8 @@ def claim(
     while len(found) < n:
         left = n - len(found)
         rows = _claimable(tables, platform, left, ids)
-        leased = [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+        until, opening = tables.awake + lease, tables.opening if rows else None
+        leased = [_lease(tables, row, owner, until, opening) for row in rows]
         found += [each for each in leased if each is not None]
         if len(rows) < left or None not in leased:
             break
@@ -155,7 +163,7 @@ def next_time(tables: Tables) -> float:
     return min(math.inf if at is None else at, math.inf if died is None else died + PAUSE)
 
 
-def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None:
+def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | None) -> Claimed | None:
     """Lease a ready job; None: it is damaged, and was set aside, so that the others go on."""
     texts = tables.jobs.texts(row)
     if texts.damaged:
@@ -169,7 +177,7 @@ def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None
         due=until,
         token=token,
         owner=owner,
-        opening=tables.opening,
+        opening=opening,
         attempts=row.attempts + 1,
         within=None,  # whoever has it from here on knows the cadence that it has by now
     )
@@ -205,7 +213,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         owner=row.owner if delay > 0 else None,
         attempts=row.attempts - 1,  # as if it had not been claimed
     )
-    tried(tables, row)
+    _left(tables, row)
     return Reply.OK
 
 
@@ -229,14 +237,13 @@ def end(tables: Tables, row: Row, status: JobStatus, keep: float = 0.0, accepted
         accepted: the token whose completion ends it, if one does.
     """
     now = tables.now
-    tried(tables, row)
+    clear(tables, row)
     tables.jobs.change(
         row,
         status=status,
         due=None,
         token=0,
         owner=None,
-        deaths=0,
         accepted=row.accepted if accepted is None else accepted,
         finished=now,
         free=now + keep,
@@ -270,8 +277,8 @@ def _drop(tables: Tables, row: Row, *, going: bool) -> None:
 def restart(tables: Tables, before: Moment) -> None:
     """Go on by another clock than the one by which the tables were used up to a moment.
 
-    Whoever has leased jobs, locks, slots or outcomes is gone, and by no fault of any job. Penalties are not over, and start times that were given
-    may have been used: what was left of them and has not passed since is left.
+    Whoever has leased jobs, locks, slots or outcomes is gone, and by no fault of any job. Penalties are not over, and
+    start times that were given may have been used: what was left of them and has not passed since is left.
     """
     _lapse(tables, math.inf)
     tables.jobs.pardon()

@@ -46,7 +46,7 @@ class Row:
     followed: bool = False
     """Whether a task has led to it."""
     opening: int | None = None
-    """Leased: the number of the opening of the store through which it was claimed; None: nobody sees whether it lives."""
+    """Leased: the opening of the store through which it was claimed; None: nobody can see whether that lives."""
     deaths: int = 0
     """How many deaths of processes count against it since it ended last (`decide.poison`)."""
     died: float | None = None

@@ -76,7 +76,7 @@ class JobTable(Protocol):
         ...
 
     def suspected(self, platform: str | None) -> Row | None:
-        """Return the suspect of a platform, or of all, that is tried next, of those that are ready: by deaths, and place."""
+        """Return the ready suspect of a platform, or of all, that is tried next: by its deaths, then its place."""
         ...
 
     def died(self, after: float) -> float | None:
@@ -409,7 +409,7 @@ class Tables(Protocol):
 
     @property
     def opening(self) -> int | None:
-        """The number of the opening through which the call is made, for what is taken by it; None: nobody outlives it."""
+        """The number of the opening through which the call is made, for what it takes; None: nobody outlives it."""
         ...
 
     def strike(self, opening: int) -> bool:

@@ -151,7 +151,8 @@ class SqlSharingTable:
         """See `SharingTable`."""
         query = f"SELECT {_STAKE} FROM stakes WHERE platform = ? ORDER BY owner"  # noqa: S608 - a fixed set
         rows = fetch(self._db, query, (platform,))
-        return [Stake(*values, tuple(json.loads(times)), opening) for *values, times, opening in rows]
+        stakes = (Stake(*values) for values in rows)
+        return [stake._replace(times=tuple(json.loads(str(stake.times)))) for stake in stakes]
 
     def set_stake(self, platform: str, stake: Stake) -> None:
         """See `SharingTable`."""

@@ -28,6 +28,7 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed, StoreError
+from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import told
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock, Standstill
@@ -65,7 +66,10 @@ class Waiting(StoreCall):
 
 
 class Committer:
-    """The backend of a store in a file: takes calls, and runs them in transactions until it is closed."""
+    """The backend of a store in a file: takes calls, and runs them in transactions until it is closed.
+
+    Size: 11 attributes: what its protocol has, what a transaction is run with, and the queue.
+    """
 
     look_again = 0.25
 
@@ -73,7 +77,6 @@ class Committer:
         self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
     ) -> None:
         self.policy = policy
-        self.starts = liveness.starts
         self.notifier = Notifier()
         self.times = Times(clock, seen.moment, self.notifier)
         self.pending = seen.pending
@@ -89,6 +92,11 @@ class Committer:
     def name(self) -> str:
         """See `TableBackend`."""
         return f"sqlite {told(self._path)}"
+
+    @property
+    def starts(self) -> Starts | None:
+        """See `TableBackend`."""
+        return self._liveness.starts
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
         """See `TableBackend`. If cancelled, nothing has happened; once it is taken it cannot be cancelled.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 __all__ = ["StartsFile", "tokens_in"]
 
@@ -14,12 +13,12 @@ _NONE = bytes(_BYTES)
 class StartsFile:
     """A file with a place for each job whose scraper runs now: eight bytes, the token of its lease, or none.
 
-    What a process has written into a file is there when it was killed, and is not after a power cut: just the deaths that
-    count. To write eight bytes takes a microsecond, and needs neither a transaction nor a thread. Called in the loop, but
-    for `open`.
+    What a process has written into a file is there when it was killed, and is not after a power cut: just the deaths
+    that count. To write eight bytes takes a microsecond, and needs neither a transaction nor a thread. Called in the
+    loop, but for `open`.
 
-    Rejected: to map the file into memory. On a full disk a write to it kills the process. Rejected too: to have the store
-    know of each start. A job that kills its process at once is dead before any commit.
+    Rejected: to map the file into memory. On a full disk a write to it kills the process. Rejected too: to have the
+    store know of each start. A job that kills its process at once is dead before any commit.
     """
 
     def __init__(self) -> None:
@@ -69,8 +68,10 @@ class StartsFile:
     def _write(self, place: int, what: bytes) -> None:
         if self._file is not None:
             # Where the disk is full a death goes uncounted; no task must fail for that.
-            with suppress(OSError):
+            try:  # noqa: SIM105 - `suppress` takes as long as the writing
                 os.pwrite(self._file, what, place * _BYTES)
+            except OSError:
+                pass
 
 
 def tokens_in(path: str) -> frozenset[int]:

@@ -132,9 +132,7 @@ class SqlTables:
             self._db.execute("INSERT OR IGNORE INTO openings VALUES (?)", (self._liveness.number,))
 
 
-def transact(
-    db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock, liveness: Liveness
-) -> Seen:
+def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock, liveness: Liveness) -> Seen:
     """Run calls in one transaction, and return how things stand at its end.
 
     Raises:
