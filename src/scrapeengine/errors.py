@@ -7,6 +7,7 @@
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
     ├── ScraperCrashed        the scraper raised what is no `Exception`, which is its `__cause__`
+    ├── PoisonousJob          processes died while the scraper ran, so it is not run again
     ├── PlatformClosed        the platform asked for more patience than `Retry.patience`
     ├── StoreError            the store could not do what it was asked for, and has changed nothing
     │   ├── StoreBusy         others keep it locked for too long
@@ -63,6 +64,7 @@ __all__ = [
     "HeadersTooLarge",
     "InvalidRequest",
     "PlatformClosed",
+    "PoisonousJob",
     "ProtocolError",
     "RecordedError",
     "RedirectError",
@@ -149,6 +151,20 @@ class ScraperCrashed(ScrapeError):
 
     That is its `__cause__`; in a group of several, the group is.
     """
+
+
+class PoisonousJob(ScrapeError):
+    """Process after process has died while the scraper ran on this event; the last ones had no other suspect.
+
+    The scraper was not run again. `store.retry` has it run once more, as if nothing had happened.
+
+    Attributes:
+        deaths: the number of processes.
+    """
+
+    def __init__(self, message: str, *, deaths: int) -> None:
+        super().__init__(message)
+        self.deaths = deaths
 
 
 class PlatformClosed(ScrapeError):

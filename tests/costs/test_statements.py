@@ -19,7 +19,7 @@ from stores.harness import done, job
 BATCHES = {
     # what is called: statements for each job, and beside them
     "enqueue": (3, 17),  # is it there? into `jobs`, into `texts`
-    "claim": (2, 26),  # leased in `jobs`, its `texts`
+    "claim": (2, 28),  # leased in `jobs`, its `texts`; beside them, once for each opening, that it lives
     "complete": (3, 11),  # is it there? its `texts`, ended in `jobs`
 }
 SERVED = {
@@ -99,7 +99,8 @@ def test_a_moment_costs_one_statement_and_only_where_something_is_written(statem
     async def main():
         async with se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
             found = []
-            for seconds in (0, 1):
+            await store.lock("l", "me", 5)
+            for seconds in (0, 0.1):
                 await store.enqueue([job(f"warm-{seconds}")])
                 for call in (partial(store.lock, "l", "me", 5), store.due):
                     trio.lowlevel.current_clock().jump(seconds)
@@ -110,6 +111,23 @@ def test_a_moment_costs_one_statement_and_only_where_something_is_written(statem
 
     lock, due, later_lock, later_due = run(main, clock=MockClock())
     assert (later_lock - lock, later_due - due) == (1, 0)
+
+
+def test_who_lives_is_asked_twice_a_second_and_costs_one_statement_where_nobody_else_is_there(statements, tmp_path):
+    """However many calls are made in between; and nothing that is only enqueued or read makes an opening be seen."""
+
+    async def main():
+        async with se.open_store(f"sqlite:{tmp_path}/jobs.db") as store:
+            await store.enqueue([job("a")])
+            await store.stats()
+            assert not (tmp_path / "jobs.db-live").exists()
+            for _ in range(100):
+                trio.lowlevel.current_clock().jump(0.125)
+                await store.stats()
+                await store.get("p", "a")
+            return statements["SELECT number FROM openings"]
+
+    assert run(main, clock=MockClock()) == 1 + 100 * 0.125 / 0.5
 
 
 @pytest.mark.parametrize("limit", SERVED)

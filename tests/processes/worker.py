@@ -8,6 +8,9 @@
 
     ahead    STORE LOG LEASE SECONDS
                                    serve with a wall clock that is so much ahead, and make a round of it; the same log
+    grave    STORE LOG LEASE HOW [FORKS]
+                                   serve, or make rounds (HOW), with the scrapers of `toil`; log who runs; before that
+                                   fork a child that lives on, if FORKS; the sink keeps what its outcomes' ids say
     hold     STORE LOG LEASE SECONDS
                                    claim all that is ready, and the rounds, by such a clock, and do nothing more
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -87,6 +91,41 @@ async def share(store_url, file, lease, url, rate, limit, requests=1):
                 log(file, "accepted", outcome.event.id, type(outcome).__name__)
 
 
+async def grave(store_url, file, lease, how, forks=0):
+    """Serve, or make rounds, until killed; log which scrapers begin and end, and what the sink is given."""
+
+    async def toil(task):
+        log(file, "began", task.event.id, time.monotonic(), os.getpid())
+        match task.event.id.partition("-")[0]:
+            case "poison":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "long":
+                await trio.sleep_forever()
+            case "short":
+                await trio.sleep(0.02)
+        log(file, "ended", task.event.id, time.monotonic(), os.getpid())
+
+    async def sink(outcomes):
+        for outcome in outcomes:
+            log(file, "given", outcome.event.id, time.monotonic(), os.getpid(), type(outcome).__name__)
+            if outcome.event.id.startswith("stuck"):
+                await trio.sleep_forever()
+
+    engine = se.Engine([se.Platform("A", toil, limit=32), se.Platform("B", toil, limit=1)], event_limit=1000)
+    async with se.open_store(store_url) as store:
+        if int(forks):
+            await store.lock("held", "me", 60)
+            if not os.fork():
+                time.sleep(20)  # noqa: ASYNC251 - no loop goes on in here
+                os._exit(0)
+        if how == "rounds":
+            async for _ in engine.rounds(store, every=0.2, lease=float(lease)):
+                log(file, "round", time.monotonic(), os.getpid())
+        async with engine.serve(store, sinks=[sink], lease=float(lease)) as run:
+            async for _ in run:
+                pass
+
+
 def with_clock(store_url, ahead):
     """Open a store on a machine whose wall clock is ahead: from here on all others are right, or it is."""
     clock = attrs.evolve(Clock.of_this_run(), wall=lambda: time.time() + float(ahead))
@@ -115,6 +154,9 @@ async def hold(store_url, file, lease, seconds):
         await trio.sleep_forever()
 
 
+PROGRAMS = {"serve": serve, "enqueue": enqueue, "share": share, "ahead": ahead, "hold": hold, "grave": grave}
+
+
 def main():
     """Fork a process for each line."""
     for line in sys.stdin:
@@ -123,7 +165,7 @@ def main():
         if not pid:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             trio.run(
-                {"serve": serve, "enqueue": enqueue, "share": share, "ahead": ahead, "hold": hold}[name],
+                PROGRAMS[name],
                 store_url,
                 file,
                 *arguments,

@@ -39,6 +39,7 @@ class PlainStore:
     model: StoreModel
     calls: trio.MemorySendChannel
     shared = False
+    starts = None
     closings: int = attrs.field(default=0, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _fresh: bool = attrs.field(default=False, init=False)

@@ -12,6 +12,7 @@ from scrapeengine.model.job import Ticket
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.policy import StorePolicy
 from scrapeengine.stores.rules import jobs, leasing
+from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.sums import Sums
 from scrapeengine.stores.sqlite.transaction import StoreCall, transact
@@ -61,10 +62,10 @@ def test_joined_calls_see_one_another_in_their_order(rules, max_pending):
     settings = StorePolicy(max_pending=max_pending)
     together, apart = fresh(), fresh()
     joined = [StoreCall(rule, reads=False) for rule in rules]
-    transact(together, joined, settings, CLOCK)
+    transact(together, joined, settings, CLOCK, Liveness("/nowhere/jobs.db"))
     alone = [StoreCall(rule, reads=False) for rule in rules]
     for call in alone:
-        transact(apart, [call], settings, CLOCK)
+        transact(apart, [call], settings, CLOCK, Liveness("/nowhere/jobs.db"))
     assert [said(call) for call in joined] == [said(call) for call in alone]
     assert all(call.error is None or isinstance(call.error, StoreFull) for call in joined)
     for table in ("jobs", "texts", "counts", "ranks"):

@@ -16,7 +16,7 @@ from scrapeengine.stores import staged
 from scrapeengine.stores.moment import is_of, later, restarted
 from scrapeengine.stores.sqlite.sums import BUCKET, path
 from scrapeengine.testing.stores import StoreMachine, StoreScenes
-from scrapeengine.testing.stores.machine import JOBS, MAYBE_SPANS, OpenedStore
+from scrapeengine.testing.stores.machine import ANY, JOBS, MAYBE_SPANS, PLATFORMS, OpenedStore
 from stores.machines import Machine
 
 STEPS = st.sampled_from([1.0, -1.0, 30.0, -30.0, 3600.0, -3600.0])
@@ -93,20 +93,42 @@ class InAFile(OnAMachine):
         """The file that is in use."""
         return self.folder / f"{self.files}.db"
 
-    @rule()
-    def crash(self):
-        """The file is dropped as it is, its log unmerged, and opened again."""
+    @rule(numbers=ANY, ended=ANY)
+    def crash(self, numbers, ended):
+        """The file is dropped as it is, its log unmerged, and opened again; all that was held is free.
+
+        Some scrapers ran then, and others had.
+        """
+        starts, running = self.opened.store.starts, {ticket.token for ticket in self.some(numbers)}
+        over = {ticket.token for ticket in self.some(ended)}
+        for token in sorted(running):
+            starts.begin(token)
+        for token in sorted(over):
+            starts.end(token)
         before = self.path
         self.files += 1
         for end in ("", "-wal"):
             shutil.copyfile(f"{before}{end}", f"{self.path}{end}")
+        Path(f"{self.path}-live").mkdir()
+        for file in Path(f"{before}-live").glob("*.runs"):
+            shutil.copyfile(file, f"{self.path}-live/{file.name}")
         self.loop.run(self.opened.leave)
         self.opened = OpenedStore()
         self.loop.run(self.opened.open, self.opening(self.options))
+        self.model.moment = self.moment()
+        self.model.die(running - over)
+
+    @rule(n=st.integers(1, 3), platform=st.sampled_from(PLATFORMS))
+    def kills_its_process(self, n, platform):
+        """Scrapers run, and the process dies."""
+        before = len(self.tickets)
+        self.claim(platform, n, None, 7.0)
+        if count := len(self.tickets) - before:
+            self.crash(list(range(count)), [])
 
     def booted(self):
-        """A reboot is a crash."""
-        self.crash()
+        """A reboot is a crash, by no fault of what ran."""
+        self.crash([0, 1, 2], [])
 
     def teardown(self):
         """All sums in the file are what its rows say, and nothing is left behind."""
@@ -130,6 +152,8 @@ def count_again(file):
     numbers = dict(db.execute("SELECT * FROM numbers").fetchall())
     assert numbers.get("pending", 0) == sum(status <= 2 for _, status, _, _ in rows)
     assert numbers.get("ended", 0) == sum(status > 2 for _, status, _, _ in rows)
+    suspects = db.execute("SELECT count(*) FROM jobs WHERE deaths IN (1, 2)").fetchall()[0][0]
+    assert numbers.get("suspects", 0) == suspects
     assert numbers.get("pages", 0) == db.execute("SELECT count(*) FROM pages").fetchall()[0][0]
     texts, jobs = (db.execute(f"SELECT number FROM {table} ORDER BY 1").fetchall() for table in ("texts", "jobs"))
     assert texts == jobs

@@ -21,7 +21,7 @@ class Flaky:
     def __getattr__(self, name):
         """Pass a call on."""
         value = getattr(self.store, name)
-        if name in {"now", "shared", "closings"}:
+        if name in {"now", "shared", "starts", "closings"}:
             return value
 
         async def call(*args, **options):

@@ -23,6 +23,7 @@ PARENTS = {
     "TaskTimeout": errors.ScrapeError,
     "RetriesExhausted": errors.ScrapeError,
     "PlatformClosed": errors.ScrapeError,
+    "PoisonousJob": errors.ScrapeError,
     "RequestError": errors.ScrapeError,
     "InvalidRequest": errors.RequestError,
     "UnsupportedEncoding": errors.RequestError,

@@ -140,6 +140,9 @@ class Claimed:
     cadence: str | None
     history: str | None
     """A text that the last completion has left, as JSON."""
+    deaths: int = 0
+    """How often a process has died while its scraper ran, as far as that counts. 1 or 2: it is a suspect, and no other
+    suspect is in hand. 3: it is not to be run, but to be completed as `FAILED` (`Completion.ends`)."""
 
 
 @described
@@ -166,6 +169,8 @@ class Completion:
 
     No two jobs of a platform get one instant by this: who comes later is moved on by milliseconds.
     """
+    ends: bool = False
+    """Whether it ends even if it recurs."""
     history: str | None = None
     """A text to hand out with its next claim."""
     keep: float = 0.0

@@ -6,6 +6,9 @@ A store is a queue for each platform, with leases. Its promises:
   cancelled, or fails, has happened whole or not at all.
 - A job is in one hand at a time. A lease ends at its time, and with it the right to complete the job: what comes later
   is `LOST`, whether or not somebody else has the job by then. Each result is accepted once.
+- What a process has taken is free, within a second, once the store can see that it has died; where it cannot, when the
+  lease is over. A job whose scraper ran then is a suspect: of these one is handed out at a time, in all engines, until
+  its task has ended, and after three deaths it is handed out to be ended (`Claimed.deaths`, `decide.poison`).
 - No call holds a lock, a transaction or a connection when it has returned.
 
 All calls are checkpoints. Times that go in are spans from now; those that come out are Unix times as `now` has them.
@@ -35,7 +38,19 @@ from scrapeengine.model.job import (
 )
 from scrapeengine.model.validators import Validator
 
-__all__ = ["Store"]
+__all__ = ["Starts", "Store"]
+
+
+class Starts(Protocol):
+    """Told at once whose scrapers run in this process, so that who comes after its death knows. No checkpoints."""
+
+    def begin(self, token: int) -> None:
+        """Hear that a scraper begins to work on the job that is leased by this token."""
+        ...
+
+    def end(self, token: int) -> None:
+        """Hear that it has ended; of others nothing is to be done."""
+        ...
 
 
 class Store(Protocol):
@@ -58,6 +73,11 @@ class Store(Protocol):
 
         Where they share the store they hear of both by `share`, and this may stay 0.
         """
+        ...
+
+    @property
+    def starts(self) -> Starts | None:
+        """Who is to be told which scrapers run; None: nobody outlives the process, or the store cannot see deaths."""
         ...
 
     def now(self) -> float:

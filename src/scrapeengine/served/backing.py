@@ -51,7 +51,7 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 13 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
+    Size: 14 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
     nowhere else.
     """
 
@@ -77,13 +77,17 @@ class StoreBacking:
             lease if sinks else None,
             0.0 if only is None else only.early,
         )
-        self.ends = StoredEnds(parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions)
+        self._starts = store.starts
+        self.ends = StoredEnds(
+            parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions, starts=store.starts
+        )
         self._closings = Closings(holder, parts, hooks)
         desk = LaneDesk(
             parts,
             self.ends,
             leases=leases,
             writer=writer,
+            completions=completions,
             closings=self._closings,
             sharing=self._sharing,
             redelivery=self._redelivery,
@@ -177,8 +181,11 @@ class StoreBacking:
     # -- what the run reports
 
     def started(self, record: TaskRecord) -> None:
-        """Claim more if the lane has room."""
-        self._leases.of(record.job).task = record
+        """Note whose scraper runs from here on, and claim more if the lane has room."""
+        held = self._leases.of(record.job)
+        held.task = record
+        if self._starts is not None:
+            self._starts.begin(held.ticket.token)
         self._ready.room(record.lane.name)
 
     def dry(self, lane: Lane) -> None:

@@ -113,6 +113,8 @@ class ReadyPlatforms:
     """The ones among them whose lanes may have room, in the order in which they are to be served."""
     news: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when there may be something to claim."""
+    unknown: bool = attrs.field(default=False, init=False)
+    """Whether the store may have more that is ready than it has said: in a round, which does not wait for its word."""
 
     def wake(self) -> None:
         """Look at all lanes again."""
@@ -126,6 +128,11 @@ class ReadyPlatforms:
             self.news.set()
         elif self.everything:
             self.news.set()
+
+    def look_again(self) -> None:
+        """Ask the store again what is ready."""
+        self.unknown = self.everything
+        self.news.set()
 
     def found(self, platforms: Collection[str]) -> None:
         """Hear from the store which platforms have ready jobs."""
@@ -227,6 +234,9 @@ class Claims:
                 backoff.over()
             failed = set()
             self._ready.news = trio.Event()  # before the look: what comes from here on is seen by the next one
+            if self._ready.unknown:
+                self._ready.unknown = False
+                await self._look()
             wants = self._wants()
             if len(wants) == 1:
                 await self._claim(*wants.popitem(), failed)

@@ -18,6 +18,7 @@ from scrapeengine.decide.records import (
     value_of,
     written,
 )
+from scrapeengine.errors import PoisonousJob
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Content, JobStatus
 from scrapeengine.model.outcome import Failure, Outcome, Skipped, Success
@@ -63,6 +64,25 @@ class Completions:
             )
             return EndedJob(failure, told)
 
+    def poisonous(self, claimed: Claimed, event: Event) -> EndedJob:
+        """Say how a job ends that is not run any more, for processes have died of it."""
+        ticket = claimed.ticket
+        error = PoisonousJob(
+            f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it "
+            f"was set aside; see what it does, then run it again with store.retry(ids=[…])",
+            deaths=claimed.deaths,
+        )
+        failure = Failure(event=event, platform=ticket.platform, error=error)
+        completion = Completion(
+            ticket=ticket,
+            status=JobStatus.FAILED,
+            error=error_text(error),
+            ends=True,
+            outcome=None if self.deliver_within is None else outcome_text(failure, claimed.payload, None),
+            deliver=self.deliver_within or 0.0,
+        )
+        return EndedJob(failure, completion)
+
     def _told(self, held: Held, outcome: Outcome[Any], task: RunningTask, now: float) -> EndedJob:
         result: Content | None = None
         if isinstance(outcome, Success):
@@ -89,7 +109,7 @@ class Completions:
             outcome=None if self.deliver_within is None else outcome_text(outcome, held.claimed.payload, result),
             deliver=self.deliver_within or 0.0,
         )
-        return EndedJob(outcome, completion)
+        return EndedJob(outcome, completion, suspect=held.claimed.deaths > 0)
 
     def _again(
         self, held: Held, outcome: Outcome[Any], result: Content | None, task: RunningTask, now: float

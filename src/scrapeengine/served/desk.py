@@ -6,12 +6,15 @@ from collections.abc import Collection
 
 import trio
 
+from scrapeengine.decide.poison import is_poison
 from scrapeengine.decide.records import event_of
 from scrapeengine.model.instrument import JobClaimed
 from scrapeengine.model.job import Claimed
+from scrapeengine.model.urls import named
+from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
 from scrapeengine.served.closings import Closings
-from scrapeengine.served.completions import unreadable
+from scrapeengine.served.completions import Completions, unreadable
 from scrapeengine.served.leases import Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
@@ -33,6 +36,7 @@ class LaneDesk:
         *,
         leases: Leases,
         writer: Writer,
+        completions: Completions,
         closings: Closings,
         sharing: Sharing | None,
         redelivery: Redelivery | None,
@@ -41,6 +45,7 @@ class LaneDesk:
         self._ends = ends
         self._leases = leases
         self._writer = writer
+        self._completions = completions
         self._closings = closings
         self._sharing = sharing
         self._redelivery = redelivery
@@ -89,6 +94,17 @@ class LaneDesk:
             parts.counters.events += 1
             parts.counters.tasks += 1
             self._writer.end(unreadable(claimed, error))
+            return
+        if is_poison(claimed.deaths):
+            logger().error(
+                "a job is set aside: processes have died of it; look at it, then have it run again with store.retry",
+                platform=named(ticket.platform),
+                id=named(ticket.id),
+                deaths=claimed.deaths,
+            )
+            parts.counters.events += 1
+            parts.counters.tasks += 1
+            self._writer.end(self._completions.poisonous(claimed, event))
             return
         live = scheduler.agenda.live
         lane = parts.lanes.get(ticket.platform, now)

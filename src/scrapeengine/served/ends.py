@@ -12,6 +12,7 @@ from scrapeengine.decide.records import NotJson
 from scrapeengine.model.instrument import JobLost, JobsRenewed, JobStored
 from scrapeengine.model.job import Delivery, Ticket
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome
+from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
@@ -40,6 +41,7 @@ class StoredEnds:
         writer: Writer,
         ready: ReadyPlatforms,
         completions: Completions,
+        starts: Starts | None,
     ) -> None:
         """Make it.
 
@@ -50,6 +52,7 @@ class StoredEnds:
             writer: what stores their ends.
             ready: told of lanes that have room again.
             completions: says what the store is told of each.
+            starts: told at once that a scraper has ended.
         """
         self._parts = parts
         self._hooks = hooks
@@ -57,6 +60,7 @@ class StoredEnds:
         self._writer = writer
         self._ready = ready
         self._completions = completions
+        self._starts = starts
 
     @property
     def waiting(self) -> int:
@@ -70,6 +74,8 @@ class StoredEnds:
         parts, record = self._parts, task.record
         parts.scheduler.end(record)
         held = self._leases.drop(record.job)
+        if self._starts is not None:
+            self._starts.end(held.ticket.token)
         if held.lost:
             parts.counters.lost += 1
         elif isinstance(outcome, Cancelled) or (record.stopped is not None and isinstance(outcome, Failure)):
@@ -159,6 +165,8 @@ class StoredEnds:
             instruments.tell(instruments.job_lost, details)
 
     def _moved_on(self, ended: EndedJob) -> None:
+        if ended.suspect:
+            self._ready.look_again()
         self._ready.room(ended.completion.ticket.platform)
         self._hooks.check()
 

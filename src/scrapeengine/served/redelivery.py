@@ -21,8 +21,8 @@ from scrapeengine.served.writer import Writer
 __all__ = ["Redelivery", "RedeliveryHost"]
 
 _BATCH = 100
-_LOOKS = 2.0
-"""Seconds between two looks at most: others may have given back what their sinks did not take."""
+_LOOKS = 0.5
+"""Seconds between two looks at most: others may have given back what their sinks did not take, or have died."""
 _MOST_AT_ONCE = 1000
 
 

@@ -44,6 +44,8 @@ class EndedJob:
 
     outcome: Outcome[Any]
     completion: Completion
+    suspect: bool = False
+    """Whether its job was a suspect (`decide.poison`), so that the next one may be claimed once the store knows."""
 
 
 class WriterHost(Protocol):

@@ -22,7 +22,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
-from scrapeengine.model.store import Store
+from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.checked import CheckedStore
 from scrapeengine.stores.opening import StoreOptions, open_store, register
@@ -45,6 +45,7 @@ __all__ = [
     "ShareGrant",
     "ShareRequest",
     "SqlitePolicy",
+    "Starts",
     "Store",
     "StoreOptions",
     "StorePolicy",

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import attrs
 import trio
 
+from scrapeengine.model.store import Starts
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
@@ -132,6 +133,11 @@ class TableBackend(Protocol):
     @property
     def notifier(self) -> Notifier:
         """Those who wait."""
+        ...
+
+    @property
+    def starts(self) -> Starts | None:
+        """See `Store`."""
         ...
 
     @property

@@ -28,6 +28,7 @@ from scrapeengine.model.job import (
     Ticket,
 )
 from scrapeengine.model.selection import Selection, statuses_of
+from scrapeengine.model.store import Starts
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores import staged
 from scrapeengine.stores.backend import TableBackend
@@ -68,6 +69,11 @@ class TableStore:
     def shared(self) -> bool:
         """Whether other processes may work on the same jobs: where others may change something."""
         return math.inf > self._backend.look_again
+
+    @property
+    def starts(self) -> Starts | None:
+        """See `Store`."""
+        return self._backend.starts
 
     def now(self) -> float:
         """See `Store`."""
@@ -285,6 +291,5 @@ def _shown(share: ShareGrant, seconds: float) -> ShareGrant:
 
 
 def _look(tables: Tables) -> int:
-    at = tables.jobs.next_time(tables.moment.asleep)
-    tables.marks.alarm = math.inf if at is None else at
+    tables.marks.alarm = leasing.next_time(tables)
     return tables.version

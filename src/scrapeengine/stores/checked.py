@@ -29,7 +29,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
-from scrapeengine.model.store import Store
+from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
@@ -69,6 +69,11 @@ class CheckedStore:
     def closings(self) -> int:
         """See `Store`."""
         return self._store.closings
+
+    @property
+    def starts(self) -> Starts | None:
+        """See `Store`."""
+        return self._store.starts
 
     def now(self) -> float:
         """See `Store`."""

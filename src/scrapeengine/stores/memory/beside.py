@@ -61,13 +61,14 @@ class SetSeenTable:
 class DictOutboxTable:
     """Outcomes, in the order of the times until which each is nobody's business."""
 
-    _kept: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
+    _kept: dict[Delivery, tuple[float, str, int | None]] = attrs.field(factory=dict, init=False)
+    """By when they are somebody's business again, what they are, and the opening that has them."""
     _times: Ordered[tuple[float, int, Delivery]] = attrs.field(factory=Ordered, init=False)
 
-    def put(self, kept: Kept, until: float) -> None:
+    def put(self, kept: Kept, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
         self.drop(kept.delivery)
-        self._kept[kept.delivery] = until, kept.outcome
+        self._kept[kept.delivery] = until, kept.outcome, opening
         self._times.add((until, kept.delivery.token, kept.delivery))
 
     def late(self, now: float, n: int) -> list[Kept]:
@@ -77,17 +78,23 @@ class DictOutboxTable:
     def release(self, until: float) -> None:
         """See `OutboxTable`."""
         for delivery in list(self._kept):
-            self.postpone(delivery, until)
+            self.postpone(delivery, until, None)
 
-    def postpone(self, delivery: Delivery, until: float) -> None:
+    def free(self, opening: int, until: float) -> None:
+        """See `OutboxTable`."""
+        for delivery, (before, _, its_opening) in list(self._kept.items()):
+            if its_opening == opening and before > until:
+                self.postpone(delivery, until, opening)
+
+    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
         if delivery in self._kept:
-            self.put(Kept(delivery, self._kept[delivery][1]), until)
+            self.put(Kept(delivery, self._kept[delivery][1]), until, opening)
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""
         if delivery in self._kept:
-            until, _ = self._kept.pop(delivery)
+            until, *_ = self._kept.pop(delivery)
             self._times.remove((until, delivery.token, delivery))
 
 
@@ -95,17 +102,22 @@ class DictOutboxTable:
 class DictSharingTable:
     """Locks, and the shares of engines."""
 
-    _locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
+    _locks: dict[str, tuple[str, float, int | None]] = attrs.field(factory=dict, init=False)
     _stakes: defaultdict[str, dict[str, Stake]] = attrs.field(factory=lambda: defaultdict(dict), init=False)
     _gates: dict[str, SharedGate] = attrs.field(factory=dict, init=False)
 
     def holder(self, name: str) -> tuple[str, float] | None:
         """See `SharingTable`."""
-        return self._locks.get(name)
+        held = self._locks.get(name)
+        return None if held is None else held[:2]
 
-    def lock(self, name: str, owner: str, until: float) -> None:
+    def lock(self, name: str, owner: str, until: float, opening: int | None) -> None:
         """See `SharingTable`."""
-        self._locks[name] = owner, until
+        self._locks[name] = owner, until, opening
+
+    def free(self, opening: int) -> None:
+        """See `SharingTable`."""
+        self._locks = {name: held for name, held in self._locks.items() if held[2] != opening}
 
     def unlock(self, name: str) -> None:
         """See `SharingTable`."""
@@ -117,7 +129,7 @@ class DictSharingTable:
 
     def stakes(self, platform: str) -> list[Stake]:
         """See `SharingTable`."""
-        return sorted(self._stakes[platform].values())
+        return sorted(self._stakes[platform].values(), key=lambda stake: stake.owner)
 
     def set_stake(self, platform: str, stake: Stake) -> None:
         """See `SharingTable`."""

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from scrapeengine.decide.poison import is_suspect
 from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.rows import Marks, Row, Texts, place
@@ -98,6 +99,7 @@ class DictJobTable:
         self._counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
         self._pending = 0
         self._crawling = 0
+        self._suspects: dict[Name, Row] = {}
         self._seq = 0
         self._token = 0
         self._orders = Orders()
@@ -145,8 +147,40 @@ class DictJobTable:
 
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
-        queue = self._orders.ready.get(platform)
-        return [] if queue is None else [self._rows[platform, name] for _, name in queue.first(n)]
+        queue = self._orders.ready.get(platform, ())
+        if not self._suspects:
+            return [self._rows[platform, name] for _, name in islice(queue, n)]
+        rows = (self._rows[platform, name] for _, name in queue)
+        return list(islice((row for row in rows if not is_suspect(row.deaths)), n))
+
+    def suspects(self) -> int:
+        """See `JobTable`."""
+        return len(self._suspects)
+
+    def suspected(self, platform: str | None) -> Row | None:
+        """See `JobTable`."""
+        rows = (row for row in self._suspects.values() if platform in {None, row.platform})
+        ready = (row for row in rows if row.status is JobStatus.READY)
+        return min(ready, key=lambda row: (row.deaths, place(row)), default=None)
+
+    def died(self, after: float) -> float | None:
+        """See `JobTable`."""
+        ready = (row for row in self._suspects.values() if row.status is JobStatus.READY)
+        return min((row.died for row in ready if row.died is not None and row.died > after), default=None)
+
+    def is_tried(self) -> bool:
+        """See `JobTable`."""
+        return any(row.status is JobStatus.LEASED for row in self._suspects.values())
+
+    def pardon(self) -> None:
+        """See `JobTable`."""
+        for row in list(self._rows.values()):
+            if row.deaths:
+                self.change(row, deaths=0)
+
+    def held(self, opening: int) -> list[Row]:
+        """See `JobTable`."""
+        return [row for row in self._named(list(self._orders.leased)) if row.opening == opening]
 
     def before(self, row: Row) -> int:
         """See `JobTable`."""
@@ -237,12 +271,15 @@ class DictJobTable:
         self._counts[row.platform][row.status] += 1
         self._pending += row.status.pending
         self._crawling += row.followed and row.status.pending
+        if is_suspect(row.deaths):
+            self._suspects[row.platform, row.id] = row
         self._orders.enter(row)
 
     def _leave(self, row: Row) -> None:
         self._counts[row.platform][row.status] -= 1
         self._pending -= row.status.pending
         self._crawling -= row.followed and row.status.pending
+        self._suspects.pop((row.platform, row.id), None)
         self._orders.leave(row)
 
 

@@ -34,11 +34,16 @@ T = TypeVar("T")
 
 @attrs.define(eq=False, repr=False)
 class DictTables:
-    """All that a store in memory keeps."""
+    """All that a store in memory keeps.
+
+    Size: what `Tables` has.
+    """
 
     policy: StorePolicy
     moment: Moment = attrs.field(default=BEGINNING, init=False)
     version: int = attrs.field(default=0, init=False)
+    opening: int | None = attrs.field(default=None, init=False)
+    """Nobody outlives a store in memory, and tells its openings apart."""
     marks: Marks = attrs.field(factory=Marks, init=False)
     jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
     pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)
@@ -57,6 +62,11 @@ class DictTables:
         """See `Tables`."""
         return self.moment.now
 
+    def strike(self, opening: int) -> bool:
+        """See `Tables`."""
+        del opening
+        return True
+
     def begin(self, reading: Reading) -> Marks:
         """Begin a call: what it changes goes into new marks."""
         before = self.moment
@@ -73,6 +83,7 @@ class MemoryBackend:
 
     name = "memory"
     look_again = math.inf
+    starts = None
 
     def __init__(self, policy: StorePolicy, clock: Clock) -> None:
         self.policy = policy

@@ -13,7 +13,7 @@ from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
-__all__ = ["acknowledge", "defer", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
+__all__ = ["acknowledge", "defer", "free", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
 
 _MOST_PAGES = 100_000
 _LONGEST_URL = 4096
@@ -36,14 +36,14 @@ def undelivered(tables: Tables, n: int, lease: float) -> list[Kept]:
     """Hand out what should have been acknowledged by now."""
     found = tables.outbox.late(tables.awake, n)
     for kept in found:
-        tables.outbox.postpone(kept.delivery, tables.awake + lease)
+        tables.outbox.postpone(kept.delivery, tables.awake + lease, tables.opening)
     return found
 
 
 def defer(tables: Tables, deliveries: Sequence[Delivery], seconds: float) -> None:
     """Let outcomes be handed out later, or sooner."""
     for delivery in deliveries:
-        tables.outbox.postpone(delivery, tables.awake + seconds)
+        tables.outbox.postpone(delivery, tables.awake + seconds, tables.opening)
 
 
 def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:
@@ -56,9 +56,10 @@ def lock(tables: Tables, name: str, owner: str, lease: float) -> bool:
     """Take a lock that is free, void, or one's own."""
     holder = tables.sharing.holder(name)
     if holder is not None and holder[0] != owner and holder[1] > tables.awake:
+        tables.marks.blocked = True
         return False
     tables.sharing.void(tables.awake)
-    tables.sharing.lock(name, owner, tables.awake + lease)
+    tables.sharing.lock(name, owner, tables.awake + lease, tables.opening)
     return True
 
 
@@ -108,6 +109,19 @@ def restart(tables: Tables, seconds: float) -> None:
     tables.sharing.restart(seconds)
 
 
+def free(tables: Tables, opening: int) -> None:
+    """Free the locks, slots and start times that an opening held.
+
+    Of the start times those that are over count as used: its stakes are void from now on, and whoever asks next looks
+    at them first.
+    """
+    tables.sharing.free(opening)
+    for platform in tables.sharing.staked():
+        for stake in tables.sharing.stakes(platform):
+            if stake.opening == opening and stake.until > tables.awake:
+                tables.sharing.set_stake(platform, stake._replace(until=tables.awake))
+
+
 def _share(
     tables: Tables, owner: str, platform: str, share_request: ShareRequest, lease: float, ahead: float
 ) -> ShareGrant:
@@ -128,7 +142,8 @@ def _share(
     taken = sorted([*kept, *(at for stake in live if stake.owner != owner for at in _to_come(stake, gate))])
     gate, times = _reserved(gate, taken, tables.awake, share_request)
     until = tables.awake + lease
-    _write_down(tables, platform, Stake(owner, slots, mine.wanted, mine.held, mine.served, until, kept + times))
+    stake = Stake(owner, slots, mine.wanted, mine.held, mine.served, until, kept + times, tables.opening)
+    _write_down(tables, platform, stake)
     told = None if share_request.closed_until is None else share_request.closed_until + ahead
     if share_request.openings not in {None, gate.openings}:
         told = None  # it was reopened since, and the engine learns it by this call

@@ -18,7 +18,7 @@ from scrapeengine.model.job import (
     StoredJob,
 )
 from scrapeengine.stores.rules.beside import remember
-from scrapeengine.stores.rules.leasing import arrive, end, forget, known, promote
+from scrapeengine.stores.rules.leasing import arrive, clear, end, forget, known, promote
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Tables
 
@@ -198,7 +198,7 @@ def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
     if not row.held_by(token, tables.awake):
         return Reply.LOST
     tables.jobs.write(row, completion.result, completion.error, completion.history)
-    if row.cadence is not None:
+    if row.cadence is not None and not completion.ends:
         # Who has it in hand may not know yet that it recurs: it is looked at again, and then it is known.
         again = completion.again or 0.0
         _recur(tables, row, tables.now + (again if row.within is None else min(again, row.within)), token)
@@ -210,11 +210,12 @@ def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
         remember(tables, platform, url, validator)
     if completion.outcome is not None:
         kept = Kept(Delivery(*ticket), completion.outcome)
-        tables.outbox.put(kept, tables.awake + completion.deliver)
+        tables.outbox.put(kept, tables.awake + completion.deliver, tables.opening)
     return Reply.OK
 
 
 def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
+    clear(tables, row)
     tables.jobs.change(
         row,
         status=JobStatus.DELAYED,

@@ -10,13 +10,29 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from scrapeengine.decide.poison import PAUSE, is_suspect
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.rows import Row, place
 from scrapeengine.stores.rules.tables import Tables
 
-__all__ = ["arrive", "claim", "due", "end", "forget", "hasten", "known", "promote", "release", "renew", "restart"]
+__all__ = [
+    "arrive",
+    "claim",
+    "clear",
+    "due",
+    "end",
+    "forget",
+    "hasten",
+    "known",
+    "lapse",
+    "next_time",
+    "promote",
+    "release",
+    "renew",
+    "restart",
+]
 
 _AT_ONCE = 1000
 """The most jobs that are in memory at once while they become ready."""
@@ -40,7 +56,26 @@ def _lapse(tables: Tables, at: float) -> None:
     """Make ready what a lease has ended of by a time."""
     while rows := tables.jobs.lapsed(at, _AT_ONCE):
         for row in rows:
-            tables.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
+            lapse(tables, row)
+
+
+def lapse(tables: Tables, row: Row) -> None:
+    """Make a job ready whose lease is over, where it stood."""
+    tables.jobs.change(row, status=JobStatus.READY, due=None, token=0, owner=None)
+    _left(tables, row)
+
+
+def _left(tables: Tables, row: Row) -> None:
+    """Tell who waits that another suspect may be tried, where one was in hand and is not any more."""
+    if row.deaths:
+        tables.marks.stirred = True
+
+
+def clear(tables: Tables, row: Row) -> None:
+    """Hold no death against a job any more, which has come to an end of its own."""
+    if row.deaths:
+        tables.jobs.change(row, deaths=0)
+        tables.marks.stirred = True
 
 
 def due(tables: Tables, until: float | None) -> list[str]:
@@ -68,8 +103,9 @@ def claim(
     found: list[Claimed] = []
     while len(found) < n:
         left = n - len(found)
-        rows = tables.jobs.ready(platform, left) if ids is None else _ready_of(tables, platform, ids)[:left]
-        leased = [_lease(tables, row, owner, tables.awake + lease) for row in rows]
+        rows = _claimable(tables, platform, left, ids)
+        until, opening = tables.awake + lease, tables.opening if rows else None
+        leased = [_lease(tables, row, owner, until, opening) for row in rows]
         found += [each for each in leased if each is not None]
         if len(rows) < left or None not in leased:
             break
@@ -93,12 +129,41 @@ def arrive(tables: Tables, row: Row, **values: Any) -> None:
     )
 
 
-def _ready_of(tables: Tables, platform: str, ids: Collection[str]) -> list[Row]:
-    found = (tables.jobs.find(platform, each) for each in set(ids))
-    return sorted((row for row in found if row is not None and row.status is JobStatus.READY), key=place)
+def _claimable(tables: Tables, platform: str, n: int, ids: Collection[str] | None) -> list[Row]:
+    """List the first `n` jobs that may be run now: of all suspects one, and that only if none is in hand."""
+    if ids is None:
+        rows = tables.jobs.ready(platform, n)
+        suspect = tables.jobs.suspected(platform)
+    else:
+        found = [row for row in (tables.jobs.find(platform, each) for each in set(ids)) if row is not None]
+        found = sorted((row for row in found if row.status is JobStatus.READY), key=place)
+        rows = [row for row in found if not is_suspect(row.deaths)]
+        suspect = min((row for row in found if is_suspect(row.deaths)), key=lambda row: row.deaths, default=None)
+    if suspect is not None and _may_be_tried(tables, suspect):
+        rows = sorted([*rows, suspect], key=place)
+    return rows[:n]
 
 
-def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None:
+def _may_be_tried(tables: Tables, suspect: Row) -> bool:
+    """Say whether no other suspect is in hand, and none that has died less often is to be tried before."""
+    if tables.jobs.is_tried():
+        return False
+    first = tables.jobs.suspected(None)
+    return first is None or suspect.deaths <= first.deaths or _waited(suspect) <= tables.awake
+
+
+def _waited(suspect: Row) -> float:
+    return -math.inf if suspect.died is None else suspect.died + PAUSE
+
+
+def next_time(tables: Tables) -> float:
+    """Return when, by `awake`, something may be claimed that cannot be now, if nobody changes anything."""
+    at = tables.jobs.next_time(tables.moment.asleep)
+    died = tables.jobs.died(tables.awake - PAUSE)
+    return min(math.inf if at is None else at, math.inf if died is None else died + PAUSE)
+
+
+def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | None) -> Claimed | None:
     """Lease a ready job; None: it is damaged, and was set aside, so that the others go on."""
     texts = tables.jobs.texts(row)
     if texts.damaged:
@@ -112,6 +177,7 @@ def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None
         due=until,
         token=token,
         owner=owner,
+        opening=opening,
         attempts=row.attempts + 1,
         within=None,  # whoever has it from here on knows the cadence that it has by now
     )
@@ -123,6 +189,7 @@ def _lease(tables: Tables, row: Row, owner: str, until: float) -> Claimed | None
         enqueued=tables.moment.shown(row.enqueued),
         cadence=row.cadence,
         history=texts.history,
+        deaths=row.deaths,
     )
 
 
@@ -146,6 +213,7 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         owner=row.owner if delay > 0 else None,
         attempts=row.attempts - 1,  # as if it had not been claimed
     )
+    _left(tables, row)
     return Reply.OK
 
 
@@ -169,6 +237,7 @@ def end(tables: Tables, row: Row, status: JobStatus, keep: float = 0.0, accepted
         accepted: the token whose completion ends it, if one does.
     """
     now = tables.now
+    clear(tables, row)
     tables.jobs.change(
         row,
         status=status,
@@ -208,10 +277,11 @@ def _drop(tables: Tables, row: Row, *, going: bool) -> None:
 def restart(tables: Tables, before: Moment) -> None:
     """Go on by another clock than the one by which the tables were used up to a moment.
 
-    Whoever has leased jobs, locks, slots or outcomes is gone. Penalties are not over, and start times that were given
-    may have been used: what was left of them and has not passed since is left.
+    Whoever has leased jobs, locks, slots or outcomes is gone, and by no fault of any job. Penalties are not over, and
+    start times that were given may have been used: what was left of them and has not passed since is left.
     """
     _lapse(tables, math.inf)
+    tables.jobs.pardon()
     for batch in tables.staging.batches():
         tables.staging.set_batch(batch._replace(until=tables.awake))
     tables.outbox.release(tables.awake)

@@ -45,6 +45,12 @@ class Row:
     """Leased: seconds after which it is due again at the latest, since its cadence has changed while it was in hand."""
     followed: bool = False
     """Whether a task has led to it."""
+    opening: int | None = None
+    """Leased: the opening of the store through which it was claimed; None: nobody can see whether that lives."""
+    deaths: int = 0
+    """How many deaths of processes count against it since it ended last (`decide.poison`)."""
+    died: float | None = None
+    """When the last of these was, by `awake`."""
     number: int = 0
     """A key of the table, if it needs one."""
 
@@ -81,6 +87,8 @@ class Marks:
     """The first of the times, by `awake`, at which something will be ready by what the call has changed."""
     freed: bool = attrs.field(default=False, init=False)
     """Whether there is more room."""
+    blocked: bool = attrs.field(default=False, init=False)
+    """Whether the caller was refused what others hold, who may be dead."""
     stirred: bool = attrs.field(default=False, init=False)
     """Whether all who wait are to look again, whatever they wait for."""
     seen: set[str] | None = attrs.field(factory=set, init=False)

@@ -20,6 +20,7 @@ from scrapeengine.stores.rules.rows import Marks, Row, Texts
 
 __all__ = [
     "Batch",
+    "Death",
     "JobTable",
     "OutboxTable",
     "PageTable",
@@ -67,7 +68,31 @@ class JobTable(Protocol):
         ...
 
     def ready(self, platform: str, n: int) -> list[Row]:
-        """List the first `n` ready jobs of a platform."""
+        """List the first `n` ready jobs of a platform that are no suspects."""
+        ...
+
+    def suspects(self) -> int:
+        """Count the pending suspects (`decide.poison`); costs nothing where there is none."""
+        ...
+
+    def suspected(self, platform: str | None) -> Row | None:
+        """Return the ready suspect of a platform, or of all, that is tried next: by its deaths, then its place."""
+        ...
+
+    def died(self, after: float) -> float | None:
+        """Return when the first death was after a time that counts against a suspect that is ready."""
+        ...
+
+    def is_tried(self) -> bool:
+        """Say whether any suspect is leased."""
+        ...
+
+    def pardon(self) -> None:
+        """Count no death against any job any more."""
+        ...
+
+    def held(self, opening: int) -> list[Row]:
+        """List the jobs that are leased through an opening of the store."""
         ...
 
     def before(self, row: Row) -> int:
@@ -183,8 +208,8 @@ class SeenTable(Protocol):
 class OutboxTable(Protocol):
     """Outcomes that wait to be acknowledged."""
 
-    def put(self, kept: Kept, until: float) -> None:
-        """Keep an outcome; it is nobody's business until then."""
+    def put(self, kept: Kept, until: float, opening: int | None) -> None:
+        """Keep an outcome; until then it is the business of who has put it there through an opening."""
         ...
 
     def late(self, now: float, n: int) -> list[Kept]:
@@ -195,8 +220,12 @@ class OutboxTable(Protocol):
         """Let all of them be nobody's business until then, whatever was said before."""
         ...
 
-    def postpone(self, delivery: Delivery, until: float) -> None:
-        """Let it be nobody's business until then, if it is there."""
+    def free(self, opening: int, until: float) -> None:
+        """Let those that an opening has for longer be nobody's business until then."""
+        ...
+
+    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
+        """Let it be an opening's business until then, if it is there."""
         ...
 
     def drop(self, delivery: Delivery) -> None:
@@ -218,6 +247,8 @@ class Stake(NamedTuple):
     """When it is void."""
     times: tuple[float, ...] = ()
     """The start times that are reserved for it, in order, as of when it asked last."""
+    opening: int | None = None
+    """The opening of the store through which it asked."""
 
 
 class SharedGate(NamedTuple):
@@ -241,8 +272,12 @@ class SharingTable(Protocol):
         """Return who holds a lock, and until when."""
         ...
 
-    def lock(self, name: str, owner: str, until: float) -> None:
+    def lock(self, name: str, owner: str, until: float, opening: int | None) -> None:
         """Give a lock to somebody, whosever it was."""
+        ...
+
+    def free(self, opening: int) -> None:
+        """Take away all locks that were taken through an opening."""
         ...
 
     def unlock(self, name: str) -> None:
@@ -333,8 +368,19 @@ class StagingTable(Protocol):
         ...
 
 
+class Death(NamedTuple):
+    """An opening of a store whose process has died."""
+
+    opening: int
+    running: Collection[int]
+    """The tokens of the jobs whose scrapers ran."""
+
+
 class Tables(Protocol):
-    """All that a store keeps, as one call sees it."""
+    """All that a store keeps, as one call sees it.
+
+    Size: a property for each table, and what a call has to know beside them.
+    """
 
     @property
     def policy(self) -> StorePolicy:
@@ -359,6 +405,15 @@ class Tables(Protocol):
     @property
     def version(self) -> int:
         """A number that is another one when others have changed something."""
+        ...
+
+    @property
+    def opening(self) -> int | None:
+        """The number of the opening through which the call is made, for what it takes; None: nobody outlives it."""
+        ...
+
+    def strike(self, opening: int) -> bool:
+        """Strike an opening out that has died; false if somebody else has."""
         ...
 
     @property

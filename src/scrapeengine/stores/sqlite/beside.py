@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
 
 
+_STAKE = ", ".join(Stake._fields)
+
+
 @attrs.frozen
 class SqlPageTable:
     """Validators by URL."""
@@ -88,9 +91,10 @@ class SqlOutboxTable:
 
     _db: Connection
 
-    def put(self, kept: Kept, until: float) -> None:
+    def put(self, kept: Kept, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?)", (*kept.delivery, kept.outcome, until))
+        values = (*kept.delivery, kept.outcome, until, opening)
+        self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def late(self, now: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
@@ -101,10 +105,15 @@ class SqlOutboxTable:
         """See `OutboxTable`."""
         self._db.execute("UPDATE outbox SET until = ?", (until,))
 
-    def postpone(self, delivery: Delivery, until: float) -> None:
+    def free(self, opening: int, until: float) -> None:
         """See `OutboxTable`."""
-        query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ?"
-        self._db.execute(query, (until, *delivery))
+        query = "UPDATE outbox SET until = :until WHERE until > :until AND opening = :opening"
+        self._db.execute(query, {"until": until, "opening": opening})
+
+    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
+        """See `OutboxTable`."""
+        query = "UPDATE outbox SET until = ?, opening = ? WHERE platform = ? AND id = ? AND token = ?"
+        self._db.execute(query, (until, opening, *delivery))
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""
@@ -122,9 +131,13 @@ class SqlSharingTable:
         rows = fetch(self._db, "SELECT owner, until FROM locks WHERE name = ?", (name,))
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def lock(self, name: str, owner: str, until: float) -> None:
+    def lock(self, name: str, owner: str, until: float, opening: int | None) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO locks VALUES (?, ?, ?)", (name, owner, until))
+        self._db.execute("REPLACE INTO locks VALUES (?, ?, ?, ?)", (name, owner, until, opening))
+
+    def free(self, opening: int) -> None:
+        """See `SharingTable`."""
+        self._db.execute("DELETE FROM locks WHERE opening = ?", (opening,))
 
     def unlock(self, name: str) -> None:
         """See `SharingTable`."""
@@ -136,14 +149,17 @@ class SqlSharingTable:
 
     def stakes(self, platform: str) -> list[Stake]:
         """See `SharingTable`."""
-        query = "SELECT owner, slots, wanted, held, served, until, times FROM stakes WHERE platform = ? ORDER BY owner"
+        query = f"SELECT {_STAKE} FROM stakes WHERE platform = ? ORDER BY owner"  # noqa: S608 - a fixed set
         rows = fetch(self._db, query, (platform,))
-        return [Stake(*values)._replace(times=tuple(json.loads(times))) for *values, times in rows]
+        stakes = (Stake(*values) for values in rows)
+        return [stake._replace(times=tuple(json.loads(str(stake.times)))) for stake in stakes]
 
     def set_stake(self, platform: str, stake: Stake) -> None:
         """See `SharingTable`."""
-        values = (platform, *stake[:-1], json.dumps(stake.times))
-        self._db.execute("REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        *values, times, opening = stake
+        self._db.execute(
+            "REPLACE INTO stakes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (platform, *values, json.dumps(times), opening)
+        )
 
     def staked(self) -> list[str]:
         """See `SharingTable`."""

@@ -28,13 +28,14 @@ import attrs
 import trio
 
 from scrapeengine.errors import StoreClosed, StoreError
+from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import told
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock, Standstill
-from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.driver import is_busy, translated
+from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
 
@@ -65,17 +66,23 @@ class Waiting(StoreCall):
 
 
 class Committer:
-    """The backend of a store in a file: takes calls, and runs them in transactions until it is closed."""
+    """The backend of a store in a file: takes calls, and runs them in transactions until it is closed.
+
+    Size: 11 attributes: what its protocol has, what a transaction is run with, and the queue.
+    """
 
     look_again = 0.25
 
-    def __init__(self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen) -> None:
+    def __init__(
+        self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
+    ) -> None:
         self.policy = policy
         self.notifier = Notifier()
         self.times = Times(clock, seen.moment, self.notifier)
         self.pending = seen.pending
         self._db = db
         self._path = path
+        self._liveness = liveness
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
@@ -85,6 +92,11 @@ class Committer:
     def name(self) -> str:
         """See `TableBackend`."""
         return f"sqlite {told(self._path)}"
+
+    @property
+    def starts(self) -> Starts | None:
+        """See `TableBackend`."""
+        return self._liveness.starts
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
         """See `TableBackend`. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
@@ -156,7 +168,7 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            seen = await self._transact(transact, self._db, calls, self.policy, self.times.clock)
+            seen = await self._transact(transact, self._db, calls, self.policy, self.times.clock, self._liveness)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
@@ -165,7 +177,7 @@ class Committer:
                 call.error, call.marks = error, Marks()
         else:
             self.pending = seen.pending
-            self._adopt(seen.moment, calls)
+            self._adopt(seen, calls)
         for call in calls:
             self._answer(call)
         return True
@@ -175,10 +187,12 @@ class Committer:
         with Standstill():
             return await self._db.async_run(*call)
 
-    def _adopt(self, moment: Moment, calls: list[Waiting]) -> None:
+    def _adopt(self, seen: Seen, calls: list[Waiting]) -> None:
         """Adopt a moment, and tell who waits. What a damaged file says of times must keep nobody from their answer."""
         try:
-            self.times.adopt(moment)
+            self.times.adopt(seen.moment)
+            for marks in seen.freed:
+                self.notifier.take(marks)
             for call in calls:
                 self.notifier.take(call.marks)
         except Exception as error:  # noqa: BLE001 - it is the callers' own

@@ -19,7 +19,17 @@ try:
 except ImportError:
     apsw = None
 
-__all__ = ["connect", "fetch", "has_moved", "is_busy", "is_foreign", "require", "translated"]
+__all__ = [
+    "connect",
+    "fetch",
+    "has_moved",
+    "hold",
+    "is_busy",
+    "is_foreign",
+    "is_held",
+    "require",
+    "translated",
+]
 
 _MISSING = "a store in a file needs apsw, which is not installed: pip install 'scrapeengine[sqlite]'"
 
@@ -57,6 +67,44 @@ def has_moved(db: Connection) -> bool:
     moved = ctypes.c_int(0)
     db.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(moved))
     return bool(moved.value)
+
+
+def hold(path: str) -> Connection:
+    """Lock a file that is empty, and of no other use, until the connection is closed or the process ends.
+
+    In the thread that is to close it. With no journal, which would be a second file, and no log, for with one others can
+    read; a program may have its connections made so (`apsw.connection_hooks`).
+
+    Raises:
+        OSError, apsw.Error: it cannot be.
+    """
+    lock: Connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA journal_mode = MEMORY", "BEGIN EXCLUSIVE"):
+            lock.execute(statement)
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def is_held(path: str) -> bool:
+    """Say whether somebody holds a file, or may: what cannot be looked at may be held. In a connection's thread.
+
+    SQLite's own way to look, for it knows what this process itself has open: closing any other descriptor of the file
+    would take away the lock (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+    if not os.path.lexists(path):
+        return False
+    try:
+        db = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            db.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        finally:
+            db.close()
+    except apsw.Error:
+        return os.path.lexists(path)
+    return False
 
 
 def is_foreign(error: BaseException) -> bool:

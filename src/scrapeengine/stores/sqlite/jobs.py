@@ -9,6 +9,7 @@ from zlib import crc32
 
 import attrs
 
+from scrapeengine.decide.poison import MOST_DEATHS, is_suspect
 from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.stores.rules.rows import Marks, Row, Texts
 from scrapeengine.stores.sqlite.driver import fetch
@@ -42,6 +43,8 @@ _FEW = 1_000
 _ENDED = "ended"
 _PENDING = "pending"
 _CRAWLING = "crawling"
+_SUSPECTS = "suspects"
+_SUSPECT = f"deaths > 0 AND deaths < {MOST_DEATHS}"
 
 
 class SqlJobTable:
@@ -113,7 +116,42 @@ class SqlJobTable:
 
     def ready(self, platform: str, n: int) -> list[Row]:
         """See `JobTable`."""
-        return self._rows("WHERE status = 0 AND platform = ? ORDER BY priority DESC, seq LIMIT ?", platform, n)
+        where = f"WHERE status = 0 AND platform = ? AND NOT ({_SUSPECT}) ORDER BY priority DESC, seq LIMIT ?"
+        return self._rows(where, platform, n)
+
+    def suspects(self) -> int:
+        """See `JobTable`."""
+        return self._sums.number(_SUSPECTS)
+
+    def suspected(self, platform: str | None) -> Row | None:
+        """See `JobTable`."""
+        if not self.suspects():
+            return None
+        where, bindings = ("", ()) if platform is None else ("AND platform = ? ", (platform,))
+        query = f"WHERE {_SUSPECT} AND status = 0 {where}ORDER BY deaths, priority DESC, seq LIMIT 1"
+        rows = self._rows(query, *bindings)
+        return rows[0] if rows else None
+
+    def died(self, after: float) -> float | None:
+        """See `JobTable`."""
+        if not self.suspects():
+            return None
+        query = f"SELECT min(died) FROM jobs WHERE {_SUSPECT} AND status = 0 AND died > ?"  # noqa: S608 - as above
+        at: float | None = fetch(self._db, query, (after,))[0][0]
+        return at
+
+    def is_tried(self) -> bool:
+        """See `JobTable`."""
+        return bool(fetch(self._db, f"SELECT 1 FROM jobs WHERE {_SUSPECT} AND status = 2 LIMIT 1"))  # noqa: S608 - as above
+
+    def pardon(self) -> None:
+        """See `JobTable`."""
+        self._db.execute("UPDATE jobs SET deaths = 0 WHERE deaths > 0")
+        self._sums.add(_SUSPECTS, -self.suspects())
+
+    def held(self, opening: int) -> list[Row]:
+        """See `JobTable`."""
+        return self._rows("WHERE status = 2 AND opening = ? ORDER BY due, token", opening)
 
     def before(self, row: Row) -> int:
         """See `JobTable`."""
@@ -244,6 +282,8 @@ class SqlJobTable:
             self._sums.rank(row.platform, row.priority, row.seq, n)
         if row.followed and row.status.pending:
             self._sums.add(_CRAWLING, n)
+        if row.deaths and is_suspect(row.deaths):
+            self._sums.add(_SUSPECTS, n)
 
 
 def _sum(*texts: Content | None) -> int:

@@ -94,9 +94,15 @@ _THIRD = (
     "ALTER TABLE jobs ADD COLUMN followed INTEGER NOT NULL DEFAULT 0",
     "CREATE TABLE seen (crawl INTEGER, platform TEXT, id TEXT, PRIMARY KEY (crawl, platform, id)) WITHOUT ROWID",
     "ALTER TABLE gates ADD COLUMN openings INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE openings (number INTEGER PRIMARY KEY)",
+    *(f"ALTER TABLE {table} ADD COLUMN opening INTEGER" for table in ("jobs", "outbox", "locks", "stakes")),
+    "ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE jobs ADD COLUMN died REAL",
+    "CREATE INDEX jobs_suspects ON jobs (status, platform, deaths, priority DESC, seq) WHERE deaths > 0",
 )
 """`given` and `left` are checksums of what a job was enqueued with, and of what its last completion has left; NULL in
-rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand."""
+rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand. `opening` is through
+whom something was taken: the number of a file whose lock says whether that one lives (`stores.sqlite.liveness`)."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that make version n + 1 out of version n. Only ever append."""

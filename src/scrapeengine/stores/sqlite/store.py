@@ -17,6 +17,7 @@ from scrapeengine.stores.clock import Clock, Standstill
 from scrapeengine.stores.rules.staging import settle_any
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
+from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
@@ -38,6 +39,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._path = path
         self._policy = policy
         self._clock = clock
+        self._liveness = Liveness(path)
         self._db: AsyncConnection | None = None
         self._committer: Committer | None = None
         self._nursery: trio.Nursery | None = None
@@ -53,7 +55,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             assert self._db is not None
             clock = self._clock or Clock.of_this_run()
             seen = await self._set_up(self._db, clock)
-            committer = Committer(self._db, self._path, self._policy, clock, seen)
+            committer = Committer(self._db, self._path, self._policy, clock, seen, self._liveness)
         except BaseException as error:
             await self._close()
             if isinstance(error, Exception) and not isinstance(error, ScrapeError):
@@ -85,10 +87,10 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             try:
                 with trio.CancelScope(shield=True), Standstill():
                     await db.async_run(set_up, db, self._path, self._policy.durability)
-                    seen: Seen = await db.async_run(transact, db, (), self._policy, clock)
+                    seen: Seen = await db.async_run(transact, db, (), self._policy, clock, self._liveness)
                     while seen.coming > 0:  # what a process that died has left half way
                         settling = StoreCall(partial(settle_any, n=PART), reads=False)
-                        seen = await db.async_run(transact, db, [settling], self._policy, clock)
+                        seen = await db.async_run(transact, db, [settling], self._policy, clock, self._liveness)
                         if not settling.answer:
                             break
                     return seen
@@ -101,8 +103,10 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         """Close the file, whatever happens: all that was committed is in its log, and the thread must end."""
         if self._db is None:
             return
+        self._liveness.starts.close()
         with trio.CancelScope(shield=True), Standstill():
             try:
+                await self._db.async_run(self._liveness.leave, self._db)
                 await self._db.aclose()
             except Exception as error:
                 if not is_foreign(error):

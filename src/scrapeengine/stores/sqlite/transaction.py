@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
@@ -11,12 +12,14 @@ from scrapeengine.errors import StoreError
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.rules.deaths import bury
 from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
-from scrapeengine.stores.rules.tables import Tables
+from scrapeengine.stores.rules.tables import Death, Tables
 from scrapeengine.stores.sqlite.beside import SqlOutboxTable, SqlPageTable, SqlSeenTable, SqlSharingTable
 from scrapeengine.stores.sqlite.driver import has_moved, is_busy
 from scrapeengine.stores.sqlite.jobs import SqlJobTable
+from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.schema import Transaction
 from scrapeengine.stores.sqlite.staging import SqlStagingTable
 from scrapeengine.stores.sqlite.sums import Sums
@@ -53,6 +56,8 @@ class Seen(NamedTuple):
     """The number of jobs that were pending."""
     coming: int
     """The number of those that were taken and are to become jobs."""
+    freed: Sequence[Marks] = ()
+    """Changes that belong to no call: what the dead held is free."""
 
 
 class SqlTables:
@@ -61,7 +66,7 @@ class SqlTables:
     Size: what `Tables` has, and the moment at which it all began.
     """
 
-    def __init__(self, db: Connection, policy: StorePolicy, clock: Clock) -> None:
+    def __init__(self, db: Connection, policy: StorePolicy, clock: Clock, liveness: Liveness) -> None:
         self.policy = policy
         self.marks = Marks()
         self.sums = Sums(db)
@@ -78,6 +83,7 @@ class SqlTables:
         self.staging = SqlStagingTable(db, self.sums)
         self.sharing = SqlSharingTable(db)
         self._db = db
+        self._liveness = liveness
 
     @property
     def awake(self) -> float:
@@ -93,6 +99,16 @@ class SqlTables:
     def version(self) -> int:
         """See `Tables`."""
         return int(self._db.pragma("data_version"))
+
+    @property
+    def opening(self) -> int | None:
+        """See `Tables`."""
+        return self._liveness.enter(self._db)
+
+    def strike(self, opening: int) -> bool:
+        """See `Tables`."""
+        self._db.execute("DELETE FROM openings WHERE number = ?", (opening,))
+        return bool(self._db.changes())
 
     def begin(self) -> Marks:
         """Begin a call: what it changes goes into new marks."""
@@ -111,36 +127,62 @@ class SqlTables:
         fresh = {name: now for name, now, then in zip(names, self.moment, before, strict=True) if now != then}
         self.sums.put(fresh)
         self.sums.write()
+        # With the first of what it has taken, in one commit, its number; and again where that was taken back.
+        if self._liveness.number is not None and not self._liveness.stored:
+            self._db.execute("INSERT OR IGNORE INTO openings VALUES (?)", (self._liveness.number,))
 
 
-def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock) -> Seen:
+def transact(db: Connection, calls: Sequence[StoreCall], policy: StorePolicy, clock: Clock, liveness: Liveness) -> Seen:
     """Run calls in one transaction, and return how things stand at its end.
 
     Raises:
         apsw.Error: nothing was changed by any of them.
     """
+    dead = liveness.look(db, clock.awake())
     # What only reads needs nobody's leave (https://www.sqlite.org/wal.html), but where another clock was used before.
-    if all(call.reads for call in calls):
+    if not dead and all(call.reads for call in calls):
         with Transaction(db, "BEGIN"):
-            tables = SqlTables(db, policy, clock)
+            tables = SqlTables(db, policy, clock, liveness)
             if tables.known:
                 _attempt_all(db, tables, calls)
                 return tables.standing()
+    buried: list[Death] = []
     with Transaction(db, "BEGIN IMMEDIATE"):
         changes = db.total_changes()
-        tables = SqlTables(db, policy, clock)
+        tables = SqlTables(db, policy, clock, liveness)
         if not tables.known:
             tables.begin()
             restart(tables, tables.before)
             tables.sums.settle()
+        freed = _free(db, tables, dead, buried)
         _attempt_all(db, tables, calls)
-        seen = tables.standing()
+        blocked = [call for call in calls if call.marks.blocked]
+        if blocked and (dead := liveness.look(db, clock.awake(), soon=True)):
+            freed += _free(db, tables, dead, buried)
+            _attempt_all(db, tables, blocked)
+        seen = tables.standing()._replace(freed=freed)
         # The moment is written down beside what was changed at it: no later transaction may begin before it.
-        if not tables.known or db.total_changes() != changes:
+        writes = not tables.known or db.total_changes() != changes
+        if writes:
             tables.write()
             if has_moved(db):
                 raise StoreError(_MOVED)
-        return seen
+    # Only now: all of it may have been taken back.
+    liveness.stored = liveness.number is not None and (liveness.stored or writes)
+    liveness.bury(buried)
+    return seen
+
+
+def _free(db: Connection, tables: SqlTables, dead: Sequence[Death], buried: list[Death]) -> list[Marks]:
+    """Free what the dead held, and return what that has changed; if that fails they hold it for their leases."""
+    freed = []
+    for death in dead:
+        freeing = StoreCall(partial(bury, deaths=(death,)), reads=False)
+        _attempt(db, tables, freeing)
+        if freeing.error is None:
+            buried.append(death)
+            freed.append(freeing.marks)
+    return freed
 
 
 def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) -> None:

@@ -51,6 +51,7 @@ ENDS = st.fixed_dictionaries(
         "url": st.sampled_from(URLS),
         "vary": st.sampled_from([None, "cookie 0123", "none at all"]),
         "outcome": st.sampled_from([None, "1", "2"]),
+        "ends": st.booleans(),
     }
 )
 """How a job ends."""

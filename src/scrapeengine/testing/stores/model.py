@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
+from scrapeengine.decide.poison import PAUSE
 from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
@@ -76,6 +77,15 @@ class ModelJob:
     """Leased: when it is due again at the latest, for its cadence has changed."""
     returned: bool = False
     """Delayed: whether somebody has given it back until then."""
+    deaths: int = 0
+    """How often a process has died while its scraper ran, as far as that counts."""
+    died: float = 0.0
+    """When the last one did, by `awake`."""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is tried with no other one beside it."""
+        return self.deaths in {1, 2}
 
 
 @attrs.define(eq=False)
@@ -280,14 +290,19 @@ class StoreModel:
 
     def claimable(self, platform: str, n: int, ids: Collection[str] | None) -> list[ModelJob]:
         """List what a claim gets."""
-        return [job for job in self._queue(platform) if ids is None or job.id in ids][:n]
+        queue = [job for job in self._queue(platform) if ids is None or job.id in ids]
+        tried = any(job.suspect and job.status is LEASED for job in self.rows.values())
+        suspects = [] if tried else sorted((job for job in queue if job.suspect), key=lambda job: job.deaths)
+        least = min((job.deaths for job in self.rows.values() if job.suspect and job.status is READY), default=0)
+        first = [job for job in suspects[:1] if job.deaths == least or job.died + PAUSE <= self.moment.awake]
+        return [job for job in queue if not job.suspect or job in first][:n]
 
     def claim(self, job: ModelJob, lease: float, token: int) -> Claimed:
         """Lease a job, by the token that the store has chosen."""
         job.status, job.due, job.token, job.attempts = LEASED, self.moment.awake + lease, token, job.attempts + 1
         job.within = None
         ticket, since = Ticket(job.platform, job.id, token), self.moment.shown(job.enqueued)
-        return Claimed(ticket, job.payload, job.priority, job.attempts, since, job.cadence, job.history)
+        return Claimed(ticket, job.payload, job.priority, job.attempts, since, job.cadence, job.history, job.deaths)
 
     def renew(self, tickets: Iterable[Ticket], lease: float) -> list[Reply]:
         """Let leases end later, or sooner."""
@@ -375,6 +390,8 @@ class StoreModel:
             asleep: how far `now` was ahead of `awake` before.
         """
         self._lapse(math.inf)
+        for job in self.rows.values():
+            job.deaths = 0
         self.locks.clear()
         self.outbox = {delivery: (self.moment.awake, outcome) for delivery, (_, outcome) in self.outbox.items()}
         moved = asleep - self.moment.asleep
@@ -383,6 +400,24 @@ class StoreModel:
             share.holds.clear()
             share.tat += moved
             share.closed_until = None if share.closed_until is None else share.closed_until + moved
+
+    def die(self, running: Collection[int]) -> None:
+        """Free all that is held: the only process is dead.
+
+        Args:
+            running: the tokens of the jobs whose scrapers ran.
+        """
+        ran = [job for job in self.rows.values() if job.status is LEASED and job.token in running]
+        alone = len([job for job in ran if job.suspect]) == 1
+        for job in ran:
+            job.deaths = 1 if not job.deaths else job.deaths + (alone and job.suspect)
+            job.died = self.moment.awake
+        self._lapse(math.inf)
+        awake = self.moment.awake
+        self.locks.clear()
+        self.outbox = {delivery: (min(until, awake), outcome) for delivery, (until, outcome) in self.outbox.items()}
+        for share in self.shares.values():
+            share.holds = {name: (hold, min(until, awake)) for name, (hold, until) in share.holds.items()}
 
     # -- its own
 
@@ -494,7 +529,7 @@ class StoreModel:
 
     def _end(self, job: ModelJob, status: JobStatus, keep: float) -> None:
         now = self.moment.now
-        job.status, job.token, job.finished = status, None, now
+        job.status, job.token, job.finished, job.deaths = status, None, now, 0
         job.free, job.expires = now + keep, now + max(keep, self.policy.keep)
 
     def _forget(self) -> None:
@@ -520,7 +555,7 @@ class StoreModel:
             return Reply.LOST
         job.result, job.error, job.history = completion.result, completion.error, completion.history
         job.accepted = ticket.token
-        if job.cadence is None:
+        if job.cadence is None or completion.ends:
             self._end(job, completion.status, completion.keep)
         else:
             self._recur(job, completion.again or 0.0)
@@ -537,7 +572,7 @@ class StoreModel:
     def _recur(self, job: ModelJob, again: float) -> None:
         due = self.moment.now + (again if job.within is None else min(again, job.within))
         job.status, job.due, job.turn, job.token = DELAYED, self._apart(job, due), self._next(), None
-        job.within = None
+        job.within, job.deaths = None, 0
         job.attempts, job.finished = 0, self.moment.now
 
     def _shown(self, job: ModelJob) -> StoredJob:
