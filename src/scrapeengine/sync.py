@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 
 import trio
 
-from scrapeengine.deliver.outbox import Sink
+from scrapeengine.deliver.sinks import Sink
 from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.instrument import Instrument
@@ -17,7 +17,7 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
 from scrapeengine.run.intake import Events
-from scrapeengine.run.run import Run, read_out
+from scrapeengine.run.run import Run
 from scrapeengine.tasks.signals import cancels
 
 __all__ = ["collect", "run"]
@@ -113,7 +113,7 @@ def _run(
                 await nursery.start(_heed_signals, run)
             try:
                 if outcomes is None:
-                    failure = await read_out(run, sinks=bool(sinks))
+                    await run.wait()
                 else:
                     async for outcome in run:
                         outcomes.append(outcome)

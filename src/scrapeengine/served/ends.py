@@ -18,6 +18,7 @@ from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.completions import Completions
+from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.leases import Held, Leases
 from scrapeengine.served.writer import EndedJob, Writer
 from scrapeengine.tasks.running import RunningTask
@@ -40,6 +41,7 @@ class StoredEnds:
         writer: Writer,
         ready: ReadyPlatforms,
         completions: Completions,
+        deliveries: Deliveries,
     ) -> None:
         """Make it.
 
@@ -50,6 +52,7 @@ class StoredEnds:
             writer: what stores their ends.
             ready: told of lanes that have room again.
             completions: says what the store is told of each.
+            deliveries: told of outcomes that the store keeps.
         """
         self._parts = parts
         self._hooks = hooks
@@ -57,6 +60,7 @@ class StoredEnds:
         self._writer = writer
         self._ready = ready
         self._completions = completions
+        self._deliveries = deliveries
 
     @property
     def waiting(self) -> int:
@@ -111,7 +115,7 @@ class StoredEnds:
     def accepted(self, ended: EndedJob) -> None:
         """Send an outcome on its way, which the store has accepted."""
         if ended.completion.outcome is not None:
-            self._writer.expect(ended.outcome, Delivery(*ended.completion.ticket))
+            self._deliveries.expect(ended.outcome, Delivery(*ended.completion.ticket))
         instruments = self._parts.instruments
         if instruments.job_stored:
             details = JobStored(time=trio.current_time(), outcome=ended.outcome)
@@ -127,7 +131,7 @@ class StoredEnds:
         self._hooks.taken()
 
     def caught_up(self) -> None:
-        """Look at all lanes again, and whether this was the last: the store knows all, or sinks have all."""
+        """Look at all lanes again, and whether this was the last: the store knows all, or all was sent on its way."""
         self._ready.wake()
         self._hooks.check()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import attrs
@@ -70,19 +71,25 @@ class DictOutboxTable:
         self._kept[kept.delivery] = until, kept.outcome
         self._times.add((until, kept.delivery.token, kept.delivery))
 
-    def late(self, now: float, n: int) -> list[Kept]:
+    def late(self, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
+        self.clear(gone, len(self._kept))
         return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
 
-    def release(self, until: float) -> None:
+    def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
-        for delivery in list(self._kept):
-            self.postpone(delivery, until)
+        for delivery, (before, _) in list(self._kept.items()):
+            self.postpone(delivery, min(before + seconds, until), -math.inf)
 
-    def postpone(self, delivery: Delivery, until: float) -> None:
+    def postpone(self, delivery: Delivery, until: float, gone: float) -> None:
         """See `OutboxTable`."""
-        if delivery in self._kept:
+        if delivery in self._kept and self._kept[delivery][0] > gone:
             self.put(Kept(delivery, self._kept[delivery][1]), until)
+
+    def clear(self, gone: float, n: int) -> None:
+        """See `OutboxTable`."""
+        for _, _, delivery in self._times.through(gone, n):
+            self.drop(delivery)
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""

@@ -98,6 +98,7 @@ class DictJobTable:
         self._counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
         self._pending = 0
         self._crawling = 0
+        self._recurring: Counter[str] = Counter()
         self._seq = 0
         self._token = 0
         self._orders = Orders()
@@ -195,6 +196,10 @@ class DictJobTable:
         """See `JobTable`."""
         return self._counts
 
+    def recur(self) -> Mapping[str, int]:
+        """See `JobTable`."""
+        return self._recurring
+
     def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
         if status is JobStatus.READY:
@@ -237,12 +242,18 @@ class DictJobTable:
         self._counts[row.platform][row.status] += 1
         self._pending += row.status.pending
         self._crawling += row.followed and row.status.pending
+        if row.cadence is not None and row.status.pending:
+            self._recurring[row.platform] += 1
         self._orders.enter(row)
 
     def _leave(self, row: Row) -> None:
         self._counts[row.platform][row.status] -= 1
         self._pending -= row.status.pending
         self._crawling -= row.followed and row.status.pending
+        if row.cadence is not None and row.status.pending:
+            self._recurring[row.platform] -= 1
+            if not self._recurring[row.platform]:
+                del self._recurring[row.platform]
         self._orders.leave(row)
 
 

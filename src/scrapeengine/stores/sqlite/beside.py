@@ -92,19 +92,25 @@ class SqlOutboxTable:
         """See `OutboxTable`."""
         self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?)", (*kept.delivery, kept.outcome, until))
 
-    def late(self, now: float, n: int) -> list[Kept]:
+    def late(self, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
-        query = "SELECT platform, id, token, outcome FROM outbox WHERE until <= ? ORDER BY until, token LIMIT ?"
-        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, n))]
+        query = """SELECT platform, id, token, outcome FROM outbox
+            WHERE until <= ? AND until > ? ORDER BY until, token LIMIT ?"""
+        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, gone, n))]
 
-    def release(self, until: float) -> None:
+    def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
-        self._db.execute("UPDATE outbox SET until = ?", (until,))
+        self._db.execute("UPDATE outbox SET until = min(until + ?, ?)", (seconds, until))
 
-    def postpone(self, delivery: Delivery, until: float) -> None:
+    def postpone(self, delivery: Delivery, until: float, gone: float) -> None:
         """See `OutboxTable`."""
-        query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ?"
-        self._db.execute(query, (until, *delivery))
+        query = "UPDATE outbox SET until = ? WHERE platform = ? AND id = ? AND token = ? AND until > ?"
+        self._db.execute(query, (until, *delivery, gone))
+
+    def clear(self, gone: float, n: int) -> None:
+        """See `OutboxTable`."""
+        query = "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE until <= ? ORDER BY until LIMIT ?)"
+        self._db.execute(query, (gone, n))
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""
