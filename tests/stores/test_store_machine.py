@@ -130,8 +130,8 @@ def count_again(file):
     assert {tuple(key): n for *key, n in db.execute("SELECT * FROM counts")} == +counts
     assert {tuple(key): n for *key, n in db.execute("SELECT * FROM ranks")} == ranks
     numbers = dict(db.execute("SELECT * FROM numbers").fetchall())
-    assert numbers.get("pending", 0) == sum(status <= 2 for _, status, _, _ in rows)
-    assert numbers.get("ended", 0) == sum(status > 2 for _, status, _, _ in rows)
+    assert numbers.get("pending", 0) == sum(status <= 2 for _, status, *_ in rows)
+    assert numbers.get("ended", 0) == sum(status > 2 for _, status, *_ in rows)
     assert numbers.get("pages", 0) == db.execute("SELECT count(*) FROM pages").fetchall()[0][0]
     texts, jobs = (db.execute(f"SELECT number FROM {table} ORDER BY 1").fetchall() for table in ("texts", "jobs"))
     assert texts == jobs

@@ -281,7 +281,8 @@ class StoreWork:
             StoreError: the store could not be asked.
         """
         if self.until == "empty":
-            await refuse_recurring(self.store, plan.serves)
+            counted = await self.store.stats()
+            refuse_recurring({name: each for name, each in counted.items() if plan.serves(name)})
 
     @property
     def share(self) -> float:

@@ -37,6 +37,8 @@ from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Claims", "Desk", "Finish", "ReadyPlatforms", "Round"]
 
+_AGAIN = 1.0
+"""Seconds after which a run that waits for its end looks again: that others have ended their jobs is no news."""
 _SAME = 0.01
 """Seconds by which two readings of two clocks may differ, though nobody has set one."""
 
@@ -264,7 +266,8 @@ class Claims:
             elif await self._may_end(self._finish):
                 return
             else:
-                await self._ready.news.wait()  # each look of `_watch` is some
+                with trio.move_on_after(_AGAIN):
+                    await self._ready.news.wait()
 
     async def _may_end(self, finish: Finish) -> bool:
         """Say whether this is the end: the store was asked, and nothing was claimed since."""

@@ -25,7 +25,7 @@ from scrapeengine.served.rounds import Rounds, alone
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.until import Until, check_until
 
-__all__ = ["RunOf", "enqueue", "make_round", "rounds", "work_for"]
+__all__ = ["RunOf", "check_serving", "enqueue", "make_round", "rounds", "work_for"]
 
 T = TypeVar("T")
 
@@ -46,11 +46,16 @@ async def enqueue(
     return await store.enqueue(jobs, replace=replace)
 
 
+def check_serving(lease: float, until: Until | None) -> None:
+    """Check the arguments of `Engine.serve` that a store is not needed for."""
+    check_until(until)
+    number(lease, "serve(lease=…)", instead="; write seconds")
+
+
 def work_for(store: Store, lease: float, until: Until | None) -> StoreWork:
     """Check the arguments of `Engine.serve`, and say what its run is to work on."""
     check_store(store)
-    check_until(until)
-    number(lease, "serve(lease=…)", instead="; write seconds")
+    check_serving(lease, until)
     return StoreWork(store, lease, kept=True, trouble=Trouble(), until=until)
 
 

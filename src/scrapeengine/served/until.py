@@ -8,7 +8,7 @@ ended or their leases have, for what comes in meanwhile. What recurs has no end,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import attrs
@@ -22,6 +22,7 @@ __all__ = ["Until", "WhenEmpty", "WhenIdle", "check_until", "refuse_recurring"]
 
 Until: TypeAlias = Literal["idle", "empty"]
 
+_PENDING = ("ready", "delayed", "leased")
 _SHOWN = 3
 """The platforms that a message names at most."""
 
@@ -39,14 +40,21 @@ def check_until(until: object) -> None:
         )
 
 
-async def refuse_recurring(store: Store, serves: Callable[[str], bool]) -> None:
-    """Refuse to work until a store is empty that never will be. Checkpoint.
+def refuse_recurring(own: Mapping[str, QueueStatistics]) -> None:
+    """Refuse to work until a store is empty that never will be.
+
+    Args:
+        own: the jobs of the engine's platforms.
 
     Raises:
         ValueError: something recurs there.
-        StoreError: the store could not be asked.
     """
-    _refuse_recurring(await _own(store, serves))
+    recurring = {name: each.recurring for name, each in sorted(own.items()) if each.recurring}
+    if recurring:
+        raise ValueError(
+            f'serve(until="empty") would never end: {sum(recurring.values()):,} jobs recur, on {_listed(recurring)}; '
+            'write until="idle" to end when nothing is due, or cancel what recurs (store.cancel)'
+        )
 
 
 @attrs.frozen
@@ -74,33 +82,29 @@ class WhenEmpty:
             ValueError: something recurs there by now.
             StoreError: the store could not be asked.
         """
-        own = await _own(self._store, self._serves)
-        _refuse_recurring(own)
-        ready, delayed, leased = (
-            sum(getattr(each, status) for each in own.values()) for status in ("ready", "delayed", "leased")
-        )
-        if ready + delayed + leased and not self._said:
+        counted = await self._store.stats()
+        own = {name: each for name, each in counted.items() if self._serves(name)}
+        refuse_recurring(own)
+        pending = {status: sum(getattr(each, status) for each in own.values()) for status in _PENDING}
+        if not any(pending.values()):
+            self._say_what_is_left(counted)
+            return True
+        if not self._said:
             self._said = True
-            logger().info(
-                "nothing can run here now; the run waits until the store is empty",
-                ready=ready,
-                delayed=delayed,
-                leased=leased,
-            )
-        return not ready + delayed + leased
+            logger().info("nothing can run here now; the run waits until the store is empty", **pending)
+        return False
+
+    def _say_what_is_left(self, counted: Mapping[str, QueueStatistics]) -> None:
+        """Say which jobs stay pending, since nobody here can do them."""
+        others = [
+            name
+            for name, each in sorted(counted.items())
+            if not self._serves(name) and any(getattr(each, status) for status in _PENDING)
+        ]
+        if others:
+            logger().warning("jobs are left on platforms that this engine does not have", platforms=_listed(others))
 
 
-async def _own(store: Store, serves: Callable[[str], bool]) -> Mapping[str, QueueStatistics]:
-    """Count the jobs of the engine's own platforms, those that have any."""
-    return {name: each for name, each in (await store.stats()).items() if serves(name)}
-
-
-def _refuse_recurring(own: Mapping[str, QueueStatistics]) -> None:
-    recurring = {name: each.recurring for name, each in sorted(own.items()) if each.recurring}
-    if recurring:
-        names = [named(name) for name in recurring]
-        shown = ", ".join(map(repr, names[:_SHOWN])) + (" and others" if len(names) > _SHOWN else "")
-        raise ValueError(
-            f'serve(until="empty") would never end: {sum(recurring.values()):,} jobs recur, on {shown}; write '
-            f'until="idle" to end when nothing is due, or cancel what recurs (store.cancel)'
-        )
+def _listed(names: Iterable[str]) -> str:
+    shown = [repr(named(name)) for name in names]
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} others" if len(shown) > _SHOWN else "")
