@@ -157,8 +157,7 @@ async def poll(feeds: list[Feed], seconds: float, rng: random.Random) -> None:
         await engine.enqueue(store, [se.Event(url=url) for url in urls], cadence=CADENCE)
         with trio.move_on_after(seconds):
             async with engine.serve(store) as run:
-                async for _ in run:
-                    pass
+                await run.wait()
 
 
 # -- what is printed

@@ -52,7 +52,7 @@ from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.run.run import Run
 from scrapeengine.stores import open_store
-from scrapeengine.sync import collect, run
+from scrapeengine.sync import collect, run, serve
 
 __all__ = [
     "AddressBlocked",
@@ -123,4 +123,5 @@ __all__ = [
     "host_of",
     "open_store",
     "run",
+    "serve",
 ]

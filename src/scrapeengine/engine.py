@@ -11,7 +11,7 @@ import attrs
 import httpx
 import trio
 
-from scrapeengine.deliver.outbox import Sink, check_sinks
+from scrapeengine.deliver.sinks import Sink, check_sinks
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.cookie_access import Cookies
@@ -38,6 +38,7 @@ from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.clock import between_runs, check_trio
 from scrapeengine.served import serving
+from scrapeengine.served.until import Until
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -126,7 +127,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled.
         """
-        return await report_of(self.stream(events, sinks=sinks, instruments=instruments), sinks=bool(sinks))
+        return await report_of(self.stream(events, sinks=sinks, instruments=instruments))
 
     async def enqueue(
         self,
@@ -173,8 +174,9 @@ class Engine(Generic[T]):
         sinks: Sequence[Sink[T]] = (),
         instruments: Sequence[Instrument] = (),
         lease: float = 30.0,
+        until: Until | None = None,
     ) -> AbstractAsyncContextManager[Run[T]]:
-        """Work for a store until the run is stopped: claim jobs, run them, and store how they ended.
+        """Work for a store until the run is stopped, or as said: claim jobs, run them, and store how they ended.
 
         Several engines may serve one store, in one process or in many. A job whose process dies is run again once its
         lease has ended; each job's result is accepted once. On a store that processes share, engines keep a platform's
@@ -187,15 +189,27 @@ class Engine(Generic[T]):
             instruments: as for `stream`.
             lease: the seconds after which a job of a process that has died is somebody else's. It is renewed after a
                 third of that.
+            until: when the run ends by itself. "idle": when nothing is due and nothing in hand; what is delayed,
+                closed, paused or in others' hands is left. "empty": when nothing is pending on the engine's platforms,
+                whoever works on it, what comes in meanwhile and what tasks follow included. None: never.
 
         Returns:
-            As for `stream`. The outcomes must be read, as there; the run goes on until it is stopped. What was not
-            started by then, or was cut off, is given back to the store at once, and has no outcome.
+            As for `stream`. What was not started when it is stopped, or was cut off, is given back to the store at
+            once, and has no outcome.
+
+            Who reads the run is as good as a sink: the store keeps each outcome until the next one is asked for. What
+            was not had, by a crash, an exception, a `break` or a cancellation, is delivered again, by the next run.
+            Without sinks outcomes must be read, or `await run.wait()` says that nobody will; then none are kept. With
+            sinks nobody need read. What nobody fetches is kept for as long as ended jobs are (`keep`, a minute at
+            least).
 
         Raises:
             EngineBusy: on entry: the engine is running already.
+            ValueError: there is no such `until`; or, on entry or when all else is done, something recurs, so that the
+                store is never empty.
+            StoreError: on entry, with "empty": the store could not be asked.
         """
-        return self._run_of(serving.work_for(store, sinks, lease), sinks, instruments)
+        return self._run_of(serving.work_for(store, lease, until), sinks, instruments)
 
     async def poll(
         self,
@@ -375,7 +389,7 @@ class Engine(Generic[T]):
             self._session = Session(self._plan, work, sinks, listeners)
             return self._session
 
-        return Stream(begin, self._ended)
+        return Stream(partial(work.check, self._plan), begin, self._ended)
 
     def _ended(self) -> None:
         self._session = self._token = None

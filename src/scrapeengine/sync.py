@@ -1,31 +1,60 @@
-"""The engine for programs that are not async: a run from its start to its end, in any thread."""
+"""The engine for programs that are not async: a run from its start to its end, in any thread.
+
+    receiver of signals ──> store ──> run ──> wait, or collect ──> leave them, the receiver last
+
+The first signal lets tasks end, the second cancels them; with it the receiver goes, so that a third does what it did
+before. Until then none comes between the end of a run and what it gives back.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, Unpack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Unpack
 
 import trio
 
-from scrapeengine.deliver.outbox import Sink
+from scrapeengine.deliver.sinks import Sink
 from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.model.store import Store
 from scrapeengine.run.intake import Events
-from scrapeengine.run.run import Run, read_out
+from scrapeengine.run.run import Run
+from scrapeengine.served.serving import check_serving
+from scrapeengine.served.until import Until
+from scrapeengine.stores import open_store
 from scrapeengine.tasks.signals import cancels
 
-__all__ = ["collect", "run"]
+__all__ = ["collect", "run", "serve"]
 
 T = TypeVar("T")
 Signals: TypeAlias = Literal["raise", "return"]
 """What comes of a signal once the run that it has stopped has ended."""
+Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[Run[T]]]
+"""Begins a run, and leaves it to a stack to end it."""
 
+
+class Instead(NamedTuple):
+    """What to write where no thread may be held up."""
+
+    name: str
+    in_trio: str
+    in_thread: str
+
+
+_RUN = Instead("run and collect hold", "await scrapeengine.Engine(…).run(…)", "scrapeengine.run, platforms, events")
+_SERVE = Instead(
+    "serve holds",
+    "async with scrapeengine.Engine(…).serve(store) as run: await run.wait()",
+    "scrapeengine.serve, platforms, 'sqlite:jobs.db'",
+)
 _MEANS: dict[str | None, Callable[[], BaseException]] = {
     "SIGINT": KeyboardInterrupt,
     "SIGTERM": lambda: SystemExit(128 + signal.SIGTERM),
@@ -68,7 +97,9 @@ def run(
         SystemExit: SIGTERM has; the same, and its code is 143.
         Exception, BaseException: what `Engine.run` raises.
     """
-    return _run(Engine(platforms, default=default, **options), events, sinks, instruments, clock, None, signals)
+    engine = Engine(platforms, default=default, **options)
+    stream = partial(engine.stream, events, sinks=sinks, instruments=instruments)
+    return _to_the_end(partial(_begin, stream), clock, None, signals, _RUN)
 
 
 def collect(
@@ -85,35 +116,101 @@ def collect(
 
     Otherwise as `run`; but what a test framework raised in a scraper is in its outcome only.
     """
-    outcomes: list[Outcome[T]] = []
-    _run(Engine(platforms, default=default, **options), events, (), instruments, clock, outcomes, signals)
+    engine, outcomes = Engine(platforms, default=default, **options), list[Outcome[T]]()
+    stream = partial(engine.stream, events, instruments=instruments)
+    _to_the_end(partial(_begin, stream), clock, outcomes, signals, _RUN)
     return outcomes
 
 
-def _run(
-    engine: Engine[T],
-    events: Events,
-    sinks: Sequence[Sink[T]],
-    instruments: Sequence[Instrument],
+def serve(
+    platforms: Iterable[Platform[T]],
+    url: str | Store | AbstractAsyncContextManager[Store],
+    *,
+    default: Platform[T] | None = None,
+    sinks: Sequence[Sink[T]] = (),
+    until: Until | None = None,
+    lease: float = 30.0,
+    instruments: Sequence[Instrument] = (),
+    clock: trio.abc.Clock | None = None,
+    signals: Signals = "raise",
+    **options: Unpack[EngineOptions],
+) -> Report:
+    """Open a store, and work for it in this thread, until a signal or as said; all jobs are given back then.
+
+    Signals are heeded as by `run`. In other threads than the main one nothing ends it but `until`.
+
+    Args:
+        platforms: as for `Engine`.
+        url: the store's, as for `open_store`; or what `open_store` returns, with options; or a store of your own that
+            needs no opening. One that is open belongs to another run: serve that with `Engine.serve`.
+        default: as for `Engine`.
+        sinks: as for `Engine.serve`. Without any, outcomes are for nobody, and are not kept: results are in the store.
+        until: as for `Engine.serve`.
+        lease: as for `Engine.serve`.
+        instruments: as for `Engine.stream`.
+        clock: as for `run`.
+        signals: as for `run`.
+        **options: what else `Engine` takes.
+
+    Returns:
+        What was done, once all has ended, and the store is closed.
+
+    Raises:
+        RuntimeError: as for `run`.
+        KeyboardInterrupt: as for `run`.
+        SystemExit: as for `run`.
+        ValueError: as for `Engine.serve`, or the URL is none.
+        StoreError: the store could not be opened.
+        Exception, BaseException: what `Run.wait` raises, and sinks.
+    """
+    engine = Engine(platforms, default=default, **options)
+    store = open_store(url) if isinstance(url, str) else url
+    serve = partial(engine.serve, sinks=sinks, instruments=instruments, lease=lease, until=until)
+    check_serving(lease, until)
+
+    async def begin(stack: AsyncExitStack) -> Run[T]:
+        opened = await stack.enter_async_context(store) if isinstance(store, AbstractAsyncContextManager) else store
+        return await stack.enter_async_context(serve(opened))
+
+    return _to_the_end(begin, clock, None, signals, _SERVE)
+
+
+async def _begin(stream: Callable[[], AbstractAsyncContextManager[Run[T]]], stack: AsyncExitStack) -> Run[T]:
+    return await stack.enter_async_context(stream())
+
+
+def _to_the_end(
+    begin: Begin[T],
     clock: trio.abc.Clock | None,
     outcomes: list[Outcome[T]] | None,
     signals: Signals,
+    instead: Instead,
 ) -> Report:
-    _check(signals)
+    """Make a run to its end in this thread.
 
-    refuse_asyncio(
-        "scrapeengine.run and collect hold their thread up until all is done",
-        "write `await asyncio.to_thread(scrapeengine.run, platforms, events)`",
-    )
+    Args:
+        begin: begins it.
+        clock: its clock, or None.
+        outcomes: gets them, as their consumer; None: there is none.
+        signals: what comes of a signal.
+        instead: what to write where this cannot be.
+    """
+    _check(signals, instead)
 
     async def main() -> Report:
         failure: BaseException | None = None
-        async with engine.stream(events, sinks=sinks, instruments=instruments) as run, trio.open_nursery() as nursery:
+        async with AsyncExitStack() as stack:
+            heard = stack.enter_context(ExitStack())
+            numbers = None
             if threading.current_thread() is threading.main_thread():
-                await nursery.start(_heed_signals, run)
+                numbers = heard.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+            run = await begin(stack)
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            if numbers is not None:
+                nursery.start_soon(_heed_signals, run, numbers, heard.close)
             try:
                 if outcomes is None:
-                    failure = await read_out(run, sinks=bool(sinks))
+                    await run.wait()
                 else:
                     async for outcome in run:
                         outcomes.append(outcome)
@@ -132,11 +229,15 @@ def _run(
     return report
 
 
-def _check(signals: str) -> None:
+def _check(signals: str, instead: Instead) -> None:
     if signals not in {"raise", "return"}:
         raise ValueError(f'signals=… must be "raise" or "return", got {signals!r}')
     if trio.lowlevel.in_trio_run():
-        raise RuntimeError("this thread is in a trio run already; write `await scrapeengine.Engine(…).run(…)`")
+        raise RuntimeError(f"this thread is in a trio run already; write `{instead.in_trio}`")
+    refuse_asyncio(
+        f"scrapeengine.{instead.name} its thread up until all is done",
+        f"write `await asyncio.to_thread({instead.in_thread})`",
+    )
 
 
 def _raise_signal(report: Report, outcomes: object) -> None:
@@ -148,10 +249,9 @@ def _raise_signal(report: Report, outcomes: object) -> None:
         raise end
 
 
-async def _heed_signals(run: Run[Any], task_status: trio.TaskStatus[None]) -> None:
+async def _heed_signals(run: Run[Any], numbers: AsyncIterator[int], leave: Callable[[], None]) -> None:
     """Stop the run at the first signal, and cancel what runs at the second; a third finds the handlers of before."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        for grace in (10.0, 0.0):
-            number = await anext(signals)
-            run.stop_soon(grace, reason=signal.Signals(number).name)
+    for grace in (10.0, 0.0):
+        number = await anext(numbers)
+        run.stop_soon(grace, reason=signal.Signals(number).name)
+    leave()

@@ -22,7 +22,8 @@ async def test_the_parts_of_a_run_count_themselves(autojump_clock):
         assert repr(next(iter(lane.records))) == "<TaskRecord on 'A' running>"
         assert repr(next(iter(lane.records)).job) == "<Job on 'A' running>"
         assert repr(next(iter(lane.records)).job.entry) == "<Entry 1 of 1 jobs live, in progress>"
-        assert repr(parts.outbox) == "<Outbox 0/100 waiting, 0 sinks>"
+        assert repr(parts.outbox) == "<Outbox 0/100 waiting>"
+        assert repr(parts.collector) == "<Collector of 0 sinks, 0 outcomes in hand>"
         assert repr(parts.instruments) == "<Instruments 0>"
         assert repr(run) == "<Run 0/503 tasks ended>"
         assert all(len(repr(part)) < 200 for part in (parts.lanes, parts.alarms, backing, parts.clients))
@@ -39,6 +40,7 @@ async def test_the_parts_of_a_served_run_count_themselves(autojump_clock):
             await trio.sleep(1)
             backing = run._session.backing
             assert repr(backing._leases) == "<Leases 3 held, for 30 s>"
-            assert repr(backing._writer) == "<Writer 0 ended, 0 to give back, 0 to acknowledge>"
+            assert repr(backing._writer) == "<Writer 0 ended, 0 to give back>"
+            assert repr(backing._deliveries) == "<Deliveries 0 on their way, 0 to acknowledge>"
             assert repr(backing.jobs).startswith("<Claims for 1 ready platforms")
             await run.stop(0)

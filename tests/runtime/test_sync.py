@@ -1,12 +1,15 @@
 """`run` and `collect`: the engine for programs that are not async."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -70,6 +73,11 @@ async def run_here(_engine):
     se.run([se.Platform("A", answer)], [se.Event(1)])
 
 
+async def served_here(_engine):
+    """Hold the loop up."""
+    se.serve([se.Platform("A", answer)], "memory:")
+
+
 async def collected_here(_engine):
     """Hold the loop up."""
     se.collect([se.Platform("A", answer)], [se.Event(1)])
@@ -78,6 +86,7 @@ async def collected_here(_engine):
 STORE = trio.run(left_store)
 TRIO_THREAD = r"await asyncio\.to_thread\(trio\.run, main\)"
 RUN_THREAD = r"await asyncio\.to_thread\(scrapeengine\.run, platforms, events\)"
+SERVE_THREAD = r"await asyncio\.to_thread\(scrapeengine\.serve, platforms, 'sqlite:jobs\.db'\)"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,7 @@ RUN_THREAD = r"await asyncio\.to_thread\(scrapeengine\.run, platforms, events\)"
     [
         *((entry, TRIO_THREAD) for entry in (streamed, ran, served, polled, in_rounds, enqueued, opened)),
         *((entry, RUN_THREAD) for entry in (run_here, collected_here)),
+        (served_here, SERVE_THREAD),
     ],
 )
 def test_in_asyncio_each_entry_says_what_to_use_there(enter, write):
@@ -176,6 +186,88 @@ def test_what_ends_the_program_ends_the_run_with_its_exit_code():
     assert caught.value.code == 3
 
 
+def enqueued_in(url, count, **options):
+    """Put events into a store, by their numbers."""
+
+    async def main():
+        async with se.open_store(url) as store:
+            await se.Engine([se.Platform("A", answer)]).enqueue(store, map(se.Event, range(count)), **options)
+
+    trio.run(main)
+
+
+def jobs_in(url):
+    """Count the jobs of a store."""
+
+    async def main():
+        async with se.open_store(url) as store:
+            return (await store.stats())["A"], await store.undelivered(9, 0.1)
+
+    return trio.run(main)
+
+
+@pytest.mark.parametrize("sinks", [True, False])
+def test_serve_does_what_is_due(tmp_path, sinks):
+    """It opens the store, ends as it was told, and keeps nothing for anybody."""
+    url, kept = f"sqlite:{tmp_path}/jobs.db", []
+
+    async def keep(batch):
+        kept.extend(batch)
+
+    enqueued_in(url, 300)
+    enqueued_in(url, 301, delay=1000)
+    report = se.serve([se.Platform("A", answer)], url, until="idle", sinks=[keep] * sinks, buffer=10)
+    stats, undelivered = jobs_in(url)
+    assert (report.outcomes.succeeded, stats.done, stats.delayed, undelivered) == (300, 300, 1, [])
+    assert len(kept) == 300 * sinks
+
+
+def test_serve_takes_what_opens_a_store():
+    """With options; or a store that needs no opening, whatever it is made of."""
+    with pytest.raises(ValueError, match="recur"):
+        se.serve([se.Platform("A", answer)], Recurring(), until="empty")
+    report = se.serve([se.Platform("A", answer)], se.open_store("memory:", keep=5), until="empty")
+    assert (report.tasks, report.stopped) == (0, None)
+
+
+class Recurring:
+    """A store in which something recurs, as far as anybody looks."""
+
+    shared = False
+    claim = complete = enqueue = None.__class__
+
+    async def stats(self):
+        """Count it."""
+        return {"A": se.QueueStatistics(delayed=1, recurring=1)}
+
+
+def test_serve_refuses_at_once_what_is_wrong():
+    """Before a store is opened."""
+    platforms = [se.Platform("A", answer)]
+    with pytest.raises(ValueError, match="URL of a store"):
+        se.serve(platforms, "jobs.db")
+    with pytest.raises(ValueError, match="until="):
+        se.serve(platforms, "memory:", until="done")
+    with pytest.raises(ValueError, match="lease="):
+        se.serve(platforms, "memory:", lease=0)
+    with pytest.raises(TypeError, match="open_store"):
+        se.serve(platforms, 7)
+    with pytest.raises(TypeError, match="event_limt"):
+        se.serve(platforms, "memory:", event_limt=7)
+
+
+def test_what_a_test_framework_raises_in_a_served_scraper_leaves(tmp_path):
+    """Nobody else could see it."""
+    url = f"sqlite:{tmp_path}/jobs.db"
+
+    async def fails(_):
+        pytest.fail("not so")
+
+    enqueued_in(url, 1)
+    with pytest.raises(pytest.fail.Exception, match="not so"):
+        se.serve([se.Platform("A", fails)], url, until="idle")
+
+
 PROGRAM = textwrap.dedent("""
     import trio, scrapeengine as se
 
@@ -232,6 +324,84 @@ RAISED = {
 def test_after_the_drain_the_signal_is_what_it_is_for(number):
     """All has ended, and what was done is on the exception, which leaves in no group: a loop around it ends too."""
     assert interrupted("await trio.sleep(1)", number, then="raise") == RAISED[number]
+
+
+SERVER = textwrap.dedent("""
+    import sys, trio, scrapeengine as se
+
+    async def scrape(task):
+        print("started", flush=True)
+        {wait}
+
+    report = None
+    try:
+        report = se.serve([se.Platform("A", scrape, limit=1)], sys.argv[1], lease=1000, signals="{signals}")
+    except (KeyboardInterrupt, SystemExit) as error:
+        print("raised", repr(error), error.outcomes, flush=True)
+        report = error.report
+        raise
+    finally:
+        if report is not None:
+            print(report.stopped, report.outcomes.succeeded, report.returned, report.lost)
+""")
+
+
+def interrupted_server(folder, wait, *signals, then="raise", at_last=()):
+    """As `interrupted`, of a program that serves a store with three jobs; and how they are left."""
+    url = f"sqlite:{folder}/jobs.db"
+    enqueued_in(url, 3)
+    program = [sys.executable, "-c", SERVER.format(wait=wait, signals=then), url]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout.readline() == "started\n"
+        for number in signals:
+            os.kill(server.pid, number)
+        if len(signals) > 1:
+            wait_until_default(server.pid, signal.SIGTERM)
+            for number in at_last:
+                os.kill(server.pid, number)
+        output = server.stdout.read()
+        server.stderr.read()
+    stats, _ = jobs_in(url)
+    return output.split(), server.returncode, (stats.ready, stats.leased, stats.done)
+
+
+def wait_until_default(pid, number):
+    """Wait until a process catches a signal no more, or is over."""
+    until = time.monotonic() + 30
+    with contextlib.suppress(OSError):
+        while time.monotonic() < until:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            caught = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
+            if not caught or not caught[0] >> (number - 1) & 1:
+                return
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", RAISED)
+@pytest.mark.parametrize("then", ["raise", "return"])
+def test_a_signal_drains_a_server(tmp_path, number, then):
+    """What runs may end; what was in hand is given back before it exits; the rest is as for `run`."""
+    said, code, jobs = interrupted_server(tmp_path, "await trio.sleep(1)", number, then=then)
+    assert said[-4:] == [number.name, "1", "1", "0"]
+    assert said[:-4] == (RAISED[number][0][:3] if then == "raise" else [])
+    assert code == (RAISED[number][1] if then == "raise" else 0)
+    assert jobs == (2, 0, 1)
+
+
+def test_the_second_signal_has_a_server_give_all_back(tmp_path):
+    """A task that would run for an hour is cancelled, and its job is ready again."""
+    said, code, jobs = interrupted_server(tmp_path, "await trio.sleep(3600)", signal.SIGTERM, signal.SIGINT)
+    assert said == ["raised", "SystemExit(143)", "None", "SIGTERM", "0", "2", "0"]
+    assert (code, jobs) == (143, (3, 0, 0))
+
+
+def test_the_third_signal_ends_a_server_at_once(tmp_path):
+    """Whatever its scraper does; what it had in hand is free when its lease is over."""
+    wait = "with trio.CancelScope(shield=True): await trio.sleep(3600)"
+    both = signal.SIGINT, signal.SIGTERM
+    said, code, jobs = interrupted_server(tmp_path, wait, *both, at_last=[signal.SIGTERM])
+    assert (said, code) == ([], -signal.SIGTERM)
+    assert jobs[1] >= 1
 
 
 def test_collect_has_its_outcomes_on_the_exception():

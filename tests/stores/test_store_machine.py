@@ -14,6 +14,7 @@ from hypothesis.stateful import rule
 
 from scrapeengine.stores import staged
 from scrapeengine.stores.moment import is_of, later, restarted
+from scrapeengine.stores.sqlite.schema import RECURRING
 from scrapeengine.stores.sqlite.sums import BUCKET, path
 from scrapeengine.testing.stores import StoreMachine, StoreScenes
 from scrapeengine.testing.stores.machine import ANY, JOBS, MAYBE_SPANS, PLATFORMS, OpenedStore
@@ -141,17 +142,18 @@ class InAFile(OnAMachine):
 def count_again(file):
     """Compare the sums in a file with its rows."""
     db = apsw.Connection(str(file))
-    rows = db.execute("SELECT platform, status, priority, seq FROM jobs").fetchall()
+    rows = db.execute("SELECT platform, status, priority, seq, cadence FROM jobs").fetchall()
     counts, ranks = Counter(), Counter()
-    for platform, status, priority, seq in rows:
+    for platform, status, priority, seq, cadence in rows:
         counts[platform, status] += 1
+        counts[platform, RECURRING] += status < 3 and cadence is not None
         if status == 0:
             ranks.update((platform, *node) for node in path(priority, seq // BUCKET))
-    assert {tuple(key): n for *key, n in db.execute("SELECT * FROM counts")} == counts
+    assert {tuple(key): n for *key, n in db.execute("SELECT * FROM counts")} == +counts
     assert {tuple(key): n for *key, n in db.execute("SELECT * FROM ranks")} == ranks
     numbers = dict(db.execute("SELECT * FROM numbers").fetchall())
-    assert numbers.get("pending", 0) == sum(status <= 2 for _, status, _, _ in rows)
-    assert numbers.get("ended", 0) == sum(status > 2 for _, status, _, _ in rows)
+    assert numbers.get("pending", 0) == sum(status <= 2 for _, status, *_ in rows)
+    assert numbers.get("ended", 0) == sum(status > 2 for _, status, *_ in rows)
     suspects = db.execute("SELECT count(*) FROM jobs WHERE deaths IN (1, 2)").fetchall()[0][0]
     assert numbers.get("suspects", 0) == suspects
     assert numbers.get("pages", 0) == db.execute("SELECT count(*) FROM pages").fetchall()[0][0]

@@ -257,6 +257,8 @@ class QueueStatistics:
     skipped: int = 0
     failed: int = 0
     cancelled: int = 0
+    recurring: int = 0
+    """The number of the first three that recur."""
     oldest: float | None = None
     """Seconds since the oldest of the ready ones was enqueued; None if none is ready."""
 

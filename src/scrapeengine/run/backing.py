@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from scrapeengine.decide.agenda import Job
+from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.model.event import Event
@@ -130,8 +131,25 @@ class Backing(Protocol):
         """Hear that the program has ended the penalty of a platform."""
         ...
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps outcomes until they are delivered, and so wants to know what the consumer has had."""
+        ...
+
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Hear that all sinks have these outcomes."""
+        """Hear that all have these outcomes who are to have them."""
+        ...
+
+    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        """Hear that sinks have not had these, and will not have them in this run."""
+        ...
+
+    def unwanted(self) -> None:
+        """Hear that there is nobody who is to have outcomes."""
+        ...
+
+    def left(self) -> None:
+        """Hear that the program has left the run, and that sinks have had all that there is for them."""
         ...
 
     def wake(self) -> None:
@@ -173,7 +191,10 @@ class RunHooks(Protocol):
 
 @attrs.frozen(eq=False, repr=False)
 class Parts:
-    """The rooms of one run that a backing works with."""
+    """The rooms of one run that a backing works with.
+
+    Size: 9 attributes, all that is built before it.
+    """
 
     plan: Plan
     alarms: Alarms
@@ -181,6 +202,7 @@ class Parts:
     lanes: Lanes
     counters: Counters
     outbox: Outbox[Any]
+    collector: Collector[Any]
     clients: Clients
     instruments: Instruments
 
@@ -191,6 +213,10 @@ class Work(Protocol):
     @property
     def share(self) -> float:
         """The number of a platform's tasks that may run before it is known what other engines leave."""
+        ...
+
+    async def check(self, plan: Plan) -> None:
+        """Refuse what would lead nowhere, before the run begins. Checkpoint, or none."""
         ...
 
     def gates(self, plan: Plan) -> Gates:

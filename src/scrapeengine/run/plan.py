@@ -146,6 +146,10 @@ class Plan:
         assert platform is not None
         return platform
 
+    def serves(self, name: str) -> bool:
+        """Say whether there is such a platform, or the default serves it."""
+        return name in self.platforms or self.default is not None
+
     def is_declared(self, name: str) -> bool:
         """Say whether a platform was declared by name; all others are hosts that the default serves."""
         return name in self.declared

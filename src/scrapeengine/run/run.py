@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
@@ -18,7 +18,7 @@ from scrapeengine.run.session import Session
 from scrapeengine.schedule.clock import check_trio
 from scrapeengine.tasks.signals import cancels, verdict
 
-__all__ = ["Run", "Stream", "read_out", "report_of"]
+__all__ = ["Run", "Stream", "report_of"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Run(Generic[T]):
         return self
 
     async def __anext__(self) -> Outcome[T]:
-        """Wait for the next outcome. Checkpoint. If cancelled, none is lost.
+        """Wait for the next outcome; who asks for it has had the last one. Checkpoint. If cancelled, none is lost.
 
         Raises:
             StopAsyncIteration: every task has ended, and all outcomes were read.
@@ -45,10 +45,56 @@ class Run(Generic[T]):
             return await self._session.outbox.take()
         except trio.EndOfChannel:
             pass
+        self._raise_error()
+        raise StopAsyncIteration
+
+    async def wait(self) -> Report:
+        """Wait for the end of the run, for who reads no outcomes: they go to the sinks, or to nobody.
+
+        Where another task reads the run, it goes on to have them. Otherwise there is no consumer from here on: a store
+        keeps outcomes for the sinks, and without sinks none.
+
+        Returns:
+            The report, once all tasks have ended and all sinks have had their outcomes.
+
+        Raises:
+            Exception: what the source of events raised, once; what makes it pointless to go on with a store.
+            BaseException: what a test framework raised in a scraper (`pytest.fail`), after all has ended, and only
+                where neither sinks nor another task have had the outcome: nobody else could see it.
+
+        Checkpoint. If cancelled, the run goes on.
+        """
+        session = self._session
+        outbox = session.outbox
+        unheard: BaseException | None = None
+        if outbox.reader is None or outbox.reader is trio.lowlevel.current_task():
+            unheard = await self._read_out()
+        await session.shutdown.ended.wait()
+        await session.collector.done.wait()
+        self._raise_error()
+        if unheard is not None:
+            raise unheard
+        return self.report
+
+    async def _read_out(self) -> BaseException | None:
+        """Read to the end where a consumer is owed anything; return what a test framework raised in a scraper."""
+        outbox, unheard = self._session.outbox, None
+        if not outbox.owed:
+            return None
+        sinks = outbox.has_sinks
+        if not sinks:
+            self._session.backing.unwanted()
+        with suppress(trio.EndOfChannel, trio.ClosedResourceError):  # or the run was left meanwhile
+            while True:
+                outcome = await outbox.take()
+                if unheard is None and not sinks and isinstance(outcome, Failure):
+                    unheard = verdict(outcome.error)
+        return unheard
+
+    def _raise_error(self) -> None:
         error, self._session.backing.jobs.error = self._session.backing.jobs.error, None
         if error is not None:
             raise error
-        raise StopAsyncIteration
 
     @property
     def report(self) -> Report:
@@ -109,13 +155,17 @@ class Stream(Generic[T]):
     A class, and no generator: what the body raises must leave as it is, and a nursery would put it into a group.
     """
 
-    def __init__(self, begin: Callable[[], Session[T]], ended: Callable[[], None]) -> None:
+    def __init__(
+        self, check: Callable[[], Awaitable[None]], begin: Callable[[], Session[T]], ended: Callable[[], None]
+    ) -> None:
         """Make the manager of a run.
 
         Args:
+            check: refuses what would lead nowhere, on entry; what it raises leaves.
             begin: makes the session, on entry; what it raises leaves.
             ended: called when the run is over.
         """
+        self._check = check
         self._begin = begin
         self._ended = ended
         self._session: Session[T] | None = None
@@ -123,8 +173,9 @@ class Stream(Generic[T]):
         self._manager = trio.open_nursery(strict_exception_groups=True)
 
     async def __aenter__(self) -> Run[T]:
-        """Begin the run. No checkpoint."""
+        """Begin the run. Checkpoint where a store is asked something first, else none."""
         check_trio()
+        await self._check()
         self._session = self._begin()
         self._nursery = await self._manager.__aenter__()
         self._session.open(self._nursery)
@@ -142,7 +193,7 @@ class Stream(Generic[T]):
         assert session is not None
         assert nursery is not None
         # First: what ends from here on has no reader either, and counts as such.
-        session.parts.counters.unread += session.outbox.leave()
+        session.leave()
         if error is not None or not session.shutdown.ended.is_set():
             session.shutdown.abort("the run was left")
             nursery.cancel_scope.cancel()
@@ -164,39 +215,16 @@ class Stream(Generic[T]):
         return swallowed and not own  # of the body's own error the nursery was told nothing
 
 
-async def read_out(run: Run[Any], *, sinks: bool) -> BaseException | None:
-    """Read a run to its end, for who wants no outcomes.
-
-    Returns:
-        What a test framework raised in a scraper (`pytest.fail`), to be raised once the run is over: where no sink had
-        the outcome, nobody else could see it, and the test would pass.
-
-    Raises:
-        Exception: what the source of events raised.
-
-    Checkpoint. If cancelled, no outcome is lost.
-    """
-    unheard: BaseException | None = None
-    async for outcome in run:
-        if unheard is None and not sinks and isinstance(outcome, Failure):
-            unheard = verdict(outcome.error)
-    return unheard
-
-
-async def report_of(stream: AbstractAsyncContextManager[Run[T]], *, sinks: bool) -> Report:
+async def report_of(stream: AbstractAsyncContextManager[Run[T]]) -> Report:
     """Make a run to its end for who wants its report only.
 
     Raises:
-        BaseException: what `read_out` has found.
-        Exception: what the run raises.
+        BaseException: what `Run.wait` raises, and the run.
 
     Checkpoint. If cancelled, the run is cancelled.
     """
-    unheard: BaseException | None = None
     async with stream as run:  # which may take the cancellation of its own scope for its end
-        unheard = await read_out(run, sinks=sinks)
-    if unheard is not None:
-        raise unheard
+        await run.wait()
     return run.report
 
 

@@ -16,8 +16,10 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from scrapeengine.decide.agenda import Agenda
+from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
-from scrapeengine.deliver.outbox import Outbox, Sink
+from scrapeengine.deliver.outbox import Outbox
+from scrapeengine.deliver.sinks import Sink
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report
@@ -41,6 +43,9 @@ __all__ = ["Session"]
 
 T = TypeVar("T")
 
+_UNREAD = 10.0
+"""Seconds after which it is said that nobody has begun to read."""
+
 
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
@@ -62,11 +67,12 @@ class Session(Generic[T]):
         gates.attach(anchor)
         alarms, self.instruments = Alarms(), Instruments(instruments)
         counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
-        outbox: Outbox[T] = Outbox(sinks, plan.settings.buffer, counters, self.instruments, self)
+        outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, self.instruments, self, sinks=bool(sinks))
+        self.collector = Collector(sinks, outbox, counters)
         scheduler = Scheduler(Agenda(plan.settings.dedupe, os.urandom(16)), plan.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
-        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, clients, self.instruments)
+        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, self.collector, clients, self.instruments)
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
         self._finish = self.backing.ends.finish
@@ -76,6 +82,7 @@ class Session(Generic[T]):
         """Looks whether this was the last of it."""
         self.threads = Threads()
         self._starter: Starter | None = None
+        self._left = False
 
     # -- its life
 
@@ -86,11 +93,28 @@ class Session(Generic[T]):
         self.parts.scheduler.open(self._starter)
         nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
         nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
-        nursery.start_soon(self.outbox.collect, self.backing.delivered, name="scrapeengine collector")
+        if self.backing.keeps:
+            self.outbox.tell(self.backing.delivered)
+        nursery.start_soon(self._collect, name="scrapeengine collector")
         self.backing.open(nursery)
         self.penalties.begin()
         if self.instruments.run_started:
             self.instruments.tell(self.instruments.run_started, self._started(joined=False))
+
+    async def _collect(self) -> None:
+        await self.collector.collect(self.backing)
+        self._look_whether_left()
+
+    def leave(self) -> None:
+        """Hear that the program has left the run: nobody reads, or stops it, from here on."""
+        self.parts.counters.unread += self.outbox.leave()
+        self.collector.leave()
+        self._left = True
+        self._look_whether_left()
+
+    def _look_whether_left(self) -> None:
+        if self._left and self.collector.done.is_set():
+            self.backing.left()
 
     def watch(self, instrument: object) -> None:
         """Let one more instrument listen, from now on."""
@@ -109,6 +133,7 @@ class Session(Generic[T]):
         self.shutdown.abort("the run was left")
         await self.backing.close()
         self.shutdown.close()
+        self.collector.done.set()
         parts.lanes.close(trio.current_time())
         parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
@@ -130,6 +155,18 @@ class Session(Generic[T]):
         if self._starter is not None and self._starter.has_room():
             self.parts.scheduler.room()
             self.backing.wake()
+
+    def unread(self) -> None:
+        """Say so, if nobody has begun to read a while later."""
+        self.parts.alarms.at(trio.current_time() + _UNREAD, self._say_unread)
+
+    def _say_unread(self) -> None:
+        if self.outbox.reader is None and not self.outbox.has_room() and not self._left:
+            logger().warning(
+                "nobody reads the outcomes of this run, so it starts no task any more: read them (async for outcome in "
+                "run), or write `await run.wait()`, or give it sinks",
+                waiting=self.outbox.waiting,
+            )
 
     def closed(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that has closed, and the backing know of it."""

@@ -40,6 +40,7 @@ class Shutdown:
         self._alarms = parts.alarms
         self._counters = parts.counters
         self._outbox = parts.outbox
+        self._collector = parts.collector
         self._backing = backing
         self._cut_at = math.inf
 
@@ -68,7 +69,7 @@ class Shutdown:
                 if task.parked_since is not None:
                     task.cancel(reason)
         cut_at = trio.current_time() + grace
-        self._outbox.give_up_at(cut_at + _SINKS)
+        self._collector.give_up_at(cut_at + _SINKS)
         # A second call may shorten the grace, and never lengthens it.
         if cut_at < self._cut_at and not self.ended.is_set():
             self._cut_at = cut_at

@@ -69,9 +69,13 @@ class DirectEnds:
 
 
 class SourceBacking:
-    """The source of a run. Implements `run.backing.Backing`; most of what a run says is nothing to it."""
+    """The source of a run. Implements `run.backing.Backing`; most of what a run says is nothing to it.
+
+    Size: the methods of its protocol.
+    """
 
     settled = True
+    keeps = False
 
     def __init__(self, parts: Parts, events: Events) -> None:
         parts.plan.skips.attach(parts.counters.anchor)
@@ -121,6 +125,15 @@ class SourceBacking:
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
         """Do nothing: nobody keeps them."""
 
+    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        """Do nothing, as above."""
+
+    def unwanted(self) -> None:
+        """Do nothing, as above."""
+
+    def left(self) -> None:
+        """Do nothing: there is nothing that works beside the run."""
+
     def quiet(self) -> None:
         """Do nothing."""
 
@@ -135,6 +148,9 @@ class SourceWork:
     events: Events
     share: float = attrs.field(default=math.inf, init=False)
     """No platform is shared with other engines."""
+
+    async def check(self, plan: Plan) -> None:
+        """Refuse nothing. No checkpoint."""
 
     def gates(self, plan: Plan) -> Gates:
         """Return the engine's own gates."""

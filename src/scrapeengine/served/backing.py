@@ -27,9 +27,10 @@ from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
-from scrapeengine.served.claims import Claims, ReadyPlatforms, Round
+from scrapeengine.served.claims import Claims, Finish, ReadyPlatforms, Round
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
+from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.desk import LaneDesk
 from scrapeengine.served.ends import StoredEnds
 from scrapeengine.served.enqueueing import jobs_of
@@ -37,6 +38,7 @@ from scrapeengine.served.leases import Leaseholder, Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
 from scrapeengine.served.trouble import Trouble
+from scrapeengine.served.until import Until, WhenEmpty, WhenIdle, refuse_recurring
 from scrapeengine.served.validators import StoreValidators, hashed
 from scrapeengine.served.writer import Writer
 
@@ -57,29 +59,36 @@ class StoreBacking:
 
     def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
         """Build it, inside out."""
-        store, lease, sinks, only = work.store, work.lease, work.sinks, work.only
+        store, lease, only = work.store, work.lease, work.only
         self._trouble = trouble = work.trouble
         holder = Leaseholder(store, uuid.uuid4().hex, lease, trouble)
         self._parts = parts
         self._hooks = hooks
-        self._ready = ready = ReadyPlatforms(everything=only is not None)
+        self._ready = ready = ReadyPlatforms(everything=only is not None or work.until is not None)
         self._writer = writer = Writer(store, trouble)
         self._leases = leases = Leases(holder, writer)
         self._sharing: Sharing | None = None
         if store.shared:
             self._sharing = Sharing(holder, parts.lanes, ready.names, hooks)
-        self._redelivery: Redelivery | None = None
-        if sinks:
-            self._redelivery = Redelivery(holder, parts.outbox, writer, parts.counters)
+        self.keeps = work.kept
+        self._deliveries = deliveries = Deliveries(holder, wanted=work.kept)
+        self._redelivery = Redelivery(parts.outbox, deliveries, parts.counters, trouble, shared=store.shared)
         completions = Completions(
             parts.plan.environment.encode,
             parts.plan.environment.random,
-            lease if sinks else None,
+            deliveries,
             0.0 if only is None else only.early,
         )
         self._starts = store.starts
         self.ends = StoredEnds(
-            parts, hooks, leases=leases, writer=writer, ready=ready, completions=completions, starts=store.starts
+            parts,
+            hooks,
+            leases=leases,
+            writer=writer,
+            ready=ready,
+            completions=completions,
+            deliveries=deliveries,
+            starts=store.starts,
         )
         self._closings = Closings(holder, parts, hooks)
         desk = LaneDesk(
@@ -92,8 +101,12 @@ class StoreBacking:
             sharing=self._sharing,
             redelivery=self._redelivery,
         )
-        self.jobs = Claims(holder, desk, ready, parts.alarms, only)
+        finish: Finish | None = None if only is None and work.until is None else WhenIdle()
+        if work.until == "empty":
+            finish = WhenEmpty(store, parts.plan.serves)
+        self.jobs = Claims(holder, desk, ready, parts.alarms, only=only, finish=finish)
         self._scope = trio.CancelScope()
+        self._delivering = trio.CancelScope()
         self._gives_up_at = math.inf
         """When the run ends, whatever the store has been told."""
         if parts.plan.environment.validators is None:
@@ -103,34 +116,37 @@ class StoreBacking:
 
     @property
     def settled(self) -> bool:
-        """Whether the store knows all, or has had its time, and sinks have been given what there was for them."""
+        """Whether the store knows all, or has had its time, and what nobody has had was sent on its way."""
         if trio.current_time() >= self._gives_up_at:
             return True
         # A run that was stopped waits for no outcomes of earlier ones: they are delivered another time.
-        behind = self._redelivery is not None and self._redelivery.behind
-        return not (self._writer.behind or (behind and self._parts.scheduler.stopped is None))
+        behind = self._redelivery.behind and self._parts.scheduler.stopped is None
+        return not (self._writer.behind or behind)
 
     def open(self, nursery: trio.Nursery) -> None:
         """Start what works beside the claims."""
         nursery.start_soon(self._serve, name="scrapeengine store")
+        nursery.start_soon(self._deliver, name="scrapeengine deliveries")
 
     async def close(self) -> None:
         """Give back what is in hand. Checkpoint; bounded in time, and not to be cancelled."""
         # Shielded: a run that is being cancelled gives back what it has. Bounded: the store may be down (law 9).
         with trio.move_on_after(_LAST_CALL, shield=True):
-            stored = await self._writer.flush(self.ends)
+            stored = await self._flush()
             while not stored:
                 await trio.sleep(_PAUSE)
-                stored = await self._writer.flush(self.ends)
+                stored = await self._flush()
             try:
-                if self._redelivery is not None:
-                    await self._redelivery.give_back()
+                await self._deliveries.give_back()
                 if self._sharing is not None:
                     await self._sharing.give_back()
             except StoreError as error:
                 self._trouble.say("the store could not be told that the run has ended", error)
         # Jobs whose ends the store does not know are run again once their leases have ended.
         self._parts.counters.lost += self._writer.drop()
+
+    async def _flush(self) -> bool:
+        return await self._writer.flush(self.ends) and await self._deliveries.flush()
 
     def quiet(self) -> None:
         """Give the store its last call: the run was stopped, and no task of it runs any more."""
@@ -139,9 +155,12 @@ class StoreBacking:
 
     def ended(self) -> None:
         """Stop what works beside the claims."""
-        if self._redelivery is not None:
-            self._redelivery.stop()
+        self._redelivery.stop()
         self._scope.cancel()
+
+    def left(self) -> None:
+        """Stop what works beside the deliveries: none is on its way any more."""
+        self._delivering.cancel()
 
     async def _serve(self) -> None:
         with self._scope:
@@ -152,9 +171,14 @@ class StoreBacking:
                 nursery.start_soon(self._closings.run)
                 if self._sharing is not None:
                     nursery.start_soon(self._sharing.run)
-                if self._redelivery is not None:
-                    nursery.start_soon(self._redelivery.run, self.ends)
-                    nursery.start_soon(self._redelivery.renew)
+                nursery.start_soon(self._redelivery.run, self.ends)
+
+    async def _deliver(self) -> None:
+        """Tell the store of deliveries until the last one, which may be long after the last task has ended."""
+        with self._delivering:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._deliveries.run)
+                nursery.start_soon(self._deliveries.renew)
 
     # -- what tasks ask for
 
@@ -210,13 +234,23 @@ class StoreBacking:
         self._closings.reopen(platform)
 
     def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Have outcomes acknowledged that all sinks have."""
-        self._writer.delivered(outcomes)
+        """Have outcomes acknowledged that all have who are to have them."""
+        self._deliveries.delivered(outcomes)
+
+    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        """Keep outcomes for a later run that sinks have not had in this one."""
+        self._deliveries.undelivered(outcomes)
+
+    def unwanted(self) -> None:
+        """Keep nothing more: nobody is to have it."""
+        self._deliveries.stop_keeping()
+        self._redelivery.stop()
+        self._ready.wake()
+        self._hooks.check()
 
     def wake(self) -> None:
         """Claim again, and look for outcomes of earlier runs: there is room."""
-        if self._redelivery is not None:
-            self._redelivery.wake()
+        self._redelivery.wake()
         self.jobs.wake()
 
     def retuned(self) -> None:
@@ -236,12 +270,25 @@ class StoreWork:
     store: Store
     lease: float
     """The seconds for which jobs are claimed."""
-    sinks: bool
-    """Whether outcomes are kept until sinks have them."""
+    kept: bool
+    """Whether outcomes are kept until they are delivered: there are sinks, or a consumer."""
     trouble: Trouble
     """Says what the store could not be asked."""
     only: Round | None = None
-    """The round; None: for ever."""
+    """The round; None: it is none."""
+    until: Until | None = None
+    """When it ends, where it is no round; None: never."""
+
+    async def check(self, plan: Plan) -> None:
+        """Refuse to work until a store is empty in which something recurs. Checkpoint, or none.
+
+        Raises:
+            ValueError: something does.
+            StoreError: the store could not be asked.
+        """
+        if self.until == "empty":
+            counted = await self.store.stats()
+            refuse_recurring({name: each for name, each in counted.items() if plan.serves(name)})
 
     @property
     def share(self) -> float:

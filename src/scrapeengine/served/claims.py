@@ -13,7 +13,8 @@ Invariants:
   call has in hand, and gives back, all that was claimed for it.
 - For one platform there is one claim at a time, of no more than its lane has room for: all claims of one look are over
   before the next look.
-- A round ends after the store was asked what is left of it, and nothing was claimed or in hand since.
+- A run that has an end (a round, or `until`) ends after the store was asked what is left, and nothing was claimed or in
+  hand since.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Claimed
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
+from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
-__all__ = ["Claims", "Desk", "ReadyPlatforms", "Round"]
+__all__ = ["Claims", "Desk", "Finish", "ReadyPlatforms", "Round"]
 
+_AGAIN = 1.0
+"""Seconds after which a run that waits for its end looks again: that others have ended their jobs is no news."""
 _SAME = 0.01
 """Seconds by which two readings of two clocks may differ, though nobody has set one."""
 
@@ -96,6 +100,19 @@ class Desk(Protocol):
         ...
 
 
+class Finish(Protocol):
+    """The end of a run."""
+
+    async def reached(self) -> bool:
+        """Say whether the run may end, which has nothing in hand and found nothing to claim. Checkpoint, or none.
+
+        Raises:
+            ValueError: it never will.
+            StoreError: the store could not be asked.
+        """
+        ...
+
+
 @attrs.define(eq=False, repr=False)
 class ReadyPlatforms:
     """The platforms that have ready jobs in the store, as far as we know, and those of them for which to claim.
@@ -106,7 +123,7 @@ class ReadyPlatforms:
     """
 
     everything: bool
-    """Whether news of any platform is worth a look: in a round, which has to see its end."""
+    """Whether news of any platform is worth a look: in a run that has to see its end."""
     names: set[str] = attrs.field(factory=set, init=False)
     """Platforms that have ready jobs."""
     roomy: dict[str, None] = attrs.field(factory=dict, init=False)
@@ -142,7 +159,10 @@ class ReadyPlatforms:
 
 
 class Claims:
-    """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`."""
+    """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`.
+
+    Size: 11 attributes.
+    """
 
     def __init__(
         self,
@@ -150,7 +170,9 @@ class Claims:
         desk: Desk,
         ready: ReadyPlatforms,
         alarms: Alarms,
-        only: Round | None = None,
+        *,
+        only: Round | None,
+        finish: Finish | None,
     ) -> None:
         """Make it.
 
@@ -159,7 +181,8 @@ class Claims:
             desk: takes them.
             ready: the platforms for which to claim.
             alarms: the run's.
-            only: the round, which ends when nothing of it is left; None: for ever.
+            only: the round that it is for; None: all that is due.
+            finish: says when the run ends; None: never.
         """
         self.error: BaseException | None = None
         self.done = False
@@ -168,6 +191,7 @@ class Claims:
         self._ready = ready
         self._alarms = alarms
         self._only = only
+        self._finish = finish
         self._opens: dict[str, float] = {}
         """When closed platforms are looked at again."""
         self._dry = False
@@ -183,7 +207,7 @@ class Claims:
         self._scope.cancel()
 
     async def run(self) -> None:
-        """Claim until `stop`, or until the round is over. Checkpoint. What was claimed is always accepted."""
+        """Claim until `stop`, or until the end. Checkpoint. What was claimed is always accepted."""
         try:
             with self._scope:
                 if self._only is not None and self._only.hasten:
@@ -244,13 +268,30 @@ class Claims:
                 async with trio.open_nursery() as nursery:
                     for platform, n in wants.items():
                         nursery.start_soon(self._claim, platform, n, failed)
-            elif self._only is not None and not self._desk.is_busy():
-                if self._dry:
-                    return  # the round is over: the store was asked, and nothing was claimed since
+            elif self._finish is None or self._desk.is_busy():
+                await self._ready.news.wait()
+            elif not self._dry:
                 await self._look()
                 self._dry = True
+            elif await self._may_end(self._finish):
+                return
             else:
-                await self._ready.news.wait()
+                with trio.move_on_after(_AGAIN):
+                    await self._ready.news.wait()
+
+    async def _may_end(self, finish: Finish) -> bool:
+        """Say whether this is the end: the store was asked, and nothing was claimed since."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await finish.reached()
+            except StoreError as error:
+                self._holder.trouble.say("the store could not be asked what is pending", error)
+            except ValueError as error:
+                self.error = error
+                logger().error("the run ends, for it would never end by itself", error=str(error))
+                return True
+            await backoff.pause()
 
     def _wants(self) -> dict[str, int]:
         """Say for which platforms to claim, and how many jobs: a fair part of the room each.

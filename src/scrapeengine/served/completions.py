@@ -22,6 +22,7 @@ from scrapeengine.errors import PoisonousJob
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Content, JobStatus
 from scrapeengine.model.outcome import Failure, Outcome, Skipped, Success
+from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.leases import Held
 from scrapeengine.served.writer import EndedJob
 from scrapeengine.tasks.running import RunningTask
@@ -42,8 +43,8 @@ class Completions:
     """Makes something that JSON has of what it does not have."""
     draw: Callable[[], float]
     """Returns a random number from 0 to 1."""
-    deliver_within: float | None
-    """Seconds that sinks have for an outcome before it is delivered once more; None: there are no sinks."""
+    deliveries: Deliveries
+    """Say whether outcomes are kept, and how long until they are delivered once more."""
     early: float = 0.0
     """Seconds by which what recurs may be due sooner than its cadence says."""
 
@@ -66,7 +67,7 @@ class Completions:
 
     def poisonous(self, claimed: Claimed, event: Event) -> EndedJob:
         """Say how a job ends that is not run any more, for processes have died of it."""
-        ticket = claimed.ticket
+        ticket, within = claimed.ticket, self.deliveries.within
         error = PoisonousJob(
             f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it "
             f"was set aside; see what it does, then run it again with store.retry(ids=[…])",
@@ -78,8 +79,8 @@ class Completions:
             status=JobStatus.FAILED,
             error=error_text(error),
             ends=True,
-            outcome=None if self.deliver_within is None else outcome_text(failure, claimed.payload, None),
-            deliver=self.deliver_within or 0.0,
+            outcome=None if within is None else outcome_text(failure, claimed.payload, None),
+            deliver=within or 0.0,
         )
         return EndedJob(failure, completion)
 
@@ -96,6 +97,7 @@ class Completions:
                 # What goes out now is what would be delivered again after a crash.
                 outcome = attrs.evolve(outcome, value=value_of(result))
         again, history = self._again(held, outcome, result, task, now)
+        within = self.deliveries.within
         completion = Completion(
             ticket=held.ticket,
             status=status_of(outcome),
@@ -106,8 +108,8 @@ class Completions:
             again=again,
             history=history,
             keep=min(_LONGEST, (isinstance(outcome, Skipped) and outcome.again_after) or 0.0),
-            outcome=None if self.deliver_within is None else outcome_text(outcome, held.claimed.payload, result),
-            deliver=self.deliver_within or 0.0,
+            outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),
+            deliver=within or 0.0,
         )
         return EndedJob(outcome, completion, suspect=held.claimed.deaths > 0)
 

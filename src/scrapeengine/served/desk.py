@@ -39,7 +39,7 @@ class LaneDesk:
         completions: Completions,
         closings: Closings,
         sharing: Sharing | None,
-        redelivery: Redelivery | None,
+        redelivery: Redelivery,
     ) -> None:
         self._parts = parts
         self._ends = ends
@@ -58,7 +58,7 @@ class LaneDesk:
     def wanted(self, platform: str) -> int:
         """Say for how many more jobs the lane of a platform has room: what it can start, and half its limit beyond."""
         plan = self._parts.plan
-        if platform not in plan.platforms and plan.default is None:
+        if not plan.serves(platform):
             return 0
         lane, limit = self._parts.scheduler.lanes.get(platform), plan.platform(platform).limit
         if limit == 0 or (lane is not None and lane.at_bound):
@@ -77,8 +77,7 @@ class LaneDesk:
 
     def is_busy(self) -> bool:
         """Say whether the run has anything in hand, for the lanes, the store or the sinks."""
-        behind = self._redelivery is not None and self._redelivery.behind
-        return bool(len(self._leases) or self._writer.behind or behind)
+        return bool(len(self._leases) or self._writer.behind or self._redelivery.behind)
 
     async def hear(self, ready: Collection[str]) -> None:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""

@@ -19,6 +19,7 @@ from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.completions import Completions
+from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.leases import Held, Leases
 from scrapeengine.served.writer import EndedJob, Writer
 from scrapeengine.tasks.running import RunningTask
@@ -42,6 +43,7 @@ class StoredEnds:
         ready: ReadyPlatforms,
         completions: Completions,
         starts: Starts | None,
+        deliveries: Deliveries,
     ) -> None:
         """Make it.
 
@@ -53,6 +55,7 @@ class StoredEnds:
             ready: told of lanes that have room again.
             completions: says what the store is told of each.
             starts: told at once that a scraper has ended.
+            deliveries: told of outcomes that the store keeps.
         """
         self._parts = parts
         self._hooks = hooks
@@ -61,6 +64,7 @@ class StoredEnds:
         self._ready = ready
         self._completions = completions
         self._starts = starts
+        self._deliveries = deliveries
 
     @property
     def waiting(self) -> int:
@@ -117,7 +121,7 @@ class StoredEnds:
     def accepted(self, ended: EndedJob) -> None:
         """Send an outcome on its way, which the store has accepted."""
         if ended.completion.outcome is not None:
-            self._writer.expect(ended.outcome, Delivery(*ended.completion.ticket))
+            self._deliveries.expect(ended.outcome, Delivery(*ended.completion.ticket))
         instruments = self._parts.instruments
         if instruments.job_stored:
             details = JobStored(time=trio.current_time(), outcome=ended.outcome)
@@ -133,7 +137,7 @@ class StoredEnds:
         self._hooks.taken()
 
     def caught_up(self) -> None:
-        """Look at all lanes again, and whether this was the last: the store knows all, or sinks have all."""
+        """Look at all lanes again, and whether this was the last: the store knows all, or all was sent on its way."""
         self._ready.wake()
         self._hooks.check()
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, TypeVar
 
 from scrapeengine.decide.routing import Routes
-from scrapeengine.deliver.outbox import Sink
+from scrapeengine.deliver.sinks import Sink
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
@@ -23,8 +23,9 @@ from scrapeengine.served.claims import Round
 from scrapeengine.served.enqueueing import check_store, new_jobs
 from scrapeengine.served.rounds import Rounds, alone
 from scrapeengine.served.trouble import Trouble
+from scrapeengine.served.until import Until, check_until
 
-__all__ = ["RunOf", "enqueue", "make_round", "rounds", "work_for"]
+__all__ = ["RunOf", "check_serving", "enqueue", "make_round", "rounds", "work_for"]
 
 T = TypeVar("T")
 
@@ -45,11 +46,17 @@ async def enqueue(
     return await store.enqueue(jobs, replace=replace)
 
 
-def work_for(store: Store, sinks: Sequence[Sink[T]], lease: float) -> StoreWork:
+def check_serving(lease: float, until: Until | None) -> None:
+    """Check the arguments of `Engine.serve` that a store is not needed for."""
+    check_until(until)
+    number(lease, "serve(lease=…)", instead="; write seconds")
+
+
+def work_for(store: Store, lease: float, until: Until | None) -> StoreWork:
     """Check the arguments of `Engine.serve`, and say what its run is to work on."""
     check_store(store)
-    number(lease, "serve(lease=…)", instead="; write seconds")
-    return StoreWork(store, lease, bool(sinks), Trouble())
+    check_serving(lease, until)
+    return StoreWork(store, lease, kept=True, trouble=Trouble(), until=until)
 
 
 def rounds(
@@ -102,5 +109,6 @@ async def make_round(
     wanted = None if ids is None else frozenset(map(str, ids))
     async with alone(store, lease, trouble):
         hasten = wanted is not None or not due_only
-        work = StoreWork(store, lease, bool(sinks), trouble, Round.from_now(store, wanted, early, hasten=hasten))
-        return await report_of(run_of(work, sinks, instruments), sinks=bool(sinks))
+        only = Round.from_now(store, wanted, early, hasten=hasten)
+        work = StoreWork(store, lease, kept=bool(sinks), trouble=trouble, only=only)
+        return await report_of(run_of(work, sinks, instruments))

@@ -1,11 +1,10 @@
-"""Endings on their way into the store, with jobs to give back and acknowledgements, all joined in batches.
+"""Endings on their way into the store, and jobs to give back, all joined in batches.
 
-    task ──> endings ──(complete)──> OK ──> outbox ──> sinks ──> acknowledgements ──(acknowledge)
+    task ──> endings ──(complete)──> OK ──> outbox
                                      LOST: nobody's
 
-An outcome goes on its way once the store has accepted it, so that nobody sees the same one twice. With sinks the store
-keeps it until they have it. While the store cannot be had all of it waits here, and no new task starts at some point,
-for what waits counts as buffered.
+An outcome goes on its way once the store has accepted it, so that nobody sees the same one twice. While the store
+cannot be had all of it waits here, and no new task starts at some point, for what waits counts as buffered.
 
 Invariants:
 
@@ -19,14 +18,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import attrs
 import trio
 
 from scrapeengine.errors import StoreError
-from scrapeengine.model.job import Completion, Delivery, Reply, Ticket
+from scrapeengine.model.job import Completion, Reply, Ticket
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
@@ -65,20 +64,13 @@ class WriterHost(Protocol):
 
 
 class Writer:
-    """Brings the store up to date.
-
-    Size: 18 methods. Three queues, each with a way in and a way out, and one order in which they are written.
-    """
+    """Brings the store up to date."""
 
     def __init__(self, store: Store, trouble: Trouble) -> None:
         self._store = store
         self._trouble = trouble
         self._ended: deque[EndedJob] = deque()
         self._back: deque[tuple[Ticket, float]] = deque()
-        self._delivered: deque[Delivery] = deque()
-        self._deliveries: dict[int, tuple[Outcome[Any], Delivery]] = {}
-        """Deliveries that sinks do not have yet, by the identity of the outcome, which is kept with it."""
-        self._on_their_way: set[Delivery] = set()
         self._work = trio.Event()
 
     @property
@@ -112,32 +104,6 @@ class Writer:
         self._back.append((ticket, until))
         self._work.set()
 
-    def forget(self, delivery: Delivery) -> None:
-        """Have an outcome acknowledged that nobody can deliver."""
-        self._delivered.append(delivery)
-        self._work.set()
-
-    def undelivered(self) -> list[Delivery]:
-        """List the outcomes that are on their way to the sinks, as far as the store knows."""
-        return list(self._on_their_way)
-
-    def expects(self, delivery: Delivery) -> bool:
-        """Say whether an outcome is on its way to the sinks."""
-        return delivery in self._on_their_way
-
-    def expect(self, outcome: Outcome[Any], delivery: Delivery) -> None:
-        """Await the sinks' having an outcome, which is on its way to them."""
-        self._deliveries[id(outcome)] = (outcome, delivery)
-        self._on_their_way.add(delivery)
-
-    def delivered(self, outcomes: Iterable[Outcome[Any]]) -> None:
-        """Have outcomes acknowledged that all sinks have."""
-        for outcome in outcomes:
-            known = self._deliveries.pop(id(outcome), None)
-            if known is not None:
-                self._delivered.append(known[1])
-        self._work.set()
-
     async def run(self, host: WriterHost) -> None:
         """Bring the store up to date, for ever. Checkpoint. If cancelled, what was not stored still waits here."""
         backoff = Backoff()
@@ -151,13 +117,11 @@ class Writer:
     async def flush(self, host: WriterHost) -> bool:
         """Store all that waits; false if the store could not be had. Checkpoint, as `run`."""
         try:
-            while self._ended or self._back or self._delivered:
+            while self._ended or self._back:
                 if self._ended:
                     await self._store_the_ended(host)
                 if self._back:
                     await self._store_the_returned()
-                if self._delivered:
-                    await self._store_the_delivered()
         except StoreError as error:
             self._trouble.say("the store could not be brought up to date", error, endings=len(self._ended))
             return False
@@ -201,15 +165,6 @@ class Writer:
         for _ in batch:
             self._back.popleft()
 
-    async def _store_the_delivered(self) -> None:
-        batch = list(self._delivered)[:_MOST_AT_ONCE]
-        await self._store.acknowledge(batch)
-        for delivery in batch:
-            self._delivered.popleft()
-            self._on_their_way.discard(delivery)
-
     def __repr__(self) -> str:
         """Count what is there."""
-        return (
-            f"<Writer {len(self._ended)} ended, {len(self._back)} to give back, {len(self._delivered)} to acknowledge>"
-        )
+        return f"<Writer {len(self._ended)} ended, {len(self._back)} to give back>"

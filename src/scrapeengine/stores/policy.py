@@ -36,7 +36,8 @@ class StorePolicy:
     """
 
     keep: float = attrs.field(default=86400.0, validator=each(number, zero=True, instead="; it is seconds"))
-    """Seconds for which a job that has ended is known."""
+    """Seconds for which a job that has ended is known, and an outcome that nobody has fetched is kept (that one for a
+    minute at least), from when it could be fetched last."""
     max_kept: int = attrs.field(default=100_000, validator=each(whole, least=0))
     """The most of those that are kept; the oldest go first, but none before its completion allows it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import attrs
@@ -71,25 +72,31 @@ class DictOutboxTable:
         self._kept[kept.delivery] = until, kept.outcome, opening
         self._times.add((until, kept.delivery.token, kept.delivery))
 
-    def late(self, now: float, n: int) -> list[Kept]:
+    def late(self, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
+        self.clear(gone, len(self._kept))
         return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
 
-    def release(self, until: float) -> None:
+    def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
-        for delivery in list(self._kept):
-            self.postpone(delivery, until, None)
+        for delivery, (before, *_) in list(self._kept.items()):
+            self.postpone(delivery, min(before + seconds, until), -math.inf, None)
 
     def free(self, opening: int, until: float) -> None:
         """See `OutboxTable`."""
         for delivery, (before, _, its_opening) in list(self._kept.items()):
             if its_opening == opening and before > until:
-                self.postpone(delivery, until, opening)
+                self.postpone(delivery, until, -math.inf, opening)
 
-    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
+    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        if delivery in self._kept:
+        if delivery in self._kept and self._kept[delivery][0] > gone:
             self.put(Kept(delivery, self._kept[delivery][1]), until, opening)
+
+    def clear(self, gone: float, n: int) -> None:
+        """See `OutboxTable`."""
+        for _, _, delivery in self._times.through(gone, n):
+            self.drop(delivery)
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""

@@ -100,6 +100,7 @@ class DictJobTable:
         self._pending = 0
         self._crawling = 0
         self._suspects: dict[Name, Row] = {}
+        self._recurring: Counter[str] = Counter()
         self._seq = 0
         self._token = 0
         self._orders = Orders()
@@ -229,6 +230,10 @@ class DictJobTable:
         """See `JobTable`."""
         return self._counts
 
+    def recur(self) -> Mapping[str, int]:
+        """See `JobTable`."""
+        return self._recurring
+
     def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
         if status is JobStatus.READY:
@@ -273,6 +278,8 @@ class DictJobTable:
         self._crawling += row.followed and row.status.pending
         if is_suspect(row.deaths):
             self._suspects[row.platform, row.id] = row
+        if row.cadence is not None and row.status.pending:
+            self._recurring[row.platform] += 1
         self._orders.enter(row)
 
     def _leave(self, row: Row) -> None:
@@ -280,6 +287,10 @@ class DictJobTable:
         self._pending -= row.status.pending
         self._crawling -= row.followed and row.status.pending
         self._suspects.pop((row.platform, row.id), None)
+        if row.cadence is not None and row.status.pending:
+            self._recurring[row.platform] -= 1
+            if not self._recurring[row.platform]:
+                del self._recurring[row.platform]
         self._orders.leave(row)
 
 

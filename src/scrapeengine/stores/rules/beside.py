@@ -13,10 +13,26 @@ from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
-__all__ = ["acknowledge", "defer", "free", "lock", "recall", "remember", "restart", "share", "undelivered", "unlock"]
+__all__ = [
+    "acknowledge",
+    "clear",
+    "defer",
+    "free",
+    "lock",
+    "recall",
+    "remember",
+    "restart",
+    "share",
+    "undelivered",
+    "unlock",
+]
 
 _MOST_PAGES = 100_000
 _LONGEST_URL = 4096
+_LEAST_KEPT = 60.0
+"""Seconds for which an outcome is kept at least, whatever `keep`: for who begins again after a crash."""
+_CLEARED = 1000
+"""The most outcomes that one call clears away."""
 
 
 def recall(tables: Tables, platform: str, url: str) -> Validator | None:
@@ -34,22 +50,32 @@ def remember(tables: Tables, platform: str, url: str, validator: Validator | Non
 
 def undelivered(tables: Tables, n: int, lease: float) -> list[Kept]:
     """Hand out what should have been acknowledged by now."""
-    found = tables.outbox.late(tables.awake, n)
+    found = tables.outbox.late(tables.awake, _gone(tables), n)
     for kept in found:
-        tables.outbox.postpone(kept.delivery, tables.awake + lease, tables.opening)
+        tables.outbox.postpone(kept.delivery, tables.awake + lease, -math.inf, tables.opening)
     return found
 
 
 def defer(tables: Tables, deliveries: Sequence[Delivery], seconds: float) -> None:
     """Let outcomes be handed out later, or sooner."""
     for delivery in deliveries:
-        tables.outbox.postpone(delivery, tables.awake + seconds, tables.opening)
+        tables.outbox.postpone(delivery, tables.awake + seconds, _gone(tables), tables.opening)
 
 
 def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:
     """Forget outcomes."""
     for delivery in deliveries:
         tables.outbox.drop(delivery)
+
+
+def clear(tables: Tables) -> None:
+    """Forget outcomes that nobody has fetched for too long."""
+    tables.outbox.clear(_gone(tables), _CLEARED)
+
+
+def _gone(tables: Tables) -> float:
+    """Return when the time of an outcome had come that is not kept any more: it is known as long as an ended job."""
+    return tables.awake - max(tables.policy.keep, _LEAST_KEPT)
 
 
 def lock(tables: Tables, name: str, owner: str, lease: float) -> bool:

@@ -108,14 +108,14 @@ def stats(tables: Tables) -> dict[str, QueueStatistics]:
     """Count the jobs of each platform, by what is true now."""
     promote(tables)
     forget(tables)
-    counts = tables.jobs.counts()
+    counts, recurring = tables.jobs.counts(), tables.jobs.recur()
     found = {}
     for platform in sorted(counts):
         numbers = {status.value: n for status, n in counts[platform].items() if n}
         if numbers:
             since = tables.jobs.oldest(platform)
             oldest = None if since is None else max(0.0, tables.now - since)
-            found[platform] = QueueStatistics(**numbers, oldest=oldest)
+            found[platform] = QueueStatistics(**numbers, recurring=recurring.get(platform, 0), oldest=oldest)
     return found
 
 

@@ -82,6 +82,7 @@ def due(tables: Tables, until: float | None) -> list[str]:
     """Make ready what is due, and name the platforms that have ready jobs."""
     promote(tables, until)
     forget(tables)
+    beside.clear(tables)
     tables.marks.seen, tables.marks.version = None, tables.version
     return sorted(tables.jobs.platforms(JobStatus.READY))
 
@@ -284,5 +285,6 @@ def restart(tables: Tables, before: Moment) -> None:
     tables.jobs.pardon()
     for batch in tables.staging.batches():
         tables.staging.set_batch(batch._replace(until=tables.awake))
-    tables.outbox.release(tables.awake)
-    beside.restart(tables, before.asleep - tables.moment.asleep)
+    moved = before.asleep - tables.moment.asleep
+    tables.outbox.release(moved, tables.awake)
+    beside.restart(tables, moved)

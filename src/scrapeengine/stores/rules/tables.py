@@ -140,6 +140,10 @@ class JobTable(Protocol):
         """Count the jobs of each platform by status; what is 0 may be left out."""
         ...
 
+    def recur(self) -> Mapping[str, int]:
+        """Count the pending jobs that recur, for the platforms that have any."""
+        ...
+
     def platforms(self, status: JobStatus) -> Collection[str]:
         """Name the platforms that have jobs of a status."""
         ...
@@ -212,20 +216,24 @@ class OutboxTable(Protocol):
         """Keep an outcome; until then it is the business of who has put it there through an opening."""
         ...
 
-    def late(self, now: float, n: int) -> list[Kept]:
-        """List up to `n` outcomes whose time has come, in the order of their times."""
+    def late(self, now: float, gone: float, n: int) -> list[Kept]:
+        """List up to `n` outcomes whose time has come, but not by the time `gone`, in the order of their times."""
         ...
 
-    def release(self, until: float) -> None:
-        """Let all of them be nobody's business until then, whatever was said before."""
+    def release(self, seconds: float, until: float) -> None:
+        """Move the times of all of them by some seconds, and to `until` at the latest."""
         ...
 
     def free(self, opening: int, until: float) -> None:
         """Let those that an opening has for longer be nobody's business until then."""
         ...
 
-    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
-        """Let it be an opening's business until then, if it is there."""
+    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
+        """Let it be an opening's business until then, if it is there, and its time has not come by the time `gone`."""
+        ...
+
+    def clear(self, gone: float, n: int) -> None:
+        """Forget up to `n` outcomes whose time had come by the time `gone`."""
         ...
 
     def drop(self, delivery: Delivery) -> None:

@@ -96,24 +96,30 @@ class SqlOutboxTable:
         values = (*kept.delivery, kept.outcome, until, opening)
         self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def late(self, now: float, n: int) -> list[Kept]:
+    def late(self, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
-        query = "SELECT platform, id, token, outcome FROM outbox WHERE until <= ? ORDER BY until, token LIMIT ?"
-        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, n))]
+        query = """SELECT platform, id, token, outcome FROM outbox
+            WHERE until <= ? AND until > ? ORDER BY until, token LIMIT ?"""
+        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, gone, n))]
 
-    def release(self, until: float) -> None:
+    def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
-        self._db.execute("UPDATE outbox SET until = ?", (until,))
+        self._db.execute("UPDATE outbox SET until = min(until + ?, ?)", (seconds, until))
 
     def free(self, opening: int, until: float) -> None:
         """See `OutboxTable`."""
         query = "UPDATE outbox SET until = :until WHERE until > :until AND opening = :opening"
         self._db.execute(query, {"until": until, "opening": opening})
 
-    def postpone(self, delivery: Delivery, until: float, opening: int | None) -> None:
+    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        query = "UPDATE outbox SET until = ?, opening = ? WHERE platform = ? AND id = ? AND token = ?"
-        self._db.execute(query, (until, opening, *delivery))
+        query = "UPDATE outbox SET until = ?, opening = ? WHERE platform = ? AND id = ? AND token = ? AND until > ?"
+        self._db.execute(query, (until, opening, *delivery, gone))
+
+    def clear(self, gone: float, n: int) -> None:
+        """See `OutboxTable`."""
+        query = "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE until <= ? ORDER BY until LIMIT ?)"
+        self._db.execute(query, (gone, n))
 
     def drop(self, delivery: Delivery) -> None:
         """See `OutboxTable`."""

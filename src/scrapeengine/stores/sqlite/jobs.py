@@ -13,7 +13,7 @@ from scrapeengine.decide.poison import MOST_DEATHS, is_suspect
 from scrapeengine.model.job import Content, JobStatus
 from scrapeengine.stores.rules.rows import Marks, Row, Texts
 from scrapeengine.stores.sqlite.driver import fetch
-from scrapeengine.stores.sqlite.schema import CODES, STATUSES
+from scrapeengine.stores.sqlite.schema import CODES, RECURRING, STATUSES
 from scrapeengine.stores.sqlite.sums import Sums
 
 if TYPE_CHECKING:
@@ -224,11 +224,18 @@ class SqlJobTable:
     def counts(self) -> Mapping[str, Mapping[JobStatus, int]]:
         """See `JobTable`."""
         found = self._sums.counts()
-        return {platform: {STATUSES[code]: n for code, n in numbers.items()} for platform, numbers in found.items()}
+        return {
+            platform: {STATUSES[code]: n for code, n in numbers.items() if code != RECURRING}
+            for platform, numbers in found.items()
+        }
+
+    def recur(self) -> Mapping[str, int]:
+        """See `JobTable`."""
+        return self._sums.by_platform(RECURRING)
 
     def platforms(self, status: JobStatus) -> Collection[str]:
         """See `JobTable`."""
-        return self._sums.platforms(CODES[status])
+        return self._sums.by_platform(CODES[status]).keys()
 
     def total(self, *, pending: bool) -> int:
         """See `JobTable`."""
@@ -284,6 +291,8 @@ class SqlJobTable:
             self._sums.add(_CRAWLING, n)
         if row.deaths and is_suspect(row.deaths):
             self._sums.add(_SUSPECTS, n)
+        if row.cadence is not None and row.status.pending:
+            self._sums.count(row.platform, RECURRING, n)
 
 
 def _sum(*texts: Content | None) -> int:

@@ -14,7 +14,7 @@ from scrapeengine.model.job import JobStatus
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["APPLICATION_ID", "CODES", "MIGRATIONS", "STATUSES", "Transaction", "migrate", "set_up"]
+__all__ = ["APPLICATION_ID", "CODES", "MIGRATIONS", "RECURRING", "STATUSES", "Transaction", "migrate", "set_up"]
 
 APPLICATION_ID = 0x53634A62
 """The number that tells a store from other files of SQLite: "ScJb"."""
@@ -30,6 +30,8 @@ STATUSES = (
 )
 """By their codes in a file. Only ever append."""
 CODES = {status: code for code, status in enumerate(STATUSES)}
+RECURRING = -1
+"""Stands among the statuses in `counts`, for the pending jobs that recur."""
 
 _FIRST = (
     """CREATE TABLE jobs (
@@ -99,6 +101,8 @@ _THIRD = (
     "ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE jobs ADD COLUMN died REAL",
     "CREATE INDEX jobs_suspects ON jobs (status, platform, deaths, priority DESC, seq) WHERE deaths > 0",
+    """INSERT INTO counts SELECT platform, -1, count(*) FROM jobs
+        WHERE status < 3 AND cadence IS NOT NULL GROUP BY platform""",
 )
 """`given` and `left` are checksums of what a job was enqueued with, and of what its last completion has left; NULL in
 rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand. `opening` is through

@@ -129,14 +129,14 @@ class Sums:
                 found.setdefault(platform, Counter())[status] += n
         return found
 
-    def platforms(self, status: int) -> set[str]:
-        """Name the platforms that have jobs of a status."""
+    def by_platform(self, status: int) -> dict[str, int]:
+        """Count the jobs of a status, for the platforms that have any."""
         found = Counter(dict(fetch(self._db, _PLATFORMS, (status,))))
         for changes in (self._settled, self._open):
             for (platform, code), n in changes.counts.items():
                 if code == status:
                     found[platform] += n
-        return {platform for platform, n in found.items() if n > 0}
+        return {platform: n for platform, n in found.items() if n > 0}
 
     def before(self, platform: str, priority: int, seq: int) -> int:
         """Count the jobs that stand before a place."""

@@ -136,6 +136,19 @@ class LeasingScenes(StoreScenes):
         same(set(await store.stats()), {"p"})
 
     @behaviour()
+    async def test_statistics_count_what_recurs(self, store: Store) -> None:
+        """As long as it is pending, whatever becomes of it; what was called off does not recur any more."""
+        await store.enqueue([job("a", cadence="c"), job("b", delay=5, cadence="c"), job("c"), job("d", "q")])
+        same({name: each.recurring for name, each in (await store.stats()).items()}, {"p": 2, "q": 0})
+        a, _ = await claimed(store)
+        same((await store.stats())["p"].recurring, 2)
+        await store.complete([done(a, again=60)])
+        same((await store.stats())["p"].recurring, 2)
+        await store.cancel("p", "b")
+        await store.enqueue([job("d", "q", cadence="c")])
+        same({name: each.recurring for name, each in (await store.stats()).items()}, {"p": 1, "q": 1})
+
+    @behaviour()
     async def test_no_two_claims_get_the_same_job(self, store: Store) -> None:
         """Many claim at once: each job is in one hand, and all are in some."""
         await store.enqueue([job(str(number)) for number in range(20)])
@@ -303,3 +316,18 @@ class CompletingScenes(StoreScenes):
         same([kept.delivery for kept in await store.undelivered(9, 100)], [b])
         await passes(4)
         same([kept.delivery for kept in await store.undelivered(9, 100)], [a])
+
+    @behaviour(keep=100.0)
+    async def test_outcomes_that_nobody_fetches_end_with_keep(self, store: Store, passes: Passes) -> None:
+        """Counted from when they could be fetched last; whoever has them in hand, and says so, keeps them."""
+        await store.enqueue([job("a"), job("b"), job("c")])
+        a, b, c = (Delivery(*ticket) for ticket in await claimed(store))
+        await store.complete([done(Ticket(*each), outcome=each.id, deliver=10) for each in (a, b, c)])
+        await passes(109)
+        same([kept.delivery for kept in await store.undelivered(1, 5)], [a])
+        await store.defer([b], 0)
+        await passes(2)
+        same([kept.delivery for kept in await store.undelivered(9, 5)], [b], "c is over, and a in hand")
+        await passes(104)
+        await store.defer([a, b, c], 0)
+        same({kept.delivery for kept in await store.undelivered(9, 5)}, {b}, "a was let go 101 seconds ago")

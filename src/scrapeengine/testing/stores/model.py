@@ -220,6 +220,7 @@ class StoreModel:
             jobs = [job for job in self.rows.values() if job.platform == platform]
             counts = {status.value: len([job for job in jobs if job.status is status]) for status in JobStatus}
             since = min((job.enqueued for job in jobs if job.status is READY), default=None)
+            counts["recurring"] = len([job for job in jobs if job.status.pending and job.cadence is not None])
             found[platform] = QueueStatistics(**counts, oldest=None if since is None else self.moment.now - since)
         return found
 
@@ -335,11 +336,13 @@ class StoreModel:
 
     def late(self) -> list[Delivery]:
         """List the outcomes that should have been acknowledged by now, in the order of their times."""
+        self._drop_unfetched()
         late = [delivery for delivery, (until, _) in self.outbox.items() if until <= self.moment.awake]
         return sorted(late, key=lambda delivery: self.outbox[delivery][0])
 
     def defer(self, deliveries: Iterable[Delivery], seconds: float) -> None:
         """Hand outcomes out at another time."""
+        self._drop_unfetched()
         for delivery in deliveries:
             if delivery in self.outbox:
                 self.outbox[delivery] = self.moment.awake + seconds, self.outbox[delivery][1]
@@ -393,8 +396,8 @@ class StoreModel:
         for job in self.rows.values():
             job.deaths = 0
         self.locks.clear()
-        self.outbox = {delivery: (self.moment.awake, outcome) for delivery, (_, outcome) in self.outbox.items()}
-        moved = asleep - self.moment.asleep
+        moved, awake = asleep - self.moment.asleep, self.moment.awake
+        self.outbox = {each: (min(until + moved, awake), outcome) for each, (until, outcome) in self.outbox.items()}
         for share in self.shares.values():
             share.count(math.inf)
             share.holds.clear()
@@ -424,6 +427,10 @@ class StoreModel:
     def _next(self) -> int:
         self._turn += 1
         return self._turn
+
+    def _drop_unfetched(self) -> None:
+        gone = self.moment.awake - max(self.policy.keep, 60.0)
+        self.outbox = {each: kept for each, kept in self.outbox.items() if kept[0] > gone}
 
     def _known(self, platform: str, id: str) -> ModelJob | None:
         job = self.rows.get((platform, id))
