@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 import attrs
 import httpx
 import trio
 
+import scrapeengine.served as served  # noqa: PLR0402 - of the package only what is asked for is imported
 from scrapeengine.deliver.sinks import Sink, check_sinks
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.cookie_access import Cookies
 from scrapeengine.http.features.keeping import Keeping
 from scrapeengine.http.wire.connector import Connector, connector_of
-from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import number
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
-from scrapeengine.model.job import Known
 from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, PlatformKnobs
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
-from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
@@ -37,8 +35,12 @@ from scrapeengine.run.session import Session
 from scrapeengine.run.source import SourceWork
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.clock import between_runs, check_trio
-from scrapeengine.served import serving
-from scrapeengine.served.until import Until
+
+if TYPE_CHECKING:
+    from scrapeengine.model.cadence import Cadence
+    from scrapeengine.model.job import Known
+    from scrapeengine.model.store import Store
+    from scrapeengine.served.until import Until
 
 __all__ = ["Engine", "EngineOptions"]
 
@@ -165,7 +167,7 @@ class Engine(Generic[T]):
         Checkpoint. If cancelled, all were taken or none.
         """
         check_trio()
-        return await serving.enqueue(self._plan.routes, store, events, cadence, delay, replace=replace)
+        return await served.serving.enqueue(self._plan.routes, store, events, cadence, delay, replace=replace)
 
     def serve(
         self,
@@ -209,7 +211,7 @@ class Engine(Generic[T]):
                 store is never empty.
             StoreError: on entry, with "empty": the store could not be asked.
         """
-        return self._run_of(serving.work_for(store, lease, until), sinks, instruments)
+        return self._run_of(served.serving.work_for(store, lease, until), sinks, instruments)
 
     async def poll(
         self,
@@ -242,7 +244,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
-        return await serving.make_round(
+        return await served.serving.make_round(
             self._run_of, store, due_only=due_only, ids=ids, sinks=sinks, instruments=instruments, lease=lease
         )
 
@@ -275,7 +277,7 @@ class Engine(Generic[T]):
         Raises:
             EngineBusy: as for `poll`.
         """
-        return serving.rounds(self._run_of, store, every, sinks, instruments, lease)
+        return served.serving.rounds(self._run_of, store, every, sinks, instruments, lease)
 
     @overload
     def tune(self, platform: None = None, **changes: Unpack[EngineKnobs]) -> None: ...

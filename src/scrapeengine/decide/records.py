@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, assert_never
 
+from scrapeengine.decide.texts import text_of, written
 from scrapeengine.errors import RecordedError
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Content, JobStatus
@@ -23,9 +24,7 @@ __all__ = [
     "outcome_text",
     "payload_of",
     "status_of",
-    "text_of",
     "value_of",
-    "written",
 ]
 
 _BYTES = "bytes"
@@ -96,21 +95,6 @@ def digest_of(content: Content) -> str:
 def error_text(error: Exception) -> str:
     """Return what a store keeps of an error: the class's name and its text."""
     return f"{type(error).__name__}: {text_of(error)}"
-
-
-def text_of(error: BaseException) -> str:
-    """Return the text of an error as it can be written down. It is made by the program's own code, and may fail."""
-    try:
-        return written(str(error))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException:  # noqa: BLE001 - as above; what a scraper's error does must not end the run
-        return "(its text could not be made)"
-
-
-def written(text: str) -> str:
-    """Return a text as it can be written down: half a surrogate pair, which is no character, becomes its code."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def status_of(outcome: Outcome[Any]) -> JobStatus:

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunStarted:
     """A run begins."""
 
@@ -64,7 +64,7 @@ class RunStarted:
     """Whether the run had begun before, and it is the instrument that came now (`run.watch`)."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RunEnded:
     """A run is over, and nothing of it is left running."""
 
@@ -72,7 +72,7 @@ class RunEnded:
     report: Report
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class EventAccepted:
     """An event was taken, from the source or by `task.follow`."""
 
@@ -84,14 +84,14 @@ class EventAccepted:
     """Whether a task has found it."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SourceWaiting:
     """The source is not read on for now: `lookahead`, `max_pending` or `buffer` is reached."""
 
     time: float
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SourceEnded:
     """The source has no more events, or is read no more."""
 
@@ -100,7 +100,7 @@ class SourceEnded:
     """The exception that it has raised."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskStarted:
     """A task starts: it holds a token of its platform's limiter."""
 
@@ -111,7 +111,7 @@ class TaskStarted:
     """Seconds for which it has waited for that."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskParked:
     """A task waits, and has given its token back."""
 
@@ -120,7 +120,7 @@ class TaskParked:
     platform: str
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskResumed:
     """A task goes on: it has its token again."""
 
@@ -131,7 +131,7 @@ class TaskResumed:
     """Seconds for which it was parked this time."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskEnded:
     """A task has ended. Its outcome may still have to go into a store, which may refuse it."""
 
@@ -139,7 +139,7 @@ class TaskEnded:
     outcome: Outcome[Any]
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class LaneHeld:
     """The reason that holds a platform's work back has changed."""
 
@@ -150,7 +150,7 @@ class LaneHeld:
     limit of 0), its "parked" tasks, the "event limit", the "buffer"; or "nothing": no work waits there."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RequestBegun:
     """A request is about to be sent: its turn has come, and its connection is there.
 
@@ -171,7 +171,7 @@ class RequestBegun:
     """Which attempt it is, from 1; a redirect is of the same one."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RequestEnded:
     """The answer to a request was read, or there is none.
 
@@ -201,7 +201,7 @@ class RequestEnded:
     """Seconds in all, from connecting to the last byte."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RetryDecided:
     """A request is tried again."""
 
@@ -217,7 +217,7 @@ class RetryDecided:
     """Seconds until the next one, at least."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ConnectionOpened:
     """A connection was made."""
 
@@ -230,7 +230,7 @@ class ConnectionOpened:
     """How long it took, the name's lookup and TLS included."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PlatformShut:
     """A platform has asked not to be called, or another engine says so."""
 
@@ -240,7 +240,7 @@ class PlatformShut:
     """When it opens again, as far as is known."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PlatformOpened:
     """Tasks may start on a platform again: its penalty or its pause is over."""
 
@@ -248,7 +248,7 @@ class PlatformOpened:
     platform: str
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class LimitChanged:
     """Another number of tasks may run on a platform."""
 
@@ -259,7 +259,7 @@ class LimitChanged:
     """The part that holds: its "limit", or the "share" that other engines leave."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RateChanged:
     """Requests of a platform go by another rate."""
 
@@ -269,7 +269,7 @@ class RateChanged:
     """Seconds between two requests when they come evenly; 0: no rate."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class JobClaimed:
     """A job of a store is in this run's hand."""
 
@@ -278,7 +278,7 @@ class JobClaimed:
     id: str
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class JobsRenewed:
     """The leases of jobs in hand were renewed."""
 
@@ -286,7 +286,7 @@ class JobsRenewed:
     jobs: int
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class JobLost:
     """The lease of a job was lost: it may be another's."""
 
@@ -295,7 +295,7 @@ class JobLost:
     id: str
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class JobStored:
     """A store has accepted how a job has ended."""
 
@@ -303,7 +303,7 @@ class JobStored:
     outcome: Outcome[Any]
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class OutcomeDelivered:
     """An outcome is where it was to go."""
 
@@ -313,7 +313,7 @@ class OutcomeDelivered:
     """"sinks": all of them have it; "consumer": it was read."""
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class BufferFull:
     """So many outcomes wait that no task starts any more."""
 

@@ -16,8 +16,8 @@ from scrapeengine.decide.records import (
     outcome_text,
     status_of,
     value_of,
-    written,
 )
+from scrapeengine.decide.texts import written
 from scrapeengine.errors import PoisonousJob
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Content, JobStatus

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import trio
 
 from scrapeengine.decide.cadence import cadence_to_json
-from scrapeengine.decide.records import payload_of, written
+from scrapeengine.decide.records import payload_of
 from scrapeengine.decide.routing import Routes
+from scrapeengine.decide.texts import written
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import NewJob

@@ -23,7 +23,7 @@ from types import FrameType
 import attrs
 import trio
 
-from scrapeengine.decide.records import text_of
+from scrapeengine.decide.texts import text_of
 from scrapeengine.errors import RobotsDisallowed, ScraperCrashed
 
 __all__ = ["RetryTask", "Signal", "SkipTask", "cancels", "cleared", "fatal_part", "meaning", "verdict"]
