@@ -157,11 +157,12 @@ def test_nothing_is_imported_inside_a_function():
 def test_the_public_names_are_those_that_are_listed():
     """`__all__` is sorted and complete; each name is there and documented."""
     assert sorted(se.__all__) == list(se.__all__)
-    public = {name for name, value in vars(se).items() if not name.startswith("_") and not isinstance(value, type(sys))}
-    assert public == set(se.__all__)
     for name in se.__all__:
         if name != "Outcome":
             assert getattr(se, name).__doc__, name
+    public = {name for name, value in vars(se).items() if not name.startswith("_") and not isinstance(value, type(sys))}
+    assert public == set(se.__all__)
+    assert public <= set(dir(se))
 
 
 def test_the_names_of_the_stores_are_those_that_are_listed():

@@ -13,7 +13,7 @@ import trio
 __all__ = ["Lockstep"]
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
-_BACKLOG = 128
+_BACKLOG = 1024
 
 
 class Lockstep(trio.abc.Instrument):

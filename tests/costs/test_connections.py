@@ -3,7 +3,7 @@
 import pytest
 
 from costs.lockstep import Lockstep
-from costs.scenes import Scene, asks
+from costs.scenes import Scene, asks, by_run
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ def test_a_thousand_requests_open_as_many_connections_as_run_at_once(platforms, 
         report = Scene(asks, platforms=platforms, limit=limit).play(999, site)
     assert (report.outcomes.succeeded, site.requests) == (999, 999)
     assert site.connections == opened
+
+
+def test_as_many_connections_rest_as_were_in_use_at_once():
+    """Also where these are more than rest else: what is in flight at once is what the limits say."""
+    with Lockstep(at_once=400) as site:
+        report = Scene(asks, by_run, limit=400).play(2000, site)
+    assert (report.outcomes.succeeded, site.connections) == (2000, 400)
 
 
 def test_platforms_on_one_host_share_their_connections():

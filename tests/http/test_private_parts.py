@@ -3,12 +3,10 @@
 import ast
 import pathlib
 import re
-import ssl
 
 import httpx
 import pytest
 import trio
-import trio.testing
 
 import scrapeengine as se
 
@@ -16,7 +14,6 @@ PACKAGE = pathlib.Path(se.__file__).parent
 TRIED = {"httpx": "0.28.1", "trio": "0.35.0"}
 DOORS = {
     # the one place for each; tests/runtime/test_workers.py tries those of the workers
-    ("http/transport/streams.py", "_incoming"),
     ("http/wire/answers.py", "_content"),
     ("tasks/workers.py", "_cancel_status"),
     ("tasks/workers.py", "_child_nurseries"),
@@ -70,12 +67,3 @@ def test_httpx_pickles_what_we_add_to_and_take_from(kept):
     response = httpx.Response(200, content=b"body", request=httpx.Request("GET", "http://a.test/"))
     assert not response.cookies
     assert kept in response.__getstate__(), said("httpx", f"Response.{kept}", "http/wire/answers.py")
-
-
-def test_trio_keeps_what_tls_has_not_decrypted_where_we_look():
-    """So a connection on which something has come that nobody asked for is not used again."""
-    transport, _ = trio.testing.memory_stream_pair()
-    stream = trio.SSLStream(transport, ssl.create_default_context(), server_hostname="a.test")
-    incoming = getattr(stream, "_incoming", None)
-    assert isinstance(incoming, ssl.MemoryBIO), said("trio", "SSLStream._incoming", "http/transport/streams.py")
-    assert incoming.pending == 0

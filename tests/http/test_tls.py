@@ -57,9 +57,11 @@ async def shake(server, host, context=TRUSTING):
     except httpx.ConnectError as error:
         assert sock.fileno() == -1
         return error
-    greeting = b"".join([part async for part in stream])
-    protocol = stream.selected_alpn_protocol()
-    stream.transport_stream.socket.close()
+    greeting = b""
+    while part := await stream.read():
+        greeting += part
+    protocol = stream.tls.selected_alpn_protocol()
+    stream.close()
     return greeting, protocol
 
 
@@ -187,7 +189,7 @@ async def cut_short(after, port, host):
     sock = connected(port)
     with cancelled_at(after, deadline=0.3) as cancelling, contextlib.suppress(Untrusted):
         stream = await secure(sock, host, TRUSTING)
-        stream.transport_stream.socket.close()
+        stream.close()
     assert sock.fileno() == -1
     return not cancelling.struck
 

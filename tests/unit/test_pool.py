@@ -6,7 +6,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from scrapeengine.http.transport.pool import Pool
+from scrapeengine.http.transport.pool import Peak, Pool
 
 ANY = st.integers(0, 99)
 """Which of those that there are, counted round."""
@@ -213,3 +213,24 @@ def test_one_that_is_not_quiet_is_closed_and_the_next_one_taken() -> None:
     loud.quiet = False
     assert pool.take("a", 2.0) is quiet
     assert (loud.closed, quiet.closed, len(pool)) == (1, 0, 0)
+
+
+def test_a_peak_is_forgotten_after_a_span_or_two() -> None:
+    """So that what rests follows limits that are lowered."""
+    peak = Peak(10.0)
+    assert [peak.seen(count, now) for now, count in [(0, 5), (9, 3), (10, 2), (19, 4), (20, 1), (29, 1), (30, 1)]] == [
+        *(5, 5, 5, 5),
+        *(4, 4, 1),
+    ]
+    assert peak.seen(2, 100.0) == 2
+
+
+def test_a_pool_that_is_made_smaller_closes_what_is_too_many_when_the_next_comes() -> None:
+    """Those that have rested longest."""
+    pool: Pool[str, Fake] = Pool(most=4, idle=10.0, lifetime=10.0)
+    fakes = [Fake("a", 0.0) for _ in range(5)]
+    for fake in fakes[:4]:
+        pool.put("a", fake, 0.0)
+    pool.most = 2
+    pool.put("a", fakes[4], 1.0)
+    assert [fake.closed for fake in fakes] == [1, 1, 1, 0, 0]

@@ -105,9 +105,8 @@ class Connection:
 
         Errors and cancellation as for `send` and `head`.
         """
-        written = self._begin(method, head, most)
-        if written < len(head):
-            await self._write(memoryview(head)[written:], None)
+        if not self._begin(method, head, most):
+            await self._flush(None)
         await self.head()
 
     async def send(
@@ -138,9 +137,8 @@ class Connection:
         The first bytes are sent without a checkpoint where the kernel takes them. Checkpoint if it has to wait. If
         cancelled, the connection is not `reusable`.
         """
-        written = self._begin(method, head, most)
-        if written < len(head):
-            await self._write(memoryview(head)[written:], limit)
+        if not self._begin(method, head, most):
+            await self._flush(limit)
         if body is not None:
             await self.upload(body, expect=expect, limit=limit)
 
@@ -216,25 +214,24 @@ class Connection:
             self.watch = None
         self._stream.close()
 
-    def _begin(self, method: str, head: bytes, most: float) -> int:
-        """Send what the kernel takes at once; return how much that was, all of it if it takes nothing any more."""
+    def _begin(self, method: str, head: bytes, most: float) -> bool:
+        """Send what the kernel takes at once; false if more is to be sent, and can be."""
         self._asked += 1
         self.parser.begin(method, most)
         self.phase = "send"
         self.unsent = ""  # until all of it is out, whatever ends the sending
         try:
-            written = self._stream.write_now(head)
-        except httpx.WriteError as error:
-            self.unsent = str(error)
-            return len(head)  # there may be an answer that says why: `head` looks for it
-        if written == len(head):
+            if not self._stream.write_now(head):
+                return False
             self.unsent = None
-        return written
+        except httpx.WriteError as error:
+            self.unsent = str(error)  # there may be an answer that says why: `head` looks for it
+        return True
 
-    async def _write(self, rest: memoryview, limit: float | None) -> None:
+    async def _flush(self, limit: float | None) -> None:
         try:
             with within(limit, httpx.WriteTimeout):
-                await self._stream.write(rest)
+                await self._stream.flush()
             self.unsent = None
         except httpx.WriteError as error:
             self.unsent = str(error)

@@ -11,8 +11,9 @@ import trio
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.dial import Dialer
 from scrapeengine.http.transport.names import Names
-from scrapeengine.http.transport.pool import Pool
-from scrapeengine.http.transport.streams import ByteStream, PlainStream, TlsStream
+from scrapeengine.http.transport.pool import Peak, Pool
+from scrapeengine.http.transport.sessions import Sessions
+from scrapeengine.http.transport.streams import ByteStream, PlainStream
 from scrapeengine.http.transport.tls import default_context, secure
 from scrapeengine.http.transport.tracing import Tracing
 
@@ -34,7 +35,7 @@ class Connections:
         self,
         *,
         context: ssl.SSLContext | None = None,
-        most: int = _MOST,
+        most: int | None = None,
         idle: float = _IDLE,
         lifetime: float = _LIFETIME,
     ) -> None:
@@ -42,13 +43,16 @@ class Connections:
 
         Args:
             context: for TLS; None: certificates are verified against certifi's authorities.
-            most: how many connections rest at once.
+            most: how many connections rest at once; None: 256, or as many as make up, with those that are in use, what
+                was in use at once in the last `idle` seconds: the limits of the platforms say how many that is.
             idle: the seconds for which one rests before it is closed.
             lifetime: the seconds after which a connection is used no more, so that a moved name is looked up again.
         """
         self._context = context
+        self._sessions = Sessions()
         self._dialer = Dialer(Names())
-        self._pool: Pool[Origin, Connection] = Pool(most=most, idle=idle, lifetime=lifetime)
+        self._pool: Pool[Origin, Connection] = Pool(most=_MOST if most is None else most, idle=idle, lifetime=lifetime)
+        self._peak = Peak(idle) if most is None else None
         self._in_use: set[Connection] = set()
         """Known here only to be closed with all others; each belongs to its request."""
         self._closed = False
@@ -80,9 +84,8 @@ class Connections:
         if origin.scheme == "https":
             if self._context is None:
                 self._context = default_context()  # not before it is needed: to make one takes 67 ms
-            context, name = self._context, origin.name or origin.host
-            made = secure(sock, name, context) if tracing is None else tracing.secure(sock, name, context)
-            stream = TlsStream(await made)
+            make = secure if tracing is None else tracing.secure
+            stream = await make(sock, origin.name or origin.host, self._context, self._sessions.of(origin))
         else:
             stream = PlainStream(sock)
         connection = Connection(origin, stream, trio.current_time())
@@ -99,12 +102,17 @@ class Connections:
         """Keep a connection if it can carry another request, else close it. Again: nothing happens. No checkpoint."""
         if connection not in self._in_use:  # it may be at rest, or another request's by now
             return
+        in_use = len(self._in_use)
         self._in_use.discard(connection)
         if self._closed or not connection.reusable:
             connection.close()
         else:
             connection.phase = "idle"
-            self._pool.put(connection.origin, connection, trio.current_time())
+            now = trio.current_time()
+            peak = self._peak
+            if peak is not None and (in_use > _MOST or peak.most > _MOST):
+                self._pool.most = max(_MOST, peak.seen(in_use, now) - in_use + 1)
+            self._pool.put(connection.origin, connection, now)
 
     def close(self) -> None:
         """Close everything. Who waits on a connection gets an error. No checkpoint."""

@@ -16,6 +16,7 @@ away; each new try for a slow name then takes another thread, until all are take
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - looking up the first name would import it in the middle of a run
 import errno
 import socket
 from collections import OrderedDict, deque

@@ -1,15 +1,17 @@
 """The connections that rest until they are needed again. All of it is synchronous, at constant cost a call.
 
 Of one origin the one that was used last goes out first: those that a calmer hour does not need grow old and are closed.
-Of all, the one that has rested longest is closed when there are too many.
+Of all, the one that has rested longest is closed when there are too many. How many that is may change: `Peak` says how
+many were lately in use at once, so that what a thousand tasks have used is there for the next thousand.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Pool", "Resting"]
+__all__ = ["Peak", "Pool", "Resting"]
 
 
 class Resting(Protocol):
@@ -43,7 +45,8 @@ class Pool(Generic[K, C]):
             idle: the seconds for which one rests before it is closed.
             lifetime: the seconds from when it was made after which it is used no more.
         """
-        self._most = most
+        self.most = most
+        """How many rest at once; heeded when the next one comes to rest."""
         self._idle = idle
         self._lifetime = lifetime
         self._by_key: dict[K, deque[C]] = {}
@@ -73,7 +76,7 @@ class Pool(Generic[K, C]):
         """Let a connection rest."""
         self._by_key.setdefault(key, deque()).append(connection)
         self._by_age[connection] = key, now
-        if len(self._by_age) > self._most:
+        while len(self._by_age) > self.most:
             self._close_oldest()
         self._sweep(now)  # here too: where all go to new origins, nothing may be taken for long
 
@@ -84,7 +87,7 @@ class Pool(Generic[K, C]):
 
     def __repr__(self) -> str:
         """Count them."""
-        return f"<Pool {len(self._by_age)}/{self._most} at rest, to {len(self._by_key)} origins>"
+        return f"<Pool {len(self._by_age)}/{self.most} at rest, to {len(self._by_key)} origins>"
 
     def _sweep(self, now: float) -> None:
         by_age = self._by_age
@@ -98,3 +101,30 @@ class Pool(Generic[K, C]):
         if not resting:
             del self._by_key[key]
         connection.close()
+
+
+class Peak:
+    """The most of something in the last span, or in up to two of them."""
+
+    __slots__ = ("_before", "_ends", "_now", "_span", "most")
+
+    def __init__(self, span: float) -> None:
+        """Make it; nothing was seen.
+
+        Args:
+            span: in seconds.
+        """
+        self._span = span
+        self._ends = -math.inf
+        self._before = self._now = 0
+        self.most = 0
+        """What was returned last."""
+
+    def seen(self, count: int, now: float) -> int:
+        """Take note of how many there are, and return the most that there were."""
+        if now >= self._ends:
+            self._before = self._now if now < self._ends + self._span else 0
+            self._now, self._ends = 0, now + self._span
+        self._now = max(self._now, count)
+        self.most = max(self._now, self._before)
+        return self.most

@@ -1,7 +1,7 @@
-"""Bytes to and from one server: over a plain socket, or through TLS.
+"""Bytes to and from one server, over a plain socket; `tls` has the same through TLS.
 
-The plain one goes to the socket itself: trio's `SocketStream` costs twice as much a call. Both close at once and
-without a checkpoint, so that `finally` can do it whatever is being cancelled.
+They go to the socket itself: trio's `SocketStream` costs twice as much a call. All close at once and without a
+checkpoint, so that `finally` can do it whatever is being cancelled.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ import trio
 
 from scrapeengine.http.transport.words import of_system, of_tls
 
-__all__ = ["ByteStream", "PlainStream", "TlsStream", "within"]
+__all__ = ["MOST", "ByteStream", "PlainStream", "said", "within"]
 
-_MOST = 64 * 1024
+MOST = 64 * 1024
 """The bytes that are read at once, at most."""
 
 
 class ByteStream(Protocol):
     """A connection, as bytes."""
 
-    def write_now(self, data: bytes) -> int:
-        """Send what can be sent without waiting; return how many bytes that was."""
+    def write_now(self, data: bytes) -> bool:
+        """Send what can be sent without waiting, and say whether that was all; `flush` sends what is left."""
         ...
 
-    async def write(self, data: bytes | memoryview) -> None:
+    async def flush(self) -> None:
+        """Send what is left. Checkpoint if something is. If cancelled, some of it may have been sent."""
+        ...
+
+    async def write(self, data: bytes) -> None:
         """Send all of it. Checkpoint. If cancelled, some of it may have been sent."""
         ...
 
@@ -55,26 +59,36 @@ class PlainStream:
         self._socket = sock
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._left: bytes | memoryview = b""
+        """What is to be sent, and was not yet."""
 
-    def write_now(self, data: bytes) -> int:
+    def write_now(self, data: bytes) -> bool:
         """Send what the kernel takes."""
         try:
-            return self._socket.send(data)
+            sent = self._socket.send(data)
         except BlockingIOError:
-            return 0
+            sent = 0
         except OSError as error:
-            raise httpx.WriteError(_words(error)) from None
+            raise httpx.WriteError(said(error)) from None
+        if sent == len(data):
+            return True
+        self._left = memoryview(data)[sent:]
+        return False
 
-    async def write(self, data: bytes | memoryview) -> None:
-        """Send all, as the kernel takes it."""
-        left = memoryview(data)
+    async def flush(self) -> None:
+        """Send what is left, as the kernel takes it."""
         try:
-            while left:
+            while self._left:
                 self._check()
                 await trio.lowlevel.wait_writable(self._socket)
-                left = left[self._socket.send(left) :]
+                self._left = self._left[self._socket.send(self._left) :]
         except (OSError, trio.ClosedResourceError) as error:
-            raise httpx.WriteError(_words(error)) from None
+            raise httpx.WriteError(said(error)) from None
+
+    async def write(self, data: bytes) -> None:
+        """Send all, as the kernel takes it."""
+        self._left = memoryview(data)
+        await self.flush()
 
     async def read(self) -> bytes:
         """Read what has come. It always waits first, so that a server that sends fast does not hold up the loop."""
@@ -83,11 +97,11 @@ class PlainStream:
             try:
                 self._check()
                 await trio.lowlevel.wait_readable(sock)
-                return sock.recv(_MOST)
+                return sock.recv(MOST)
             except BlockingIOError:
                 continue
             except (OSError, trio.ClosedResourceError) as error:
-                raise httpx.ReadError(_words(error)) from None
+                raise httpx.ReadError(said(error)) from None
 
     def quiet(self) -> bool:
         """Look at the socket."""
@@ -106,44 +120,6 @@ class PlainStream:
             self._socket.close()
 
 
-class TlsStream:
-    """A TLS connection, by trio's `SSLStream`.
-
-    It is the one door to a private part of that, `_incoming`; a test says when it has changed.
-    """
-
-    def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
-        self._stream = stream
-        self._socket = stream.transport_stream.socket
-
-    def write_now(self, data: bytes) -> int:
-        """Send nothing: TLS may have to wait."""
-        del data
-        return 0
-
-    async def write(self, data: bytes | memoryview) -> None:
-        """Encrypt and send."""
-        try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.WriteError(_words(error)) from None
-
-    async def read(self) -> bytes:
-        """Read and decrypt."""
-        try:
-            return bytes(await self._stream.receive_some(_MOST))
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise httpx.ReadError(_words(error)) from None
-
-    def quiet(self) -> bool:
-        """Look at the socket below, and at what was read from it already and waits to be decrypted."""
-        return not (self._stream._incoming.pending or self._socket.is_readable())  # noqa: SLF001 - trio has no other way
-
-    def close(self) -> None:
-        """Close the socket below, with no farewell."""
-        self._socket.close()
-
-
 @contextmanager
 def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterator[None]:
     """Limit what is done inside; None: no limit.
@@ -160,14 +136,8 @@ def within(seconds: float | None, error: type[httpx.TimeoutException]) -> Iterat
         raise error(f"nothing came or went for {seconds:g} s")
 
 
-def _words(error: BaseException) -> str:
-    """Say what the system said, which quotes nothing that was sent or received."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+def said(error: OSError | trio.ClosedResourceError) -> str:
+    """Return what the system or TLS said of a failure, which quotes nothing that was sent or received."""
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {of_tls(error)}"
-    if isinstance(error, OSError):
-        return of_system(error)
-    if isinstance(error, trio.ClosedResourceError):
-        return "the connection was closed"
-    return "the connection broke"
+    return of_system(error) if isinstance(error, OSError) else "the connection was closed"

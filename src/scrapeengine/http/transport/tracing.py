@@ -22,8 +22,9 @@ import trio
 
 from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.connection import Connection, Origin
+from scrapeengine.http.transport.sessions import LastSession
 from scrapeengine.http.transport.streams import within
-from scrapeengine.http.transport.tls import secure
+from scrapeengine.http.transport.tls import TlsStream, secure
 
 __all__ = ["BodyParts", "Network", "TracedBody", "Tracing"]
 
@@ -39,7 +40,7 @@ class Network:
     """Facts about a connection, by the names that httpcore's network streams have for it."""
 
     _socket: socket.socket
-    _tls: trio.SSLStream[trio.SocketStream] | None = None
+    _tls: ssl.SSLObject | None = None
 
     def get_extra_info(self, info: str) -> Any:
         """Return "client_addr", "server_addr", "socket" or "ssl_object"; None if there is no such."""
@@ -51,7 +52,7 @@ class Network:
             case "socket":
                 return self._socket
             case "ssl_object":
-                return self._tls  # it answers as an `ssl.SSLObject` does
+                return self._tls
             case _:
                 return None
 
@@ -142,18 +143,16 @@ class Tracing:
         name = "connection.connect_tcp"
         return await self.step(name, info | {"socket_options": None}, do, shown=Network, discard=socket.socket.close)
 
-    async def secure(
-        self, sock: socket.socket, name: str, context: ssl.SSLContext
-    ) -> trio.SSLStream[trio.SocketStream]:
+    async def secure(self, sock: socket.socket, name: str, context: ssl.SSLContext, last: LastSession) -> TlsStream:
         """Make TLS on a socket, which is closed if there is none."""
 
-        async def do() -> trio.SSLStream[trio.SocketStream]:
+        async def do() -> TlsStream:
             with within(self._left, httpx.ConnectTimeout):
-                return await secure(sock, name, context)
+                return await secure(sock, name, context, last)
 
         info = {"ssl_context": context, "server_hostname": name, "timeout": self._limits.get("connect")}
         try:
-            return await self.step("connection.start_tls", info, do, shown=lambda made: Network(sock, made))
+            return await self.step("connection.start_tls", info, do, shown=lambda made: Network(sock, made.tls))
         except BaseException:
             sock.close()
             raise

@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 
-__all__ = ["of_system", "of_tls", "small"]
+__all__ = ["hung_up", "of_system", "of_tls", "small"]
 
 _CODES: dict[type[OSError], int] = {
     BrokenPipeError: errno.EPIPE,
@@ -109,7 +109,7 @@ def of_tls(error: ssl.SSLError, *, handshake: bool = False) -> str:
         why = getattr(error, "verify_message", "").rstrip(".")
         return f"certificate verify failed: {small(why)}" if why else "certificate verify failed"
     reason = _reason(error)
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or reason in _ENDS:
+    if hung_up(error):
         return "the server hung up in the handshake" if handshake else "the server hung up"
     alert = _OF_AN_ALERT.match(reason)
     if alert is not None:
@@ -122,6 +122,11 @@ def of_tls(error: ssl.SSLError, *, handshake: bool = False) -> str:
     if meaning:
         return f"{meaning} ({reason})"
     return reason or _of_its_class(error)
+
+
+def hung_up(error: ssl.SSLError) -> bool:
+    """Say whether it is the end of a connection, with or without a farewell."""
+    return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or _reason(error) in _ENDS
 
 
 def small(text: str) -> str:
