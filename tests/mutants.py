@@ -19,8 +19,8 @@ MUTANTS = [
     (
         1,
         "deliver/outbox.py",
-        "        self._counters.add(outcome)\n        if not",
-        "        self._counters.add(outcome)\n        if not outcome.attempts:\n            return\n        if not",
+        "        self._counters.add(outcome)\n        self.put",
+        "        self._counters.add(outcome)\n        if not outcome.attempts:\n            return\n        self.put",
     ),
     (1, "tasks/signals.py", "BaseException.with_traceback(caught, caught.__traceback__.tb_next)", "pass"),
     (
@@ -72,9 +72,24 @@ MUTANTS = [
     ("served/test_tuned_rates.py", "decide/share.py", "now + (tat - now) * interval / by", "tat"),
     ("served/test_tuned_rates.py", "served/sharing.py", "            anew=anew,\n", ""),
     ("unit/test_share.py", "decide/share.py", "        if at < tat - slack - _SAME:", "        if False:"),
-    ("served/test_delivery.py", "served/redelivery.py", "await self._defer(self._holder.lease)", "pass"),
-    ("served/test_delivery.py", "served/redelivery.py", "await self._defer(0)", "pass"),
-    ("served/test_polling.py", "served/claims.py", "            self.error = error\n", "            pass\n"),
+    (
+        "served/test_delivery.py",
+        "served/deliveries.py",
+        "await self._defer(self._on_their_way, self._holder.lease)",
+        "pass",
+    ),
+    (
+        "served/test_delivery.py",
+        "served/deliveries.py",
+        "await self._defer(self._on_their_way.difference(self._had), 0)",
+        "pass",
+    ),
+    (
+        "served/test_polling.py",
+        "served/claims.py",
+        "all else is asked for until the store answers\n            self.error = error\n",
+        "all else is asked for until the store answers\n            pass\n",
+    ),
     ("served/test_a_store_that_fails.py", "served/trouble.py", "if now < self._said + _APART:", "if False:"),
     ("served/test_a_store_that_fails.py", "served/trouble.py", "self._next = 2 * seconds", "pass"),
     (3, "schedule/waiting.py", "if not (scheduler.aborted or record.scope.cancel_called):", "if False:"),
@@ -378,7 +393,7 @@ MUTANTS = [
     ("served/test_serving.py", "served/leases.py", "            held.lost = True\n", ""),
     ("served/test_serving.py", "served/backing.py", "        follow_ups[event.id] = jobs\n", ""),
     ("served/test_serving.py", "run/services.py", "self._outbox.waiting + self._ends.waiting", "self._outbox.waiting"),
-    ("served/test_delivery.py", "deliver/outbox.py", "            delivered(batch)\n", ""),
+    ("served/test_delivery.py", "deliver/outbox.py", "            had([outcome])\n", "            pass\n"),
     (
         "served/test_polling.py",
         "served/completions.py",
@@ -395,8 +410,8 @@ MUTANTS = [
     (
         "stores/test_stores.py",
         "stores/rules/leasing.py",
-        "owner, tables.awake + lease)",
-        "owner, tables.awake + 2 * lease)",
+        "until, opening = tables.awake + lease,",
+        "until, opening = tables.awake + 2 * lease,",
     ),
     ("stores/test_stores.py", "stores/rules/jobs.py", "    if token and row.accepted == token:", "    if False:"),
     (

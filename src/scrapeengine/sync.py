@@ -8,15 +8,17 @@ before. Until then none comes between the end of a run and what it gives back.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unpack
 
 import trio
 
+import scrapeengine.served as served  # noqa: PLR0402 - of the package only what is asked for is imported
 from scrapeengine.deliver.sinks import Sink
 from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.checks import refuse_asyncio
@@ -24,13 +26,13 @@ from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
-from scrapeengine.model.store import Store
 from scrapeengine.run.intake import Events
 from scrapeengine.run.run import Run
-from scrapeengine.served.serving import check_serving
-from scrapeengine.served.until import Until
-from scrapeengine.stores import open_store
 from scrapeengine.tasks.signals import cancels
+
+if TYPE_CHECKING:
+    from scrapeengine.model.store import Store
+    from scrapeengine.served.until import Until
 
 __all__ = ["collect", "run", "serve"]
 
@@ -164,9 +166,9 @@ def serve(
         Exception, BaseException: what `Run.wait` raises, and sinks.
     """
     engine = Engine(platforms, default=default, **options)
-    store = open_store(url) if isinstance(url, str) else url
+    store = importlib.import_module("scrapeengine.stores").open_store(url) if isinstance(url, str) else url
     serve = partial(engine.serve, sinks=sinks, instruments=instruments, lease=lease, until=until)
-    check_serving(lease, until)
+    served.serving.check_serving(lease, until)
 
     async def begin(stack: AsyncExitStack) -> Run[T]:
         opened = await stack.enter_async_context(store) if isinstance(store, AbstractAsyncContextManager) else store

@@ -87,6 +87,10 @@ class Workers:
         """Count how often each job's result was accepted."""
         return Counter(id for id, _ in self.logged("accepted"))
 
+    def delivered(self):
+        """Count how often a consumer has had each job's outcome."""
+        return Counter(id for (id,) in self.logged("delivered"))
+
     def acknowledged(self):
         """List the jobs whose enqueueing was acknowledged."""
         return [id for ids in self.logged("acknowledged") for id in ids]

@@ -1,4 +1,7 @@
-"""A process may be killed at any instant: what was acknowledged is done in the end, and each result accepted once."""
+"""A process may be killed at any instant: what was acknowledged is done in the end, and each result accepted once.
+
+And delivered, once more at most for each death that it was on its way at.
+"""
 
 import os
 import random
@@ -10,6 +13,8 @@ import pytest
 import scrapeengine as se
 
 LEASE = 0.6
+HAD_AT_MOST = 220
+"""Outcomes that a consumer may have had and the store has not been told of: what is written together, and its queue."""
 
 
 def pending(stats):
@@ -51,6 +56,8 @@ def test_kill_9(workers, kills):
     workers.wait_until(lambda: not pending(workers.ask(stats)))
     jobs = workers.ask(states_of(acknowledged))
     assert {id: job for id, job in jobs.items() if job is None or job.status is not se.JobStatus.DONE} == {}
+    workers.wait_until(lambda: set(acknowledged) <= workers.delivered().keys())
+    assert sum(count - 1 for count in workers.delivered().values()) <= HAD_AT_MOST * (kills // 2)
     accepted = workers.accepted()
     assert {id: count for id, count in accepted.items() if count > 1} == {}
     # A process that was killed between the store's word and its own log may have kept silent about a few.

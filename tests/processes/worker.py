@@ -1,6 +1,6 @@
 """Processes that work on one store, to be killed: a parent that has imported all, and forks one for each line it reads.
 
-    serve    STORE LOG LEASE       serve until killed; log what was accepted
+    serve    STORE LOG LEASE       serve until killed; log what was accepted, and what was delivered
     enqueue  STORE LOG FIRST COUNT enqueue jobs in batches; log what was acknowledged
     share    STORE LOG LEASE URL RATE LIMIT [REQUESTS]
                                    serve platform "A", whose scraper asks URL; log the times that were booked;
@@ -49,12 +49,25 @@ async def work(task):
     return {"id": task.event.id, "by": os.getpid()}
 
 
+class Accepting:
+    """Logs what a store has accepted."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def job_stored(self, details):
+        """Log it."""
+        log(self._file, "accepted", details.outcome.event.id, type(details.outcome).__name__)
+
+
 async def serve(store_url, file, lease):
-    """Serve, and log each outcome: it has been accepted."""
+    """Serve, and log each outcome that the store has accepted, and each that the consumer has had."""
     engine = se.Engine([se.Platform("A", work, limit=8)], event_limit=100)
-    async with se.open_store(store_url) as store, engine.serve(store, lease=float(lease)) as run:
-        async for outcome in run:
-            log(file, "accepted", outcome.event.id, type(outcome).__name__)
+    accepting = Accepting(file)
+    async with se.open_store(store_url) as store:
+        async with engine.serve(store, lease=float(lease), instruments=[accepting]) as run:
+            async for outcome in run:
+                log(file, "delivered", outcome.event.id)
 
 
 async def enqueue(store_url, file, first, count):

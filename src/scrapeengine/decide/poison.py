@@ -1,15 +1,15 @@
 """Poison: jobs that kill the process in which their scrapers run.
 
-A store knows whose scrapers ran when a process died, and not which of them has killed it: what ran beside that one looks
-the same, and so does what ran while somebody pulled the plug. So a death makes *suspects* of all that ran. A suspect is
-run with no other suspect beside it, in all engines on the store. A process that dies with one suspect in it counts
-against that one; those that were none become suspects. A task that ends, in whatever outcome, clears its job.
+A store knows whose scrapers ran when a process died, and not which of them has killed it: what ran beside that one
+looks the same, and so does what ran while somebody pulled the plug. So a death makes *suspects* of all that ran. A
+suspect is run with no other suspect beside it, in all engines on the store. A process that dies with one suspect in it
+counts against that one; those that were none become suspects. A task that ends, in whatever outcome, clears its job.
 
-At the third death a job is poison, and is set aside. The first makes it a suspect, the two others are deaths at which it
-was the only one. Why two of these: it may have run when somebody killed the process (a deploy that does not wait, the
-system for want of memory), or beside a poison that nobody knew of. Either happens to the same job once more only if the
-next death, too, comes in the one time of many in which it is the one that is tried, and those that have died less often
-are tried before it. Three is also what Sidekiq takes (the poison pills of super_fetch), which tells no suspects apart.
+At the third death a job is poison, and is set aside. The first makes it a suspect, the two others are deaths at which
+it was the only one. Why two of these: it may have run when somebody killed the process (a deploy that does not wait,
+the system for want of memory), or beside a poison that nobody knew of. Either happens to the same job once more only if
+the next death, too, comes in the one time of many in which it is the one that is tried, and those that have died less
+often are tried before it. Three is also what Sidekiq takes (the poison pills of super_fetch), which tells no suspects apart.
 
 Rejected: to count each death against all that ran. A process that is killed three times while 32 run would fail all.
 """

@@ -85,13 +85,18 @@ class WhenEmpty:
         counted = await self._store.stats()
         own = {name: each for name, each in counted.items() if self._serves(name)}
         refuse_recurring(own)
-        pending = {status: sum(getattr(each, status) for each in own.values()) for status in _PENDING}
-        if not any(pending.values()):
+        ready, delayed, leased = (sum(getattr(each, status) for each in own.values()) for status in _PENDING)
+        if not (ready or delayed or leased):
             self._say_what_is_left(counted)
             return True
         if not self._said:
             self._said = True
-            logger().info("nothing can run here now; the run waits until the store is empty", **pending)
+            logger().info(
+                "nothing can run here now; the run waits until the store is empty",
+                ready=ready,
+                delayed=delayed,
+                leased=leased,
+            )
         return False
 
     def _say_what_is_left(self, counted: Mapping[str, QueueStatistics]) -> None:

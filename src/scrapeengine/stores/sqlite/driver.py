@@ -72,8 +72,8 @@ def has_moved(db: Connection) -> bool:
 def hold(path: str) -> Connection:
     """Lock a file that is empty, and of no other use, until the connection is closed or the process ends.
 
-    In the thread that is to close it. With no journal, which would be a second file, and no log, for with one others can
-    read; a program may have its connections made so (`apsw.connection_hooks`).
+    In the thread that is to close it. With no journal, which would be a second file, and no log, for with one others
+    can read; a program may have its connections made so (`apsw.connection_hooks`).
 
     Raises:
         OSError, apsw.Error: it cannot be.

@@ -22,10 +22,10 @@ description, which a forked child keeps; `lockf`, which is gone when any descrip
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import stat
-import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -156,9 +156,12 @@ class Liveness:
     def _clear(self, numbers: Iterable[int]) -> None:
         """Remove files that are in no table: their processes have died before they had written that down, or after."""
         known = {f"{number:016x}" for number in (*numbers, self.number or 0)}
+        now = _written(self._file(self.number or 0))  # by the clock of the disk, as the times of the others are
         for name in os.listdir(self._folder):  # noqa: PTH208
             path = f"{self._folder}/{name.removesuffix(_RUNS)}"
-            if name.removesuffix(_RUNS) not in known and _is_old(f"{self._folder}/{name}") and not is_held(path):
+            if name.removesuffix(_RUNS) in known or now - _written(f"{self._folder}/{name}") <= _YOUNG:
+                continue
+            if not is_held(path):
                 _unlink([path, path + _RUNS])
 
     def _drop(self) -> None:
@@ -183,11 +186,12 @@ def _give(path: str, like: os.stat_result) -> None:
             os.chown(path, like.st_uid, like.st_gid)
 
 
-def _is_old(path: str) -> bool:
+def _written(path: str) -> float:
+    """Return when a file was written last, in seconds since 1970; never if it is gone."""
     try:
-        return time.time() - os.stat(path).st_mtime > _YOUNG  # noqa: PTH116
+        return os.stat(path).st_mtime  # noqa: PTH116
     except OSError:
-        return False
+        return math.inf
 
 
 def _unlink(paths: Collection[str]) -> None:
