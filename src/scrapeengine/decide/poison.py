@@ -9,7 +9,8 @@ At the third death a job is poison, and is set aside. The first makes it a suspe
 it was the only one. Why two of these: it may have run when somebody killed the process (a deploy that does not wait,
 the system for want of memory), or beside a poison that nobody knew of. Either happens to the same job once more only if
 the next death, too, comes in the one time of many in which it is the one that is tried, and those that have died less
-often are tried before it. Three is also what Sidekiq takes (the poison pills of super_fetch), which tells no suspects apart.
+often are tried before it. Three is also what Sidekiq takes (the poison pills of super_fetch), which tells no suspects
+apart.
 
 Rejected: to count each death against all that ran. A process that is killed three times while 32 run would fail all.
 """
