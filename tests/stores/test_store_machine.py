@@ -154,7 +154,7 @@ def count_again(file):
     numbers = dict(db.execute("SELECT * FROM numbers").fetchall())
     assert numbers.get("pending", 0) == sum(status <= 2 for _, status, *_ in rows)
     assert numbers.get("ended", 0) == sum(status > 2 for _, status, *_ in rows)
-    suspects = db.execute("SELECT count(*) FROM jobs WHERE deaths IN (1, 2)").fetchall()[0][0]
+    suspects = db.execute("SELECT count(*) FROM jobs WHERE deaths IN (1, 2, 3)").fetchall()[0][0]
     assert numbers.get("suspects", 0) == suspects
     assert numbers.get("pages", 0) == db.execute("SELECT count(*) FROM pages").fetchall()[0][0]
     texts, jobs = (db.execute(f"SELECT number FROM {table} ORDER BY 1").fetchall() for table in ("texts", "jobs"))

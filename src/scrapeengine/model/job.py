@@ -141,8 +141,8 @@ class Claimed:
     history: str | None
     """A text that the last completion has left, as JSON."""
     deaths: int = 0
-    """How often a process has died while its scraper ran, as far as that counts. 1 or 2: it is a suspect, and no other
-    suspect is in hand. 3: it is not to be run, but to be completed as `FAILED` (`Completion.ends`)."""
+    """How often a process has died while its scraper ran, as far as that counts. 1 to 3: it is a suspect, and no other
+    suspect is in hand. 4: it is not to be run, but to be completed as `FAILED` (`Completion.ends`)."""
 
 
 @described

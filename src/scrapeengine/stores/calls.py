@@ -264,6 +264,8 @@ class TableStore:
                 return
             with trio.move_on_at(min(until, alarm, now + self._backend.look_again)):
                 await rung.wait()
+            if trio.current_time() >= alarm:
+                return  # some alarms are of no instant but their own: a suspect may be tried from then on
 
     async def _next_alarm(self) -> float | None:
         """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have."""

@@ -44,6 +44,7 @@ class DictTables:
     version: int = attrs.field(default=0, init=False)
     opening: int | None = attrs.field(default=None, init=False)
     """Nobody outlives a store in memory, and tells its openings apart."""
+    began: float = attrs.field(default=-math.inf, init=False)
     marks: Marks = attrs.field(factory=Marks, init=False)
     jobs: DictJobTable = attrs.field(factory=DictJobTable, init=False)
     pages: DictPageTable = attrs.field(factory=DictPageTable, init=False)

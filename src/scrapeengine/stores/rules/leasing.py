@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from scrapeengine.decide.poison import PAUSE, is_suspect
+from scrapeengine.decide.poison import LIVED, LONG, PAUSE, is_suspect, not_before
 from scrapeengine.model.job import Claimed, JobStatus, Reply, Ticket
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.rules import beside
@@ -146,8 +146,8 @@ def _claimable(tables: Tables, platform: str, n: int, ids: Collection[str] | Non
 
 
 def _may_be_tried(tables: Tables, suspect: Row) -> bool:
-    """Say whether no other suspect is in hand, and none that has died less often is to be tried before."""
-    if tables.jobs.is_tried():
+    """Say whether no other suspect is in hand, none that has died less often is to be tried before, and it is time."""
+    if tables.jobs.is_tried() or not_before(suspect.deaths, suspect.died, tables.began) > tables.awake:
         return False
     first = tables.jobs.suspected(None)
     return first is None or suspect.deaths <= first.deaths or _waited(suspect) <= tables.awake
@@ -160,8 +160,12 @@ def _waited(suspect: Row) -> float:
 def next_time(tables: Tables) -> float:
     """Return when, by `awake`, something may be claimed that cannot be now, if nobody changes anything."""
     at = tables.jobs.next_time(tables.moment.asleep)
-    died = tables.jobs.died(tables.awake - PAUSE)
-    return min(math.inf if at is None else at, math.inf if died is None else died + PAUSE)
+    times = [math.inf if at is None else at]
+    if tables.jobs.suspects():
+        deaths = [(tables.jobs.died(tables.awake - seconds), seconds) for seconds in (PAUSE, LONG)]
+        times += [died + seconds for died, seconds in deaths if died is not None]
+        times += [tables.began + LIVED] if tables.began + LIVED > tables.awake else []
+    return min(times)
 
 
 def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | None) -> Claimed | None:

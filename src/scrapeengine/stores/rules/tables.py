@@ -420,6 +420,11 @@ class Tables(Protocol):
         """The number of the opening through which the call is made, for what it takes; None: nobody outlives it."""
         ...
 
+    @property
+    def began(self) -> float:
+        """When that opening began, by `awake`."""
+        ...
+
     def strike(self, opening: int) -> bool:
         """Strike an opening out that has died; false if somebody else has."""
         ...

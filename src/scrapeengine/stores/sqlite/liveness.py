@@ -61,6 +61,8 @@ class Liveness:
         """The number of the opening; None: it has taken nothing, or cannot be seen."""
         self.stored = False
         """Whether the number is in the table."""
+        self.began: float | None = None
+        """When the opening began; None: it has made no transaction."""
         self.starts = StartsFile()
         self._path = os.path.realpath(path)
         self._folder = f"{self._path}-live"

@@ -84,6 +84,9 @@ class SqlTables:
         self.sharing = SqlSharingTable(db)
         self._db = db
         self._liveness = liveness
+        if liveness.began is None:
+            liveness.began = self.awake
+        self.began = liveness.began
 
     @property
     def awake(self) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from scrapeengine.decide.poison import PAUSE
+from scrapeengine.decide.poison import LIVED, LONG, PAUSE
 from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
@@ -85,7 +85,7 @@ class ModelJob:
     @property
     def suspect(self) -> bool:
         """Whether it is tried with no other one beside it."""
-        return self.deaths in {1, 2}
+        return self.deaths in {1, 2, 3}
 
 
 @attrs.define(eq=False)
@@ -165,6 +165,8 @@ class StoreModel:
     outbox: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
     locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
     shares: dict[str, ModelShare] = attrs.field(factory=dict, init=False)
+    began: float = attrs.field(default=-math.inf, init=False)
+    """When the process began that uses the store now."""
     _turn: int = attrs.field(default=0, init=False)
 
     # -- what programs ask for
@@ -296,6 +298,8 @@ class StoreModel:
         suspects = [] if tried else sorted((job for job in queue if job.suspect), key=lambda job: job.deaths)
         least = min((job.deaths for job in self.rows.values() if job.suspect and job.status is READY), default=0)
         first = [job for job in suspects[:1] if job.deaths == least or job.died + PAUSE <= self.moment.awake]
+        if first and first[0].deaths == 3 and min(self.began + LIVED, first[0].died + LONG) > self.moment.awake:
+            first = []
         return [job for job in queue if not job.suspect or job in first][:n]
 
     def claim(self, job: ModelJob, lease: float, token: int) -> Claimed:
@@ -416,7 +420,7 @@ class StoreModel:
             job.deaths = 1 if not job.deaths else job.deaths + (alone and job.suspect)
             job.died = self.moment.awake
         self._lapse(math.inf)
-        awake = self.moment.awake
+        self.began = awake = self.moment.awake
         self.locks.clear()
         self.outbox = {delivery: (min(until, awake), outcome) for delivery, (until, outcome) in self.outbox.items()}
         for share in self.shares.values():
