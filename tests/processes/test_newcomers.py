@@ -18,6 +18,7 @@ import attrs
 import pytest
 import trio
 
+import scrapeengine as se
 from scrapeengine.testing import Answer, Site
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -53,10 +54,15 @@ class Newcomer:
         text = path.read_text() if path.exists() else ""
         return [tuple(json.loads(line)) for line in text.split("\n") if line.endswith("]")]
 
+    @property
+    def store(self):
+        """The URL of its store."""
+        return f"sqlite:{self.folder}/jobs.db"
+
     @asynccontextmanager
     async def running(self):
         """Have it run."""
-        arguments = [self.site.url, f"sqlite:{self.folder}/jobs.db", str(self.folder / "out")]
+        arguments = [self.site.url, self.store, str(self.folder / "out")]
         command = [sys.executable, "-c", RUN, str(PROGRAMS / f"{self.program}.py"), *arguments]
         env = os.environ | {"PYTHONPATH": ":".join(sys.path)}
         process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
@@ -89,6 +95,9 @@ class Newcomer:
                 self.gaps.append(self.site.ledger.arrivals[before] - begun)
             await trio.sleep(seconds)
             process.send_signal(number)
+        if number == signal.SIGINT:
+            async with se.open_store(self.store) as store:
+                assert [each.leased for each in (await store.stats()).values() if each.leased] == []  # all given back
 
     async def go_on_until(self, done):
         """Run it until all is there, and stop it then."""

@@ -181,6 +181,7 @@ class Stream(Generic[T]):
         self._session.open(self._nursery)
         return Run(self._session)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
@@ -207,7 +208,7 @@ class Stream(Generic[T]):
             first = _first(raised, own=own)
         finally:
             try:
-                await session.close()
+                await _in_its_own_task(session.close)
             finally:
                 self._ended()
         if first is not None and first is not error:
@@ -226,6 +227,16 @@ async def report_of(stream: AbstractAsyncContextManager[Run[T]]) -> Report:
     async with stream as run:  # which may take the cancellation of its own scope for its end
         await run.wait()
     return run.report
+
+
+@trio.lowlevel.enable_ki_protection
+async def _in_its_own_task(close: Callable[[], Awaitable[None]]) -> None:
+    """Close a run to its end. Ctrl-C is raised in the main task wherever that waits, shielded or not; not in others."""
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(close)
+    except BaseExceptionGroup as group:
+        raise _ends(group)[0] from None
 
 
 def _first(raised: BaseException, *, own: bool) -> BaseException | None:

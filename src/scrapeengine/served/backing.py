@@ -162,6 +162,7 @@ class StoreBacking:
         """Stop what works beside the deliveries: none is on its way any more."""
         self._delivering.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def _serve(self) -> None:
         with self._scope:
             async with trio.open_nursery() as nursery:
@@ -173,6 +174,7 @@ class StoreBacking:
                     nursery.start_soon(self._sharing.run)
                 nursery.start_soon(self._redelivery.run, self.ends)
 
+    @trio.lowlevel.enable_ki_protection
     async def _deliver(self) -> None:
         """Tell the store of deliveries until the last one, which may be long after the last task has ended."""
         with self._delivering:

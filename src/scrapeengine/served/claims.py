@@ -206,6 +206,7 @@ class Claims:
         """Claim no more."""
         self._scope.cancel()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Claim until `stop`, or until the end. Checkpoint. What was claimed is always accepted."""
         try:
@@ -222,6 +223,7 @@ class Claims:
         finally:
             self.done = True
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Learn what is ready whenever the store may have more."""
         backoff = Backoff()
@@ -322,6 +324,7 @@ class Claims:
         self._opens.pop(platform, None)
         self._ready.room(platform)
 
+    @trio.lowlevel.enable_ki_protection
     async def _claim(self, platform: str, n: int, failed: set[str]) -> None:
         """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same.
 

@@ -59,6 +59,7 @@ class Closings:
         self._said[platform] = until
         self._news.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Tell the store, for ever. Checkpoint."""
         backoff = Backoff()

@@ -125,6 +125,7 @@ class Deliveries:
         finally:
             self._forgotten = None
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Tell the store what was had, for ever. Checkpoint. If cancelled, what it was not told still waits here."""
         backoff = Backoff()
@@ -159,6 +160,7 @@ class Deliveries:
             return False
         return True
 
+    @trio.lowlevel.enable_ki_protection
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
         while True:

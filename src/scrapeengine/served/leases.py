@@ -120,6 +120,7 @@ class Leases:
         """Let a job go, whose task has ended or never began."""
         return self._held.pop(job)
 
+    @trio.lowlevel.enable_ki_protection
     async def renew(self, host: LeaseHost) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
@@ -141,6 +142,7 @@ class Leases:
                     each.until = max(each.until, asked + self._lease)
             host.renewed(sum(reply is not Reply.LOST for reply in replies))
 
+    @trio.lowlevel.enable_ki_protection
     async def watch(self, host: LeaseHost) -> None:
         """Let go what is in hand at the end of its lease, for ever. Checkpoint."""
         while True:

@@ -69,6 +69,7 @@ class Redelivery:
         """Look again whether there is room."""
         self._room.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, host: RedeliveryHost) -> None:
         """Send on its way what nobody has had, until `stop`. Checkpoint."""
         backoff = Backoff()

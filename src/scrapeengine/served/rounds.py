@@ -53,6 +53,7 @@ async def alone(store: Store, lease: float, trouble: Trouble) -> AsyncIterator[N
         raise failure
 
 
+@trio.lowlevel.enable_ki_protection
 async def _keep(store: Store, owner: str, lease: float, trouble: Trouble) -> None:
     """Keep the lock, for ever. Should it be lost, jobs are still in one hand each."""
     while True:

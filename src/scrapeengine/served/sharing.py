@@ -101,6 +101,7 @@ class Sharing:
         """Tell the others no more that a platform has closed: the program has ended that."""
         self._refusals.pop(platform, None)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         backoff = Backoff(longest=_LONGEST_PAUSE)

@@ -104,6 +104,7 @@ class Writer:
         self._back.append((ticket, until))
         self._work.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, host: WriterHost) -> None:
         """Bring the store up to date, for ever. Checkpoint. If cancelled, what was not stored still waits here."""
         backoff = Backoff()
