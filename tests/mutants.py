@@ -391,7 +391,8 @@ MUTANTS = [
         "await trio.sleep(self._lease * 3)",
     ),
     ("served/test_serving.py", "served/leases.py", "            held.lost = True\n", ""),
-    ("served/test_serving.py", "served/backing.py", "        follow_ups[event.id] = jobs\n", ""),
+    ("served/test_serving.py", "served/backing.py", "        known |= fresh\n", ""),
+    (1, "served/backing.py", " for job in jobs if job.platform not in known}", " for job in jobs if not known}"),
     ("served/test_serving.py", "run/services.py", "self._outbox.waiting + self._ends.waiting", "self._outbox.waiting"),
     ("served/test_delivery.py", "deliver/outbox.py", "            had([outcome])\n", "            pass\n"),
     (

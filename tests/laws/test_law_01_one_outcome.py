@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
+from support.serving import serve_all
 from support.strategies import abandonments, cases, quarters, requests, scripts, sleeps, troubles
 from support.world import Trouble, outcomes_of, virtually
 
@@ -99,6 +100,42 @@ def test_failures_carry_the_exception_itself():
     frame = outcome.error.__traceback__.tb_frame
     assert frame.f_code is scrape.__code__
     assert "page" not in frame.f_locals
+
+
+follows = st.lists(st.tuples(st.integers(0, 2), st.lists(st.sampled_from("ABC"), min_size=1, unique=True)), max_size=8)
+
+
+@given(follows)
+def test_what_one_task_follows_is_told_apart_in_the_same_way_by_a_plain_run_and_a_served_one(found):
+    """By platform and id: each has its outcome with the data that it came with first, and its platform's duplicates."""
+
+    async def scrape(task):
+        if task.event.id != "root":
+            return task.event.data
+        events = enumerate(found)
+        return [task.follow(se.Event(id, platforms=platforms, data=number)) for number, (id, platforms) in events]
+
+    engine = se.Engine([se.Platform(name, scrape) for name in "ABC"], dedupe=True)
+    root = [se.Event("root", platforms=["A"])]
+
+    async def served():
+        async with se.open_store("memory:") as store:
+            await engine.enqueue(store, root)
+            return await serve_all(engine, store, until="empty")
+
+    (plain, its), (stored, other) = virtually(outcomes_of, engine, root), virtually(served)
+    assert sorted(kept(plain), key=str) == sorted(kept(stored), key=str)
+    tasks = {(str(id), name) for id, platforms in found for name in platforms}
+    assert {(id, name) for id, name, _ in kept(plain)} == tasks | {("root", "A")}
+    assert its.duplicates == other.duplicates == sum(len(platforms) for _, platforms in found) - len(tasks)
+    assert {name: counts.duplicates for name, counts in its.platforms.items()} == {
+        name: counts.duplicates for name, counts in other.platforms.items()
+    }
+
+
+def kept(outcomes):
+    """Say what each outcome is of."""
+    return [(outcome.event.id, outcome.platform, outcome.value) for outcome in outcomes]
 
 
 comings = st.lists(

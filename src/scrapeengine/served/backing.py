@@ -21,8 +21,9 @@ from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
-from scrapeengine.model.urls import told
+from scrapeengine.model.urls import named, told
 from scrapeengine.model.validators import Validator
+from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
@@ -190,12 +191,16 @@ class StoreBacking:
             raise TypeError(f"task.follow takes an Event, got {told(event)}; write task.follow(Event(url='https://…'))")
         jobs = jobs_of(event, self._parts.plan.routes)
         follow_ups, most = self._leases.of(record.job).follow_ups, self._parts.plan.settings.max_pending
-        if event.id in follow_ups:
-            return False
-        if len(follow_ups) >= most:
+        if event.id not in follow_ups and len(follow_ups) >= most:
             raise AgendaFull(f"one task has followed {most} events; follow fewer, or give the engine more max_pending")
-        follow_ups[event.id] = jobs
-        return True
+        known = follow_ups.setdefault(event.id, {})
+        fresh = {job.platform: job for job in jobs if job.platform not in known}
+        for job in jobs:
+            if job.platform in known:
+                self._parts.counters.duplicate(job.platform)
+                logger().debug("a duplicate was not accepted", id=named(job.id), platform=named(job.platform))
+        known |= fresh
+        return bool(fresh)
 
     async def remember(self, record: TaskRecord, found: Mapping[str, Validator | None]) -> None:
         """Have validators stored with the end of the task; those of the program's own are its own affair."""

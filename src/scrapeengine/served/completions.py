@@ -103,7 +103,7 @@ class Completions:
             status=status_of(outcome),
             result=result,
             error=_said(outcome),
-            follow_ups=tuple(job for jobs in held.follow_ups.values() for job in jobs),
+            follow_ups=tuple(job for jobs in held.follow_ups.values() for job in jobs.values()),
             validators=dict(held.validators) if isinstance(outcome, Success) else {},
             again=again,
             history=history,

@@ -54,8 +54,8 @@ class Held:
     """The task that works on it; None while it waits."""
     lost: bool = attrs.field(default=False, init=False)
     """Whether its lease has ended."""
-    follow_ups: dict[str, list[NewJob]] = attrs.field(factory=dict, init=False)
-    """The jobs of the events that its task has followed, by the events' ids."""
+    follow_ups: dict[str, dict[str, NewJob]] = attrs.field(factory=dict, init=False)
+    """The jobs that its task has followed, by the events' ids and the platforms."""
     validators: dict[str, Validator | None] = attrs.field(factory=dict, init=False)
     """Validators that its task has found."""
 
