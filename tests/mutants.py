@@ -436,7 +436,14 @@ MUTANTS = [
     ),
     ("stores/test_staged.py", "stores/rules/staging.py", "        if batch.taken is None:\n            continue\n", ""),
     ("stores/test_stores.py", "stores/rules/leasing.py", "    if going and row.followed:\n", "    if False:\n"),
-    ("stores/test_damage.py", "stores/rules/leasing.py", "    if texts.damaged:\n", "    if False:\n"),
+    (
+        "stores/test_damage.py",
+        "stores/rules/leasing.py",
+        "damage=texts.error if texts.damaged else None",
+        "damage=None",
+    ),
+    ("stores/test_damage.py", "stores/rules/leasing.py", "tables.jobs.leased(ticket) or row", "row"),
+    ("stores/test_damage.py", "served/desk.py", "        if claimed.damage is not None:\n", "        if False:\n"),
     ("unit/test_poison.py", "decide/poison.py", "deaths < MOST_DEATHS - 1", "deaths < MOST_DEATHS"),
     ("unit/test_poison.py", "decide/poison.py", "max(1, before + (alone and is_suspect(before)))", "before + 1"),
     (

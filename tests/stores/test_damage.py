@@ -3,9 +3,11 @@
 import random
 
 import apsw
+import attrs
 import pytest
 import trio
 
+import scrapeengine as se
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import JobStatus, Reply
 from scrapeengine.stores import open_store
@@ -33,16 +35,19 @@ def damage(path, statement, *values):
         "UPDATE jobs SET id = CAST(x'6aff' AS TEXT), cadence = CAST(x'ff' AS TEXT) WHERE number = 2",
     ],
 )
-def test_a_damaged_row_is_set_aside_and_the_others_run(path, statement):
-    """It has failed, with the reason; all others are claimed in the same call, and a new enqueue repairs it."""
+def test_a_damaged_row_is_handed_out_to_be_ended_and_the_others_run(path, statement):
+    """It fails, with the reason; all others are claimed in the same call, and a new enqueue repairs it."""
 
     async def main():
         async with open_store(f"sqlite:{path}") as store:
             await store.enqueue([job(each) for each in IDS[:4]])
             damage(path, statement)
-            tickets = await claimed(store, 3)
-            assert [ticket.id for ticket in tickets] == [IDS[0], IDS[2], IDS[3]]
-            assert await store.complete([done(ticket) for ticket in tickets]) == [Reply.OK] * 3
+            found = await store.claim("p", 4, "me", 5)
+            assert ["damaged" in (each.damage or "") for each in found] == [False, True, False, False]
+            assert [each.ticket.id for each in found if each.damage is None] == [IDS[0], IDS[2], IDS[3]]
+            ends = [done(each.ticket) for each in found]
+            ends[1] = attrs.evolve(ends[1], status=FAILED, error=found[1].damage, ends=True)
+            assert await store.complete(ends) == [Reply.OK] * 4
             (aside,) = await store.jobs(status=FAILED)
             assert "damaged" in aside.error
             assert (await store.stats())["p"].failed == 1
@@ -51,6 +56,76 @@ def test_a_damaged_row_is_set_aside_and_the_others_run(path, statement):
             assert [each.payload for each in await store.claim("p", 9, "me", 5)] == ["1"]
 
     trio.run(main)
+
+
+def places(path, text):
+    """List where a text stands in a file."""
+    held, found = path.read_bytes(), []
+    while (at := held.find(text, found[-1] + 1 if found else 0)) >= 0:
+        found.append(at)
+    return found
+
+
+@pytest.mark.parametrize("bit", [0, 1, 6])
+def test_a_flipped_bit_in_an_id_is_one_jobs_trouble_wherever_it_stands(path, tmp_path, bit):
+    """In the row or in an index: all the others end once, and their ends are accepted; what is left of it ends too."""
+    ids = [f"id{number:04}" for number in range(240)]
+
+    async def fill():
+        async with open_store(f"sqlite:{path}") as store:
+            await store.enqueue([job(each) for each in ids])
+
+    async def empty(file):
+        async with open_store(f"sqlite:{file}") as store:
+            ended = []
+            while found := await store.claim("p", 50, "me", 5):
+                tickets = [each.ticket for each in found]
+                ended += [each.ticket.id for each in found if each.damage is None]
+                assert await store.renew(tickets, 5) == [Reply.OK] * len(found)
+                assert await store.release(tickets[:1]) == [Reply.OK]
+                (again,) = await store.claim("p", 1, "me", 5)
+                tickets[0] = again.ticket
+                assert await store.complete([done(ticket) for ticket in tickets]) == [Reply.OK] * len(found)
+            counted = (await store.stats())["p"]
+            assert (counted.done, counted.ready, counted.leased) == (240, 0, 0)
+            return ended
+
+    trio.run(fill)
+    stands = places(path, b"id0195")
+    assert len(stands) >= 2
+    for number, at in enumerate(stands):
+        held = bytearray(path.read_bytes())
+        held[at + 3] ^= 1 << bit
+        file = tmp_path / f"{bit}-{number}.db"
+        file.write_bytes(held)
+        ended = trio.run(empty, file)
+        assert sorted({*ended, "id0195"} & {*ids}) == ids
+        assert len(ended) == len(set(ended)) >= 239
+
+
+async def test_all_hear_of_a_damaged_row(path, caplog):
+    """Sinks have its failure, the report counts it, and a line in the log says which it is."""
+    got = []
+
+    async def sink(batch):
+        got.extend(batch)
+
+    async def scrape(task):
+        return task.event.data
+
+    async with open_store(f"sqlite:{path}") as store:
+        engine = se.Engine([se.Platform("p", scrape)])
+        await engine.enqueue(store, [se.Event(number, data=number) for number in range(5)])
+        damage(path, "UPDATE texts SET payload = 'other' WHERE number = 3")
+        async with engine.serve(store, sinks=[sink], until="empty") as run:
+            report = await run.wait()
+        assert sorted((each.event.id, type(each)) for each in got if each.event.id == "2") == [("2", se.Failure)]
+        assert [str(each.error) for each in got if each.event.id == "2"] == [(await store.get("p", "2")).error]
+        assert await store.undelivered(9, 5) == []
+    assert (report.outcomes.succeeded, report.outcomes.failed, report.errors) == (4, 1, {"StoreError": 1})
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "id='2'" in line.getMessage()
+    assert "damaged" in line.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +191,7 @@ def test_a_flipped_byte_is_never_taken_for_data(path, seed):
             async with open_store(f"sqlite:{path}") as store:
                 await store.due()
                 for each in await store.claim("p", 100, "me", 5):
-                    assert each.payload == payloads[each.ticket.id]
+                    assert each.damage is not None or each.payload == payloads[each.ticket.id]
                 for each in await store.jobs(status=JobStatus.FAILED):
                     assert "damaged" in each.error
         except StoreError as error:

@@ -143,6 +143,9 @@ class Claimed:
     deaths: int = 0
     """How often a process has died while its scraper ran, as far as that counts. 1 to 3: it is a suspect, and no other
     suspect is in hand. 4: it is not to be run, but to be completed as `FAILED` (`Completion.ends`)."""
+    damage: str | None = None
+    """Why it is not to be run, but to be completed as `FAILED` (`Completion.ends`): what the store holds of it is not
+    what was written. None: it is."""
 
 
 @described

@@ -9,6 +9,8 @@ A store is a queue for each platform, with leases. Its promises:
 - What a process has taken is free, within a second, once the store can see that it has died; where it cannot, when the
   lease is over. A job whose scraper ran then is a suspect: of these one is handed out at a time, in all engines, until
   its task has ended, and after four deaths it is handed out to be ended (`Claimed.deaths`, `decide.poison`).
+- A job of which the store sees that it is not what was written is handed out to be ended too (`Claimed.damage`), and
+  takes no other with it.
 - No call holds a lock, a transaction or a connection when it has returned.
 
 All calls are checkpoints. Times that go in are spans from now; those that come out are Unix times as `now` has them.

@@ -18,7 +18,7 @@ from scrapeengine.decide.records import (
     value_of,
 )
 from scrapeengine.decide.texts import written
-from scrapeengine.errors import PoisonousJob
+from scrapeengine.errors import PoisonousJob, StoreError
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import Claimed, Completion, Content, JobStatus
 from scrapeengine.model.outcome import Failure, Outcome, Skipped, Success
@@ -27,7 +27,7 @@ from scrapeengine.served.leases import Held
 from scrapeengine.served.writer import EndedJob
 from scrapeengine.tasks.running import RunningTask
 
-__all__ = ["Completions", "unreadable"]
+__all__ = ["Completions"]
 
 _UNREADABLE_AGAIN = 86_400.0
 """Seconds after which a recurring job is tried again, where its payload or what its task has left cannot be read."""
@@ -67,19 +67,50 @@ class Completions:
 
     def poisonous(self, claimed: Claimed, event: Event) -> EndedJob:
         """Say how a job ends that is not run any more, for processes have died of it."""
-        ticket, within = claimed.ticket, self.deliveries.within
         error = PoisonousJob(
             f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it "
             f"was set aside; see what it does, then run it again with store.retry(ids=[…])",
             deaths=claimed.deaths,
         )
+        return self._aside(claimed, event, claimed.payload, error)
+
+    def damaged(self, claimed: Claimed) -> EndedJob:
+        """Say how a job ends that the store has not kept as it was."""
+        return self._aside(claimed, _unnamed(claimed), "{}", StoreError(claimed.damage or ""))
+
+    def unreadable(self, claimed: Claimed, error: Exception) -> EndedJob:
+        """Say how a job ends that nobody can work on, for nobody can read it."""
+        said = f"its payload cannot be read: {error}"
+        return self._aside(claimed, _unnamed(claimed), "{}", error, said, again=_UNREADABLE_AGAIN)
+
+    def _aside(
+        self,
+        claimed: Claimed,
+        event: Event,
+        payload: str,
+        error: Exception,
+        said: str | None = None,
+        again: float | None = None,
+    ) -> EndedJob:
+        """Say how a job ends that was not run.
+
+        Args:
+            claimed: the job.
+            event: what it is taken for.
+            payload: of this event.
+            error: why.
+            said: the same in words; None: as the error says.
+            again: seconds until it is tried again, if it recurs; None: never.
+        """
+        ticket, within = claimed.ticket, self.deliveries.within
         failure = Failure(event=event, platform=ticket.platform, error=error)
         completion = Completion(
             ticket=ticket,
             status=JobStatus.FAILED,
-            error=error_text(error),
-            ends=True,
-            outcome=None if within is None else outcome_text(failure, claimed.payload, None),
+            error=said or error_text(error),
+            again=again,
+            ends=again is None,
+            outcome=None if within is None else outcome_text(failure, payload, None),
             deliver=within or 0.0,
         )
         return EndedJob(failure, completion)
@@ -136,13 +167,9 @@ class Completions:
         return min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0)), after.to_json()
 
 
-def unreadable(claimed: Claimed, error: Exception) -> EndedJob:
-    """Say how a job ends that nobody can work on, for nobody can read it."""
-    ticket = claimed.ticket
-    failure = Failure(event=Event(ticket.id or "(no id)"), platform=ticket.platform, error=error)
-    said = f"its payload cannot be read: {error}"
-    completion = Completion(ticket=ticket, status=JobStatus.FAILED, error=said, again=_UNREADABLE_AGAIN)
-    return EndedJob(failure, completion)
+def _unnamed(claimed: Claimed) -> Event:
+    """Make an event of a job of which no more is known than its id."""
+    return Event(claimed.ticket.id or "(no id)")
 
 
 def _said(outcome: Outcome[Any]) -> str | None:

@@ -14,11 +14,11 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
 from scrapeengine.served.closings import Closings
-from scrapeengine.served.completions import Completions, unreadable
+from scrapeengine.served.completions import Completions
 from scrapeengine.served.leases import Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
-from scrapeengine.served.writer import Writer
+from scrapeengine.served.writer import EndedJob, Writer
 
 __all__ = ["LaneDesk"]
 
@@ -87,23 +87,20 @@ class LaneDesk:
         """Take a job that was claimed."""
         parts, now = self._parts, trio.current_time()
         scheduler, ticket = parts.scheduler, claimed.ticket
+        if claimed.damage is not None:
+            self._set_aside(self._completions.damaged(claimed), "its row in the store is damaged; enqueue it again")
+            return
         try:
             event = event_of(ticket.id, claimed.priority, claimed.payload)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            parts.counters.events += 1
-            parts.counters.tasks += 1
-            self._writer.end(unreadable(claimed, error))
+            self._set_aside(self._completions.unreadable(claimed, error), "its payload cannot be read")
             return
         if is_poison(claimed.deaths):
-            logger().error(
-                "a job is set aside: processes have died of it; look at it, then have it run again with store.retry",
-                platform=named(ticket.platform),
-                id=named(ticket.id),
-                deaths=claimed.deaths,
+            self._set_aside(
+                self._completions.poisonous(claimed, event),
+                "processes have died of it; look at it, then have it run again with store.retry",
+                claimed.deaths,
             )
-            parts.counters.events += 1
-            parts.counters.tasks += 1
-            self._writer.end(self._completions.poisonous(claimed, event))
             return
         live = scheduler.agenda.live
         lane = parts.lanes.get(ticket.platform, now)
@@ -126,3 +123,13 @@ class LaneDesk:
             if self._sharing is not None:
                 self._sharing.need()
         scheduler.settle()
+
+    def _set_aside(self, ended: EndedJob, why: str, deaths: int = 0) -> None:
+        """End a job without running it, and say so: it is a `Failure` as any other, and one line in the log."""
+        ticket, counters = ended.completion.ticket, self._parts.counters
+        logger().error(
+            "a job is set aside", platform=named(ticket.platform), id=named(ticket.id), why=why, deaths=deaths
+        )
+        counters.events += 1
+        counters.tasks += 1
+        self._writer.end(ended)

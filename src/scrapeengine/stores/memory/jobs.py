@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from scrapeengine.decide.poison import is_suspect
-from scrapeengine.model.job import Content, JobStatus
+from scrapeengine.model.job import Content, JobStatus, Ticket
 from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.rows import Marks, Row, Texts, place
 
@@ -182,6 +182,11 @@ class DictJobTable:
     def held(self, opening: int) -> list[Row]:
         """See `JobTable`."""
         return [row for row in self._named(list(self._orders.leased)) if row.opening == opening]
+
+    def leased(self, ticket: Ticket) -> Row | None:
+        """See `JobTable`: names always lead to jobs here."""
+        del ticket
+        return None
 
     def before(self, row: Row) -> int:
         """See `JobTable`."""

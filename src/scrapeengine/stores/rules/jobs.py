@@ -18,7 +18,7 @@ from scrapeengine.model.job import (
     StoredJob,
 )
 from scrapeengine.stores.rules.beside import remember
-from scrapeengine.stores.rules.leasing import arrive, clear, end, forget, known, promote
+from scrapeengine.stores.rules.leasing import arrive, clear, end, forget, in_hand, known, promote
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Tables
 
@@ -190,8 +190,8 @@ def complete(tables: Tables, completions: Sequence[Completion]) -> list[Reply]:
 
 def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
     ticket, platform, token = completion.ticket, completion.ticket.platform, completion.ticket.token
-    row = known(tables, platform, ticket.id)
-    if row is None:
+    row = in_hand(tables, ticket)
+    if row is None or row.expired(tables.now):
         return Reply.LOST
     if token and row.accepted == token:
         return Reply.ALREADY  # it is told once more, since the first reply was not heard

@@ -25,6 +25,7 @@ __all__ = [
     "end",
     "forget",
     "hasten",
+    "in_hand",
     "known",
     "lapse",
     "next_time",
@@ -101,16 +102,9 @@ def claim(
     """Lease the most urgent of the ready jobs."""
     if tables.marks.seen is not None:
         tables.marks.seen.add(platform)
-    found: list[Claimed] = []
-    while len(found) < n:
-        left = n - len(found)
-        rows = _claimable(tables, platform, left, ids)
-        until, opening = tables.awake + lease, tables.opening if rows else None
-        leased = [_lease(tables, row, owner, until, opening) for row in rows]
-        found += [each for each in leased if each is not None]
-        if len(rows) < left or None not in leased:
-            break
-    return found
+    rows = _claimable(tables, platform, n, ids)
+    until, opening = tables.awake + lease, tables.opening if rows else None
+    return [_lease(tables, row, owner, until, opening) for row in rows]
 
 
 def renew(tables: Tables, tickets: Sequence[Ticket], lease: float) -> list[Reply]:
@@ -168,13 +162,9 @@ def next_time(tables: Tables) -> float:
     return min(times)
 
 
-def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | None) -> Claimed | None:
-    """Lease a ready job; None: it is damaged, and was set aside, so that the others go on."""
+def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | None) -> Claimed:
+    """Lease a ready job; one that is damaged too, so that who has it ends it, and all hear of that."""
     texts = tables.jobs.texts(row)
-    if texts.damaged:
-        end(tables, row, JobStatus.FAILED)
-        tables.jobs.write(row, None, texts.error, None)
-        return None
     token = tables.jobs.next_token()
     tables.jobs.change(
         row,
@@ -195,11 +185,23 @@ def _lease(tables: Tables, row: Row, owner: str, until: float, opening: int | No
         cadence=row.cadence,
         history=texts.history,
         deaths=row.deaths,
+        damage=texts.error if texts.damaged else None,
     )
 
 
-def _renew(tables: Tables, ticket: Ticket, until: float) -> Reply:
+def in_hand(tables: Tables, ticket: Ticket) -> Row | None:
+    """Return the job of a ticket, in whatever state; by its lease, where its name does not lead to it.
+
+    A damaged index may lead astray whoever looks for a job by its name, and for jobs beside it too.
+    """
     row = tables.jobs.find(ticket.platform, ticket.id)
+    if row is not None and ticket.token in {row.token, row.accepted}:
+        return row
+    return tables.jobs.leased(ticket) or row
+
+
+def _renew(tables: Tables, ticket: Ticket, until: float) -> Reply:
+    row = in_hand(tables, ticket)
     if row is None or not row.held_by(ticket.token, tables.awake):
         return Reply.LOST
     tables.jobs.change(row, due=until)
@@ -207,7 +209,7 @@ def _renew(tables: Tables, ticket: Ticket, until: float) -> Reply:
 
 
 def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
-    row = tables.jobs.find(ticket.platform, ticket.id)
+    row = in_hand(tables, ticket)
     if row is None or not row.held_by(ticket.token, tables.awake):
         return Reply.LOST
     tables.jobs.change(

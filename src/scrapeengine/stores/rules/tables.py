@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob, Ticket
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
@@ -93,6 +93,14 @@ class JobTable(Protocol):
 
     def held(self, opening: int) -> list[Row]:
         """List the jobs that are leased through an opening of the store."""
+        ...
+
+    def leased(self, ticket: Ticket) -> Row | None:
+        """Return the job that is under a lease; asked where its name has not led to it.
+
+        That another one holds it by now is the usual reason, and the answer None. Else the way by names is damaged, and
+        is repaired as far as it can be.
+        """
         ...
 
     def before(self, row: Row) -> int:

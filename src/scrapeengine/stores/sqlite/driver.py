@@ -117,6 +117,11 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, apsw.BusyError | apsw.LockedError)
 
 
+def is_conflict(error: BaseException) -> bool:
+    """Say whether an error means that two rows have what only one may have."""
+    return isinstance(error, apsw.ConstraintError)
+
+
 def translated(error: BaseException, path: str) -> StoreError:
     """Call an error of apsw's, or one that only a damaged file explains, what it is here.
 

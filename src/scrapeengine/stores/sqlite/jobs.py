@@ -10,9 +10,9 @@ from zlib import crc32
 import attrs
 
 from scrapeengine.decide.poison import MOST_DEATHS, is_suspect
-from scrapeengine.model.job import Content, JobStatus
+from scrapeengine.model.job import Content, JobStatus, Ticket
 from scrapeengine.stores.rules.rows import Marks, Row, Texts
-from scrapeengine.stores.sqlite.driver import fetch
+from scrapeengine.stores.sqlite.driver import fetch, is_conflict
 from scrapeengine.stores.sqlite.schema import CODES, RECURRING, STATUSES
 from scrapeengine.stores.sqlite.sums import Sums
 
@@ -152,6 +152,20 @@ class SqlJobTable:
     def held(self, opening: int) -> list[Row]:
         """See `JobTable`."""
         return self._rows("WHERE status = 2 AND opening = ? ORDER BY due, token", opening)
+
+    def leased(self, ticket: Ticket) -> Row | None:
+        """See `JobTable`."""
+        where = "INDEXED BY jobs_leased WHERE status = 2 AND platform = ? AND id = ? AND token = ?"
+        rows = self._rows(where, *ticket)
+        if not rows:
+            return None
+        # The row is there, so it is the index that is damaged; SQLite will not take rows out of it as it is.
+        try:
+            self._db.execute("REINDEX jobs")
+        except Exception as error:
+            if not is_conflict(error):  # else somebody has enqueued it once more: then it stays as it is
+                raise
+        return rows[0]
 
     def before(self, row: Row) -> int:
         """See `JobTable`."""
