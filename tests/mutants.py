@@ -444,6 +444,19 @@ MUTANTS = [
     ),
     ("stores/test_damage.py", "stores/rules/leasing.py", "tables.jobs.leased(ticket) or row", "row"),
     ("stores/test_damage.py", "served/desk.py", "        if claimed.damage is not None:\n", "        if False:\n"),
+    (
+        "served/test_scrapers_that_exit.py",
+        "served/ends.py",
+        "    return isinstance(error, SystemExit)\n",
+        "    return False\n",
+    ),
+    (
+        "served/test_scrapers_that_exit.py",
+        "served/ends.py",
+        "    return isinstance(error, SystemExit)\n",
+        "    return isinstance(error, SystemExit | KeyboardInterrupt)\n",
+    ),
+    ("stores/test_stores.py", "stores/rules/leasing.py", "deaths=row.deaths + died,", "deaths=row.deaths,"),
     ("unit/test_poison.py", "decide/poison.py", "deaths < MOST_DEATHS - 1", "deaths < MOST_DEATHS"),
     ("unit/test_poison.py", "decide/poison.py", "max(1, before + (alone and is_suspect(before)))", "before + 1"),
     (

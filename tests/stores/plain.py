@@ -107,9 +107,9 @@ class PlainStore:
         assert owner
         return await self.call("claim", platform, n, lease, ids)
 
-    async def release(self, tickets, delay=0.0):
+    async def release(self, tickets, delay=0.0, *, died=False):
         """See `Store`."""
-        return await self.call("release", tickets, delay)
+        return await self.call("release", tickets, delay, died=died)
 
     async def hasten(self, ids=None):
         """See `Store`."""

@@ -15,6 +15,9 @@ The last trial is made in a process that has lived for a while. What kills proce
 a sink, a limit on memory) would find a suspect running each time, and have one job after the other set aside. A process
 that does not live so long, since it only polls, tries it a minute after the last death.
 
+A scraper that raises `SystemExit` ends its process in good order, and would do so in each that comes after: that is a
+death of which its job is the sole cause. A `KeyboardInterrupt` is the user's, whatever ran when it came.
+
 Rejected: to count each death against all that ran. A process that is killed three times while 32 run would fail all.
 """
 

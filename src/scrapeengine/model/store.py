@@ -214,12 +214,13 @@ class Store(Protocol):
         """End jobs, each with all that belongs to it; a `Reply` for each. One that is `LOST` takes no other with it."""
         ...
 
-    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0, *, died: bool = False) -> list[Reply]:
         """Give jobs back, as if they had not been claimed: `OK` or `LOST` for each.
 
         Args:
             tickets: the leases.
             delay: seconds until they are ready again; 0: at once, where they stood in the queue.
+            died: whether the scraper of each ends the process: that counts as a death of which it is the sole cause.
         """
         ...
 

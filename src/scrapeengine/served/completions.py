@@ -68,8 +68,8 @@ class Completions:
     def poisonous(self, claimed: Claimed, event: Event) -> EndedJob:
         """Say how a job ends that is not run any more, for processes have died of it."""
         error = PoisonousJob(
-            f"{claimed.deaths} processes have died while its scraper ran, the last ones with no other suspect, so it "
-            f"was set aside; see what it does, then run it again with store.retry(ids=[…])",
+            f"{claimed.deaths} processes have died while its scraper ran, or were ended by it, the last ones with no "
+            f"other suspect, so it was set aside; see what it does, then run it again with store.retry(ids=[…])",
             deaths=claimed.deaths,
         )
         return self._aside(claimed, event, claimed.payload, error)

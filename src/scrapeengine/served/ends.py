@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import trio
@@ -84,7 +85,7 @@ class StoredEnds:
             parts.counters.lost += 1
         elif isinstance(outcome, Cancelled) or (record.stopped is not None and isinstance(outcome, Failure)):
             # A scraper that was cut off may fail in its own cleaning up: it has not had its chance.
-            self._give_back(held)
+            self._give_back(held, fatal=_ends_the_process(sys.exception()))
         else:
             self._end(held, outcome, task)
         parts.scheduler.settle()
@@ -182,6 +183,25 @@ class StoredEnds:
         self._give_back(held, until)
         parts.lanes.retire(parts.scheduler.lanes[job.queue.name])
 
-    def _give_back(self, held: Held, until: float = -math.inf) -> None:
+    def _give_back(self, held: Held, until: float = -math.inf, *, fatal: bool = False) -> None:
         self._parts.counters.returned += 1
-        self._writer.give_back(held.ticket, until)
+        if fatal:
+            ticket = held.ticket
+            logger().error(
+                "a scraper has raised SystemExit, which ends the run; it is given up after some more of these",
+                platform=named(ticket.platform),
+                id=named(ticket.id),
+                deaths=held.claimed.deaths + 1,
+            )
+        self._writer.give_back(held.ticket, until, died=fatal)
+
+
+def _ends_the_process(error: BaseException | None) -> bool:
+    """Say whether what has left a scraper is to end the process: `SystemExit`, which each run of it would raise again.
+
+    It is the exception that is being handled where a task ends by which the run does. A `KeyboardInterrupt` is nobody's
+    but the user's, whatever ran when it came.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(SystemExit) is not None and error.subgroup(KeyboardInterrupt) is None
+    return isinstance(error, SystemExit)

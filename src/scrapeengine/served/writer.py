@@ -70,7 +70,7 @@ class Writer:
         self._store = store
         self._trouble = trouble
         self._ended: deque[EndedJob] = deque()
-        self._back: deque[tuple[Ticket, float]] = deque()
+        self._back: deque[tuple[Ticket, float, bool]] = deque()
         self._work = trio.Event()
 
     @property
@@ -99,9 +99,9 @@ class Writer:
         self._back.clear()
         return count
 
-    def give_back(self, ticket: Ticket, until: float = -math.inf) -> None:
-        """Have a job given back, to be ready at a time of trio's clock."""
-        self._back.append((ticket, until))
+    def give_back(self, ticket: Ticket, until: float = -math.inf, *, died: bool = False) -> None:
+        """Have a job given back, to be ready at a time of trio's clock; whether its scraper ends the process."""
+        self._back.append((ticket, until, died))
         self._work.set()
 
     @trio.lowlevel.enable_ki_protection
@@ -161,8 +161,9 @@ class Writer:
     async def _store_the_returned(self) -> None:
         batch = list(self._back)[:_MOST_AT_ONCE]
         now = trio.current_time()
-        for until in sorted({max(until, now) for _, until in batch}):
-            await self._store.release([ticket for ticket, each in batch if max(each, now) == until], until - now)
+        for until, died in sorted({(max(until, now), died) for _, until, died in batch}):
+            tickets = [ticket for ticket, each, fatal in batch if (max(each, now), fatal) == (until, died)]
+            await self._store.release(tickets, until - now, died=died)
         for _ in batch:
             self._back.popleft()
 

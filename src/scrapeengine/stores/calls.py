@@ -205,9 +205,9 @@ class TableStore:
         """See `Store`."""
         return await self._backend.run(lambda tables: life.complete(tables, completions))
 
-    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0, *, died: bool = False) -> list[Reply]:
         """See `Store`."""
-        return await self._backend.run(lambda tables: leasing.release(tables, tickets, delay))
+        return await self._backend.run(lambda tables: leasing.release(tables, tickets, delay, died=died))
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""

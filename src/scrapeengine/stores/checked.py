@@ -183,10 +183,11 @@ class CheckedStore:
         """See `Store`."""
         return await self._store.complete(_completions(completions))
 
-    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0) -> list[Reply]:
+    async def release(self, tickets: Sequence[Ticket], delay: float = 0.0, *, died: bool = False) -> list[Reply]:
         """See `Store`."""
         _seconds(delay, "delay", zero=True)
-        return await self._store.release(_leases(tickets, "tickets", Ticket), delay)
+        _flag(died, "died")
+        return await self._store.release(_leases(tickets, "tickets", Ticket), delay, died=died)
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
         """See `Store`."""

@@ -112,9 +112,9 @@ def renew(tables: Tables, tickets: Sequence[Ticket], lease: float) -> list[Reply
     return [_renew(tables, ticket, tables.awake + lease) for ticket in tickets]
 
 
-def release(tables: Tables, tickets: Sequence[Ticket], delay: float) -> list[Reply]:
-    """Give jobs back."""
-    return [_release(tables, ticket, delay) for ticket in tickets]
+def release(tables: Tables, tickets: Sequence[Ticket], delay: float, *, died: bool = False) -> list[Reply]:
+    """Give jobs back; where their scrapers end the process, that counts against each."""
+    return [_release(tables, ticket, delay, died=died) for ticket in tickets]
 
 
 def arrive(tables: Tables, row: Row, **values: Any) -> None:
@@ -208,7 +208,7 @@ def _renew(tables: Tables, ticket: Ticket, until: float) -> Reply:
     return Reply.OK
 
 
-def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
+def _release(tables: Tables, ticket: Ticket, delay: float, *, died: bool) -> Reply:
     row = in_hand(tables, ticket)
     if row is None or not row.held_by(ticket.token, tables.awake):
         return Reply.LOST
@@ -218,7 +218,9 @@ def _release(tables: Tables, ticket: Ticket, delay: float) -> Reply:
         due=tables.now + delay if delay > 0 else None,
         token=0,
         owner=row.owner if delay > 0 else None,
-        attempts=row.attempts - 1,  # as if it had not been claimed
+        attempts=row.attempts - (not died),  # as if it had not been claimed
+        deaths=row.deaths + died,
+        died=tables.awake if died else row.died,
     )
     _left(tables, row)
     return Reply.OK

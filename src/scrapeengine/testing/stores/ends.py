@@ -53,6 +53,20 @@ class LeasingScenes(StoreScenes):
         same(await store.complete([done(a), done(first.ticket)]), [LOST, OK])
 
     @behaviour()
+    async def test_a_job_that_ends_its_process_is_a_suspect(self, store: Store, passes: Passes) -> None:
+        """Each such end counts, and is a claim that was; of two suspects one is tried at a time."""
+        await store.enqueue([job("a"), job("b")])
+        same(await store.release(await claimed(store), died=True), [OK, OK])
+        (first,) = await store.claim("p", 9, "me", 500)
+        same((first.ticket.id, first.deaths, first.attempts), ("a", 1, 2))
+        holds(await store.cancel("p", "b"), "it was pending")
+        for deaths in (2, 3, 4):
+            same(await store.release([first.ticket], died=True), [OK])
+            await passes(70)
+            (first,) = await store.claim("p", 9, "me", 500)
+            same((first.deaths, first.attempts), (deaths, deaths + 1))
+
+    @behaviour()
     async def test_what_is_released_was_not_claimed(self, store: Store, passes: Passes) -> None:
         """It goes back to its place, or comes later; the claim is not counted, and the ticket is worth nothing."""
         await store.enqueue([job("a"), job("b"), job("c")])

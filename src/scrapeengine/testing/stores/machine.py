@@ -174,10 +174,10 @@ class StoreMachine(RuleBasedStateMachine):
         """Leases are renewed, ended ones too."""
         self.both("renew", self.some(numbers), lease)
 
-    @rule(numbers=ANY, delay=MAYBE_SPANS)
-    def release(self, numbers: list[int], delay: float) -> None:
-        """Jobs are given back."""
-        self.both("release", self.some(numbers), delay)
+    @rule(numbers=ANY, delay=MAYBE_SPANS, died=st.booleans())
+    def release(self, numbers: list[int], delay: float, died: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+        """Jobs are given back, or their scrapers end the process."""
+        self.both("release", self.some(numbers), delay, died=died)
 
     @rule(numbers=ANY, values=ENDS)
     def complete(self, numbers: list[int], values: dict[str, Any]) -> None:

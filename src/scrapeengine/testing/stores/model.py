@@ -326,15 +326,17 @@ class StoreModel:
         self._forget()
         return replies
 
-    def release(self, tickets: Iterable[Ticket], delay: float) -> list[Reply]:
-        """Give jobs back."""
+    def release(self, tickets: Iterable[Ticket], delay: float, *, died: bool = False) -> list[Reply]:
+        """Give jobs back, or have them end the process."""
         replies = []
         for ticket in tickets:
             job = self._held(ticket)
             if job is not None:
                 job.status, job.due = (DELAYED, self.moment.now + delay) if delay else (READY, 0.0)
                 job.returned = delay > 0
-                job.token, job.attempts = None, job.attempts - 1
+                job.token, job.attempts = None, job.attempts - (0 if died else 1)
+                if died:
+                    job.deaths, job.died = job.deaths + 1, self.moment.awake
             replies.append(Reply.LOST if job is None else Reply.OK)
         return replies
 
