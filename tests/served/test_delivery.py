@@ -166,18 +166,33 @@ class Price:
         return f"{self.cents / 100:.2f}"
 
 
-async def test_what_json_does_not_have_pauses_the_platform(autojump_clock, store, caplog):
+def broken(value):
+    """Encode nothing."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("value", "encode", "write"),
+    [
+        (Price(1), None, "give the engine encode="),
+        ({"price": [float("nan")]}, None, "None for NaN"),
+        (float("inf"), str, "None for NaN"),
+        (Price(1), broken, "mend the engine's encode="),
+        (Price(1), lambda value: value, "mend the engine's encode="),
+    ],
+)
+async def test_what_json_does_not_have_pauses_the_platform(autojump_clock, store, caplog, value, encode, write):
     """At the first result, which is given back: the queue is not used up by failures that all say the same."""
 
-    async def priced(task):
+    async def priced(_):
         await trio.sleep(1)
-        return Price(int(task.event.id))
+        return value
 
     async def plain(_):
         await trio.sleep(1)
         return "fine"
 
-    engine = se.Engine([se.Platform("A", priced, limit=2), se.Platform("B", plain)])
+    engine = se.Engine([se.Platform("A", priced, limit=2), se.Platform("B", plain)], encode=encode)
     await engine.enqueue(store, [se.Event(n, platforms=["A", "B"]) for n in range(20)])
     report = await engine.poll(store)
     assert report.outcomes.succeeded == 20
@@ -185,7 +200,7 @@ async def test_what_json_does_not_have_pauses_the_platform(autojump_clock, store
     assert (await store.stats())["A"].failed == 0
     assert (await store.stats())["A"].ready == 20
     assert caplog.text.count("a platform is paused") == 1
-    assert "encode=" in caplog.text
+    assert write in caplog.text
 
 
 async def test_an_engine_may_encode_what_json_does_not_have(autojump_clock, store):

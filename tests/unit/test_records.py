@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scrapeengine.decide.records import (
-    content_of,
+    NotJson,
     digest_of,
     error_text,
     event_of,
+    kept_of,
     outcome_of,
     outcome_text,
     payload_of,
@@ -59,9 +60,9 @@ def test_an_event_that_is_its_url() -> None:
 @given(values)
 def test_contents(value: Any) -> None:
     """Bytes stay bytes, all else becomes JSON; what is equal has one digest."""
-    content = content_of(value)
+    content = kept_of(value)[0]
     assert isinstance(content, bytes if isinstance(value, bytes) else str)
-    assert digest_of(content) == digest_of(content_of(value))
+    assert digest_of(content) == digest_of(kept_of(value)[0])
     assert len(digest_of(content)) == 32
 
 
@@ -78,10 +79,54 @@ for _ in range(100_000):
 @pytest.mark.parametrize("value", [object(), {1, 2}, {"a": b"x"}, math.nan, math.inf, {("a", "b"): 1}, nested])
 def test_what_cannot_be_stored(value: Any) -> None:
     """It is refused with what can be, in results and in data."""
-    with pytest.raises(TypeError, match="a store takes bytes, and what JSON has"):
-        content_of(value)
+    with pytest.raises(NotJson, match="a store takes bytes, and what JSON has"):
+        kept_of(value)
     with pytest.raises(TypeError, match=r"the data of Event\('x'\) cannot be stored"):
         payload_of(Event("x", data=value))
+
+
+ring: list[Any] = []
+ring.append(ring)
+
+
+def loud(value: object) -> object:
+    """Fail."""
+    raise ZeroDivisionError(type(value))
+
+
+class Rude(dict[str, int]):
+    """A dict that JSON would have, were it not for itself."""
+
+    def items(self) -> Any:
+        """Fail."""
+        raise LookupError("no items")
+
+
+@pytest.mark.parametrize(
+    ("value", "encode", "says"),
+    [
+        (1j, None, "give the engine encode="),
+        ({1, 2}, None, "give the engine encode="),
+        (math.nan, None, "None for NaN"),
+        ([1, {"a": math.inf}], str, "None for NaN"),
+        (ring, str, "nothing that holds itself"),
+        (nested, str, "a thousand deep"),
+        ([10**5000], None, "thousands of digits"),
+        ({(1, 2): 3}, str, "a key that is none"),
+        (Rude(a=1), None, "return bytes or what JSON has"),
+        (1j, loud, "mend the engine's encode="),
+        (1j, lambda value: value, "mend the engine's encode="),
+        (1j, lambda value: {value}, "mend the engine's encode="),
+        (1j, lambda _: math.nan, "mend the engine's encode="),
+        ([1j, math.nan], str, "None for NaN"),
+    ],
+)
+def test_what_to_write_instead(value: Any, encode: Any, says: str) -> None:
+    """Where `encode` is at fault that is named; where it is never asked, the value is."""
+    with pytest.raises(NotJson) as caught:
+        kept_of(value, encode)
+    assert says in caught.value.instead
+    assert ("encode=… has made" in str(caught.value)) == says.startswith("mend")
 
 
 @given(events, values, st.floats(0, 1e6), st.integers(0, 9))
@@ -94,7 +139,7 @@ def test_outcomes_come_back(event: Event, value: Any, seconds: float, attempts: 
         Failure(error=UnknownPlatform("no such"), **said),
     ]
     for outcome in outcomes:
-        result = content_of(outcome.value) if isinstance(outcome, Success) else None
+        result = kept_of(outcome.value)[0] if isinstance(outcome, Success) else None
         back = outcome_of("A", event.id, outcome_text(outcome, payload_of(event), result))
         assert (type(back), back.event, back.platform) == (type(outcome), event, "A")
         assert (back.attempts, back.queued, back.parked, back.ran) == (attempts, seconds, 0.0, 1.0)

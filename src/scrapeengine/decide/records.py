@@ -16,10 +16,10 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 
 __all__ = [
     "NotJson",
-    "content_of",
     "digest_of",
     "error_text",
     "event_of",
+    "kept_of",
     "outcome_of",
     "outcome_text",
     "payload_of",
@@ -62,11 +62,21 @@ def event_of(id: str, priority: int, payload: str) -> Event:
 
 
 class NotJson(TypeError):
-    """A value of a kind that JSON does not have: every task of its scraper would end like this."""
+    """A result that JSON does not have. Most tasks of its scraper would end like this one.
+
+    Attributes:
+        instead: what to write.
+    """
+
+    def __init__(self, message: str, instead: str = "") -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
-def content_of(value: object, encode: Callable[[Any], Any] | None = None) -> Content:
-    """Return what a store keeps of the value of a scraper: bytes as they are, anything else as JSON.
+def kept_of(value: object, encode: Callable[[Any], Any] | None = None) -> tuple[Content, Any]:
+    """Return what a store keeps of the value of a scraper, and what whoever reads it there gets.
+
+    Bytes are kept as they are, anything else as JSON.
 
     Args:
         value: what the scraper has returned.
@@ -74,11 +84,15 @@ def content_of(value: object, encode: Callable[[Any], Any] | None = None) -> Con
         does.
 
     Raises:
-        NotJson: it has something of a kind that JSON does not have.
-        TypeError: it is of such kinds, and cannot be written down all the same: a number that is none, a depth without
-        end.
+        NotJson: it has something that JSON does not have, or `encode` has raised or made something of that kind.
     """
-    return value if isinstance(value, bytes) else _json(value, "what the scraper has returned", encode)
+    if isinstance(value, bytes):
+        return value, value
+    try:
+        text = _json(value, encode)
+        return text, json.loads(text)
+    except Exception as error:
+        raise _refusal(value, encode, error) from error
 
 
 def value_of(content: Content) -> Any:
@@ -114,7 +128,7 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
     Args:
         outcome: how the task has ended.
         payload: of its event.
-        result: what `content_of` has made of its value, if it has one.
+        result: what `kept_of` has made of its value, if it has one.
     """
     kept: dict[str, Any] = {
         "priority": outcome.event.priority,
@@ -165,7 +179,10 @@ def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
 def _kept(value: object, what: str) -> dict[str, Any]:
     if isinstance(value, bytes):
         return {_BYTES: base64.b64encode(value).decode("ascii")}
-    _json(value, what)
+    try:
+        _json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(_cannot(what, error)) from None
     return {"data": value}
 
 
@@ -173,12 +190,38 @@ def _given_back(kept: dict[str, Any]) -> Any:
     return base64.b64decode(kept[_BYTES]) if _BYTES in kept else kept.get("data")
 
 
-def _json(value: object, what: str, encode: Callable[[Any], Any] | None = None) -> str:
+def _json(value: object, encode: Callable[[Any], Any] | None = None) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=encode)
+
+
+def _cannot(what: str, error: Exception) -> str:
+    return (
+        f"{what} cannot be stored: {error}; a store takes bytes, and what JSON has: dict, list, str, int, float, bool "
+        "and None"
+    )
+
+
+def _refusal(value: object, encode: Callable[[Any], Any] | None, error: Exception) -> NotJson:
+    """Say what is wrong with a result, and what to write instead."""
+    if encode is not None and _is_json_but_for_kinds(value):
+        said = _cannot("what encode=… has made of what the scraper has returned", error)
+        return NotJson(
+            said, "mend the engine's encode=…: for whatever JSON does not have it must return something that it has"
+        )
+    said = _cannot("what the scraper has returned", error)
+    if isinstance(error, TypeError) and encode is None:
+        return NotJson(said, "give the engine encode=…, such as str, or return bytes or what JSON has")
+    return NotJson(
+        said,
+        "return bytes or what JSON has: None for NaN and infinity, a text for a number of thousands of digits or for a "
+        "key that is none, nothing that holds itself or is a thousand deep; encode=… is asked about none of these",
+    )
+
+
+def _is_json_but_for_kinds(value: object) -> bool:
+    """Say whether a value can be written down where anything is made of the kinds that JSON does not have."""
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=encode)
-    except (TypeError, ValueError, RecursionError) as error:
-        kind = NotJson if encode is None and isinstance(error, TypeError) else TypeError
-        raise kind(
-            f"{what} cannot be stored: {error}; a store takes bytes, and what JSON has: dict, list, str, int, float, "
-            "bool and None"
-        ) from None
+        json.loads(_json(value, lambda _: None))
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True

@@ -10,12 +10,11 @@ import attrs
 from scrapeengine.decide.cadence import History, Polled, cadence_from_json, next_due
 from scrapeengine.decide.records import (
     NotJson,
-    content_of,
     digest_of,
     error_text,
+    kept_of,
     outcome_text,
     status_of,
-    value_of,
 )
 from scrapeengine.decide.texts import written
 from scrapeengine.errors import PoisonousJob, StoreError
@@ -118,15 +117,9 @@ class Completions:
     def _told(self, held: Held, outcome: Outcome[Any], task: RunningTask, now: float) -> EndedJob:
         result: Content | None = None
         if isinstance(outcome, Success):
-            try:
-                result = content_of(outcome.value, self.encode)
-            except NotJson:
-                raise
-            except TypeError as error:
-                outcome = Failure(error=error, **task.times())
-            else:
-                # What goes out now is what would be delivered again after a crash.
-                outcome = attrs.evolve(outcome, value=value_of(result))
+            # What goes out now is what would be delivered again after a crash.
+            result, value = kept_of(outcome.value, self.encode)
+            outcome = attrs.evolve(outcome, value=value)
         again, history = self._again(held, outcome, result, task, now)
         within = self.deliveries.within
         completion = Completion(
