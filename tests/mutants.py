@@ -444,6 +444,15 @@ MUTANTS = [
     ),
     ("stores/test_damage.py", "stores/rules/leasing.py", "tables.jobs.leased(ticket) or row", "row"),
     ("stores/test_damage.py", "served/desk.py", "        if claimed.damage is not None:\n", "        if False:\n"),
+    ("served/test_until.py", "served/claims.py", "            self._desk.leave_closed()\n", "            pass\n"),
+    ("served/test_until.py", "served/desk.py", "if any(lane.records or not", "if any(not"),
+    ("served/test_until.py", "served/until.py", "if not leased and all(map", "if all(map"),
+    (
+        "served/test_until.py",
+        "served/closings.py",
+        "        self._hooks.closed_by_others(lane)\n        self._ready.room(lane.name)\n",
+        "        self._hooks.closed_by_others(lane)\n",
+    ),
     (
         "served/test_scrapers_that_exit.py",
         "served/ends.py",

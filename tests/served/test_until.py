@@ -80,7 +80,7 @@ async def test_what_comes_due_while_it_works_is_done_by_idle(autojump_clock, sto
 
 @pytest.mark.parametrize("how", ["closed", "paused"])
 async def test_a_platform_that_cannot_go_on_is_left_by_idle(autojump_clock, store, how):
-    """And is waited for by "empty"."""
+    """By "empty" a penalty is waited for; where all that is left is paused, the run ends with an error."""
     both = engine("A", "B")
     await both.enqueue(store, [se.Event(n) for n in range(6)])
     if how == "paused":
@@ -95,14 +95,89 @@ async def test_a_platform_that_cannot_go_on_is_left_by_idle(autojump_clock, stor
         @nursery.start_soon
         async def open_again():
             await trio.sleep(30)
-            if how == "paused":
-                both.tune("A", limit=4)
-            else:
-                both.reopen("A")
+            both.reopen("A")
 
-        report, took = await ended(store, "empty", both)
-    assert report.outcomes.succeeded == 6
-    assert took == 32
+        if how == "paused":
+            with pytest.raises(ValueError, match="the 6 jobs that are left are all on platforms that are paused, 'A'"):
+                await ended(store, "empty", both)
+        else:
+            report, took = await ended(store, "empty", both)
+            assert (report.outcomes.succeeded, took) == (6, 32)
+
+
+async def test_others_jobs_and_delayed_ones_are_waited_for_before_it_is_said_that_the_rest_is_paused(
+    autojump_clock, store
+):
+    """They may end, and what a program pauses for a while it may go on with until then."""
+    both = engine("A", "B")
+    await both.enqueue(store, [se.Event("a", platforms=["A"])])
+    await both.enqueue(store, [se.Event("b", platforms=["B"])], delay=50)
+    both.tune("A", limit=0)
+    begun = trio.current_time()
+    with pytest.raises(ValueError, match="the 1 jobs that are left"):
+        await ended(store, "empty", both)
+    assert trio.current_time() - begun == 51
+    assert await store.claim("A", 1, "another", 20)
+    with pytest.raises(ValueError, match="the 1 jobs that are left"):
+        await ended(store, "empty", both)
+    assert 71 <= trio.current_time() - begun <= 72
+
+
+async def test_a_pause_of_the_engines_own_does_not_hang_empty(autojump_clock, store):
+    """A scraper returns what no store can keep: the run that was to do all says that it cannot."""
+
+    async def now(_):
+        return {1, 2}
+
+    wrong = se.Engine([se.Platform("A", now)])
+    await wrong.enqueue(store, [se.Event(1)])
+    with pytest.raises(ValueError, match="paused, 'A'; go on with tune"):
+        await ended(store, "empty", wrong)
+    assert (await store.stats())["A"].ready == 1
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{}/jobs.db"])
+@pytest.mark.parametrize("seconds", [3, 299, 5000])
+async def test_a_penalty_of_the_store_is_left_by_idle_however_short(autojump_clock, tmp_path, url, seconds):
+    """Also where the engine hears of it only once it has jobs in hand; "empty" waits for its end, and no longer."""
+    async with se.open_store(url.format(tmp_path)) as store:
+        await engine().enqueue(store, [se.Event(n) for n in range(20)])
+        await store.close("A", seconds)
+        report, took = await ended(store, "idle")
+        assert (report.outcomes.total, took < 2) == (0, True)
+        report = await engine().poll(store)
+        assert report.outcomes.total == 0
+        report, took = await ended(store, "empty")
+        assert report.outcomes.succeeded == 20
+        assert took <= seconds + 10
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{}/jobs.db"])
+async def test_a_site_that_closes_for_a_moment(autojump_clock, tmp_path, url):
+    """What was in hand is given back where no task is; while one is parked, the run goes on with all when it opens."""
+    refused = []
+
+    async def answer(request):
+        if not refused:
+            refused.append(request)
+            return httpx.Response(429, headers={"retry-after": "20"})
+        return httpx.Response(200)
+
+    async def ask(task):
+        await task.http.get("http://a.test/")
+
+    for attempts, done in ((1, 0), (2, 6)):
+        refused.clear()
+        how = {"limit": 1, "transport": httpx.MockTransport(answer), "retry": se.Retry(attempts=attempts)}
+        polite = se.Engine([se.Platform("A", ask, **how)])
+        async with se.open_store(url.format(tmp_path)) as store:
+            await polite.enqueue(store, [se.Event(f"{attempts}-{n}") for n in range(6)])
+            report, took = await ended(store, "idle", polite)
+            assert report.outcomes.succeeded == done
+            assert took < 2 if attempts == 1 else 20 <= took < 25
+            await store.retry()
+            await ended(store, "empty", polite)
+            assert pending(await store.stats()) == 0
 
 
 async def test_a_site_that_asks_to_be_left_alone(autojump_clock, store):

@@ -68,9 +68,6 @@ class StoreBacking:
         self._ready = ready = ReadyPlatforms(everything=only is not None or work.until is not None)
         self._writer = writer = Writer(store, trouble)
         self._leases = leases = Leases(holder, writer)
-        self._sharing: Sharing | None = None
-        if store.shared:
-            self._sharing = Sharing(holder, parts.lanes, ready.names, hooks)
         self.keeps = work.kept
         self._deliveries = deliveries = Deliveries(holder, wanted=work.kept)
         self._redelivery = Redelivery(parts.outbox, deliveries, parts.counters, trouble, shared=store.shared)
@@ -91,7 +88,10 @@ class StoreBacking:
             deliveries=deliveries,
             starts=store.starts,
         )
-        self._closings = Closings(holder, parts, hooks)
+        self._closings = Closings(holder, parts, hooks, ready)
+        self._sharing: Sharing | None = None
+        if store.shared:
+            self._sharing = Sharing(holder, parts.lanes, ready.names, self._closings)
         desk = LaneDesk(
             parts,
             self.ends,
@@ -104,7 +104,8 @@ class StoreBacking:
         )
         finish: Finish | None = None if only is None and work.until is None else WhenIdle()
         if work.until == "empty":
-            finish = WhenEmpty(store, parts.plan.serves)
+            plan = parts.plan
+            finish = WhenEmpty(store, plan.serves, lambda name: plan.platform(name).limit == 0)
         self.jobs = Claims(holder, desk, ready, parts.alarms, only=only, finish=finish)
         self._scope = trio.CancelScope()
         self._delivering = trio.CancelScope()
@@ -229,6 +230,7 @@ class StoreBacking:
         """Let all engines on the store know that a platform has closed."""
         if self._sharing is not None:
             self._sharing.refused(lane)
+        self._ready.room(lane.name)
 
     def closed_by_hand(self, platform: str, seconds: float) -> None:
         """Let all on the store know that the program has closed a platform."""

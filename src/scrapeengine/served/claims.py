@@ -95,6 +95,10 @@ class Desk(Protocol):
         """Say whether the run has anything in hand."""
         ...
 
+    def leave_closed(self) -> None:
+        """Give back all that is in hand if all of it only waits for closed platforms."""
+        ...
+
     async def hear(self, ready: Collection[str]) -> None:
         """Hear, before anything is claimed, whether these platforms were closed or reopened. Checkpoint, or none."""
         ...
@@ -102,6 +106,11 @@ class Desk(Protocol):
 
 class Finish(Protocol):
     """The end of a run."""
+
+    @property
+    def leaves_closed(self) -> bool:
+        """Whether it leaves aside what waits for closed platforms."""
+        ...
 
     async def reached(self) -> bool:
         """Say whether the run may end, which has nothing in hand and found nothing to claim. Checkpoint, or none.
@@ -270,7 +279,7 @@ class Claims:
                 async with trio.open_nursery() as nursery:
                     for platform, n in wants.items():
                         nursery.start_soon(self._claim, platform, n, failed)
-            elif self._finish is None or self._desk.is_busy():
+            elif self._finish is None or self._is_busy(self._finish):
                 await self._ready.news.wait()
             elif not self._dry:
                 await self._look()
@@ -280,6 +289,12 @@ class Claims:
             else:
                 with trio.move_on_after(_AGAIN):
                     await self._ready.news.wait()
+
+    def _is_busy(self, finish: Finish) -> bool:
+        """Say whether there is anything in hand; what only waits for closed platforms is given back, if it may be."""
+        if finish.leaves_closed:
+            self._desk.leave_closed()
+        return self._desk.is_busy()  # until the store knows of what was given back, which is news then
 
     async def _may_end(self, finish: Finish) -> bool:
         """Say whether this is the end: the store was asked, and nothing was claimed since."""

@@ -16,6 +16,8 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
 from scrapeengine.run.backing import Parts, RunHooks
+from scrapeengine.schedule.lane import Lane
+from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
@@ -28,18 +30,20 @@ _SAME = 0.001
 class Closings:
     """Tells the store what the program has said of platforms' penalties, and hears what others have said there."""
 
-    def __init__(self, holder: Leaseholder, parts: Parts, hooks: RunHooks) -> None:
+    def __init__(self, holder: Leaseholder, parts: Parts, hooks: RunHooks, ready: ReadyPlatforms) -> None:
         """Make it.
 
         Args:
             holder: the run, as the store knows it.
             parts: the run's.
             hooks: told of platforms that others have closed or reopened.
+            ready: told of those that have closed: the run may end with that.
         """
         self._holder = holder
         self._lanes = parts.lanes
         self._plan = parts.plan
         self._hooks = hooks
+        self._ready = ready
         self._said: dict[str, float | None] = {}
         """Until when, in trio's time, the program has closed platforms; None: it has reopened them."""
         self._news = trio.Event()
@@ -133,7 +137,12 @@ class Closings:
             if closed is not None and closed > penalty.until + _SAME:
                 penalty.close(closed)
                 self._lanes.scheduler.refresh(lane)
-                self._hooks.closed_by_others(lane)
+                self.closed_by_others(lane)
+
+    def closed_by_others(self, lane: Lane) -> None:
+        """Let nobody wait for too long on a platform that others have closed, nor a run whose end that is."""
+        self._hooks.closed_by_others(lane)
+        self._ready.room(lane.name)
 
     def __repr__(self) -> str:
         """Count what the store is not told yet."""

@@ -79,6 +79,20 @@ class LaneDesk:
         """Say whether the run has anything in hand, for the lanes, the store or the sinks."""
         return bool(len(self._leases) or self._writer.behind or self._redelivery.behind)
 
+    def leave_closed(self) -> None:
+        """Give back all that is in hand if all of it only waits for closed platforms.
+
+        While a task runs, or is parked, its run goes on, and what waits may as well wait here.
+        """
+        scheduler, now = self._parts.scheduler, trio.current_time()
+        lanes = [lane for lane in scheduler.lanes.values() if lane.records or lane.queue.waiting]
+        if any(lane.records or not lane.gate.closed(now) for lane in lanes):
+            return
+        for lane in lanes:
+            for job in lane.queue.waiting_jobs():
+                self._ends.turn_away(job, lane)
+        scheduler.settle()
+
     async def hear(self, ready: Collection[str]) -> None:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""
         await self._closings.hear(ready)

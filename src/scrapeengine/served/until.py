@@ -1,9 +1,11 @@
 """The end of a run that serves a store until there is nothing to do, or nothing left.
 
 A run looks whether it may end when it has nothing in hand, and the store had nothing for it when it was asked last.
-"idle" ends it there: what is delayed, closed, paused or in the hands of others is left aside. "empty" waits for all of
-that, as far as it is of platforms that the engine has: for delayed jobs until they are due, for others' until they have
-ended or their leases have, for what comes in meanwhile. What recurs has no end, and is refused.
+"idle" ends it there: what is delayed, closed, paused or in the hands of others is left aside; what was in hand before
+it was known that its platform is closed is given back, where nothing else is in hand. "empty" waits for all of that, as
+far as it is of platforms that the engine has: for delayed jobs until they are due, for closed platforms until they open
+again, for others' jobs until they have ended or their leases have, for what comes in meanwhile. What recurs has no end,
+and is refused; where all that is left is of paused platforms the run ends with an error, for it may be for ever.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ def refuse_recurring(own: Mapping[str, QueueStatistics]) -> None:
 class WhenIdle:
     """Ends a run that has nothing to do. Implements `served.claims.Finish`."""
 
+    leaves_closed = True
+
     async def reached(self) -> bool:
         """Say that it may end. No checkpoint."""
         return True
@@ -73,13 +77,16 @@ class WhenEmpty:
     _store: Store
     _serves: Callable[[str], bool]
     """Says whether the engine has a platform."""
+    _paused: Callable[[str], bool]
+    """Says whether one of its platforms is paused."""
+    leaves_closed: bool = attrs.field(default=False, init=False)
     _said: bool = attrs.field(default=False, init=False)
 
     async def reached(self) -> bool:
         """Say whether nothing is pending on the engine's platforms; log it once if something is. Checkpoint.
 
         Raises:
-            ValueError: something recurs there by now.
+            ValueError: something recurs there by now, or all that is left is of platforms that are paused.
             StoreError: the store could not be asked.
         """
         counted = await self._store.stats()
@@ -89,6 +96,12 @@ class WhenEmpty:
         if not (ready or delayed or leased):
             self._say_what_is_left(counted)
             return True
+        left = [name for name, each in sorted(own.items()) if each.ready or each.delayed]
+        if not leased and all(map(self._paused, left)):
+            raise ValueError(
+                f'serve(until="empty") would never end: the {ready + delayed:,} jobs that are left are all on '
+                f'platforms that are paused, {_listed(left)}; go on with tune(…, limit=…), or write until="idle"'
+            )
         if not self._said:
             self._said = True
             logger().info(
