@@ -435,6 +435,11 @@ MUTANTS = [
         "or False:\n        row = _add",
     ),
     ("stores/test_staged.py", "stores/rules/staging.py", "        if batch.taken is None:\n            continue\n", ""),
+    ("stores/test_staged.py", "stores/rules/staging.py", "SIZE = 256 * 1024\n", "SIZE = 10**12\n"),
+    ("stores/test_staged.py", "stores/rules/staging.py", "or batch.until == _GIVEN_UP:", "or False:"),
+    ("stores/test_staged.py", "stores/rules/staging.py", 'if tables.policy.full == "raise":', "if False:"),
+    ("stores/test_staged.py", "stores/sqlite/staging.py", "            if size <= 0:\n", "            if False:\n"),
+    ("stores/test_staged.py", "served/enqueueing.py", "or size > _SIZE:", "or False:"),
     ("stores/test_stores.py", "stores/rules/leasing.py", "    if going and row.followed:\n", "    if False:\n"),
     (
         "stores/test_damage.py",

@@ -19,7 +19,9 @@ __all__ = ["check_store", "jobs_of", "new_jobs"]
 
 _PRIORITIES = 2**63
 _AT_ONCE = 200
-"""The events of which jobs are made before others have their turn."""
+"""The events of which jobs are made before others have their turn; fewer where they are large."""
+_SIZE = 256 * 1024
+"""The characters of payloads that are made before others have it."""
 
 
 def check_store(store: object) -> None:
@@ -42,12 +44,17 @@ async def new_jobs(
     """
     how = None if cadence is None else cadence_to_json(cadence)
     jobs: list[NewJob] = []
-    for number, event in enumerate([events] if isinstance(events, Event) else events, 1):
-        if number % _AT_ONCE == 0:
+    count, size = 0, 0
+    for event in [events] if isinstance(events, Event) else events:
+        count += 1
+        if count >= _AT_ONCE or size > _SIZE:
             await trio.lowlevel.checkpoint()
+            count, size = 0, 0
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
-        jobs += jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)
+        made = jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)
+        size += len(made[0].payload)
+        jobs += made
     return jobs
 
 

@@ -83,7 +83,7 @@ class TableStore:
 
     async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`. If it is told to wait for room it waits, and holds nothing meanwhile."""
-        if len(jobs) > staged.PART:
+        if staged.is_large(jobs):
             return await staged.StagedJobs(self._backend, jobs, replace).enqueue()
         most, distinct = self._backend.policy.max_pending, len({(job.platform, job.id) for job in jobs})
         if distinct > most:

@@ -32,14 +32,13 @@ from scrapeengine.model.job import (
 from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
+from scrapeengine.stores.staged import cut
 
 __all__ = ["CheckedStore"]
 
 _LONGEST_PAGE = 1000
 _TOO_LARGE = 2**63
 """The first number that a database has no room for."""
-_AT_ONCE = 500
-"""The jobs that are looked at before others have their turn."""
 _PARTS_OF_A_KEY = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
@@ -85,10 +84,10 @@ class CheckedStore:
         """See `Store`."""
         _flag(replace, "replace")
         found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
-        for first in range(0, len(found), _AT_ONCE):
+        for first, part in cut(found):
             if first:
                 await trio.lowlevel.checkpoint()
-            _look_at(found[first : first + _AT_ONCE])
+            _look_at(part)
         return await self._store.enqueue(found, replace=replace)
 
     async def get(self, platform: str, id: str) -> StoredJob | None:

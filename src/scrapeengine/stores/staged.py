@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -14,10 +14,10 @@ from scrapeengine.model.job import Known, NewJob
 from scrapeengine.stores.backend import TableBackend
 from scrapeengine.stores.rules import staging
 
-__all__ = ["PART", "StagedJobs", "never_room"]
+__all__ = ["PART", "StagedJobs", "cut", "is_large", "never_room"]
 
 PART = 250
-"""The most jobs that come in by one step, which takes some milliseconds."""
+"""The most jobs that come in by one step, of some milliseconds; fewer where they are large (`staging.SIZE`)."""
 _RENEWED = 10.0
 """Seconds after which who waits for room says again that it lives."""
 
@@ -32,7 +32,8 @@ class StagedJobs:
 
     async def enqueue(self) -> list[Known]:
         """Bring them in. Checkpoint. If cancelled before all of them are in the store, none is; then it returns."""
-        run, parts = self.backend.run, range(0, len(self.jobs), PART)
+        run = self.backend.run
+        await self._check_room()
         number = await run(staging.begin)
         try:
             more = await self._put(number)
@@ -45,23 +46,30 @@ class StagedJobs:
         answers: list[Known] = []
         # All of them are in the store now: whoever is cancelled here learns so, and what they have become.
         with trio.CancelScope(shield=True):
-            for first in parts:
-                part = self.jobs[first : first + PART]
+            for first, part in cut(self.jobs):
                 rule = partial(staging.settle, number=number, first=first, jobs=part, taken=taken)
                 answers += await run(rule)
             with suppress(StoreError):
                 await self._clear(number)
         return answers
 
-    async def _put(self, number: int) -> int:
-        """Stage them, and return how many more pending jobs they make."""
-        most, keys, more = self.backend.policy.max_pending, set[tuple[str, str]](), set[tuple[str, str]]()
-        for first in range(0, len(self.jobs), PART):
-            part = self.jobs[first : first + PART]
+    async def _check_room(self) -> None:
+        """Refuse what never has room, before any of it is staged. Checkpoint, or none."""
+        most, keys = self.backend.policy.max_pending, set[tuple[str, str]]()
+        if len(self.jobs) <= most:
+            return
+        for _, part in cut(self.jobs):
+            await trio.lowlevel.checkpoint()
             keys.update((job.platform, job.id) for job in part)
             if len(keys) > most:
                 raise StoreFull(never_room(len(keys), most))
-            more |= await self.backend.run(partial(staging.put, number=number, first=first, jobs=part))
+
+    async def _put(self, number: int) -> int:
+        """Stage them, and return how many more pending jobs they make."""
+        more = set[tuple[str, str]]()
+        for first, part in cut(self.jobs):
+            rule = partial(staging.put, number=number, first=first, jobs=part, before=more)
+            more |= await self.backend.run(rule)
         return len(more)
 
     async def _take(self, number: int, more: int) -> float:
@@ -80,6 +88,23 @@ class StagedJobs:
     async def _clear(self, number: int) -> None:
         while await self.backend.run(partial(staging.clear, number=number, n=PART)):
             pass
+
+
+def is_large(jobs: Sequence[NewJob]) -> bool:
+    """Say whether jobs are too many, or too large, to come in by one step."""
+    return len(jobs) > PART or (len(jobs) > 1 and sum(len(job.payload) for job in jobs) > staging.SIZE)
+
+
+def cut(jobs: Sequence[NewJob]) -> Iterator[tuple[int, Sequence[NewJob]]]:
+    """Cut jobs into parts that come in by one step each; each part with the place of its first job."""
+    first, size = 0, 0
+    for place, job in enumerate(jobs):
+        if place > first and (place - first >= PART or size + len(job.payload) > staging.SIZE):
+            yield first, jobs[first:place]
+            first, size = place, 0
+        size += len(job.payload)
+    if jobs:
+        yield first, jobs[first:]
 
 
 def never_room(distinct: int, most: int) -> str:

@@ -49,10 +49,15 @@ class DictStagingTable:
         jobs = self._jobs.get(number, {})
         return {place: jobs.pop(place) for place in range(first, first + n) if place in jobs}
 
-    def take_first(self, number: int, n: int) -> dict[int, NewJob]:
+    def take_first(self, number: int, n: int, size: int) -> dict[int, NewJob]:
         """See `StagingTable`."""
-        jobs = self._jobs.get(number, {})
-        return {place: jobs.pop(place) for place in list(islice(jobs, n))}
+        jobs, found = self._jobs.get(number, {}), dict[int, NewJob]()
+        for place in list(islice(jobs, n)):
+            if size <= 0:
+                break
+            found[place] = jobs.pop(place)
+            size -= len(found[place].payload)
+        return found
 
     def next_number(self) -> int:
         """See `StagingTable`."""

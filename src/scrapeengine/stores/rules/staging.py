@@ -13,7 +13,9 @@ step as long as the whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Known, NewJob, QueueStatistics
@@ -24,10 +26,14 @@ from scrapeengine.stores.rules.leasing import forget, known
 from scrapeengine.stores.rules.rows import Texts, new_row, stored
 from scrapeengine.stores.rules.tables import Batch, Tables
 
-__all__ = ["begin", "clear", "due", "put", "settle", "settle_any", "stats", "take"]
+__all__ = ["SIZE", "begin", "clear", "due", "put", "settle", "settle_any", "stats", "take"]
 
+SIZE = 256 * 1024
+"""The characters of payloads at which a step takes no more jobs, which takes some milliseconds then."""
 _AT_ONCE = 1000
 """The most jobs of the dead that one call clears away."""
+_GIVEN_UP = -math.inf
+"""When the owner of a batch is taken for dead that is being cleared away."""
 _ALIVE = 60.0
 """Seconds after which an owner that says nothing is taken for dead."""
 
@@ -36,26 +42,45 @@ def begin(tables: Tables) -> int:
     """Begin a batch, and return its number."""
     for batch in tables.staging.batches():
         if batch.taken is None and batch.until <= tables.awake:
+            tables.staging.set_batch(batch._replace(until=_GIVEN_UP))  # an owner that was slow must not go on with it
             clear(tables, batch.number, _AT_ONCE)
     number = tables.staging.next_number()
     tables.staging.set_batch(Batch(number, tables.awake + _ALIVE))
     return number
 
 
-def put(tables: Tables, number: int, first: int, jobs: Sequence[NewJob]) -> set[tuple[str, str]]:
-    """Add a part of a batch, from a place in it on; return the keys of those that will be one more pending job each."""
+def put(
+    tables: Tables,
+    number: int,
+    first: int,
+    jobs: Sequence[NewJob],
+    before: AbstractSet[tuple[str, str]] = frozenset(),
+) -> set[tuple[str, str]]:
+    """Add a part of a batch; return the keys of those that will be one more pending job each.
+
+    Args:
+        tables: where to.
+        number: the batch's.
+        first: the place of the first of these jobs in it.
+        jobs: the jobs.
+        before: these keys of all parts before.
+
+    Raises:
+        StoreFull: there is no room for so many by now, and nobody is to wait for it.
+    """
     _live(tables, number)
-    tables.staging.put(number, first, jobs)
     found = ((job, known(tables, job.platform, job.id)) for job in jobs)
-    return {(job.platform, job.id) for job, row in found if becomes_pending(job, row)}
+    more = {(job.platform, job.id) for job, row in found if becomes_pending(job, row)}
+    if tables.policy.full == "raise":
+        _check_room(tables, len(before) + len(more - before))
+    tables.staging.put(number, first, jobs)
+    return more
 
 
 def take(tables: Tables, number: int, more: int, size: int, *, replace: bool) -> float:
     """Let all of a batch be in the store from now on, if there is room for so many more; return when that was."""
     batch = _live(tables, number)
-    pending = tables.jobs.total(pending=True) + tables.staging.coming()
-    if more > tables.policy.max_pending - pending:
-        raise full(pending, more)
+    _check_room(tables, more)
     tables.staging.set_batch(batch._replace(taken=tables.now, replace=replace))
     tables.staging.coming(size)
     return tables.now
@@ -85,11 +110,11 @@ def settle_any(tables: Tables, n: int) -> bool:
     for batch in tables.staging.batches():
         if batch.taken is None:
             continue
-        left = tables.staging.take_first(batch.number, n)
+        left = tables.staging.take_first(batch.number, n, SIZE)
         for job in left.values():
             offer(tables, job, batch.taken, replace=batch.replace)
         tables.staging.coming(-len(left))
-        if len(left) < n:
+        if not left:
             tables.staging.drop_batch(batch.number)
         return True
     return False
@@ -113,16 +138,22 @@ def clear(tables: Tables, number: int, n: int) -> bool:
     batch = tables.staging.batch(number)
     if batch is None:
         return False
-    if len(tables.staging.take_first(number, n)) == n:
+    if tables.staging.take_first(number, n, SIZE):
         return True
     tables.staging.drop_batch(number)
     forget(tables)
     return False
 
 
+def _check_room(tables: Tables, more: int) -> None:
+    pending = tables.jobs.total(pending=True) + tables.staging.coming()
+    if more > tables.policy.max_pending - pending:
+        raise full(pending, more)
+
+
 def _live(tables: Tables, number: int) -> Batch:
     batch = tables.staging.batch(number)
-    if batch is None or batch.taken is not None:
+    if batch is None or batch.taken is not None or batch.until == _GIVEN_UP:
         raise StoreError("the jobs came too slowly to be enqueued together; nothing was enqueued, call again")
     batch = batch._replace(until=tables.awake + _ALIVE)
     tables.staging.set_batch(batch)

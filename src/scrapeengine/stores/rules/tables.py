@@ -371,8 +371,14 @@ class StagingTable(Protocol):
         """Take out the jobs at `n` places of a batch, those that are there, each with its place."""
         ...
 
-    def take_first(self, number: int, n: int) -> dict[int, NewJob]:
-        """Take out the first `n` jobs of a batch, each with its place."""
+    def take_first(self, number: int, n: int, size: int) -> dict[int, NewJob]:
+        """Take out the first jobs of a batch, each with its place: none only if none is left.
+
+        Args:
+            number: the batch's.
+            n: how many at most.
+            size: the characters of their payloads together, at which no more are taken.
+        """
         ...
 
     def next_number(self) -> int:

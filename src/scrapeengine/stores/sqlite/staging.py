@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,20 +72,26 @@ class SqlStagingTable:
 
     def take(self, number: int, first: int, n: int) -> dict[int, NewJob]:
         """See `StagingTable`."""
-        return self._take(number, first, first + n, n)
+        return self._take(number, first, first + n, n, math.inf)
 
-    def take_first(self, number: int, n: int) -> dict[int, NewJob]:
+    def take_first(self, number: int, n: int, size: int) -> dict[int, NewJob]:
         """See `StagingTable`."""
-        return self._take(number, 0, _PLACES, n)
+        return self._take(number, 0, _PLACES, n, size)
 
-    def _take(self, number: int, first: int, end: int, n: int) -> dict[int, NewJob]:
+    def _take(self, number: int, first: int, end: int, n: int, size: float) -> dict[int, NewJob]:
         query = """SELECT place, platform, id, payload, priority, delay, cadence, interval FROM staged
             WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"""
-        begin = number * _PLACES
-        rows = fetch(self._db, query, (begin + first, begin + end, n))
-        if rows:
-            self._db.execute("DELETE FROM staged WHERE place >= ? AND place <= ?", (rows[0][0], rows[-1][0]))
-        return {place - begin: NewJob(*job) for place, *job in rows}
+        begin, found, last = number * _PLACES, dict[int, NewJob](), 0
+        cursor = self._db.execute(query, (begin + first, begin + end, n))
+        for last, *values in cursor:
+            found[last - begin] = job = NewJob(*values)
+            size -= len(job.payload)
+            if size <= 0:
+                break
+        cursor.close()
+        if found:
+            self._db.execute("DELETE FROM staged WHERE place >= ? AND place <= ?", (begin + first, last))
+        return found
 
     def next_number(self) -> int:
         """See `StagingTable`."""
