@@ -36,6 +36,7 @@ from scrapeengine.served.desk import LaneDesk
 from scrapeengine.served.ends import StoredEnds
 from scrapeengine.served.enqueueing import jobs_of
 from scrapeengine.served.leases import Leaseholder, Leases
+from scrapeengine.served.others import Others
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
 from scrapeengine.served.trouble import Trouble
@@ -89,9 +90,10 @@ class StoreBacking:
             starts=store.starts,
         )
         self._closings = Closings(holder, parts, hooks, ready)
-        self._sharing: Sharing | None = None
+        others, self._sharing = None, None
         if store.shared:
-            self._sharing = Sharing(holder, parts.lanes, ready.names, self._closings)
+            others = Others(holder, parts.plan.serves)
+            self._sharing = Sharing(holder, parts.lanes, ready.names, self._closings, others)
         desk = LaneDesk(
             parts,
             self.ends,
@@ -106,7 +108,7 @@ class StoreBacking:
         if work.until == "empty":
             plan = parts.plan
             finish = WhenEmpty(store, plan.serves, lambda name: plan.platform(name).limit == 0)
-        self.jobs = Claims(holder, desk, ready, parts.alarms, only=only, finish=finish)
+        self.jobs = Claims(holder, desk, ready, parts.alarms, only=only, finish=finish, others=others)
         self._scope = trio.CancelScope()
         self._delivering = trio.CancelScope()
         self._gives_up_at = math.inf

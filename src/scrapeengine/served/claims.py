@@ -33,6 +33,7 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.served.leases import Leaseholder
+from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Claims", "Desk", "Finish", "ReadyPlatforms", "Round"]
@@ -170,7 +171,7 @@ class ReadyPlatforms:
 class Claims:
     """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`.
 
-    Size: 11 attributes.
+    Size: 12 attributes.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class Claims:
         *,
         only: Round | None,
         finish: Finish | None,
+        others: Others | None,
     ) -> None:
         """Make it.
 
@@ -192,6 +194,7 @@ class Claims:
             alarms: the run's.
             only: the round that it is for; None: all that is due.
             finish: says when the run ends; None: never.
+            others: says what they have, where nothing is left for this run; None: there are none.
         """
         self.error: BaseException | None = None
         self.done = False
@@ -201,6 +204,7 @@ class Claims:
         self._alarms = alarms
         self._only = only
         self._finish = finish
+        self._others = others
         self._opens: dict[str, float] = {}
         """When closed platforms are looked at again."""
         self._dry = False
@@ -238,6 +242,8 @@ class Claims:
         backoff = Backoff()
         while True:
             await self._look()
+            if self._others is not None and not self._ready.names and not self._desk.is_busy():
+                await self._others.have_jobs()
             try:
                 await self._holder.store.wait(self._holder.lease)
             except StoreError as error:

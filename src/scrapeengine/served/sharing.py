@@ -33,6 +33,7 @@ from scrapeengine.model.job import ShareGrant, ShareRequest
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.served.leases import Leaseholder
+from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
 
 __all__ = ["Sharing", "SharingHost"]
@@ -61,9 +62,14 @@ class SharingHost(Protocol):
 
 
 class Sharing:
-    """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit."""
+    """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit.
 
-    def __init__(self, holder: Leaseholder, lanes: Lanes, ready: Collection[str], host: SharingHost) -> None:
+    Size: 11 attributes: whom it asks and tells, and what it was told.
+    """
+
+    def __init__(
+        self, holder: Leaseholder, lanes: Lanes, ready: Collection[str], host: SharingHost, others: Others
+    ) -> None:
         """Make it.
 
         Args:
@@ -71,8 +77,10 @@ class Sharing:
             lanes: the run's.
             ready: the platforms that have ready jobs in the store, live.
             host: told of platforms that others have closed.
+            others: told of platforms of which they have all slots.
         """
         self._host = host
+        self._others = others
         self._refusals: dict[str, float] = {}
         """Until when platforms are closed, in trio's time, which the others are not told yet."""
         self._holder = holder
@@ -222,6 +230,8 @@ class Sharing:
             lane.limit.lapse()  # before the answer was here, and perhaps before the store knew of the question
         lane.limit.leave(share.slots, until)
         self._lanes.tell_limit(lane, now)
+        waits = lane.limit.own > 0 and not lane.limit.taken and not lane.gate.closed(now)
+        self._others.have_slots(lane.name, without=share.slots == 0 and waits)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         allotment = lane.gate.rate_limiter
         if isinstance(allotment, Allotment):
