@@ -480,6 +480,18 @@ MUTANTS = [
         "    return isinstance(error, SystemExit | KeyboardInterrupt)\n",
     ),
     ("stores/test_stores.py", "stores/rules/leasing.py", "deaths=row.deaths + died,", "deaths=row.deaths,"),
+    (
+        "unit/test_records.py",
+        "decide/records.py",
+        "if encode is not None and _is_json_but_for_kinds(value):",
+        "if False:",
+    ),
+    (
+        "served/test_delivery.py",
+        "decide/records.py",
+        "    except Exception as error:\n        raise _r",
+        "    except TypeError as error:\n        raise _r",
+    ),
     ("unit/test_poison.py", "decide/poison.py", "deaths < MOST_DEATHS - 1", "deaths < MOST_DEATHS"),
     ("unit/test_poison.py", "decide/poison.py", "max(1, before + (alone and is_suspect(before)))", "before + 1"),
     (
