@@ -12,10 +12,12 @@ import attrs
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.report import Counts, Report
 from scrapeengine.schedule.clock import Anchor
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Counters"]
 
 
+@uninterrupted
 @attrs.define(eq=False)
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.

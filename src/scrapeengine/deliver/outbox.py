@@ -19,6 +19,7 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.observe.instruments import Instruments
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Outbox", "Room"]
 
@@ -42,6 +43,7 @@ class Room(Protocol):
         ...
 
 
+@uninterrupted
 class Outbox(Generic[T]):
     """The way of the outcomes of one run. To put one here never blocks; the lanes see to it that they are not too many.
 

@@ -12,10 +12,12 @@ from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import named, told
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Admission"]
 
 
+@uninterrupted
 class Admission:
     """Accepts events, once each, and says whether there is room for more."""
 

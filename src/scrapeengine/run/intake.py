@@ -59,6 +59,7 @@ class Intake:
         self._stopped = True
         self._scope.cancel()
 
+    @trio.lowlevel.disable_ki_protection  # for what a source does
     async def run(self) -> None:
         """Read the source to its end, or until `stop`. Checkpoint.
 

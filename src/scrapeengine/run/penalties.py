@@ -11,6 +11,7 @@ from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.clock import between_runs
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Penalties"]
 
@@ -18,6 +19,7 @@ _LATEST = 253_402_300_799
 """The last Unix time that can be shown, in the year 9999."""
 
 
+@uninterrupted
 class Penalties:
     """What a run does and says about penalties, beside keeping to them."""
 

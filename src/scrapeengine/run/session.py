@@ -35,6 +35,7 @@ from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
@@ -47,6 +48,7 @@ _UNREAD = 10.0
 """Seconds after which it is said that nobody has begun to read."""
 
 
+@uninterrupted
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
 

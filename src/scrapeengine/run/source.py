@@ -24,11 +24,13 @@ from scrapeengine.run.intake import Events, Intake
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
 
 __all__ = ["DirectEnds", "SourceBacking", "SourceWork"]
 
 
+@uninterrupted
 class DirectEnds:
     """Takes tasks off the scheduler, and their outcomes straight to the outbox. Implements `run.backing.Ends`."""
 
@@ -68,6 +70,7 @@ class DirectEnds:
         self._lanes.retire(self._scheduler.lanes[job.queue.name])
 
 
+@uninterrupted
 class SourceBacking:
     """The source of a run. Implements `run.backing.Backing`; most of what a run says is nothing to it.
 

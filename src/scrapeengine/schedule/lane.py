@@ -38,6 +38,7 @@ from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.limits import EffectiveLimit
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
@@ -114,6 +115,7 @@ class ForeignRequest:
     booked: Booking | None = attrs.field(default=None, init=False)
 
 
+@uninterrupted
 @attrs.define(eq=False, repr=False)
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.

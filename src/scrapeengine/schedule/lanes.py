@@ -15,6 +15,7 @@ from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Closing", "Lanes", "Platforms"]
 
@@ -43,6 +44,7 @@ class Closing(Protocol):
         ...
 
 
+@uninterrupted
 class Lanes:
     """Brings lanes onto the scheduler and takes them off, and keeps them as their platforms are now."""
 

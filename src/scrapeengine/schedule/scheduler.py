@@ -42,6 +42,7 @@ from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Launcher", "Scheduler"]
 
@@ -62,6 +63,7 @@ class Launcher(Protocol):
         ...
 
 
+@uninterrupted
 class Scheduler:
     """The state of one run that decides who runs now.
 

@@ -32,6 +32,7 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
@@ -158,6 +159,7 @@ class ReadyPlatforms:
         self.news.set()
 
 
+@uninterrupted
 class Claims:
     """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`.
 
@@ -206,7 +208,6 @@ class Claims:
         """Claim no more."""
         self._scope.cancel()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Claim until `stop`, or until the end. Checkpoint. What was claimed is always accepted."""
         try:
@@ -223,7 +224,6 @@ class Claims:
         finally:
             self.done = True
 
-    @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Learn what is ready whenever the store may have more."""
         backoff = Backoff()
@@ -324,7 +324,6 @@ class Claims:
         self._opens.pop(platform, None)
         self._ready.room(platform)
 
-    @trio.lowlevel.enable_ki_protection
     async def _claim(self, platform: str, n: int, failed: set[str]) -> None:
         """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same.
 

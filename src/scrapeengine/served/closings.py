@@ -16,6 +16,7 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
 from scrapeengine.run.backing import Parts, RunHooks
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
@@ -25,6 +26,7 @@ _SAME = 0.001
 """Seconds by which two clocks' views of one instant may differ, by rounding."""
 
 
+@uninterrupted
 class Closings:
     """Tells the store what the program has said of platforms' penalties, and hears what others have said there."""
 
@@ -59,7 +61,6 @@ class Closings:
         self._said[platform] = until
         self._news.set()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Tell the store, for ever. Checkpoint."""
         backoff = Backoff()

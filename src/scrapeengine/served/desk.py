@@ -13,6 +13,7 @@ from scrapeengine.model.job import Claimed
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions, unreadable
 from scrapeengine.served.leases import Leases
@@ -26,6 +27,7 @@ _STAND_OFF = 1.0
 """Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
 
 
+@uninterrupted
 class LaneDesk:
     """Takes jobs onto the lanes of a run. Implements `served.claims.Desk`."""
 

@@ -32,6 +32,7 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
@@ -60,6 +61,7 @@ class SharingHost(Protocol):
         ...
 
 
+@uninterrupted
 class Sharing:
     """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit."""
 
@@ -101,7 +103,6 @@ class Sharing:
         """Tell the others no more that a platform has closed: the program has ended that."""
         self._refusals.pop(platform, None)
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         backoff = Backoff(longest=_LONGEST_PAUSE)

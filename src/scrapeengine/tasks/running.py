@@ -82,6 +82,7 @@ class RunningTask:
             "ran": now - record.started - parked,
         }
 
+    @trio.lowlevel.disable_ki_protection  # for what a scraper does
     async def _attempts(self, handle: TaskHandle) -> Outcome[Any]:
         """Run the scraper until it returns, fails, is skipped, or has no attempt left."""
         record = self.record

@@ -80,6 +80,7 @@ class Workers:
         else:
             self._hand_on(task)
 
+    @trio.lowlevel.enable_ki_protection
     def _hand_on(self, task: RunningTask | None) -> None:
         """Give a task, if there is one, a trio task of its own."""
         if task is not None:
@@ -88,6 +89,7 @@ class Workers:
     def _spawn(self, task: RunningTask) -> None:
         self._nursery.start_soon(self._work, task, name="scrapeengine task")
 
+    @trio.lowlevel.enable_ki_protection
     async def _work(self, task: RunningTask | None) -> None:
         assert task is not None
         me = trio.lowlevel.current_task()
@@ -125,6 +127,7 @@ class Workers:
         if task is not None:
             self._hand_on(self._end(task, task.cut_short() if outcome is None else outcome, None))
 
+    @trio.lowlevel.enable_ki_protection
     def _end(self, task: RunningTask, outcome: Outcome[Any], scope: trio.CancelScope | None) -> RunningTask | None:
         """End a task, and return what has started in its place: in this scope, if there is one."""
         self._handing_on, self._free = True, scope
