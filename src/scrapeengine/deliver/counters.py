@@ -41,13 +41,15 @@ class Counters:
     _errors: Counter[str] = attrs.field(factory=Counter, init=False)
     _closed: dict[str, float] = attrs.field(factory=dict, init=False)
 
-    def add(self, outcome: Outcome[Any]) -> None:
-        """Count an outcome."""
+    def add(self, outcome: Outcome[Any]) -> Failure | None:
+        """Count an outcome, and return it if it is a failure, which is to be told."""
+        failure = None
         match outcome:
             case Success():
                 kind = "succeeded"
             case Failure(error=error):
                 kind = "failed"
+                failure = outcome
                 self._errors[type(error).__name__] += 1
             case Skipped():
                 kind = "skipped"
@@ -57,6 +59,7 @@ class Counters:
                 assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
+        return failure
 
     def duplicate(self, platform: str) -> None:
         """Count a task that was not accepted, because it is known."""

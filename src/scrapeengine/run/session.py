@@ -24,6 +24,7 @@ from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, Ta
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report
 from scrapeengine.observe.instruments import Instruments, check_instrument
+from scrapeengine.observe.lines import Lines
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
 from scrapeengine.run.penalties import Penalties
@@ -50,6 +51,8 @@ _UNREAD = 10.0
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
 
+    Size: 21 methods. Half of them are what its rooms report, one thing each.
+
     The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
     do so only once it is open: then all of them are there.
     """
@@ -65,14 +68,17 @@ class Session(Generic[T]):
         """
         anchor, gates = Anchor.drop(plan.environment.wall_time), work.gates(plan)
         gates.attach(anchor)
-        alarms, self.instruments = Alarms(), Instruments(instruments)
-        counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
-        outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, self.instruments, self, sinks=bool(sinks))
+        default = plan.default.name if plan.default else ""
+        counters, lines = Counters(anchor, plan.declared, default), Lines(plan.declared, default)
+        alarms, self.instruments = Alarms(), Instruments([lines, *instruments])
+        outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, lines, self.instruments, self, sinks=bool(sinks))
         self.collector = Collector(sinks, outbox, counters)
         scheduler = Scheduler(Agenda(plan.settings.dedupe, os.urandom(16)), plan.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
-        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, self.collector, clients, self.instruments)
+        self.parts = Parts(
+            plan, alarms, scheduler, lanes, counters, lines, outbox, self.collector, clients, self.instruments
+        )
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
         self._finish = self.backing.ends.finish
@@ -147,6 +153,7 @@ class Session(Generic[T]):
         if self.instruments.run_ended:
             details = RunEnded(time=trio.current_time(), report=self.report())
             self.instruments.tell(self.instruments.run_ended, details)
+        parts.lines.end()
 
     # -- what its rooms report
 
@@ -185,6 +192,10 @@ class Session(Generic[T]):
             self.instruments.tell(self.instruments.platform_shut, details)
         self.penalties.look_at(lane)
         self._turn_away(lane)
+
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform."""
+        self.penalties.look_whether_open(lane.name)
 
     def _turn_away(self, lane: Lane) -> None:
         """Let what would wait for too long on a platform that has closed fail at once."""

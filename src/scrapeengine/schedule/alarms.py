@@ -12,7 +12,6 @@ import trio
 
 __all__ = ["Alarms", "Ring"]
 
-
 Ring: TypeAlias = tuple[float, int]
 
 
