@@ -501,6 +501,72 @@ MUTANTS = [
         "            pass  # before",
     ),
     ("runtime/test_lines.py", "run/penalties.py", "        if now < until:\n", "        if False:\n"),
+    ("unit/test_holding.py", "decide/rate.py", "self._tat, self._open.copy()", "self._tat, self._open"),
+    ("unit/test_holding.py", "decide/allotment.py", "self._times.copy(), self._booked", "self._times, self._booked"),
+    (
+        "unit/test_holding.py",
+        "decide/penalty.py",
+        "        if now >= self.until:\n            self.since",
+        "        if True:\n            self.since",
+    ),
+    ("unit/test_holding.py", "decide/penalty.py", "        self.since += seconds\n", ""),
+    (
+        "unit/test_holding.py",
+        "decide/holding.py",
+        "max(times.moved, times.waits, times.opened)",
+        "max(times.moved, times.waits)",
+    ),
+    (
+        "unit/test_holding.py",
+        "decide/holding.py",
+        "else Holdup.PENALTY if facts.closed else Holdup.NOTHING",
+        "else Holdup.NOTHING",
+    ),
+    (
+        "runtime/test_statistics.py",
+        "schedule/lanes.py",
+        "for name, lane in self.scheduler.lanes.copy().items()",
+        "for name, lane in self.scheduler.lanes.items()",
+    ),
+    ("runtime/test_statistics.py", "schedule/gates.py", "self._kept.copy().items()", "self._kept.items()"),
+    (
+        "runtime/test_statistics.py",
+        "schedule/lanes.py",
+        "                    lane.moved = now\n",
+        "                    pass\n",
+    ),
+    (
+        "runtime/test_statistics.py",
+        "schedule/lanes.py",
+        "                    lane.paused = now\n",
+        "                    pass\n",
+    ),
+    ("runtime/test_statistics.py", "schedule/lanes.py", "        self._look_for_pauses(now)\n", ""),
+    (
+        "runtime/test_statistics.py",
+        "schedule/scheduler.py",
+        "        lane.moved = now\n        lane.limit.take(job)\n",
+        "        lane.limit.take(job)\n",
+    ),
+    (
+        "runtime/test_statistics.py",
+        "schedule/scheduler.py",
+        "        lane.moved = now\n        lane.limit.take(record.job)\n",
+        "        lane.limit.take(record.job)\n",
+    ),
+    ("runtime/test_statistics.py", "decide/agenda.py", "            queue.since = now\n", "            pass\n"),
+    (
+        "runtime/test_statistics.py",
+        "run/session.py",
+        "return self._last or statistics(self.parts)",
+        "return statistics(self.parts)",
+    ),
+    (
+        "runtime/test_statistics.py",
+        "schedule/clock.py",
+        "        return self.clock.current_time()\n",
+        "        return trio.current_time()\n",
+    ),
 ]
 
 

@@ -49,7 +49,8 @@ class Penalties:
     def close(self, name: str, seconds: float) -> None:
         """Close a platform for so long at least, and let the backing know."""
         with self._parts.lanes.visit(name) as lane:
-            lane.gate.penalty.close(trio.current_time() + seconds)
+            now = trio.current_time()
+            lane.gate.penalty.close(now + seconds, now)
             self._parts.lanes.have_closed(lane)
         self._backing.closed_by_hand(name, seconds)
 

@@ -166,6 +166,10 @@ class Plan:
         """Say whether a platform was declared by name; all others are hosts that the default serves."""
         return name in self.declared
 
+    def limits(self) -> dict[str, int]:
+        """Return the limits of the declared platforms, and of the hosts that were tuned. From any thread."""
+        return {name: platform.limit for name, platform in self.platforms.copy().items()}
+
     def host(self, host: str) -> str | None:
         """Name the platform that serves a host; None if none does."""
         return self.routes.host(host)

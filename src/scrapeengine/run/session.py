@@ -22,11 +22,12 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import Sink
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
-from scrapeengine.model.report import Report
+from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.lines import Lines
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
+from scrapeengine.run.explaining import statistics
 from scrapeengine.run.penalties import Penalties
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.services import Services, Starter
@@ -51,7 +52,7 @@ _UNREAD = 10.0
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
 
-    Size: 21 methods. Half of them are what its rooms report, one thing each.
+    Size: 22 methods and 13 attributes. Half of them are what its rooms report, one thing each.
 
     The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
     do so only once it is open: then all of them are there.
@@ -89,6 +90,7 @@ class Session(Generic[T]):
         self.threads = Threads()
         self._starter: Starter | None = None
         self._left = False
+        self._last: Statistics | None = None
 
     # -- its life
 
@@ -140,6 +142,7 @@ class Session(Generic[T]):
         await self.backing.close()
         self.shutdown.close()
         self.collector.done.set()
+        self._last = statistics(parts)  # before the gates are kept, for later runs to change
         parts.lanes.close(trio.current_time())
         parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
@@ -240,6 +243,10 @@ class Session(Generic[T]):
         self.taken()
         parts.scheduler.settle()
         self.backing.retuned()
+
+    def statistics(self) -> Statistics:
+        """Say what the run is doing, or did last. From any thread."""
+        return self._last or statistics(self.parts)
 
     def report(self) -> Report:
         """Say what the run has done so far."""

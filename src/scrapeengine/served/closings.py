@@ -131,7 +131,7 @@ class Closings:
                 self._hooks.opened_by_others(lane)
                 self._lanes.scheduler.refresh(lane)
             if closed is not None and closed > penalty.until + _SAME:
-                penalty.close(closed)
+                penalty.close(closed, trio.current_time())
                 self._lanes.scheduler.refresh(lane)
                 self._hooks.closed_by_others(lane)
 

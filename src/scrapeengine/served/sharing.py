@@ -238,7 +238,7 @@ class Sharing:
             self._host.opened_by_others(lane)
         closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if closed > lane.gate.penalty.until + _SAME:
-            lane.gate.penalty.until = closed
+            lane.gate.penalty.close(closed, now)
             self._host.closed_by_others(lane)
         self._lanes.scheduler.refresh(lane)
 
