@@ -14,6 +14,7 @@ import structlog
 import trio
 
 import scrapeengine as se
+from scrapeengine.observe.lines import Lines
 from support.world import World, outcomes_of
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -132,6 +133,14 @@ async def test_what_a_site_has_done_has_no_traceback(autojump_clock, lines):
     assert (line["log_level"], line["error"]) == ("warning", "StatusError")
     assert "404" in line["reason"]
     assert "exc_info" not in line
+
+
+async def test_what_is_said_already_is_not_said_twice(autojump_clock, lines):
+    """A poisonous job is an error in the log where it is set aside."""
+    told = Lines(frozenset("A"), "")
+    for error in (se.PoisonousJob("it kills", deaths=3), ValueError("it does not")):
+        told.failed(se.Failure(event=se.Event(1), platform="A", error=error))
+    assert [line["error"] for line in lines] == ["ValueError"]
 
 
 async def test_a_text_without_end_is_cut(autojump_clock, lines):

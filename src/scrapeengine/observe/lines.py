@@ -15,7 +15,7 @@ import trio
 
 from scrapeengine.decide.quota import Firsts, Quota, place_of
 from scrapeengine.decide.texts import text_of
-from scrapeengine.errors import RequestError
+from scrapeengine.errors import PoisonousJob, RequestError
 from scrapeengine.model.instrument import RetryDecided, TaskRetried
 from scrapeengine.model.outcome import Failure
 from scrapeengine.model.urls import named, shown
@@ -45,6 +45,8 @@ class Lines:
     def failed(self, failure: Failure) -> None:
         """Tell of a task that has failed."""
         error = failure.error
+        if isinstance(error, PoisonousJob):
+            return  # who has set it aside has said so
         first = self._shown.see(place_of(error))
         # What a site has done is no bug of the program's, and its text says what was asked for.
         whole = first and not isinstance(error, RequestError) and (error.__traceback__ or error.__cause__)
