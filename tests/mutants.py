@@ -19,8 +19,8 @@ MUTANTS = [
     (
         1,
         "deliver/outbox.py",
-        "        self._counters.add(outcome)\n        if not",
-        "        self._counters.add(outcome)\n        if not outcome.attempts:\n            return\n        if not",
+        "            self._lines.failed(failure)\n        self.put(outcome)\n",
+        "            self._lines.failed(failure)\n        if outcome.attempts:\n            self.put(outcome)\n",
     ),
     (1, "tasks/signals.py", "BaseException.with_traceback(caught, caught.__traceback__.tb_next)", "pass"),
     (
