@@ -42,6 +42,8 @@ class Allotment:
     """The part of one engine in a shared rate; to be used as a `RateLimiter` is. All times are seconds of one clock.
 
     It keeps what it was given until that lapses, and no more than `burst` bookings whose times have not.
+
+    Size: 16 methods: those of a `RateLimiter`, and how it comes to its times.
     """
 
     rate: Rate | None
@@ -85,6 +87,13 @@ class Allotment:
             opens_at = max(opens_at, now + _LATE / 4)
         usable = self._first(opens_at, self._late)
         return max(opens_at, self._times[usable]) if usable < len(self._times) else math.inf
+
+    def copy(self) -> Allotment:
+        """Return one that stands as this one does, to be asked what would be. From any thread."""
+        copied = Allotment(self.rate)
+        copied._rate_limiter = self._rate_limiter.copy()
+        copied._times, copied._booked = self._times.copy(), self._booked.copy()
+        return copied
 
     def book(self) -> Booking:
         """Book a request that is about to start, at the earliest time left. Only when `opens_at` has come."""

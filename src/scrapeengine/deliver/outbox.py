@@ -19,6 +19,7 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.lines import Lines
 from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Outbox", "Room"]
@@ -49,15 +50,18 @@ class Outbox(Generic[T]):
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them (`for_sinks`), and passes them on.
 
-    Size: 15 attributes, the four ends of two channels among them.
+    Size: 16 attributes, the four ends of two channels among them.
     """
 
-    def __init__(self, buffer: int, counters: Counters, instruments: Instruments, room: Room, *, sinks: bool) -> None:
+    def __init__(
+        self, buffer: int, counters: Counters, lines: Lines, instruments: Instruments, room: Room, *, sinks: bool
+    ) -> None:
         """Make the way.
 
         Args:
             buffer: how many outcomes may wait before no task starts any more.
             counters: the run's, in which outcomes are counted.
+            lines: the run's, to which failures are told.
             instruments: the run's.
             room: told when outcomes have left.
             sinks: whether there are any.
@@ -74,6 +78,7 @@ class Outbox(Generic[T]):
         self._left = False
         self.has_sinks = sinks
         self._counters = counters
+        self._lines = lines
         self._instruments = instruments
         self._room = room
         self._had: Had[T] | None = None
@@ -99,8 +104,10 @@ class Outbox(Generic[T]):
         return self.waiting < self.buffer
 
     def deliver(self, outcome: Outcome[T]) -> None:
-        """Count the outcome of a task, once, and send it on its way. Never blocks."""
-        self._counters.add(outcome)
+        """Count the outcome of a task, once, and send it on its way; a failure is logged. Never blocks."""
+        failure = self._counters.add(outcome)
+        if failure is not None:
+            self._lines.failed(failure)
         self.put(outcome)
         if self.abandoned:
             self._counters.unread += 1

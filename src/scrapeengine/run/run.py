@@ -13,7 +13,7 @@ from scrapeengine.model.checks import number
 from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
-from scrapeengine.run.explaining import explain, statistics
+from scrapeengine.run.explaining import explain
 from scrapeengine.run.session import Session
 from scrapeengine.schedule.clock import check_trio
 from scrapeengine.schedule.uninterrupted import to_its_end
@@ -103,11 +103,11 @@ class Run(Generic[T]):
         return self._session.report()
 
     def statistics(self) -> Statistics:
-        """Say what the run is doing at this instant."""
-        return statistics(self._session.parts)
+        """Say what the run is doing at this instant, from any thread; after its end, as it was then."""
+        return self._session.statistics()
 
     def explain(self, platform: str | None = None) -> str:
-        """Say in plain sentences what holds a platform back at this instant; None: each that has work.
+        """Say in plain sentences what holds a platform back at this instant; None: each that has work. From any thread.
 
         Raises:
             UnknownPlatform: the engine has no such platform.

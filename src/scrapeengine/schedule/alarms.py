@@ -14,7 +14,6 @@ from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Alarms", "Ring"]
 
-
 Ring: TypeAlias = tuple[float, int]
 
 

@@ -35,7 +35,7 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
-from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
+from scrapeengine.decide.holding import LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
 from scrapeengine.observe.instruments import Instruments
@@ -322,6 +322,7 @@ class Scheduler:
 
     def _start(self, lane: Lane, job: Job, now: float) -> None:
         assert self._launcher is not None
+        lane.moved = now
         lane.limit.take(job)
         self.agenda.start(job)
         lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
@@ -338,6 +339,7 @@ class Scheduler:
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
+        lane.moved = now
         lane.limit.take(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
@@ -350,24 +352,22 @@ class Scheduler:
             record.wake.set()
         return True
 
-    def held_by(self, lane: Lane, now: float) -> Holdup:
-        """Say what holds a lane back."""
-        return held_by(
-            LaneFacts(
-                waiting=lane.queue.waiting + len(lane.returning),
-                own_limit=lane.limit.own,
-                limit=lane.limit.now,
-                running=lane.limit.taken,
-                started=len(lane.records),
-                closed=lane.gate.closed(now),
-                rate_open=lane.gate.opens_at(now) <= now,
-                has_room=self._may_start(),
-                event_slot=self.events.available_tokens > 0,
-            )
+    def facts(self, lane: Lane, now: float) -> LaneFacts:
+        """Say how a lane stands, as far as that can hold it back. From any thread: nothing is changed."""
+        return LaneFacts(
+            waiting=lane.queue.waiting + len(lane.returning),
+            own_limit=lane.limit.own,
+            limit=lane.limit.now,
+            running=lane.limit.taken,
+            started=len(lane.records),
+            closed=lane.gate.closed(now),
+            rate_open=lane.gate.glance(now) <= now,
+            has_room=self._may_start(),
+            event_slot=self.events.available_tokens > 0,
         )
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
-        holdup = self.held_by(lane, now)
+        holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup
             details = LaneHeld(time=now, platform=lane.name, by=holdup.value)

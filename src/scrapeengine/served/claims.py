@@ -339,7 +339,7 @@ class Claims:
             holder = self._holder
             found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
         except StoreError as error:
-            self._holder.trouble.say("jobs could not be claimed", error, name=named(platform))
+            self._holder.trouble.say("jobs could not be claimed", error, platform=named(platform))
             self._ready.roomy.setdefault(platform)
             failed.add(platform)
             return

@@ -72,7 +72,7 @@ class Closings:
                 try:
                     await self._tell(platform, until)
                 except StoreError as error:
-                    self._holder.trouble.say("a penalty could not be told", error, name=named(platform))
+                    self._holder.trouble.say("a penalty could not be told", error, platform=named(platform))
                     await backoff.pause()
                     continue
                 backoff.over()
@@ -130,9 +130,10 @@ class Closings:
             if openings:
                 self._openings[platform] = openings
             if penalty.hear(openings, trio.current_time()):
+                self._hooks.opened_by_others(lane)
                 self._lanes.scheduler.refresh(lane)
             if closed is not None and closed > penalty.until + _SAME:
-                penalty.close(closed)
+                penalty.close(closed, trio.current_time())
                 self._lanes.scheduler.refresh(lane)
                 self._hooks.closed_by_others(lane)
 

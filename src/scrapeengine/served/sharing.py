@@ -60,6 +60,10 @@ class SharingHost(Protocol):
         """Let nobody wait for too long on a platform that others have closed."""
         ...
 
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform."""
+        ...
+
 
 @uninterrupted
 class Sharing:
@@ -232,10 +236,11 @@ class Sharing:
             else:  # another rate holds by now: these are given back too
                 allotment.drop()
                 self.need()
-        lane.gate.penalty.hear(share.openings, now)
+        if lane.gate.penalty.hear(share.openings, now):
+            self._host.opened_by_others(lane)
         closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if closed > lane.gate.penalty.until + _SAME:
-            lane.gate.penalty.until = closed
+            lane.gate.penalty.close(closed, now)
             self._host.closed_by_others(lane)
         self._lanes.scheduler.refresh(lane)
 

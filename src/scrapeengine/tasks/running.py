@@ -14,6 +14,7 @@ import trio
 
 from scrapeengine.decide.retry import backoff
 from scrapeengine.errors import RetriesExhausted, TaskTimeout
+from scrapeengine.model.instrument import TaskRetried
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.schedule.waiting import rest
@@ -107,8 +108,18 @@ class RunningTask:
                 message = f"task.retry on attempt {attempt} of {policy.attempts}; allow more with Retry(attempts=…)"
                 return Failure(error=RetriesExhausted(message), **self.times())
             seconds = backoff(policy, attempt, self.services.draw) if after is None else after
+            if self.services.instruments.task_retried:
+                self._tell_retry(seconds)
             await rest(self.services.lanes.scheduler, record, seconds)
             self.attempt += 1
+
+    def _tell_retry(self, after: float) -> None:
+        record, instruments = self.record, self.services.instruments
+        event, platform = record.job.entry.event, record.lane.name
+        details = TaskRetried(
+            time=trio.current_time(), event=event, platform=platform, attempt=self.attempt, after=after
+        )
+        instruments.tell(instruments.task_retried, details)
 
     async def _remember(self, handle: TaskHandle) -> None:
         """Have the validators kept that the client has found. What goes wrong there is no business of the outcome."""
