@@ -475,7 +475,22 @@ MUTANTS = [
     ),
     ("served/test_in_step.py", "stores/clock.py", "wait_all_tasks_blocked(math.inf)", "wait_all_tasks_blocked(0)"),
     ("unit/test_cadence.py", "decide/cadence.py", "cadence.min_interval, hint)", "cadence.min_interval)"),
-    ("runtime/test_workers.py", "tasks/workers.py", "me.context = self._context.copy()", "pass"),
+    (
+        "runtime/test_workers.py",
+        "tasks/workers.py",
+        "                        me.context = self._context.copy()\n",
+        "",
+    ),
+    ("runtime/test_workers.py", "tasks/workers.py", "me.context = self._context.copy()  # from", "pass  # from"),
+    ("runtime/test_workers.py", "tasks/workers.py", "if me.context.get(variable) is not value:", "if False:"),
+    ("runtime/test_workers.py", "tasks/workers.py", "if me._schedule_points == turns or", "if"),
+    ("runtime/test_workers.py", "tasks/resting.py", "            self._scopes.remove(scope)\n", ""),
+    (
+        "runtime/test_workers.py",
+        "tasks/resting.py",
+        "            trio.lowlevel.reschedule(worker)\n",
+        "            pass\n",
+    ),
     ("runtime/test_workers.py", "tasks/workers.py", "whole = not scope.cancel_called", "whole = True"),
     ("runtime/test_workers.py", "tasks/workers.py", "if me._cancel_status is not inside:", "if False:"),
     (

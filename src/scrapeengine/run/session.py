@@ -102,9 +102,11 @@ class Session(Generic[T]):
     def open(self, nursery: trio.Nursery) -> None:
         """Begin, in a nursery that was opened for the run. Tasks get the context variables of who calls this."""
         services = Services(self.parts, self.backing, self.threads)
-        self._starter = Starter(self.parts, self.backing, services, Workers(nursery, self))
+        workers = Workers(nursery, self)
+        self._starter = Starter(self.parts, self.backing, services, workers)
         self.parts.scheduler.open(self._starter)
         nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
+        nursery.start_soon(workers.dismiss, self.shutdown.ended, name="scrapeengine workers")
         nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
         if self.backing.keeps:
             self.outbox.tell(self.backing.delivered)

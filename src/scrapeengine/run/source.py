@@ -107,7 +107,7 @@ class SourceBacking:
     def started(self, record: TaskRecord) -> None:
         """Read on if there is much room."""
         del record
-        if self._admission.has_much_room():
+        if self.jobs.pause is not None and self._admission.has_much_room():
             self.jobs.wake()
 
     def retuned(self) -> None:

@@ -67,7 +67,7 @@ class Launcher(Protocol):
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 20 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 21 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
@@ -102,6 +102,16 @@ class Scheduler:
     def kick(self, lane: Lane) -> None:
         """Have a lane served by the next `settle`."""
         self._kicked[lane] = None
+
+    def offer(self, lane: Lane) -> None:
+        """Have a lane served for a job of an event that has just come, unless it waits for what that would need too.
+
+        One that is full is served at its next end, and one in line as soon as there is an event slot; but who listens
+        wants to hear that it is held back.
+        """
+        waits = lane.queue.open and (lane in self._line.places or lane.full)
+        if self.instruments.lane_held or not waits:
+            self.kick(lane)
 
     def room(self) -> None:
         """Serve the lanes that waited for room in the buffer."""
@@ -270,7 +280,7 @@ class Scheduler:
             if job is None or not self._launcher.has_room():
                 # In line for an event slot; and for room as well, where a job has its slot and lacks nothing else.
                 self._line.join(lane)
-                if lane.queue.choose(may_begin=False) is not None:
+                if job is not None and lane.queue.choose(may_begin=False) is not None:
                     self._blocked[lane] = None
                 return
             if not job.entry.in_progress:

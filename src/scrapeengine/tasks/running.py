@@ -7,7 +7,8 @@ together while the task runs.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -20,6 +21,9 @@ from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.schedule.waiting import rest
 from scrapeengine.tasks.handle import TaskHandle, TaskHttp, TaskServices
 from scrapeengine.tasks.signals import RetryTask, Signal, SkipTask, cleared, meaning
+
+if TYPE_CHECKING:
+    from scrapeengine.model.validators import Validator
 
 __all__ = ["RunningTask"]
 
@@ -42,15 +46,15 @@ class RunningTask:
         """For how many seconds what was scraped will not change: as the scraper says, or the platform."""
         return self.said_fresh if self.http is None else max(self.said_fresh, self.http.fresh_for)
 
-    async def run(self) -> Outcome[Any]:
-        """Run the scraper to its end.
+    def run(self) -> Coroutine[Any, Any, Outcome[Any]]:
+        """Run the scraper to its end. No coroutine function, and a frame less: it returns what is to be awaited.
 
         Raises what may end more than this task (`ended_by` says): `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`,
         a group that holds one, and `trio.Cancelled`, from outside or by the scope that it runs in; and
         `PlatformClosed`, where it was to run again and would have to wait for too long.
         """
         self.record.begin()
-        return await self._attempts(TaskHandle(self.record, self.services, self))
+        return self._attempts(TaskHandle(self.record, self.services, self))
 
     def ended_by(self, error: BaseException) -> Outcome[Any] | None:
         """Say how it ended by what has left its scope; None: that ends more than the task."""
@@ -90,7 +94,8 @@ class RunningTask:
         while True:
             try:
                 value = await record.lane.platform.scrape(handle)
-                await self._remember(handle)
+                if self.http is not None and self.http.found:
+                    await self._remember(handle, self.http.found)
                 return Success(value=value, **self.times())
             except BaseException as error:
                 ended = meaning(error)
@@ -121,13 +126,10 @@ class RunningTask:
         )
         instruments.tell(instruments.task_retried, details)
 
-    async def _remember(self, handle: TaskHandle) -> None:
+    async def _remember(self, handle: TaskHandle, found: Mapping[str, Validator | None]) -> None:
         """Have the validators kept that the client has found. What goes wrong there is no business of the outcome."""
-        http = self.http
-        if http is None or not http.found:
-            return
         try:
-            await self.services.remember(self.record, http.found)
+            await self.services.remember(self.record, found)
         except BaseException as error:  # validators are the program's own
             if not isinstance(meaning(error), Exception):
                 raise
