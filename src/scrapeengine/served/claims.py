@@ -19,7 +19,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -88,8 +88,8 @@ class Desk(Protocol):
         """Say for how many more jobs there is room in all lanes together."""
         ...
 
-    def accept(self, claimed: Claimed, asked: float) -> None:
-        """Take a job, and the time at which it was asked for."""
+    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
+        """Take jobs, and the time at which they were asked for."""
         ...
 
     def is_busy(self) -> bool:
@@ -334,7 +334,6 @@ class Claims:
         """
         asked = trio.current_time()
         ids = None if self._only is None else self._only.ids
-        found: Iterable[Claimed] = ()
         try:
             holder = self._holder
             found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
@@ -343,13 +342,10 @@ class Claims:
             self._ready.roomy.setdefault(platform)
             failed.add(platform)
             return
-        count = 0
-        for claimed in found:
-            self._desk.accept(claimed, asked)
-            count += 1
-        if count:
+        if found:
+            self._desk.accept(found, asked)
             self._dry = False
-        if count < n:  # there is no more, until the store says that there is
+        if len(found) < n:  # there is no more, until the store says that there is
             self._ready.names.discard(platform)
         else:
             self._ready.roomy.setdefault(platform)

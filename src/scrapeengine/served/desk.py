@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import trio
 
@@ -85,8 +85,13 @@ class LaneDesk:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""
         await self._closings.hear(ready)
 
-    def accept(self, claimed: Claimed, asked: float) -> None:
-        """Take a job that was claimed."""
+    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
+        """Take jobs that were claimed together. What of them may start does so in one step, the most urgent first."""
+        for each in claimed:
+            self._accept(each, asked)
+        self._parts.scheduler.settle()
+
+    def _accept(self, claimed: Claimed, asked: float) -> None:
         parts, now = self._parts, trio.current_time()
         scheduler, ticket = parts.scheduler, claimed.ticket
         try:
@@ -127,4 +132,3 @@ class LaneDesk:
             scheduler.kick(lane)
             if self._sharing is not None:
                 self._sharing.need()
-        scheduler.settle()
