@@ -9,9 +9,9 @@ from benchmarks.tables import PROMISED, table
 
 __all__ = ["PARTS", "REPEATED", "update"]
 
-PARTS = ("http", "engine", "workloads", "stopping", "store", "polling", "profile")
+PARTS = ("http", "engine", "workloads", "stopping", "store", "polling", "imports", "profile")
 """The parts, in the order of their sections."""
-REPEATED = ("http", "engine", "workloads", "stopping")
+REPEATED = ("http", "engine", "workloads", "stopping", "imports")
 """Those that take `--runs`."""
 INTRODUCTION = """# What was measured
 

@@ -136,8 +136,9 @@ class ReadyPlatforms:
 
     def wake(self) -> None:
         """Look at all lanes again."""
-        self.roomy |= dict.fromkeys(sorted(self.names))
-        self.news.set()
+        if self.names or self.everything:
+            self.roomy |= dict.fromkeys(sorted(self.names))
+            self.news.set()
 
     def room(self, platform: str) -> None:
         """Look at one lane again."""

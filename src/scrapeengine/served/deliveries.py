@@ -85,7 +85,8 @@ class Deliveries:
             if known is not None:
                 self._earlier.discard(id(outcome))
                 self._had.append(known[1])
-        self._work.set()
+        if self._had:  # of what is not kept nobody has to be told
+            self._work.set()
         if len(self._had) >= _MANY:
             self._many.set()
 
