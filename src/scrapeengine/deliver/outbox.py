@@ -124,8 +124,10 @@ class Outbox(Generic[T]):
             self.waiting += 1
             if self.has_sinks:
                 self._entry.send_nowait(outcome)
-            else:
-                self._hand(outcome)
+            else:  # as `_hand` does, which is a call more for each task
+                self._ready.append(outcome)
+                if self._readers:
+                    self._readers.unpark()
             if self.waiting == self.buffer:
                 self._tell_full()
 
