@@ -19,6 +19,8 @@ MADE_FOR = HOME / ".current"
 OURS = ("--editable", f"{CHECKOUT}[sqlite]")
 PEERS = ("aiohttp", "uvloop", "httpx", "httpx2", "scrapy", "crawlee", "aioscraper", "aiometer", "anyio", "granian")
 
+SYSTEM = Path("/usr/bin/python3")
+ASK_TAG = "import sys; print(sys.implementation.cache_tag)"
 ASK_VERSIONS = """
 import importlib.metadata, json, sys
 found = {}
@@ -50,6 +52,18 @@ class Peers:
             if installed is not True and not all(installed):
                 print(f"not all peers are there; to try again, remove {HOME}", file=sys.stderr, flush=True)
             MADE_FOR.write_text(key)
+
+    def system(self) -> Path | None:
+        """Return the system's own Python, where it is another one than this and can use what is installed for this."""
+        if not SYSTEM.exists() or SYSTEM.resolve() == Path(sys.executable).resolve():
+            return None
+        found = subprocess.run([str(SYSTEM), "-c", ASK_TAG], check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        return SYSTEM if found.stdout.strip() == sys.implementation.cache_tag else None
+
+    @property
+    def paths(self) -> str:
+        """What the system's Python is to look for modules in."""
+        return os.pathsep.join([str(CHECKOUT / "src"), *map(str, HOME.glob("lib/python*/site-packages"))])
 
     def versions(self, *names: str) -> dict[str, str]:
         """Return the versions of what is there of these distributions."""

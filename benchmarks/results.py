@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks.rows import add_row, commit_of
 from benchmarks.tables import PROMISED, table
 
 __all__ = ["PARTS", "REPEATED", "update"]
 
-PARTS = ("http", "engine", "workloads", "stopping", "store", "polling", "profile")
+PARTS = ("http", "engine", "workloads", "stopping", "store", "polling", "imports", "profile")
 """The parts, in the order of their sections."""
-REPEATED = ("http", "engine", "workloads", "stopping")
+SECTIONS = ("http", "machines", *PARTS[1:])
+"""All sections: those of the parts, and what each machine has measured of each commit, which no part prints."""
+REPEATED = ("http", "engine", "workloads", "stopping", "imports")
 """Those that take `--runs`."""
 INTRODUCTION = """# What was measured
 
@@ -50,7 +53,9 @@ def update(checkout: Path, part: str, section: str) -> None:
     results, page = checkout / "benchmarks" / "RESULTS.md", checkout / "docs" / "promises.md"
     sections = read_sections(results.read_text(encoding="utf-8") if results.exists() else "")
     sections[part] = section.strip()
-    kept = {name: sections[name] for name in PARTS if name in sections}
+    if part == "http":
+        sections["machines"] = add_row(sections.get("machines", ""), section, commit_of(checkout))
+    kept = {name: sections[name] for name in SECTIONS if name in sections}
     rows = [row for text in kept.values() for row in promises(text)]
     summary = table(PROMISED, [tuple(cell.strip() for cell in row.strip("|").split("|")) for row in rows])
     causes = "\n".join([*(f"- {cause}" for cause in find_causes(rows)), SEEN])
@@ -70,7 +75,7 @@ def read_sections(text: str) -> dict[str, str]:
     """Read the sections of the file, by the names of their parts."""
     return {
         name: found[1].strip()
-        for name in PARTS
+        for name in SECTIONS
         if (found := re.search(rf"<!-- {name} -->\n(.*?)\n<!-- end of {name} -->", text, flags=re.DOTALL))
     }
 

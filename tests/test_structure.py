@@ -302,7 +302,7 @@ def test_no_module_only_forwards():
 
 
 def test_the_readmes_program_runs_as_printed(tmp_path):
-    """The first program of the README has at most ten lines, and prints what stands below it."""
+    """The first program of the README has at most ten lines, and prints what stands below it; its error is logged."""
     readme = (ROOT / "README.md").read_text()
     program = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
     expected = re.search(r"```text\n(.*?)```", readme, re.DOTALL).group(1)
@@ -310,8 +310,9 @@ def test_the_readmes_program_runs_as_printed(tmp_path):
     file = tmp_path / "program.py"
     file.write_text(program)
     result = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=60, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == expected
+    assert (result.returncode, result.stdout) == (0, expected)
+    assert result.stderr.startswith("event='a task has failed' platform='doubler' id='3'")
+    assert result.stderr.count("Traceback") == result.stderr.count("\nValueError: three is refused\n") == 1
 
 
 def test_the_readme_names_the_two_commands_on_its_first_screen():

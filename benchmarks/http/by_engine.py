@@ -2,7 +2,8 @@
 
 Everything is a rate (beyond what is reached), robots.txt, validators (which are kept; no URL is asked for twice), and
 jobs in a store in a file, whose results are on the disk before a consumer sees them; retries are there by default.
-Paths are below the platform's `base_url`; with `--absolute` it is asked for whole URLs, as feeds and pages have them.
+Paths are below the platform's `base_url`; with `--absolute` it is asked for whole URLs, as feeds and pages have them,
+and with `--one` for one URL again and again.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from tempfile import mkdtemp
 import trio
 
 import scrapeengine as se
-from benchmarks.http.measuring import Job, Meter, read_job
+from benchmarks.http.measuring import Job, Meter, below, read_job
 
 
 def make_engine(job: Job, meter: Meter, *, everything: bool) -> se.Engine[bytes]:
     """Make an engine with one platform."""
-    below = job.url if "--absolute" in sys.argv else ""
+    base = job.url if "--absolute" in sys.argv else ""
 
     async def scrape(task: se.Task) -> bytes:
         began = time.perf_counter()
-        body = (await task.http.get(f"{below}/{task.event.id}", conditional=everything)).content
+        body = (await task.http.get(f"{base}/{below(task.event.id)}", conditional=everything)).content
         meter.took(time.perf_counter() - began)
         return body
 

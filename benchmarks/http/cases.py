@@ -17,13 +17,19 @@ class Case(NamedTuple):
     share: float
     """How many requests it makes of what the fastest make, so that all take about as long."""
     options: tuple[str, ...] = ()
+    system: bool = False
+    """Whether the system's own Python runs it, which is built with all optimisations where another one is not."""
 
 
 CASES = {
     "engine": Case("scrapeengine", "by_engine", ("scrapeengine",), 1.0),
     "absolute": Case("scrapeengine, absolute URLs", "by_engine", ("scrapeengine",), 1.0, ("--absolute",)),
     "everything": Case("scrapeengine, everything on", "by_engine", ("scrapeengine", "apsw"), 0.4, ("--everything",)),
+    "engine-one": Case("scrapeengine, one URL", "by_engine", ("scrapeengine",), 1.0, ("--one",)),
+    "engine-system": Case("scrapeengine, the system's Python", "by_engine", ("scrapeengine",), 1.0, (), system=True),
     "aiohttp": Case("aiohttp", "by_aiohttp", ("aiohttp",), 1.0),
+    "aiohttp-one": Case("aiohttp, one URL", "by_aiohttp", ("aiohttp",), 1.0, ("--one",)),
+    "aiohttp-system": Case("aiohttp, the system's Python", "by_aiohttp", ("aiohttp",), 1.0, (), system=True),
     "uvloop": Case("aiohttp on uvloop", "by_aiohttp", ("aiohttp", "uvloop"), 1.0, ("--uvloop",)),
     "httpx": Case("httpx on trio, its own pool", "by_httpx", ("httpx", "trio"), 0.06, ("--defaults",)),
     "httpx-limits": Case("httpx on trio, as many connections as tasks", "by_httpx", ("httpx", "trio"), 0.06),
@@ -87,6 +93,8 @@ class Aim(NamedTuple):
     promised: bool
     tasks: int | None = None
     """With how many tasks; None: with each number of those that promises are made for."""
+    ours: str = "engine"
+    """The case of ours that is compared."""
 
 
 AIMS = (
@@ -98,6 +106,8 @@ AIMS = (
     Aim("crawlee-stripped", 3.0, promised=False),
     Aim("httpx-limits", 10.0, promised=False, tasks=50),
     Aim("httpx-limits", 20.0, promised=False, tasks=200),
+    Aim("aiohttp-one", 1.0, promised=False, ours="engine-one"),
+    Aim("aiohttp-system", 1.0, promised=False, ours="engine-system"),
     Aim("uvloop", 1.25, promised=False),
     Aim("bare", 0.5, promised=False),
 )

@@ -41,7 +41,7 @@ def _judged(aim: Aim, tasks: int, results: Results) -> Promise:
     bound = f"≥ {aim.times:g} times"
     bounds = {"promised": bound} if aim.promised else {"aim": bound}
     place, _ = HEADLINE
-    ours, theirs = Key("engine", tasks, place), Key(aim.peer, tasks, place)
+    ours, theirs = Key(aim.ours, tasks, place), Key(aim.peer, tasks, place)
     for key in (ours, theirs):
         if key not in results.taken:
             why = results.missing.get(key, "not asked for")

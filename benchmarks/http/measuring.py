@@ -16,7 +16,10 @@ from typing import NamedTuple, NoReturn
 
 from benchmarks.machine import peak_megabytes
 
-__all__ = ["Figures", "Job", "Meter", "read_job"]
+__all__ = ["Figures", "Job", "Meter", "below", "read_job"]
+
+ONE = "--one" in sys.argv
+"""Whether one URL is asked for again and again."""
 
 
 class Job(NamedTuple):
@@ -39,8 +42,13 @@ class Job(NamedTuple):
         return self.warm + self.counted + self.tasks
 
     def urls(self) -> Iterator[str]:
-        """Return the URLs of all requests, no two the same."""
-        return (f"{self.url}/{number}" for number in range(self.requests))
+        """Return the URLs of all requests, no two the same, but for `--one`."""
+        return (f"{self.url}/{below(number)}" for number in range(self.requests))
+
+
+def below(number: int | str) -> int | str:
+    """Return the last part of the URL of a request; with `--one` all have the same, which some clients keep parsed."""
+    return 0 if ONE else number
 
 
 class Figures(NamedTuple):

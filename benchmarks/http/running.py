@@ -101,16 +101,21 @@ class Runner:
         case = CASES[key.name]
         if lacking := [need for need in case.needs if need not in self._versions]:
             return f"{' and '.join(lacking)} could not be installed"
+        if case.system and self._peers.system() is None:
+            return "the system has no other Python of this version"
         job = make_job(self._server.url(key.place), key, requests)
         with pinned(self._core):
             return self._measure(job, case)
 
     def _measure(self, job: Job, case: Case) -> Figures | str:
         """Run a case in a process of its own, and return the figures, or why there are none."""
-        command = [str(self._peers.python), "-m", f"benchmarks.http.{case.program}", json.dumps(job), *case.options]
+        python = self._peers.system() if case.system else self._peers.python
+        command = [str(python), "-m", f"benchmarks.http.{case.program}", json.dumps(job), *case.options]
         # Beside what is installed, for files: there is a disk, where the usual folder may be none.
         with TemporaryDirectory(dir=self._peers.python.parents[1]) as folder:
             environment = {**os.environ, "SSL_CERT_FILE": str(self._server.authorities), "TMPDIR": folder}
+            if case.system:
+                environment["PYTHONPATH"] = self._peers.paths
             try:
                 done = subprocess.run(  # noqa: S603 - the programs beside this one
                     command, cwd=CHECKOUT, env=environment, check=False, capture_output=True, text=True, timeout=LONGEST

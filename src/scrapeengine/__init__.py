@@ -51,6 +51,7 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statistics
+from scrapeengine.model.settings import PlatformSettings, Settings
 from scrapeengine.model.task import Http, Streamed, Task
 from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator, Validators
@@ -90,6 +91,7 @@ __all__ = [
     "Outcome",
     "Platform",
     "PlatformClosed",
+    "PlatformSettings",
     "PlatformStatistics",
     "PoisonousJob",
     "ProtocolError",
@@ -106,6 +108,7 @@ __all__ = [
     "Run",
     "ScrapeError",
     "ScraperCrashed",
+    "Settings",
     "Skipped",
     "Statistics",
     "StatusError",

@@ -24,6 +24,7 @@ from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, PlatformKnobs
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.model.settings import Settings
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
@@ -306,6 +307,10 @@ class Engine(Generic[T]):
             self._plan.tune_platform(platform, changes)
         if self._session is not None:
             self._have(self._session.retune)
+
+    def settings(self) -> Settings:
+        """Return all knobs as they are now. At any time and from any thread: before, in and after a run."""
+        return self._plan.knobs()
 
     def close(self, platform: str, seconds: float) -> None:
         """Close a platform for so long, at least: no request to it starts meanwhile. At any time, from any thread.

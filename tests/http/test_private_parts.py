@@ -17,6 +17,7 @@ DOORS = {
     ("http/wire/answers.py", "_content"),
     ("tasks/workers.py", "_cancel_status"),
     ("tasks/workers.py", "_child_nurseries"),
+    ("tasks/workers.py", "_schedule_points"),
 }
 
 

@@ -29,7 +29,7 @@ import attrs
 import trio
 
 import scrapeengine as se
-from scrapeengine.served.rounds import alone
+from scrapeengine.served.rounds import Alone
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
@@ -161,7 +161,7 @@ async def ahead(store_url, file, lease, seconds):
 
 async def hold(store_url, file, lease, seconds):
     """Hold what can be held, until killed."""
-    async with with_clock(store_url, seconds) as store, alone(store, float(lease), Trouble()):
+    async with with_clock(store_url, seconds) as store, Alone(store, float(lease), Trouble()):
         claimed = await store.claim("A", 1000, "me", float(lease))
         log(file, "held", time.monotonic(), *(each.ticket.id for each in claimed))
         await trio.sleep_forever()

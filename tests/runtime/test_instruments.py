@@ -114,6 +114,16 @@ async def test_a_refusal_and_what_comes_of_it(autojump_clock):
     assert retry.after == 1.0
 
 
+async def test_a_scraper_that_runs_again_is_heard(autojump_clock):
+    """With the attempt that has ended so, and after how long the next one comes."""
+    world = World(scripts={("x", "A"): [("sleep", 1), ("retry", 7)]})
+    listener = listening("task_retried", "task_ended")
+    await outcomes_of(world.engine([world.platform("A")]), [se.Event("x")], instruments=[listener])
+    [retried], [ended] = of(listener, "task_retried"), of(listener, "task_ended")
+    assert (retried.event.id, retried.platform, retried.attempt, retried.after) == ("x", "A", 1, 7)
+    assert (ended.outcome.attempts, ended.time - retried.time) == (2, 8)
+
+
 async def test_tuning_is_heard(autojump_clock):
     """Another limit, another rate; what does not change is not told."""
     world = World(default=[("sleep", 10)])

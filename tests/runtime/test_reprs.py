@@ -24,7 +24,8 @@ async def test_the_parts_of_a_run_count_themselves(autojump_clock):
         assert repr(next(iter(lane.records)).job.entry) == "<Entry 1 of 1 jobs live, in progress>"
         assert repr(parts.outbox) == "<Outbox 0/100 waiting>"
         assert repr(parts.collector) == "<Collector of 0 sinks, 0 outcomes in hand>"
-        assert repr(parts.instruments) == "<Instruments 0>"
+        assert repr(parts.instruments) == "<Instruments 1>"  # that writes lines
+        assert repr(parts.lines) == "<Lines, <Quota, 0 kinds>>"
         assert repr(run) == "<Run 0/503 tasks ended>"
         assert all(len(repr(part)) < 200 for part in (parts.lanes, parts.alarms, backing, parts.clients))
         await run.stop(0)

@@ -1,5 +1,6 @@
 """Tasks that run one after the other in one trio task do not notice it."""
 
+import contextlib
 import contextvars
 import types
 
@@ -49,10 +50,17 @@ async def test_context_variables_of_one_task_are_not_another_s(autojump_clock):
         await trio.sleep(1)
         return found
 
+    async def changes(task):
+        found = MARK.get(), {}
+        MARK.set(task.event.id)  # and binds none that was not there
+        await trio.sleep(1)
+        return found
+
     MARK.set("the program's")
-    outcomes, workers = await run(scrape)
-    assert [outcome.value for outcome in outcomes.values()] == [("the program's", {})] * 6
-    assert workers == 1
+    for each in (scrape, changes):
+        outcomes, workers = await run(each)
+        assert [outcome.value for outcome in outcomes.values()] == [("the program's", {})] * 6
+        assert workers == 1
 
 
 @pytest.mark.parametrize("seconds", [1, 1000])
@@ -179,6 +187,80 @@ async def test_scrapers_without_a_checkpoint_hold_nobody_up(autojump_clock):
                 pass
     last = len(turns) - 1 - turns[::-1].index("other")
     assert turns[:last].count("scraper") <= 20
+
+
+async def apart(seconds, events):
+    """A source that waits before each of its events."""
+    for event in events:
+        await trio.sleep(seconds)
+        yield event
+
+
+async def test_a_worker_rests_until_another_task_starts(autojump_clock):
+    """Where a task ends and none may start in its place, its trio task runs the one that comes later."""
+    workers, found = set(), []
+
+    async def scrape(task):
+        workers.add(trio.lowlevel.current_task())
+        found.append(MARK.get())
+        MARK.set(task.event.id)
+        await trio.sleep(1)
+
+    MARK.set("the program's")
+    async with se.Engine([se.Platform("A", scrape)]).stream(apart(2, map(se.Event, range(6)))) as run:
+        async for _ in run:
+            pass
+    assert len(workers) == 1
+    assert found == ["the program's"] * 6
+
+
+@pytest.mark.parametrize(("seconds", "workers"), [(5, 1), (30, 5)])
+async def test_a_worker_rests_no_longer_than_the_deadline_of_its_last_task(autojump_clock, seconds, workers):
+    """What comes after that is run by another one; and each task has a deadline of its own."""
+    found = set()
+
+    async def scrape(task):
+        found.add(trio.lowlevel.current_task())
+        await trio.sleep(1)
+        return task.event.data
+
+    engine = se.Engine([se.Platform("A", scrape, timeout=se.Timeout(task=10))])
+    async with engine.stream(apart(seconds, (se.Event(n, data=n) for n in range(5)))) as run:
+        assert [outcome.value async for outcome in run] == [0, 1, 2, 3, 4]
+    assert len(found) == workers
+
+
+@pytest.mark.parametrize("leave", ["read", "left", "raised", "cancelled", "stopped"])
+async def test_workers_that_rest_end_with_the_run(autojump_clock, leave):
+    """However it ends, none of them is left behind."""
+    before = trio.lowlevel.current_statistics().tasks_living
+
+    async def scrape(task):
+        await trio.sleep(0.1 * task.event.data)
+
+    async def play():
+        source = (se.Event(n, data=n) for n in range(5)) if leave == "read" else endless()
+        async with se.Engine([se.Platform("A", scrape)]).stream(source) as run:
+            async for outcome in run:
+                if outcome.event.data == 4:  # all have ended, and rest
+                    await trio.sleep(1)
+                    if leave == "stopped":
+                        await run.stop()
+                    elif leave == "raised":
+                        raise LookupError
+                    elif leave == "cancelled":
+                        scope.cancel()
+                    elif leave == "left":
+                        return
+
+    async def endless():
+        for n in range(5):
+            yield se.Event(n, data=n)
+        await trio.sleep_forever()
+
+    with trio.CancelScope() as scope, contextlib.suppress(LookupError):
+        await play()
+    assert trio.lowlevel.current_statistics().tasks_living == before
 
 
 async def test_a_task_that_has_ended_cancels_nobody(autojump_clock):

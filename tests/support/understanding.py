@@ -21,7 +21,10 @@ class Understanding:
         while True:
             match self._connection.next_event():
                 case h11.NEED_DATA:
-                    self._connection.receive_data(await self.talk.receive())
+                    data = await self.talk.receive()
+                    if not data and request is not None:
+                        return None  # in the middle of a body, which h11 takes for an error
+                    self._connection.receive_data(data)
                 case h11.Request(method=method, target=target, headers=headers):
                     pairs = {name.decode(): value.decode("latin-1") for name, value in headers}
                     request = Request(method.decode(), target.decode(), pairs)

@@ -155,6 +155,8 @@ class Queue:
     """False while no task may start for a reason of the platform's own: it is closed, paused or stuck."""
     waiting: int = 0
     """Jobs that wait for their start."""
+    since: float = float("-inf")
+    """When the first of these came; some have waited here ever since."""
     _held: Heap = attrs.field(factory=lambda: Heap(held=True), init=False)
     _fresh: Heap = attrs.field(factory=lambda: Heap(held=False), init=False)
 
@@ -232,7 +234,7 @@ class Agenda:
         entry = Entry(event, now, followed, event.id)
         jobs = []
         for queue in queues:
-            jobs.append(self._listed(entry, queue))  # noqa: PERF401 - see the caller: a comprehension is a call
+            jobs.append(self._listed(entry, queue, now))  # noqa: PERF401 - see the caller: a comprehension is a call
         if followed or self.dedupe:
             for queue in queues:
                 self._seen.add(queue.name, event.id)
@@ -272,7 +274,7 @@ class Agenda:
         if not entry.unstarted:
             self.waiting_events += 1
             self.waiting_from_source += 1
-        job = self._listed(entry, queue)
+        job = self._listed(entry, queue, now)
         entry.jobs = [*(job for job in entry.jobs if job.state is not _ENDED), job]
         entry.unfinished += 1
         entry.unstarted += 1
@@ -349,8 +351,10 @@ class Agenda:
         if not further:
             del self._further[entry.event.id]
 
-    def _listed(self, entry: Entry, queue: Queue) -> Job:
+    def _listed(self, entry: Entry, queue: Queue, now: float) -> Job:
         """Make a job, and let it wait."""
+        if not queue.waiting:
+            queue.since = now
         job = Job(entry, queue, -entry.event.priority, self._numbers)
         self._numbers += 1
         queue.waiting += 1

@@ -42,6 +42,8 @@ class Allotment:
     """The part of one engine in a shared rate; to be used as a `RateLimiter` is. All times are seconds of one clock.
 
     It keeps what it was given until that lapses, and no more than `burst` bookings whose times have not.
+
+    Size: 16 methods: those of a `RateLimiter`, and how it comes to its times.
     """
 
     rate: Rate | None
@@ -53,6 +55,8 @@ class Allotment:
     """Times that were reserved and are neither booked nor, as far as was looked, lapsed; in order."""
     _booked: dict[Booking, float] = attrs.field(factory=dict, init=False)
     """The times of the bookings."""
+    _oldest: float = attrs.field(default=math.inf, init=False)
+    """A time that none of these is before: until it lapses none has to be looked at."""
     drops: int = attrs.field(default=0, init=False)
     """How often it has dropped what was reserved for it."""
     told: int = attrs.field(default=0, init=False)
@@ -80,17 +84,26 @@ class Allotment:
         opens_at = self._rate_limiter.opens_at(now)
         if self.rate is None:
             return opens_at
-        self._lapse(now, self._late)
+        late = self._late
+        self._lapse(now, late)
         if len(self._booked) >= _MOST:  # of more at once none would be sent in time: look again when some have gone
             opens_at = max(opens_at, now + _LATE / 4)
-        usable = self._first(opens_at, self._late)
+        usable = self._first(opens_at, late)
         return max(opens_at, self._times[usable]) if usable < len(self._times) else math.inf
+
+    def copy(self) -> Allotment:
+        """Return one that stands as this one does, to be asked what would be. From any thread."""
+        copied = Allotment(self.rate)
+        copied._rate_limiter = self._rate_limiter.copy()
+        copied._times, copied._booked = self._times.copy(), self._booked.copy()
+        return copied
 
     def book(self) -> Booking:
         """Book a request that is about to start, at the earliest time left. Only when `opens_at` has come."""
         booking = self._rate_limiter.book()
         if self.rate is not None:
-            self._booked[booking] = self._times.pop(0)
+            time = self._booked[booking] = self._times.pop(0)
+            self._oldest = min(self._oldest, time)
         return booking
 
     def begin(self, booking: Booking, now: float) -> None:
@@ -155,11 +168,17 @@ class Allotment:
         return max(self.rate.interval, _LATE)
 
     def _lapse(self, now: float, late: float) -> None:
-        del self._times[: self._first(now, late)]
+        if lapsed_times := self._first(now, late):
+            del self._times[:lapsed_times]
+        if self._oldest + late > now:
+            return
         lapsed = [booking for booking, time in self._booked.items() if time + late <= now]
         for booking in lapsed:
             del self._booked[booking]
+        self._oldest = min(self._booked.values(), default=math.inf)
 
     def _first(self, at: float, late: float) -> int:
-        """Return the index of the first time that has not lapsed at `at`."""
+        """Return the index of the first time that has not lapsed at `at`; of most it is the first of all."""
+        if not self._times or self._times[0] + late > at:
+            return 0
         return bisect_right(self._times, at, key=lambda time: time + late)

@@ -54,6 +54,10 @@ class Gate:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
         return max(self.rate_limiter.opens_at(now), self.penalty.until)
 
+    def glance(self, now: float) -> float:
+        """Say what `opens_at` does, and change nothing: from any thread."""
+        return max(self.rate_limiter.copy().opens_at(now), self.penalty.until)
+
     def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""
         if self.closed(now):  # since it was booked: what does not go out takes nothing of the rate

@@ -10,7 +10,7 @@ import enum
 
 import attrs
 
-__all__ = ["Holdup", "LaneFacts", "held_by"]
+__all__ = ["Holdup", "LaneFacts", "LaneTimes", "held_by", "held_since", "standing"]
 
 
 class Holdup(enum.Enum):
@@ -59,6 +59,22 @@ class LaneFacts:
     """Whether one more event may be in progress."""
 
 
+@attrs.frozen(kw_only=True)
+class LaneTimes:
+    """The times at which a lane came to stand as it does, all of one clock."""
+
+    closed: float
+    """When its last penalty began."""
+    opened: float
+    """When that ends, or has ended."""
+    paused: float
+    """When it was last paused."""
+    moved: float
+    """When a task of it last started or went on, or it could start some again."""
+    waits: float
+    """When work began to wait there, of which some has waited ever since."""
+
+
 def held_by(facts: LaneFacts) -> Holdup:
     """Say what holds a lane back. Where nothing does, its work starts in this very step."""
     reasons = (
@@ -73,3 +89,28 @@ def held_by(facts: LaneFacts) -> Holdup:
         (Holdup.EVENTS, not facts.event_slot),
     )
     return next((holdup for holdup, holds in reasons if holds), Holdup.NOTHING)
+
+
+def standing(facts: LaneFacts) -> Holdup:
+    """Say what holds a lane back, or, where no work waits, what would: it is paused or closed."""
+    holdup = held_by(facts)
+    if holdup is not Holdup.NOTHING:
+        return holdup
+    return Holdup.PAUSE if not facts.own_limit else Holdup.PENALTY if facts.closed else Holdup.NOTHING
+
+
+def held_since(holdup: Holdup, times: LaneTimes) -> float | None:
+    """Say since when that holds a lane back; None: nothing does.
+
+    A pause and a penalty have their own times. All else comes and goes with each task that starts, where much work
+    waits: so it is since when nothing has started there, though something waited and the platform was open.
+    """
+    match holdup:
+        case Holdup.NOTHING:
+            return None
+        case Holdup.PAUSE:
+            return times.paused
+        case Holdup.PENALTY:
+            return times.closed
+        case _:
+            return max(times.moved, times.waits, times.opened)

@@ -24,6 +24,8 @@ class Penalty:
 
     until: float = attrs.field(default=-math.inf, init=False)
     """When the platform opens again."""
+    since: float = attrs.field(default=-math.inf, init=False)
+    """When it closed last: it was open before that."""
     openings: int | None = attrs.field(default=None, init=False)
     """The last that was heard from a store of how often the platform was reopened by hand; None: nothing."""
     said: float = attrs.field(default=-math.inf, init=False)
@@ -43,18 +45,20 @@ class Penalty:
             self._backoff = 0.0
         if after is not None:
             self._open_incident(sent, now)
-            self.until = max(self.until, now + after)
+            self.close(now + after, now)
         elif sent >= self._began and now >= self.until:
             self._backoff = min(_LONGEST, max(_FIRST, 2 * self._backoff))
             self._open_incident(sent, now)
-            self.until = now + self._backoff
+            self.close(now + self._backoff, now)
 
     def _open_incident(self, sent: float, now: float) -> None:
         if sent >= self._began:
             self._began = now
 
-    def close(self, until: float) -> None:
-        """Last until a time at least, because the program says so."""
+    def close(self, until: float, now: float) -> None:
+        """Last until a time at least, whoever says so."""
+        if now >= self.until:
+            self.since = now
         self.until = max(self.until, until)
 
     def end(self, now: float) -> None:
@@ -78,5 +82,6 @@ class Penalty:
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
         self.until += seconds
+        self.since += seconds
         self.said += seconds
         self._began += seconds

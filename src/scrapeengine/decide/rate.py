@@ -67,6 +67,12 @@ class RateLimiter:
         begun = self._open[0].begun
         return (now if begun is None else begun) + self.rate.interval
 
+    def copy(self) -> RateLimiter:
+        """Return one that stands as this one does, to be asked what would be. From any thread."""
+        copied = RateLimiter(self.rate)
+        copied._tat, copied._open = self._tat, self._open.copy()
+        return copied
+
     def book(self) -> Booking:
         """Book a request that is about to start. Only when `opens_at` has come."""
         if self.rate is None:

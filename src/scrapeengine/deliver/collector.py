@@ -62,6 +62,7 @@ class Collector(Generic[T]):
         self._gives_up_at = min(self._gives_up_at, when)
         self._sinking.deadline = min(self._sinking.deadline, when)
 
+    @trio.lowlevel.disable_ki_protection  # for what sinks do: else a blocking one could not be broken off
     async def collect(self, receipts: Receipts) -> None:
         """Take outcomes to the sinks, and then to the consumer, until none comes any more.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -12,10 +12,12 @@ import attrs
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.report import Counts, Report
 from scrapeengine.schedule.clock import Anchor
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Counters"]
 
 
+@uninterrupted
 @attrs.define(eq=False)
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
@@ -41,13 +43,15 @@ class Counters:
     _errors: Counter[str] = attrs.field(factory=Counter, init=False)
     _closed: dict[str, float] = attrs.field(factory=dict, init=False)
 
-    def add(self, outcome: Outcome[Any]) -> None:
-        """Count an outcome."""
+    def add(self, outcome: Outcome[Any]) -> Failure | None:
+        """Count an outcome, and return it if it is a failure, which is to be told."""
+        failure = None
         match outcome:
             case Success():
                 kind = "succeeded"
             case Failure(error=error):
                 kind = "failed"
+                failure = outcome
                 self._errors[type(error).__name__] += 1
             case Skipped():
                 kind = "skipped"
@@ -57,6 +61,7 @@ class Counters:
                 assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
+        return failure
 
     def duplicate(self, platform: str) -> None:
         """Count a task that was not accepted, because it is known."""
@@ -68,17 +73,18 @@ class Counters:
         self._closed[name] = max(seconds, self._closed.get(name, 0.0))
 
     def report(self, stopped: str | None) -> Report:
-        """Freeze the counts of a run, which was stopped for some reason, or (None) was not."""
-        names: Iterable[str] = {platform for platform, _ in self._outcomes}
-        ended = self.anchor.clock.current_time() if self.ended is None else self.ended
+        """Freeze the counts of a run, which was stopped for some reason, or (None) was not. From any thread."""
+        outcomes = dict(self._outcomes)  # in one step
+        names: Iterable[str] = {platform for platform, _ in outcomes}
+        ended = self.anchor.now() if self.ended is None else self.ended
         return Report(
             started=datetime.fromtimestamp(self.anchor.wall_time, UTC),
             elapsed=ended - self.anchor.trio_time,
             events=self.events,
-            duplicates=self._counts(None).duplicates,
+            duplicates=_counts(outcomes, None).duplicates,
             tasks=self.tasks,
-            outcomes=self._counts(None),
-            platforms={name: self._counts(name) for name in sorted(names)},
+            outcomes=_counts(outcomes, None),
+            platforms={name: _counts(outcomes, name) for name in sorted(names)},
             errors=dict(self._errors),
             unread=self.unread,
             undelivered=self.undelivered,
@@ -86,12 +92,13 @@ class Counters:
             returned=self.returned,
             lost=self.lost,
             redelivered=self.redelivered,
-            closed=dict(sorted(self._closed.items())),
+            closed=dict(sorted(self._closed.copy().items())),
         )
 
-    def _counts(self, name: str | None) -> Counts:
-        kinds: Counter[str] = Counter()
-        for (platform, kind), count in self._outcomes.items():
-            if name is None or platform == name:
-                kinds[kind] += count
-        return Counts(**kinds)
+
+def _counts(outcomes: Mapping[tuple[str, str], int], name: str | None) -> Counts:
+    kinds: Counter[str] = Counter()
+    for (platform, kind), count in outcomes.items():
+        if name is None or platform == name:
+            kinds[kind] += count
+    return Counts(**kinds)

@@ -10,6 +10,7 @@ task that reads has one in hand at most.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -19,6 +20,8 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.lines import Lines
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Outbox", "Room"]
 
@@ -26,8 +29,10 @@ T = TypeVar("T")
 
 Had: TypeAlias = Callable[[Sequence[Outcome[T]]], None]
 
-_STRIDE = 16
-"""The most outcomes that are taken in one turn of the event loop, if they are there: a turn costs more than they do."""
+_STRIDE = 8
+"""Outcomes that are taken in a row before a look at the clock: a turn of the event loop costs more than they do."""
+_SECONDS = 0.001
+"""And for how long more are, from that look on. So much is ready at a full core; a slow consumer holds up nobody."""
 
 
 class Room(Protocol):
@@ -42,20 +47,24 @@ class Room(Protocol):
         ...
 
 
+@uninterrupted
 class Outbox(Generic[T]):
     """The way of the outcomes of one run. To put one here never blocks; the lanes see to it that they are not too many.
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them (`for_sinks`), and passes them on.
 
-    Size: 15 attributes, the four ends of two channels among them.
+    Size: 19 attributes, what a channel has among them: one of trio's, whose hand-over costs more, is for sinks only.
     """
 
-    def __init__(self, buffer: int, counters: Counters, instruments: Instruments, room: Room, *, sinks: bool) -> None:
+    def __init__(
+        self, buffer: int, counters: Counters, lines: Lines, instruments: Instruments, room: Room, *, sinks: bool
+    ) -> None:
         """Make the way.
 
         Args:
             buffer: how many outcomes may wait before no task starts any more.
             counters: the run's, in which outcomes are counted.
+            lines: the run's, to which failures are told.
             instruments: the run's.
             room: told when outcomes have left.
             sinks: whether there are any.
@@ -72,16 +81,20 @@ class Outbox(Generic[T]):
         self._left = False
         self.has_sinks = sinks
         self._counters = counters
+        self._lines = lines
         self._instruments = instruments
         self._room = room
         self._had: Had[T] | None = None
         self._in_hand: dict[trio.lowlevel.Task, Outcome[T]] = {}
         """What each task that reads was given last; only where somebody wants to know what it has had."""
         self._in_a_row = 0
-        self._entry, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
-        self._exit, self.for_sinks = self._entry, self._consumer
-        if sinks:
-            self._exit, self._consumer = trio.open_memory_channel[Outcome[T]](math.inf)
+        self._until = 0.0
+        self._ready: deque[Outcome[T]] = deque()
+        """What the consumer may take."""
+        self._readers = trio.lowlevel.ParkingLot()
+        self._over = False
+        """Whether no more comes for it."""
+        self._entry, self.for_sinks = trio.open_memory_channel[Outcome[T]](math.inf)
 
     def tell(self, had: Had[T]) -> None:
         """Have `had` called with what the consumer has had, from now on."""
@@ -97,8 +110,10 @@ class Outbox(Generic[T]):
         return self.waiting < self.buffer
 
     def deliver(self, outcome: Outcome[T]) -> None:
-        """Count the outcome of a task, once, and send it on its way. Never blocks."""
-        self._counters.add(outcome)
+        """Count the outcome of a task, once, and send it on its way; a failure is logged. Never blocks."""
+        failure = self._counters.add(outcome)
+        if failure is not None:
+            self._lines.failed(failure)
         self.put(outcome)
         if self.abandoned:
             self._counters.unread += 1
@@ -107,18 +122,26 @@ class Outbox(Generic[T]):
         """Send an outcome on its way that is not to be counted."""
         if self.has_sinks or self._consumed:  # sinks get all, also when the consumer has left
             self.waiting += 1
-            self._entry.send_nowait(outcome)
+            if self.has_sinks:
+                self._entry.send_nowait(outcome)
+            else:  # as `_hand` does, which is a call more for each task
+                self._ready.append(outcome)
+                if self._readers:
+                    self._readers.unpark()
             if self.waiting == self.buffer:
                 self._tell_full()
 
     def end(self) -> None:
         """Say that no outcome comes any more."""
         self._entry.close()
+        if not self.has_sinks:
+            self.passed()
 
     def leave(self) -> int:
         """Do without the consumer, who has left, if there was one. Returns how many outcomes it has left behind."""
-        self._consumer.close()
         self.abandoned, self._consumed, self._left = self._consumed, False, True
+        self._ready.clear()
+        self._readers.unpark_all()
         return self.waiting if self.abandoned else 0
 
     async def take(self) -> Outcome[T]:
@@ -126,23 +149,34 @@ class Outbox(Generic[T]):
 
         Raises:
             trio.EndOfChannel: all have been taken.
+            trio.ClosedResourceError: the run was left.
         """
         if self.reader is None:
             self._begin_to_read()
         if self._had is not None:
             self._has_had(trio.lowlevel.current_task(), self._had)
+        # A checkpoint comes before what is taken and none after it: so none is lost in a cancellation.
         self._in_a_row += 1
-        if self._in_a_row < _STRIDE:
-            # A checkpoint comes before what is received and none after it: so none is lost in a cancellation.
+        if self._in_a_row % _STRIDE == 0 and self._is_long():
+            self._in_a_row = 0
+            await trio.lowlevel.checkpoint()
+        else:
             await trio.lowlevel.checkpoint_if_cancelled()
-            try:
-                outcome = self._consumer.receive_nowait()
-            except trio.WouldBlock:
-                pass
-            else:
-                return self._took(outcome)
-        self._in_a_row = 0
-        return self._took(await self._consumer.receive())
+        while not self._ready:
+            if self._left:
+                raise trio.ClosedResourceError
+            if self._over:
+                raise trio.EndOfChannel
+            self._in_a_row = 0
+            await self._readers.park()
+        outcome = self._ready.popleft()
+        self.waiting -= 1
+        self._room.taken()
+        if self._had is not None:
+            self._in_hand[trio.lowlevel.current_task()] = outcome
+        if self._instruments.outcome_delivered:
+            self.tell_delivered(outcome, "consumer")
+        return outcome
 
     def pass_on(self, batch: Sequence[Outcome[T]]) -> None:
         """Send outcomes that sinks have had, or never will, to the consumer; without one they have left."""
@@ -151,17 +185,31 @@ class Outbox(Generic[T]):
             self._room.taken()
             return
         for outcome in batch:
-            self._exit.send_nowait(outcome)
+            self._hand(outcome)
 
     def passed(self) -> None:
         """Say that nothing is passed on any more."""
-        self._exit.close()
+        self._over = True
+        self._readers.unpark_all()
 
     def tell_delivered(self, outcome: Outcome[T], to: str) -> None:
         """Tell who listens of an outcome that is where it was to go."""
         if self._instruments.outcome_delivered:
             details = OutcomeDelivered(time=trio.current_time(), outcome=outcome, to=to)
             self._instruments.tell(self._instruments.outcome_delivered, details)
+
+    def _hand(self, outcome: Outcome[T]) -> None:
+        """Lay an outcome ready, for one who reads."""
+        self._ready.append(outcome)
+        if self._readers:
+            self._readers.unpark()
+
+    def _is_long(self) -> bool:
+        """Say whether the consumer has had outcomes in a row for long enough, and others are to have their turn."""
+        now = trio.current_time()
+        if self._in_a_row == _STRIDE:
+            self._until = now + _SECONDS
+        return now >= self._until
 
     def _begin_to_read(self) -> None:
         self.reader = trio.lowlevel.current_task()
@@ -171,15 +219,6 @@ class Outbox(Generic[T]):
         outcome = self._in_hand.pop(task, None)
         if outcome is not None:
             had([outcome])
-
-    def _took(self, outcome: Outcome[T]) -> Outcome[T]:
-        self.waiting -= 1
-        self._room.taken()
-        if self._had is not None:
-            self._in_hand[trio.lowlevel.current_task()] = outcome
-        if self._instruments.outcome_delivered:
-            self.tell_delivered(outcome, "consumer")
-        return outcome
 
     def _tell_full(self) -> None:
         if self._instruments.buffer_full:

@@ -53,16 +53,18 @@ class Event:
         data: Any = None,
         priority: int = 0,
     ) -> None:
+        # Tuples of types, and no unions: these are made anew at each call, which costs more than all else here.
         if url is not None and not isinstance(url, str):
             raise TypeError(f"Event(url=…) must be a str, got {told(url)}")
-        key = id or url if isinstance(id, str | None) else id
-        if isinstance(key, bool) or not isinstance(key, str | int | None):
+        key = id or url if id is None or isinstance(id, str) else id
+        if key is not None and (isinstance(key, bool) or not isinstance(key, (str, int))):
             raise TypeError(f"Event(id=…) must be a str or an int, got {told(key)}")
         if key is None or key == "":
             raise ValueError("an Event needs an id or a url: write Event('match-17') or Event(url='https://…')")
-        platforms = _names(platforms)
-        whole(priority, "Event(priority=…)", least=-(2**63))
-        self.__attrs_init__(str(key), url, tuple(platforms), data, priority)  # pyright: ignore[reportAttributeAccessIssue]
+        names = _names(platforms) if platforms != () else ()
+        if type(priority) is not int or priority:
+            whole(priority, "Event(priority=…)", least=-(2**63))
+        self.__attrs_init__(str(key), url, names, data, priority)  # pyright: ignore[reportAttributeAccessIssue]
 
     def __repr__(self) -> str:
         """Show what was given, without the secrets that a URL may hold."""
@@ -78,7 +80,7 @@ class Event:
 
 
 def _names(platforms: object) -> tuple[str, ...]:
-    if not isinstance(platforms, tuple | list) or not all(isinstance(name, str) for name in platforms):
+    if not isinstance(platforms, (tuple, list)) or not all(isinstance(name, str) for name in platforms):
         raise TypeError(
             f"Event(platforms=…) must be a tuple of names, got {told(platforms)}; write platforms=('bet9ja',)"
         )

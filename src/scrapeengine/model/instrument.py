@@ -2,7 +2,7 @@
 
     run_started ── event_accepted ── task_started ── request_begun ── request_ended ── task_ended ── run_ended
                                           │                │
-                                  task_parked, _resumed    retry_decided, connection_opened
+                       task_parked, _resumed, _retried    retry_decided, connection_opened
 
 Hooks are synchronous and are called in the middle of the engine's steps, in the order in which things happen. So they
 write down and return: what a hook wants to change (`tune`, `stop_soon`) happens once the step is over. All times are of
@@ -47,6 +47,7 @@ __all__ = [
     "TaskEnded",
     "TaskParked",
     "TaskResumed",
+    "TaskRetried",
     "TaskStarted",
 ]
 
@@ -202,6 +203,19 @@ class RequestEnded:
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskRetried:
+    """A task has called `task.retry`, and its scraper runs again."""
+
+    time: float
+    event: Event
+    platform: str
+    attempt: int
+    """The run of the scraper that has ended so, from 1."""
+    after: float
+    """Seconds until the next one, at least."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RetryDecided:
     """A request is tried again."""
 
@@ -326,7 +340,7 @@ class Instrument(Protocol):
 
     A hook that raises is logged, and its instrument is taken out; the run goes on.
 
-    Size: 24 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
+    Size: 25 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
     """
 
     def run_started(self, details: RunStarted, /) -> None:
@@ -352,6 +366,9 @@ class Instrument(Protocol):
 
     def task_resumed(self, details: TaskResumed, /) -> None:
         """Hear of a task that goes on."""
+
+    def task_retried(self, details: TaskRetried, /) -> None:
+        """Hear of a task whose scraper runs again."""
 
     def task_ended(self, details: TaskEnded, /) -> None:
         """Hear of a task that has ended."""

@@ -94,12 +94,22 @@ class PlatformStatistics:
     """Tasks not started yet."""
     opens_in: float
     """Seconds until a request may start: for the rate, or because the platform is closed."""
+    held_by: str = "nothing"
+    """What holds it back at this instant: a "pause" (a limit of 0), a "penalty" (it is closed), its "limit", the
+    "share" that other engines leave, its "rate", its "parked" tasks, the "buffer" (the consumer, the sinks or the
+    store), the "event limit", or "nothing"; where no work waits there, what of the first two would."""
+    held_for: float = 0.0
+    """Seconds for which that has been so. A pause counts from when it began, in this run; a penalty from when the
+    platform closed; all else from when a task last started or went on there, while work waited."""
 
 
 @described
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """The statistics of a run at this instant."""
+    """The statistics of a run at this instant; once it is over, as of its end.
+
+    They may be taken in any thread. Then each number was true at some instant in between, not all at the same.
+    """
 
     event_limit: int
     """The most events that may be in progress at once."""
@@ -116,6 +126,7 @@ class Statistics:
     buffered: int
     """Outcomes that wait for the consumer or the sinks."""
     platforms: Mapping[str, PlatformStatistics]
-    """The same by platform, for those that have work."""
+    """The same by platform: those that were declared or tuned, with work or without, and hosts that have work or are
+    closed."""
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """The platforms that are under penalty, whether or not they have work, each with the seconds until it opens."""

@@ -44,6 +44,7 @@ class Instruments:
     task_started: _Listeners
     task_parked: _Listeners
     task_resumed: _Listeners
+    task_retried: _Listeners
     task_ended: _Listeners
     lane_held: _Listeners
     request_begun: _Listeners

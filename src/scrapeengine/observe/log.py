@@ -7,6 +7,7 @@ that configures neither sees warnings and errors on stderr, as from any library.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -14,12 +15,22 @@ import structlog
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import named
 
-__all__ = ["logger", "task_logger"]
+__all__ = ["logger", "task_logger", "write"]
+
+_KEYS_AND_VALUES = structlog.processors.KeyValueRenderer(key_order=["event"])
+
+
+def _plain(log: Any, method: str, fields: Any) -> str:
+    """Render a line, with the traceback below it, as it is read."""
+    exception = fields.pop("exception", None)
+    line = str(_KEYS_AND_VALUES(log, method, fields))
+    return line if exception is None else f"{line}\n{exception}"
+
 
 _PLAIN = (
     structlog.contextvars.merge_contextvars,
     structlog.processors.format_exc_info,
-    structlog.processors.KeyValueRenderer(key_order=["event"]),
+    _plain,
 )
 
 
@@ -35,3 +46,11 @@ def logger() -> Any:
 def task_logger(event: Event, platform: str) -> Any:
     """Return a logger bound to a task. An id that is a URL is shown without its secrets."""
     return logger().bind(id=named(event.id), platform=named(platform))
+
+
+def write(level: str, what: str, fields: Mapping[str, object]) -> None:
+    """Write a line in the middle of a step of the engine, which goes on whatever the program's own processors do."""
+    try:
+        getattr(logger(), level)(what, **fields)
+    except Exception:
+        logging.getLogger("scrapeengine").exception("a log line could not be written: structlog's processors raise")

@@ -12,10 +12,12 @@ from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import named, told
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Admission"]
 
 
+@uninterrupted
 class Admission:
     """Accepts events, once each, and says whether there is room for more."""
 
@@ -30,11 +32,13 @@ class Admission:
         self.instruments = parts.instruments
         self._ends = ends
 
-    def accept(self, event: Event) -> None:
-        """Take an event of the source, on the platforms on which it is not known."""
+    def accept(self, event: Event) -> float:
+        """Take an event of the source, on the platforms on which it is not known. Returns the time."""
+        now = trio.current_time()
         route = self._new(event, self._plan.routes.of(event))
         if route is not None:
-            self._enter(event, route, followed=False)
+            self._enter(event, route, now, followed=False)
+        return now
 
     def follow(self, event: Event) -> bool:
         """Take an event that a task has found, on the platforms on which it is not known; false if there are none.
@@ -57,7 +61,7 @@ class Admission:
         overfull = max(0, self._outbox.waiting - self._outbox.buffer)
         if self._agenda.waiting_events + overfull >= limit:
             raise AgendaFull(f"{limit} events wait already; follow fewer, or give the engine a larger max_pending")
-        self._enter(event, route, followed=True)
+        self._enter(event, route, trio.current_time(), followed=True)
         return True
 
     def has_room(self) -> bool:
@@ -104,8 +108,7 @@ class Admission:
         unknown = tuple(each for each in route.unknown if each[0] not in duplicates)
         return Route(known, unknown) if known or unknown else None
 
-    def _enter(self, event: Event, route: Route, *, followed: bool) -> None:
-        now = trio.current_time()
+    def _enter(self, event: Event, route: Route, now: float, *, followed: bool) -> None:
         names = self._not_skipped(event, route.known, now) if self._skips.known else route.known
         lanes, queues = [], []
         for name in names:  # no comprehensions: up to Python 3.11 each is a call, for each event
@@ -127,9 +130,7 @@ class Admission:
             if self._scheduler.stopped is not None:
                 self._ends.give_up(job, self._scheduler.stopped)
             elif lane.patient(now):
-                # A lane that is full is served at its next end; but who listens wants to hear that it is held back.
-                if self.instruments.lane_held or not (lane.full and lane.queue.open):
-                    self._scheduler.kick(lane)
+                self._scheduler.offer(lane)
             else:
                 self._ends.turn_away(job, lane)
         self._scheduler.settle(now)

@@ -21,6 +21,7 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.validators import Validator
 from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.lines import Lines
 from scrapeengine.run.plan import Clients, Plan
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.gates import Gates
@@ -188,12 +189,16 @@ class RunHooks(Protocol):
         """Let nobody wait for too long on a platform that others have closed."""
         ...
 
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform."""
+        ...
+
 
 @attrs.frozen(eq=False, repr=False)
 class Parts:
     """The rooms of one run that a backing works with.
 
-    Size: 9 attributes, all that is built before it.
+    Size: 10 attributes, all that is built before it.
     """
 
     plan: Plan
@@ -201,6 +206,7 @@ class Parts:
     scheduler: Scheduler
     lanes: Lanes
     counters: Counters
+    lines: Lines
     outbox: Outbox[Any]
     collector: Collector[Any]
     clients: Clients

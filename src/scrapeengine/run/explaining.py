@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import trio
-
-from scrapeengine.decide.holding import Holdup
+from scrapeengine.decide.holding import Holdup, standing
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.report import Statistics
 from scrapeengine.model.urls import named, told
@@ -15,11 +13,11 @@ __all__ = ["explain", "statistics"]
 
 
 def statistics(parts: Parts) -> Statistics:
-    """Say what a run is doing, in numbers."""
-    scheduler = parts.scheduler
-    platforms = parts.lanes.statistics(trio.current_time())
+    """Say what a run is doing, in numbers. From any thread: all that is walked through is copied in one step."""
+    scheduler, now = parts.scheduler, parts.counters.anchor.now()
+    platforms = parts.lanes.statistics(now)
     return Statistics(
-        closed=parts.lanes.closed(trio.current_time()),
+        closed=parts.lanes.closed(now),
         event_limit=parts.plan.event_limit,
         in_progress=scheduler.events.borrowed_tokens,
         live=scheduler.agenda.live,
@@ -37,7 +35,7 @@ def explain(parts: Parts, backing: Backing, platform: str | None) -> str:
     Raises:
         UnknownPlatform: there is no such platform.
     """
-    lanes = parts.scheduler.lanes
+    lanes = parts.scheduler.lanes.copy()
     if platform is not None:
         name = parts.plan.routes.declared(platform) or platform
         if name in lanes:
@@ -45,7 +43,7 @@ def explain(parts: Parts, backing: Backing, platform: str | None) -> str:
         if name not in parts.plan.platforms and parts.plan.default is None:
             known = ", ".join(map(repr, sorted(parts.plan.declared)))
             raise UnknownPlatform(f"no platform is named {told(platform)}; the engine has {known}")
-        return f"{named(name)}: no work waits there"
+        return f"{named(name)}: {_without_lane(parts, name)}"
     sentences = [_about(parts, lane) for _, lane in sorted(lanes.items()) if not lane.idle]
     return "\n".join([_whole(parts, backing), *sentences])
 
@@ -61,8 +59,27 @@ def _whole(parts: Parts, backing: Backing) -> str:
 
 
 def _about(parts: Parts, lane: Lane) -> str:
-    now = trio.current_time()
+    now = parts.counters.anchor.now()
     return f"{named(lane.name)}: {_reason(parts, lane, now)}; {_counts(lane)}"
+
+
+def _without_lane(parts: Parts, name: str) -> str:
+    stands = parts.lanes.without_lane(name, parts.counters.anchor.now())
+    match Holdup(stands.held_by):
+        case Holdup.PAUSE:
+            return _paused(name)
+        case Holdup.PENALTY:
+            return _closed(stands.opens_in)
+        case _:
+            return "no work waits there"
+
+
+def _paused(name: str) -> str:
+    return f"it is paused, for its limit is 0; go on with tune({told(name)}, limit=…)"
+
+
+def _closed(seconds: float) -> str:
+    return f"it has asked not to be called for another {seconds:.1f} s"
 
 
 def _counts(lane: Lane) -> str:
@@ -75,19 +92,19 @@ def _counts(lane: Lane) -> str:
 
 def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a sentence for each
     name = lane.name
-    match parts.scheduler.held_by(lane, now):
+    match standing(parts.scheduler.facts(lane, now)):
         case Holdup.NOTHING:
             return "nothing holds it back" if lane.records else "no work waits there"
         case Holdup.PAUSE:
-            return f"it is paused, for its limit is 0; go on with tune({told(name)}, limit=…)"
+            return _paused(name)
         case Holdup.PENALTY:
-            return f"it has asked not to be called for another {lane.gate.penalty.until - now:.1f} s"
+            return _closed(lane.gate.penalty.until - now)
         case Holdup.SHARE:
             return f"other engines on the store leave it {lane.limit.now} of its limit of {lane.limit.own}"
         case Holdup.LIMIT:
             return f"its limit of {lane.limit.own} holds it back"
         case Holdup.RATE:
-            opens = lane.gate.opens_at(now)
+            opens = lane.gate.glance(now)
             when = "others have to leave it a request" if opens == float("inf") else f"next in {opens - now:.3g} s"
             return f"its rate holds it back ({when})"
         case Holdup.PARKED:

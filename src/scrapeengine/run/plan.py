@@ -12,6 +12,7 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.options import EnginePolicy, Environment
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.settings import PlatformSettings, Settings
 from scrapeengine.model.urls import named, named_host, told
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.observe.log import logger
@@ -95,6 +96,17 @@ class Plan:
         wanted = sum(self.platforms[name].limit for name in self.declared)
         return min(_MOST_EVENTS, max(wanted, _FEWEST_EVENTS if self.default is None else _FEWEST_WITH_HOSTS))
 
+    def knobs(self) -> Settings:
+        """Return all knobs as they are. From any thread: nothing is walked through that another one may change."""
+        platforms = self.platforms.copy()  # in one step: platforms are frozen, and a knob that is turned makes another
+        if self.default is not None:
+            platforms[self.default.name] = self.default
+        return Settings(
+            **attrs.asdict(self.settings),
+            effective_event_limit=self.event_limit,
+            platforms={name: _settings(platform) for name, platform in sorted(platforms.items())},
+        )
+
     def say_what_binds(self) -> None:
         """Log, once, that a platform's limit can never be reached, for the event limit is less."""
         limits = {name: self.platforms[name].limit for name in self.declared}
@@ -154,6 +166,14 @@ class Plan:
         """Say whether a platform was declared by name; all others are hosts that the default serves."""
         return name in self.declared
 
+    def limits(self) -> dict[str, int]:
+        """Return the limits of the declared platforms, and of the hosts that were tuned. From any thread."""
+        return {name: platform.limit for name, platform in self.platforms.copy().items()}
+
     def host(self, host: str) -> str | None:
         """Name the platform that serves a host; None if none does."""
         return self.routes.host(host)
+
+
+def _settings(platform: Platform[Any]) -> PlatformSettings:
+    return PlatformSettings(**{name: getattr(platform, name) for name in attrs.fields_dict(PlatformSettings)})

@@ -13,9 +13,10 @@ from scrapeengine.model.checks import number
 from scrapeengine.model.outcome import Failure, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.log import logger
-from scrapeengine.run.explaining import explain, statistics
+from scrapeengine.run.explaining import explain
 from scrapeengine.run.session import Session
 from scrapeengine.schedule.clock import check_trio
+from scrapeengine.schedule.uninterrupted import to_its_end
 from scrapeengine.tasks.signals import cancels, verdict
 
 __all__ = ["Run", "Stream", "report_of"]
@@ -102,11 +103,11 @@ class Run(Generic[T]):
         return self._session.report()
 
     def statistics(self) -> Statistics:
-        """Say what the run is doing at this instant."""
-        return statistics(self._session.parts)
+        """Say what the run is doing at this instant, from any thread; after its end, as it was then."""
+        return self._session.statistics()
 
     def explain(self, platform: str | None = None) -> str:
-        """Say in plain sentences what holds a platform back at this instant; None: each that has work.
+        """Say in plain sentences what holds a platform back at this instant; None: each that has work. From any thread.
 
         Raises:
             UnknownPlatform: the engine has no such platform.
@@ -172,6 +173,7 @@ class Stream(Generic[T]):
         self._nursery: trio.Nursery | None = None
         self._manager = trio.open_nursery(strict_exception_groups=True)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Run[T]:
         """Begin the run. Checkpoint where a store is asked something first, else none."""
         check_trio()
@@ -208,7 +210,7 @@ class Stream(Generic[T]):
             first = _first(raised, own=own)
         finally:
             try:
-                await _in_its_own_task(session.close)
+                await to_its_end(session.close)
             finally:
                 self._ended()
         if first is not None and first is not error:
@@ -227,16 +229,6 @@ async def report_of(stream: AbstractAsyncContextManager[Run[T]]) -> Report:
     async with stream as run:  # which may take the cancellation of its own scope for its end
         await run.wait()
     return run.report
-
-
-@trio.lowlevel.enable_ki_protection
-async def _in_its_own_task(close: Callable[[], Awaitable[None]]) -> None:
-    """Close a run to its end. Ctrl-C is raised in the main task wherever that waits, shielded or not; not in others."""
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(close)
-    except BaseExceptionGroup as group:
-        raise _ends(group)[0] from None
 
 
 def _first(raised: BaseException, *, own: bool) -> BaseException | None:

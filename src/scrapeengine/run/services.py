@@ -12,6 +12,7 @@ from scrapeengine.model.instrument import TaskStarted
 from scrapeengine.model.validators import Validator
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.handle import TaskHttp
 from scrapeengine.tasks.requesting import RequestingTask
 from scrapeengine.tasks.running import RunningTask
@@ -23,6 +24,7 @@ __all__ = ["Services", "Starter"]
 R = TypeVar("R")
 
 
+@uninterrupted
 class Services:
     """Services of a run to its tasks. Implements `tasks.handle.TaskServices`."""
 
@@ -54,6 +56,7 @@ class Services:
         return await self._threads.run(function, *args)
 
 
+@uninterrupted
 class Starter:
     """Starts the tasks of one run. Implements `schedule.scheduler.Launcher`."""
 

@@ -22,10 +22,12 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import Sink
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
-from scrapeengine.model.report import Report
+from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.instruments import Instruments, check_instrument
+from scrapeengine.observe.lines import Lines
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, Work
+from scrapeengine.run.explaining import statistics
 from scrapeengine.run.penalties import Penalties
 from scrapeengine.run.plan import Plan
 from scrapeengine.run.services import Services, Starter
@@ -35,6 +37,7 @@ from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
@@ -47,8 +50,11 @@ _UNREAD = 10.0
 """Seconds after which it is said that nobody has begun to read."""
 
 
+@uninterrupted
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
+
+    Size: 22 methods and 13 attributes. Half of them are what its rooms report, one thing each.
 
     The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
     do so only once it is open: then all of them are there.
@@ -68,14 +74,17 @@ class Session(Generic[T]):
         """
         anchor, gates = Anchor.drop(plan.environment.wall_time), work.gates(plan)
         gates.attach(anchor)
-        alarms, self.instruments = Alarms(), Instruments(instruments)
-        counters = Counters(anchor, plan.declared, plan.default.name if plan.default else "")
-        outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, self.instruments, self, sinks=bool(sinks))
+        default = plan.default.name if plan.default else ""
+        counters, lines = Counters(anchor, plan.declared, default), Lines(plan.declared, default)
+        alarms, self.instruments = Alarms(), Instruments([lines, *instruments])
+        outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, lines, self.instruments, self, sinks=bool(sinks))
         self.collector = Collector(sinks, outbox, counters)
         scheduler = Scheduler(Agenda(plan.settings.dedupe, os.urandom(16)), plan.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
-        self.parts = Parts(plan, alarms, scheduler, lanes, counters, outbox, self.collector, clients, self.instruments)
+        self.parts = Parts(
+            plan, alarms, scheduler, lanes, counters, lines, outbox, self.collector, clients, self.instruments
+        )
         self.outbox = outbox
         self.backing = work.backing(self.parts, self)
         self._finish = self.backing.ends.finish
@@ -86,15 +95,18 @@ class Session(Generic[T]):
         self.threads = Threads()
         self._starter: Starter | None = None
         self._left = False
+        self._last: Statistics | None = None
 
     # -- its life
 
     def open(self, nursery: trio.Nursery) -> None:
         """Begin, in a nursery that was opened for the run. Tasks get the context variables of who calls this."""
         services = Services(self.parts, self.backing, self.threads)
-        self._starter = Starter(self.parts, self.backing, services, Workers(nursery, self))
+        workers = Workers(nursery, self)
+        self._starter = Starter(self.parts, self.backing, services, workers)
         self.parts.scheduler.open(self._starter)
         nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
+        nursery.start_soon(workers.dismiss, self.shutdown.ended, name="scrapeengine workers")
         nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
         if self.backing.keeps:
             self.outbox.tell(self.backing.delivered)
@@ -137,6 +149,7 @@ class Session(Generic[T]):
         await self.backing.close()
         self.shutdown.close()
         self.collector.done.set()
+        self._last = statistics(parts)  # before the gates are kept, for later runs to change
         parts.lanes.close(trio.current_time())
         parts.lanes.gates.detach(Anchor.drop(parts.plan.environment.wall_time))
         for name in self.threads.at_work():
@@ -150,6 +163,7 @@ class Session(Generic[T]):
         if self.instruments.run_ended:
             details = RunEnded(time=trio.current_time(), report=self.report())
             self.instruments.tell(self.instruments.run_ended, details)
+        parts.lines.end()
 
     # -- what its rooms report
 
@@ -188,6 +202,10 @@ class Session(Generic[T]):
             self.instruments.tell(self.instruments.platform_shut, details)
         self.penalties.look_at(lane)
         self._turn_away(lane)
+
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform."""
+        self.penalties.look_whether_open(lane.name)
 
     def _turn_away(self, lane: Lane) -> None:
         """Let what would wait for too long on a platform that has closed fail at once."""
@@ -232,6 +250,10 @@ class Session(Generic[T]):
         self.taken()
         parts.scheduler.settle()
         self.backing.retuned()
+
+    def statistics(self) -> Statistics:
+        """Say what the run is doing, or did last. From any thread."""
+        return self._last or statistics(self.parts)
 
     def report(self) -> Report:
         """Say what the run has done so far."""

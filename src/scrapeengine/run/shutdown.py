@@ -19,6 +19,7 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Shutdown"]
 
@@ -28,6 +29,7 @@ _LAST_CALL = 0.9
 """Seconds for cancelled tasks to end, before `stop` returns without them; it says that it does within a second."""
 
 
+@uninterrupted
 class Shutdown:
     """Ends one run, once."""
 

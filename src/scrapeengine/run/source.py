@@ -24,11 +24,13 @@ from scrapeengine.run.intake import Events, Intake
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
 
 __all__ = ["DirectEnds", "SourceBacking", "SourceWork"]
 
 
+@uninterrupted
 class DirectEnds:
     """Takes tasks off the scheduler, and their outcomes straight to the outbox. Implements `run.backing.Ends`."""
 
@@ -68,6 +70,7 @@ class DirectEnds:
         self._lanes.retire(self._scheduler.lanes[job.queue.name])
 
 
+@uninterrupted
 class SourceBacking:
     """The source of a run. Implements `run.backing.Backing`; most of what a run says is nothing to it.
 
@@ -104,7 +107,7 @@ class SourceBacking:
     def started(self, record: TaskRecord) -> None:
         """Read on if there is much room."""
         del record
-        if self._admission.has_much_room():
+        if self.jobs.pause is not None and self._admission.has_much_room():
             self.jobs.wake()
 
     def retuned(self) -> None:

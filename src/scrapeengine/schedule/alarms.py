@@ -10,12 +10,14 @@ from typing import TypeAlias
 
 import trio
 
-__all__ = ["Alarms", "Ring"]
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
+__all__ = ["Alarms", "Ring"]
 
 Ring: TypeAlias = tuple[float, int]
 
 
+@uninterrupted
 class Alarms:
     """Callbacks at times of trio's clock. They are synchronous, and called in the order of their times."""
 

@@ -32,6 +32,10 @@ class Anchor:
         """Anchor the clock of the current trio run, now."""
         return cls(trio.current_time(), wall_time(), between_runs(), trio.lowlevel.current_clock())
 
+    def now(self) -> float:
+        """Return the time of that clock, which goes on. From any thread."""
+        return self.clock.current_time()
+
     def wall(self, now: float) -> float:
         """Turn a trio time into Unix time."""
         return self.wall_time + (now - self.trio_time)

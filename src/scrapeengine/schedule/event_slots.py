@@ -25,10 +25,12 @@ from itertools import count
 import attrs
 
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["EventSlotQueue"]
 
 
+@uninterrupted
 @attrs.define(eq=False, repr=False)
 class EventSlotQueue:
     """Lanes in the order of their turns."""

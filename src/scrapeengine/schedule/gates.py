@@ -7,6 +7,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.penalty import Penalty
 from scrapeengine.model.policy import Rate
 from scrapeengine.schedule.clock import Anchor
 
@@ -63,7 +64,7 @@ class Gates:
     def close(self, name: str, rate: Rate | None, until: float, now: float) -> None:
         """Close a platform that has no lane now until a time at least."""
         gate = self.take(name, rate, now)
-        gate.penalty.close(until)
+        gate.penalty.close(until, now)
         self.keep(name, gate, now)
 
     def reopen(self, name: str, now: float) -> None:
@@ -72,8 +73,13 @@ class Gates:
             self._kept[name].penalty.end(now)
 
     def closed(self, now: float) -> dict[str, float]:
-        """Name the platforms without a lane that are under penalty, each with the end of it."""
-        return {name: gate.penalty.until for name, gate in self._kept.items() if gate.closed(now)}
+        """Name the platforms without a lane that are under penalty, each with the end of it. From any thread."""
+        return {name: gate.penalty.until for name, gate in self._kept.copy().items() if gate.closed(now)}
+
+    def penalty(self, name: str) -> Penalty:
+        """Return the penalty of a platform that has no lane now, to be looked at."""
+        gate = self._kept.get(name)
+        return Penalty() if gate is None else gate.penalty
 
     def keep(self, name: str, gate: Gate, now: float) -> None:
         """Take back the gate of a platform whose lane goes away, and forget those that matter no more."""

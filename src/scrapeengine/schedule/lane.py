@@ -17,6 +17,8 @@ Who may write which field:
         returning, landing          the scheduler, and a task that gives up waiting, which takes itself out
         foreign_requests            destinations put themselves in and, if cancelled, out; the scheduler admits them
         own_next, alarm, held_by    the scheduler
+        moved                       the scheduler, and `Lanes` where a pause ends
+        paused                      `Lanes`
         turned                      `EventSlotQueue`
         guests                      `Lanes.visit`
 """
@@ -32,12 +34,13 @@ import trio
 
 from scrapeengine.decide.agenda import Job, Queue
 from scrapeengine.decide.gate import Gate
-from scrapeengine.decide.holding import Holdup
+from scrapeengine.decide.holding import Holdup, LaneTimes, held_since
 from scrapeengine.decide.rate import Booking
 from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.limits import EffectiveLimit
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
@@ -114,11 +117,12 @@ class ForeignRequest:
     booked: Booking | None = attrs.field(default=None, init=False)
 
 
+@uninterrupted
 @attrs.define(eq=False, repr=False)
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
 
-    Size: 15 fields and 13 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    Size: 17 fields and 14 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
     platform: Platform[Any]
@@ -146,6 +150,10 @@ class Lane:
     """When the scheduler looks here next, whatever happens until then."""
     held_by: Holdup = attrs.field(default=Holdup.NOTHING, init=False)
     """The reason that holds it back, as instruments were last told."""
+    moved: float = attrs.field(default=-math.inf, init=False)
+    """When a task last started or went on here, or some could again."""
+    paused: float = attrs.field(default=-math.inf, init=False)
+    """When it was last paused."""
 
     @classmethod
     def of(cls, name: str, platform: Platform[Any], gate: Gate, share: float = math.inf) -> Lane:
@@ -220,14 +228,26 @@ class Lane:
         whose = f"Retry(budget={share:g}) of {self.name!r}"
         return f"the platform's retries exceed {share * 100:g} % of its requests ({whose})"
 
-    def statistics(self, now: float) -> PlatformStatistics:
-        """Say what this platform is doing."""
+    def times(self) -> LaneTimes:
+        """Say when it came to stand as it does. From any thread."""
+        returning = self.returning.copy()
+        waits = self.queue.since
+        if returning and not self.queue.waiting:
+            waits = returning[0].parked_since or waits
+        penalty = self.gate.penalty
+        return LaneTimes(closed=penalty.since, opened=penalty.until, paused=self.paused, moved=self.moved, waits=waits)
+
+    def statistics(self, now: float, holdup: Holdup) -> PlatformStatistics:
+        """Say what this platform is doing, and since when that holds it back. From any thread."""
+        since, taken = held_since(holdup, self.times()), self.limit.taken
         return PlatformStatistics(
             limit=self.limit.own,
-            running=self.limit.taken,
-            parked=len(self.records) - self.limit.taken,
+            running=taken,
+            parked=max(0, len(self.records) - taken),
             waiting=self.queue.waiting,
-            opens_in=max(0.0, self.gate.opens_at(now) - now),
+            opens_in=max(0.0, self.gate.glance(now) - now),
+            held_by=holdup.value,
+            held_for=0.0 if since is None else max(0.0, now - since),
         )
 
     def __repr__(self) -> str:

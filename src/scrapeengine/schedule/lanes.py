@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 import trio
 
+from scrapeengine.decide.holding import Holdup, standing
 from scrapeengine.model.instrument import LimitChanged, RateChanged
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Closing", "Lanes", "Platforms"]
 
@@ -30,6 +32,10 @@ class Platforms(Protocol):
         """Say whether a platform was declared by name, so that its lane is kept for the whole run."""
         ...
 
+    def limits(self) -> dict[str, int]:
+        """Return the limits of the platforms that were declared, and of the hosts that were tuned by themselves."""
+        ...
+
     def host(self, host: str) -> str | None:
         """Name the platform that serves a host; None if none does."""
         ...
@@ -43,8 +49,12 @@ class Closing(Protocol):
         ...
 
 
+@uninterrupted
 class Lanes:
-    """Brings lanes onto the scheduler and takes them off, and keeps them as their platforms are now."""
+    """Brings lanes onto the scheduler and takes them off, and keeps them as their platforms are now.
+
+    Size: 16 methods. Each is short, and does one thing to a lane or says one of all platforms.
+    """
 
     def __init__(
         self, platforms: Platforms, scheduler: Scheduler, gates: Gates, closing: Closing, share: float = math.inf
@@ -63,6 +73,9 @@ class Lanes:
         self.gates = gates
         self._closing = closing
         self._share = share
+        self._paused: dict[str, float] = {}
+        """The platforms that are paused, with a lane or without, each with since when."""
+        self._look_for_pauses(trio.current_time())
 
     def get(self, name: str, now: float) -> Lane:
         """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
@@ -70,6 +83,7 @@ class Lanes:
         if lane is None:
             platform = self.platforms.platform(name)
             lane = Lane.of(name, platform, self.gates.take(name, platform.rate, now), self._share)
+            lane.moved, lane.paused = now, self._paused.get(name, now)
             self.scheduler.lanes[name] = lane
             self.scheduler.refresh(lane)
         return lane
@@ -137,6 +151,7 @@ class Lanes:
 
     def retune(self, now: float) -> None:
         """Let lanes be as their platforms are now."""
+        self._look_for_pauses(now)
         for lane in self.scheduler.lanes.values():
             platform = self.platforms.platform(lane.name)
             if platform is lane.platform:
@@ -146,18 +161,52 @@ class Lanes:
                 self._tell_rate(lane, now)
             lane.platform, lane.home = platform, platform.host
             if platform.limit != lane.limit.own:
+                if not platform.limit:
+                    lane.paused = now
+                elif not lane.limit.own:
+                    lane.moved = now
                 lane.limit.tune(platform.limit)
                 self.tell_limit(lane, now)
             self.scheduler.refresh(lane)
 
     def closed(self, now: float) -> dict[str, float]:
-        """Name the platforms that are under penalty, each with the seconds until it opens."""
-        ends = {name: lane.gate.penalty.until for name, lane in self.scheduler.lanes.items() if lane.gate.closed(now)}
+        """Name the platforms that are under penalty, each with the seconds until it opens. From any thread."""
+        lanes = self.scheduler.lanes.copy()
+        ends = {name: lane.gate.penalty.until for name, lane in lanes.items() if lane.gate.closed(now)}
         return {name: until - now for name, until in sorted((self.gates.closed(now) | ends).items())}
 
     def statistics(self, now: float) -> dict[str, PlatformStatistics]:
-        """Say what the platforms that have work are doing."""
-        return {name: lane.statistics(now) for name, lane in self.scheduler.lanes.items() if not lane.idle}
+        """Say what platforms are doing: those that were declared or tuned, that have work, or are closed.
+
+        From any thread: what is walked through is copied in one step, and nothing is changed.
+        """
+        found = {name: self.without_lane(name, now) for name in (self.platforms.limits() | self.gates.closed(now))}
+        for name, lane in self.scheduler.lanes.copy().items():
+            if name in found or not lane.idle or lane.gate.closed(now):
+                found[name] = lane.statistics(now, standing(self.scheduler.facts(lane, now)))
+        return found
+
+    def without_lane(self, name: str, now: float) -> PlatformStatistics:
+        """Say how a platform stands that has no work, and no lane. From any thread."""
+        limit, penalty = self.platforms.platform(name).limit, self.gates.penalty(name)
+        closed = max(0.0, penalty.until - now)
+        holdup = Holdup.PAUSE if not limit else Holdup.PENALTY if closed else Holdup.NOTHING
+        since = {Holdup.PAUSE: self._paused.get(name, now), Holdup.PENALTY: penalty.since}.get(holdup, now)
+        return PlatformStatistics(
+            limit=limit,
+            running=0,
+            parked=0,
+            waiting=0,
+            opens_in=closed,
+            held_by=holdup.value,
+            held_for=max(0.0, now - since),
+        )
+
+    def _look_for_pauses(self, now: float) -> None:
+        """Take down which platforms are paused, and since when. In one step: others may be looking."""
+        self._paused = {
+            name: self._paused.get(name, now) for name, limit in self.platforms.limits().items() if not limit
+        }
 
     def __repr__(self) -> str:
         """Count what is there."""

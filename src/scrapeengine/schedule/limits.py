@@ -26,9 +26,12 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from scrapeengine.schedule.uninterrupted import uninterrupted
+
 __all__ = ["EffectiveLimit"]
 
 
+@uninterrupted
 @attrs.define(eq=False, repr=False)
 class EffectiveLimit:
     """The limit of one lane, as it is now."""

@@ -35,13 +35,14 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
-from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
+from scrapeengine.decide.holding import LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
 from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Launcher", "Scheduler"]
 
@@ -62,10 +63,11 @@ class Launcher(Protocol):
         ...
 
 
+@uninterrupted
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 20 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 21 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
@@ -100,6 +102,16 @@ class Scheduler:
     def kick(self, lane: Lane) -> None:
         """Have a lane served by the next `settle`."""
         self._kicked[lane] = None
+
+    def offer(self, lane: Lane) -> None:
+        """Have a lane served for a job of an event that has just come, unless it waits for what that would need too.
+
+        One that is full is served at its next end, and one in line as soon as there is an event slot; but who listens
+        wants to hear that it is held back.
+        """
+        waits = lane.queue.open and (lane in self._line.places or lane.full)
+        if self.instruments.lane_held or not waits:
+            self.kick(lane)
 
     def room(self) -> None:
         """Serve the lanes that waited for room in the buffer."""
@@ -268,7 +280,7 @@ class Scheduler:
             if job is None or not self._launcher.has_room():
                 # In line for an event slot; and for room as well, where a job has its slot and lacks nothing else.
                 self._line.join(lane)
-                if lane.queue.choose(may_begin=False) is not None:
+                if job is not None and lane.queue.choose(may_begin=False) is not None:
                     self._blocked[lane] = None
                 return
             if not job.entry.in_progress:
@@ -320,6 +332,7 @@ class Scheduler:
 
     def _start(self, lane: Lane, job: Job, now: float) -> None:
         assert self._launcher is not None
+        lane.moved = now
         lane.limit.take(job)
         self.agenda.start(job)
         lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
@@ -336,6 +349,7 @@ class Scheduler:
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
+        lane.moved = now
         lane.limit.take(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
@@ -348,24 +362,22 @@ class Scheduler:
             record.wake.set()
         return True
 
-    def held_by(self, lane: Lane, now: float) -> Holdup:
-        """Say what holds a lane back."""
-        return held_by(
-            LaneFacts(
-                waiting=lane.queue.waiting + len(lane.returning),
-                own_limit=lane.limit.own,
-                limit=lane.limit.now,
-                running=lane.limit.taken,
-                started=len(lane.records),
-                closed=lane.gate.closed(now),
-                rate_open=lane.gate.opens_at(now) <= now,
-                has_room=self._may_start(),
-                event_slot=self.events.available_tokens > 0,
-            )
+    def facts(self, lane: Lane, now: float) -> LaneFacts:
+        """Say how a lane stands, as far as that can hold it back. From any thread: nothing is changed."""
+        return LaneFacts(
+            waiting=lane.queue.waiting + len(lane.returning),
+            own_limit=lane.limit.own,
+            limit=lane.limit.now,
+            running=lane.limit.taken,
+            started=len(lane.records),
+            closed=lane.gate.closed(now),
+            rate_open=lane.gate.glance(now) <= now,
+            has_room=self._may_start(),
+            event_slot=self.events.available_tokens > 0,
         )
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
-        holdup = self.held_by(lane, now)
+        holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup
             details = LaneHeld(time=now, platform=lane.name, by=holdup.value)

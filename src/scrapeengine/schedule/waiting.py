@@ -20,10 +20,12 @@ import trio
 
 from scrapeengine.schedule.lane import Lane, TaskRecord
 from scrapeengine.schedule.scheduler import Scheduler
+from scrapeengine.schedule.uninterrupted import uninterrupted
 
 __all__ = ["Parked", "apart", "check", "ended", "in_line", "rest"]
 
 
+@uninterrupted
 class Parked:
     """The time without a token: `async with`.
 

@@ -28,6 +28,7 @@ from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import Claims, Finish, ReadyPlatforms, Round
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
@@ -52,6 +53,7 @@ _PAUSE = 0.1
 """Seconds between two attempts at a store that is down."""
 
 
+@uninterrupted
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
@@ -166,7 +168,6 @@ class StoreBacking:
         """Stop what works beside the deliveries: none is on its way any more."""
         self._delivering.cancel()
 
-    @trio.lowlevel.enable_ki_protection
     async def _serve(self) -> None:
         with self._scope:
             async with trio.open_nursery() as nursery:
@@ -178,7 +179,6 @@ class StoreBacking:
                     nursery.start_soon(self._sharing.run)
                 nursery.start_soon(self._redelivery.run, self.ends)
 
-    @trio.lowlevel.enable_ki_protection
     async def _deliver(self) -> None:
         """Tell the store of deliveries until the last one, which may be long after the last task has ended."""
         with self._delivering:

@@ -19,7 +19,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
@@ -88,8 +89,8 @@ class Desk(Protocol):
         """Say for how many more jobs there is room in all lanes together."""
         ...
 
-    def accept(self, claimed: Claimed, asked: float) -> None:
-        """Take a job, and the time at which it was asked for."""
+    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
+        """Take jobs, and the time at which they were asked for."""
         ...
 
     def is_busy(self) -> bool:
@@ -145,8 +146,9 @@ class ReadyPlatforms:
 
     def wake(self) -> None:
         """Look at all lanes again."""
-        self.roomy |= dict.fromkeys(sorted(self.names))
-        self.news.set()
+        if self.names or self.everything:
+            self.roomy |= dict.fromkeys(sorted(self.names))
+            self.news.set()
 
     def room(self, platform: str) -> None:
         """Look at one lane again."""
@@ -168,6 +170,7 @@ class ReadyPlatforms:
         self.news.set()
 
 
+@uninterrupted
 class Claims:
     """Claims jobs for a run. It is what `Intake` is for a run over a source; implements `run.backing.JobSource`.
 
@@ -219,7 +222,6 @@ class Claims:
         """Claim no more."""
         self._scope.cancel()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Claim until `stop`, or until the end. Checkpoint. What was claimed is always accepted."""
         try:
@@ -236,7 +238,6 @@ class Claims:
         finally:
             self.done = True
 
-    @trio.lowlevel.enable_ki_protection
     async def _watch(self) -> None:
         """Learn what is ready whenever the store may have more."""
         backoff = Backoff()
@@ -345,7 +346,6 @@ class Claims:
         self._opens.pop(platform, None)
         self._ready.room(platform)
 
-    @trio.lowlevel.enable_ki_protection
     async def _claim(self, platform: str, n: int, failed: set[str]) -> None:
         """Claim for one platform. A call that is cancelled has claimed nothing, or returns all the same.
 
@@ -356,22 +356,18 @@ class Claims:
         """
         asked = trio.current_time()
         ids = None if self._only is None else self._only.ids
-        found: Iterable[Claimed] = ()
         try:
             holder = self._holder
             found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
         except StoreError as error:
-            self._holder.trouble.say("jobs could not be claimed", error, name=named(platform))
+            self._holder.trouble.say("jobs could not be claimed", error, platform=named(platform))
             self._ready.roomy.setdefault(platform)
             failed.add(platform)
             return
-        count = 0
-        for claimed in found:
-            self._desk.accept(claimed, asked)
-            count += 1
-        if count:
+        if found:
+            self._desk.accept(found, asked)
             self._dry = False
-        if count < n:  # there is no more, until the store says that there is
+        if len(found) < n:  # there is no more, until the store says that there is
             self._ready.names.discard(platform)
         else:
             self._ready.roomy.setdefault(platform)

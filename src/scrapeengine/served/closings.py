@@ -17,6 +17,7 @@ from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
@@ -27,6 +28,7 @@ _SAME = 0.001
 """Seconds by which two clocks' views of one instant may differ, by rounding."""
 
 
+@uninterrupted
 class Closings:
     """Tells the store what the program has said of platforms' penalties, and hears what others have said there."""
 
@@ -63,7 +65,6 @@ class Closings:
         self._said[platform] = until
         self._news.set()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Tell the store, for ever. Checkpoint."""
         backoff = Backoff()
@@ -75,7 +76,7 @@ class Closings:
                 try:
                     await self._tell(platform, until)
                 except StoreError as error:
-                    self._holder.trouble.say("a penalty could not be told", error, name=named(platform))
+                    self._holder.trouble.say("a penalty could not be told", error, platform=named(platform))
                     await backoff.pause()
                     continue
                 backoff.over()
@@ -133,15 +134,21 @@ class Closings:
             if openings:
                 self._openings[platform] = openings
             if penalty.hear(openings, trio.current_time()):
+                self.opened_by_others(lane)
                 self._lanes.scheduler.refresh(lane)
             if closed is not None and closed > penalty.until + _SAME:
-                penalty.close(closed)
+                penalty.close(closed, trio.current_time())
                 self._lanes.scheduler.refresh(lane)
                 self.closed_by_others(lane)
 
     def closed_by_others(self, lane: Lane) -> None:
         """Let nobody wait for too long on a platform that others have closed, nor a run whose end that is."""
         self._hooks.closed_by_others(lane)
+        self._ready.room(lane.name)
+
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform, and claim for it again."""
+        self._hooks.opened_by_others(lane)
         self._ready.room(lane.name)
 
     def __repr__(self) -> str:

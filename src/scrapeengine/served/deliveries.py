@@ -25,6 +25,7 @@ import trio
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 
@@ -36,6 +37,7 @@ _APART = 0.1
 """Seconds that one waits for more, if there are not so many to acknowledge before."""
 
 
+@uninterrupted
 class Deliveries:
     """The outcomes that this run is to deliver.
 
@@ -83,7 +85,8 @@ class Deliveries:
             if known is not None:
                 self._earlier.discard(id(outcome))
                 self._had.append(known[1])
-        self._work.set()
+        if self._had:  # of what is not kept nobody has to be told
+            self._work.set()
         if len(self._had) >= _MANY:
             self._many.set()
 
@@ -125,7 +128,6 @@ class Deliveries:
         finally:
             self._forgotten = None
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Tell the store what was had, for ever. Checkpoint. If cancelled, what it was not told still waits here."""
         backoff = Backoff()
@@ -160,7 +162,6 @@ class Deliveries:
             return False
         return True
 
-    @trio.lowlevel.enable_ki_protection
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import trio
 
@@ -13,6 +13,7 @@ from scrapeengine.model.job import Claimed
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.leases import Leases
@@ -26,6 +27,7 @@ _STAND_OFF = 1.0
 """Seconds for which a job is left alone whose event still runs on its platform here, by an earlier lease."""
 
 
+@uninterrupted
 class LaneDesk:
     """Takes jobs onto the lanes of a run. Implements `served.claims.Desk`."""
 
@@ -97,8 +99,13 @@ class LaneDesk:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""
         await self._closings.hear(ready)
 
-    def accept(self, claimed: Claimed, asked: float) -> None:
-        """Take a job that was claimed."""
+    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
+        """Take jobs that were claimed together. What of them may start does so in one step, the most urgent first."""
+        for each in claimed:
+            self._accept(each, asked)
+        self._parts.scheduler.settle()
+
+    def _accept(self, claimed: Claimed, asked: float) -> None:
         parts, now = self._parts, trio.current_time()
         scheduler, ticket = parts.scheduler, claimed.ticket
         if claimed.damage is not None:
@@ -136,7 +143,6 @@ class LaneDesk:
             scheduler.kick(lane)
             if self._sharing is not None:
                 self._sharing.need()
-        scheduler.settle()
 
     def _set_aside(self, ended: EndedJob, why: str, deaths: int = 0) -> None:
         """End a job without running it, and say so: it is a `Failure` as any other, and one line in the log."""

@@ -18,6 +18,7 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.deliveries import Deliveries
@@ -28,6 +29,7 @@ from scrapeengine.tasks.running import RunningTask
 __all__ = ["StoredEnds"]
 
 
+@uninterrupted
 class StoredEnds:
     """Takes tasks off the scheduler; their outcomes go into the store before they go on their way.
 

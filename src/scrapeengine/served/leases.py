@@ -19,6 +19,7 @@ from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.schedule.lane import TaskRecord
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.writer import Writer
 
@@ -77,6 +78,7 @@ class LeaseHost(Protocol):
         ...
 
 
+@uninterrupted
 class Leases:
     """The jobs in hand, from their claim to the end of their tasks."""
 
@@ -120,7 +122,6 @@ class Leases:
         """Let a job go, whose task has ended or never began."""
         return self._held.pop(job)
 
-    @trio.lowlevel.enable_ki_protection
     async def renew(self, host: LeaseHost) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
@@ -142,7 +143,6 @@ class Leases:
                     each.until = max(each.until, asked + self._lease)
             host.renewed(sum(reply is not Reply.LOST for reply in replies))
 
-    @trio.lowlevel.enable_ki_protection
     async def watch(self, host: LeaseHost) -> None:
         """Let go what is in hand at the end of its lease, for ever. Checkpoint."""
         while True:

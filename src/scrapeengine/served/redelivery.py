@@ -14,6 +14,7 @@ from scrapeengine.model.job import Kept
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.trouble import Backoff, Trouble
 
@@ -32,6 +33,7 @@ class RedeliveryHost(Protocol):
         ...
 
 
+@uninterrupted
 class Redelivery:
     """Looks for them when the run begins, and every few seconds."""
 
@@ -69,7 +71,6 @@ class Redelivery:
         """Look again whether there is room."""
         self._room.set()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self, host: RedeliveryHost) -> None:
         """Send on its way what nobody has had, until `stop`. Checkpoint."""
         backoff = Backoff()

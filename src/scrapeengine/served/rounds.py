@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from types import TracebackType
 
 import attrs
 import trio
@@ -14,43 +16,61 @@ from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.clock import check_trio
+from scrapeengine.schedule.uninterrupted import first_of, to_its_end
 from scrapeengine.served.trouble import Trouble
-from scrapeengine.tasks.signals import cancels
 
-__all__ = ["Rounds", "alone"]
+__all__ = ["Alone", "Rounds"]
 
 _ROUND = "round"
 
 
-@asynccontextmanager
-async def alone(store: Store, lease: float, trouble: Trouble) -> AsyncIterator[None]:
-    """Make a round on a store: nobody else makes one meanwhile.
+class Alone(AbstractAsyncContextManager[None]):
+    """Makes a round on a store: nobody else makes one meanwhile.
 
-    Raises:
-        EngineBusy: somebody does.
-
-    Checkpoint. If cancelled, others may make one at once; if the process dies, when the lease ends.
+    A class, and no generator: what the body raises must leave as it is, and a nursery would put it into a group.
     """
-    owner = uuid.uuid4().hex
-    if not await store.lock(_ROUND, owner, lease):
-        raise EngineBusy("a round on this store is going on; rounds never overlap: wait for its end")
-    failure: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_keep, store, owner, lease, trouble)
-            try:
-                yield
-            except BaseException as error:
-                if cancels(error):
-                    raise
-                failure = error  # raised below, in no group
-            nursery.cancel_scope.cancel()
-    finally:
-        # Shielded, or the next round would have to wait until the lease ends; as it does where the store is down.
-        with trio.CancelScope(shield=True), suppress(StoreError):
-            await store.unlock(_ROUND, owner)
-    if failure is not None:
-        raise failure
+
+    def __init__(self, store: Store, lease: float, trouble: Trouble) -> None:
+        """Make it.
+
+        Args:
+            store: where.
+            lease: the seconds after which another may be made, if this process hangs.
+            trouble: says what the store could not be asked.
+        """
+        self._store = store
+        self._lease = lease
+        self._trouble = trouble
+        self._owner = uuid.uuid4().hex
+        self._manager = trio.open_nursery(strict_exception_groups=True)
+        self._nursery: trio.Nursery | None = None
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aenter__(self) -> None:
+        """Begin it. Checkpoint. If cancelled, others may make one at once.
+
+        Raises:
+            EngineBusy: somebody makes one.
+        """
+        if not await self._store.lock(_ROUND, self._owner, self._lease):
+            raise EngineBusy("a round on this store is going on; rounds never overlap: wait for its end")
+        self._nursery = await self._manager.__aenter__()
+        self._nursery.start_soon(_keep, self._store, self._owner, self._lease, self._trouble)
+
+    @trio.lowlevel.enable_ki_protection
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it, also where this is cancelled: else the next one would have to wait for the lease to end."""
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()
+        try:
+            await self._manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:  # Ctrl-C, in the main task
+            raise first_of(group) from None
+        finally:
+            with suppress(StoreError):
+                await to_its_end(partial(self._store.unlock, _ROUND, self._owner))
 
 
 @trio.lowlevel.enable_ki_protection

@@ -21,7 +21,7 @@ from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served.backing import StoreWork
 from scrapeengine.served.claims import Round
 from scrapeengine.served.enqueueing import check_store, new_jobs
-from scrapeengine.served.rounds import Rounds, alone
+from scrapeengine.served.rounds import Alone, Rounds
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.until import Until, check_until
 
@@ -107,7 +107,7 @@ async def make_round(
     if isinstance(ids, str | bytes):
         raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
     wanted = None if ids is None else frozenset(map(str, ids))
-    async with alone(store, lease, trouble):
+    async with Alone(store, lease, trouble):
         hasten = wanted is not None or not due_only
         only = Round.from_now(store, wanted, early, hasten=hasten)
         work = StoreWork(store, lease, kept=bool(sinks), trouble=trouble, only=only)

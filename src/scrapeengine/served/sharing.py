@@ -32,6 +32,7 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
@@ -60,7 +61,12 @@ class SharingHost(Protocol):
         """Let nobody wait for too long on a platform that others have closed."""
         ...
 
+    def opened_by_others(self, lane: Lane) -> None:
+        """Say that others have reopened a platform."""
+        ...
 
+
+@uninterrupted
 class Sharing:
     """Agrees with other engines on limits, rates and penalties. Writes the `share` of each lane's limit.
 
@@ -109,7 +115,6 @@ class Sharing:
         """Tell the others no more that a platform has closed: the program has ended that."""
         self._refusals.pop(platform, None)
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Ask as long as there is something to ask for, for ever. Checkpoint."""
         backoff = Backoff(longest=_LONGEST_PAUSE)
@@ -241,10 +246,11 @@ class Sharing:
             else:  # another rate holds by now: these are given back too
                 allotment.drop()
                 self.need()
-        lane.gate.penalty.hear(share.openings, now)
+        if lane.gate.penalty.hear(share.openings, now):
+            self._host.opened_by_others(lane)
         closed = lane.gate.penalty.until if share.closed_until is None else share.closed_until - shift
         if closed > lane.gate.penalty.until + _SAME:
-            lane.gate.penalty.until = closed
+            lane.gate.penalty.close(closed, now)
             self._host.closed_by_others(lane)
         self._lanes.scheduler.refresh(lane)
 

@@ -7,20 +7,15 @@ says as much as a hundred.
 
 from __future__ import annotations
 
-import math
-
 import attrs
 import trio
 
+from scrapeengine.decide.quota import Firsts, Quota
 from scrapeengine.errors import StoreError
 from scrapeengine.observe.log import logger
 
 __all__ = ["Backoff", "Trouble"]
 
-_APART = 1.0
-"""Seconds between two lines at least."""
-_MOST = 100
-"""The number of errors that are known apart."""
 _FIRST = 0.1
 _LONGEST = 5.0
 
@@ -29,31 +24,25 @@ _LONGEST = 5.0
 class Trouble:
     """What was said of the trouble with one store, by one run or by all runs of one program's rounds."""
 
-    _said: float = attrs.field(default=-math.inf, init=False)
-    _left_out: int = attrs.field(default=0, init=False)
-    _shown: set[tuple[type, str]] = attrs.field(factory=set, init=False)
+    _quota: Quota = attrs.field(factory=Quota, init=False)
+    _shown: Firsts = attrs.field(factory=Firsts, init=False)
 
     def say(self, what: str, error: StoreError, **details: object) -> None:
         """Log that a call has failed, unless something was logged within the last second."""
-        now = trio.current_time()
-        if now < self._said + _APART:
-            self._left_out += 1
+        left_out = self._quota.ask("store", trio.current_time())  # one kind: the store is down, whatever is asked
+        if left_out is None:
             return
-        if self._left_out:
-            details["left_out"] = self._left_out
-        self._said, self._left_out = now, 0
-        known = (type(error), str(error))
-        if known in self._shown:
-            details["error"] = str(error)
-        else:
+        if left_out:
+            details["left_out"] = left_out
+        if self._shown.see((type(error), str(error))):
             details["exc_info"] = error
-            if len(self._shown) < _MOST:
-                self._shown.add(known)
+        else:
+            details["error"] = str(error)
         logger().warning(what, **details)
 
     def __repr__(self) -> str:
         """Count what was shown."""
-        return f"<Trouble, {len(self._shown)} kinds>"
+        return f"<Trouble, {self._shown!r}>"
 
 
 @attrs.define(eq=False, repr=False)

@@ -30,6 +30,7 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
+from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.trouble import Backoff, Trouble
 
 __all__ = ["EndedJob", "Writer", "WriterHost"]
@@ -63,6 +64,7 @@ class WriterHost(Protocol):
         ...
 
 
+@uninterrupted
 class Writer:
     """Brings the store up to date."""
 
@@ -104,7 +106,6 @@ class Writer:
         self._back.append((ticket, until, died))
         self._work.set()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self, host: WriterHost) -> None:
         """Bring the store up to date, for ever. Checkpoint. If cancelled, what was not stored still waits here."""
         backoff = Backoff()

@@ -58,6 +58,7 @@ class Checking(AbstractAsyncContextManager[CheckedStore]):
     def __init__(self, opening: AbstractAsyncContextManager[Store]) -> None:
         self._opening = opening
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> CheckedStore:
         """Open it."""
         if not trio.lowlevel.in_trio_run():
@@ -67,6 +68,7 @@ class Checking(AbstractAsyncContextManager[CheckedStore]):
             )
         return CheckedStore(await self._opening.__aenter__())
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:

@@ -7,18 +7,23 @@ together while the task runs.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from scrapeengine.decide.retry import backoff
 from scrapeengine.errors import RetriesExhausted, TaskTimeout
+from scrapeengine.model.instrument import TaskRetried
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.schedule.waiting import rest
 from scrapeengine.tasks.handle import TaskHandle, TaskHttp, TaskServices
 from scrapeengine.tasks.signals import RetryTask, Signal, SkipTask, cleared, meaning
+
+if TYPE_CHECKING:
+    from scrapeengine.model.validators import Validator
 
 __all__ = ["RunningTask"]
 
@@ -41,15 +46,15 @@ class RunningTask:
         """For how many seconds what was scraped will not change: as the scraper says, or the platform."""
         return self.said_fresh if self.http is None else max(self.said_fresh, self.http.fresh_for)
 
-    async def run(self) -> Outcome[Any]:
-        """Run the scraper to its end.
+    def run(self) -> Coroutine[Any, Any, Outcome[Any]]:
+        """Run the scraper to its end. No coroutine function, and a frame less: it returns what is to be awaited.
 
         Raises what may end more than this task (`ended_by` says): `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`,
         a group that holds one, and `trio.Cancelled`, from outside or by the scope that it runs in; and
         `PlatformClosed`, where it was to run again and would have to wait for too long.
         """
         self.record.begin()
-        return await self._attempts(TaskHandle(self.record, self.services, self))
+        return self._attempts(TaskHandle(self.record, self.services, self))
 
     def ended_by(self, error: BaseException) -> Outcome[Any] | None:
         """Say how it ended by what has left its scope; None: that ends more than the task."""
@@ -82,13 +87,15 @@ class RunningTask:
             "ran": now - record.started - parked,
         }
 
+    @trio.lowlevel.disable_ki_protection  # for what a scraper does
     async def _attempts(self, handle: TaskHandle) -> Outcome[Any]:
         """Run the scraper until it returns, fails, is skipped, or has no attempt left."""
         record = self.record
         while True:
             try:
                 value = await record.lane.platform.scrape(handle)
-                await self._remember(handle)
+                if self.http is not None and self.http.found:
+                    await self._remember(handle, self.http.found)
                 return Success(value=value, **self.times())
             except BaseException as error:
                 ended = meaning(error)
@@ -106,16 +113,23 @@ class RunningTask:
                 message = f"task.retry on attempt {attempt} of {policy.attempts}; allow more with Retry(attempts=…)"
                 return Failure(error=RetriesExhausted(message), **self.times())
             seconds = backoff(policy, attempt, self.services.draw) if after is None else after
+            if self.services.instruments.task_retried:
+                self._tell_retry(seconds)
             await rest(self.services.lanes.scheduler, record, seconds)
             self.attempt += 1
 
-    async def _remember(self, handle: TaskHandle) -> None:
+    def _tell_retry(self, after: float) -> None:
+        record, instruments = self.record, self.services.instruments
+        event, platform = record.job.entry.event, record.lane.name
+        details = TaskRetried(
+            time=trio.current_time(), event=event, platform=platform, attempt=self.attempt, after=after
+        )
+        instruments.tell(instruments.task_retried, details)
+
+    async def _remember(self, handle: TaskHandle, found: Mapping[str, Validator | None]) -> None:
         """Have the validators kept that the client has found. What goes wrong there is no business of the outcome."""
-        http = self.http
-        if http is None or not http.found:
-            return
         try:
-            await self.services.remember(self.record, http.found)
+            await self.services.remember(self.record, found)
         except BaseException as error:  # validators are the program's own
             if not isinstance(meaning(error), Exception):
                 raise

@@ -131,7 +131,7 @@ class TaskClient:
         """Make the call, from what is prepared if nothing is asked for but the URL."""
         task = self._task
         prepared, _ = self._means.of(task.platform)
-        if given is None and isinstance(url, str):
+        if given is None and method == "GET" and isinstance(url, str):
             call = prepared.plain(task.event, url)
             if call is not None:
                 return call
@@ -142,8 +142,8 @@ class TaskClient:
         return f"<TaskClient {self._task.platform_name!r}>"
 
 
-def _parted(function: str, options: Mapping[str, Any], known: type) -> tuple[dict[str, Any], Way]:
-    """Part what is asked for from how it is asked.
+def _parted(function: str, options: Mapping[str, Any], known: type) -> tuple[dict[str, Any] | None, Way]:
+    """Part what is asked for, beside the URL (None: nothing), from how it is asked.
 
     Raises:
         TypeError: there is no such option, or one is of the wrong type.
@@ -162,4 +162,4 @@ def _parted(function: str, options: Mapping[str, Any], known: type) -> tuple[dic
         follow=options.get("follow_redirects", True),
         check=options.get("check", True),
     )
-    return {name: options[name] for name in _BUILDS if name in options}, way
+    return {name: options[name] for name in _BUILDS if name in options} or None, way

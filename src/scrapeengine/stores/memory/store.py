@@ -122,6 +122,7 @@ class MemoryBackend:
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def in_memory(policy: StorePolicy, clock: Clock | None = None) -> AsyncIterator[TableStore]:
     """Open a store in memory; without a clock by those of the trio run."""
     await trio.lowlevel.checkpoint()

@@ -45,6 +45,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._nursery: trio.Nursery | None = None
         self._manager = trio.open_nursery(strict_exception_groups=True)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> TableStore:
         """Open the file, and bring it up to date. If cancelled, it is closed again."""
         if self._db is not None:
@@ -66,6 +67,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._nursery.start_soon(committer.serve)
         return TableStore(committer)
 
+    @trio.lowlevel.enable_ki_protection
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -78,6 +80,8 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             # waited for.
             self._nursery.cancel_scope.shield = True
             await self._manager.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:  # Ctrl-C, in the main task: the task in the nursery raises nothing
+            raise group.exceptions[0] from None
         finally:
             await self._close()
 

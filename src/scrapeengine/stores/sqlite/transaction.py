@@ -194,8 +194,10 @@ def _attempt_all(db: Connection, tables: SqlTables, calls: Sequence[StoreCall]) 
 
 
 def _attempt(db: Connection, tables: SqlTables, call: StoreCall) -> None:
+    """Run a call; one that fails has changed nothing. One that only reads needs no savepoint for that."""
     call.marks, call.error = tables.begin(), None
-    db.execute("SAVEPOINT call")
+    if not call.reads:
+        db.execute("SAVEPOINT call")
     try:
         call.answer = call.rule(tables)
     except Exception as error:
@@ -203,7 +205,9 @@ def _attempt(db: Connection, tables: SqlTables, call: StoreCall) -> None:
         if is_busy(error) or not db.in_transaction:
             raise
         call.error, call.marks = error, Marks()
-        db.execute("ROLLBACK TO call")
+        if not call.reads:
+            db.execute("ROLLBACK TO call")
     else:
         tables.sums.settle()
-    db.execute("RELEASE call")
+    if not call.reads:
+        db.execute("RELEASE call")
