@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from scrapeengine.decide.routing import Route
+from scrapeengine.deliver.counters import Counters
 from scrapeengine.errors import AgendaFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import EventAccepted
@@ -14,7 +15,13 @@ from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
 from scrapeengine.schedule.uninterrupted import uninterrupted
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "count_duplicate"]
+
+
+def count_duplicate(counters: Counters, id: str, platform: str) -> None:
+    """Count a task that was not accepted, because it is known, and say so."""
+    counters.duplicate(platform)
+    logger().debug("a duplicate was not accepted", id=named(id), platform=named(platform))
 
 
 @uninterrupted
@@ -102,8 +109,7 @@ class Admission:
         if not duplicates:
             return route
         for name in duplicates:
-            self._counters.duplicate(name)
-            logger().debug("a duplicate was not accepted", id=named(event.id), platform=named(name))
+            count_duplicate(self._counters, event.id, name)
         known = tuple(name for name in route.known if name not in duplicates)
         unknown = tuple(each for each in route.unknown if each[0] not in duplicates)
         return Route(known, unknown) if known or unknown else None

@@ -21,9 +21,9 @@ from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
-from scrapeengine.model.urls import named, told
+from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
-from scrapeengine.observe.log import logger
+from scrapeengine.run.admission import count_duplicate
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
@@ -200,8 +200,7 @@ class StoreBacking:
         fresh = {job.platform: job for job in jobs if job.platform not in known}
         for job in jobs:
             if job.platform in known:
-                self._parts.counters.duplicate(job.platform)
-                logger().debug("a duplicate was not accepted", id=named(job.id), platform=named(job.platform))
+                count_duplicate(self._parts.counters, job.id, job.platform)
         known |= fresh
         return bool(fresh)
 

@@ -103,8 +103,8 @@ class StoredEnds:
             self._give_back(held)
             if lane.limit.own > 0:  # several may end like this before the first has paused it
                 logger().error(
-                    "a platform is paused: its scraper returns what no store can keep; see `write`, then go on with "
-                    "tune(…, limit=…)",
+                    "a platform is paused: its scraper returns what no store can keep; do what write= says, then go "
+                    "on with tune(…, limit=…)",
                     platform=named(lane.name),
                     write=error.instead,
                     exc_info=error,
