@@ -11,10 +11,12 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
 import scrapeengine as se
+from scrapeengine.testing import Site
 
 
 async def answer(task):
@@ -63,6 +65,18 @@ async def opened(_engine):
         pass
 
 
+async def site_opened(_engine):
+    """Open a site."""
+    async with Site.open(answer):
+        pass
+
+
+async def transported(_engine):
+    """Ask for something."""
+    async with httpx.AsyncClient(transport=se.Transport()) as client:
+        await client.get("http://127.0.0.1:1/")
+
+
 async def ran(engine):
     """Make a run to its end."""
     await engine.run([se.Event(1)])
@@ -93,6 +107,7 @@ SERVE_THREAD = r"await asyncio\.to_thread\(scrapeengine\.serve, platforms, 'sqli
     ("enter", "write"),
     [
         *((entry, TRIO_THREAD) for entry in (streamed, ran, served, polled, in_rounds, enqueued, opened)),
+        *((entry, TRIO_THREAD) for entry in (site_opened, transported)),
         *((entry, RUN_THREAD) for entry in (run_here, collected_here)),
         (served_here, SERVE_THREAD),
     ],
