@@ -29,7 +29,8 @@ async def alone(store: Store, lease: float, trouble: Trouble) -> AsyncIterator[N
     Raises:
         EngineBusy: somebody does.
 
-    Checkpoint. If cancelled, others may make one at once; if the process dies, when the lease ends.
+    Checkpoint. If cancelled, others may make one at once; if the process dies, within a second, where the store sees
+    deaths; if it hangs, when the lease ends.
     """
     owner = uuid.uuid4().hex
     if not await store.lock(_ROUND, owner, lease):
