@@ -40,7 +40,7 @@ _TOO_LARGE = 2**63
 """The first number that a database has no room for."""
 _AT_ONCE = 500
 """The jobs that are looked at before others have their turn."""
-_PARTS_OF_A_KEY = 2
+_PARTS_OF_A_KEY = _BOUNDS = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
 
@@ -243,6 +243,13 @@ def _seconds(value: object, name: str, **options: bool) -> None:
         raise ValueError(f"{name} must be less than 2**63, got {value}; it is seconds")
 
 
+def _span(bounds: object, name: str) -> None:
+    if not isinstance(bounds, tuple) or len(bounds) != _BOUNDS:
+        raise TypeError(f"{name} must be two numbers of seconds, got {bounds!r}")
+    for bound in bounds:
+        _seconds(bound, name, zero=True)
+
+
 def _count(value: object, name: str, *, least: int) -> None:
     if whole(value, name, least=least) >= _TOO_LARGE:
         raise ValueError(f"{name} must be less than 2**63, got {value}")
@@ -389,6 +396,8 @@ def _completion(completion: Completion) -> None:
         value = getattr(completion, name)
         if value is not None or name != "again":
             _seconds(value, f"Completion({name}=…)", zero=True)
+    if completion.between is not None:
+        _span(completion.between, "Completion(between=…)")
     _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})
