@@ -199,7 +199,7 @@ def _to_the_end(
         signals: what comes of a signal.
         instead: what to write where this cannot be.
     """
-    _check(signals, instead)
+    _check(signals, clock, instead)
 
     async def main() -> Report:
         failure: BaseException | None = None
@@ -232,9 +232,12 @@ def _to_the_end(
     return report
 
 
-def _check(signals: str, instead: Instead) -> None:
+def _check(signals: str, clock: object, instead: Instead) -> None:
     if signals not in {"raise", "return"}:
         raise ValueError(f'signals=… must be "raise" or "return", got {signals!r}')
+    if not isinstance(clock, trio.abc.Clock | None):
+        write = "trio.testing.MockClock(autojump_threshold=0)"
+        raise TypeError(f"clock=… must be a clock of trio's, got {type(clock).__name__}; write {write}")
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(f"this thread is in a trio run already; write `{instead.in_trio}`")
     refuse_asyncio(
