@@ -410,16 +410,6 @@ def test_the_second_signal_has_a_server_give_all_back(tmp_path):
     assert (code, jobs) == (-signal.SIGINT, (3, 0, 0))
 
 
-@pytest.mark.parametrize("third", [signal.SIGINT, signal.SIGTERM])
-def test_the_third_signal_ends_a_server_at_once(tmp_path, third):
-    """Whatever its scraper does; what it had in hand is free at once."""
-    wait = "with trio.CancelScope(shield=True): await trio.sleep(3600)"
-    both = signal.SIGINT, signal.SIGTERM
-    said, code, jobs = interrupted_server(tmp_path, wait, *both, at_last=[third])
-    assert (said, code) == ([], -third)
-    assert jobs == (3, 0, 0)
-
-
 def test_who_had_the_signals_has_them_again_after_the_run():
     """Also after two of them, from when on they are the system's."""
     numbers, seen = (signal.SIGINT, signal.SIGTERM), []
@@ -436,6 +426,16 @@ def test_who_had_the_signals_has_them_again_after_the_run():
     report = se.run([se.Platform("A", scrape)], [se.Event(1)], signals="return")
     assert (report.stopped, seen) == ("SIGINT", [signal.SIG_DFL] * 2)
     assert list(map(signal.getsignal, numbers)) == before
+
+
+@pytest.mark.parametrize("third", [signal.SIGINT, signal.SIGTERM])
+def test_the_third_signal_ends_a_server_at_once(tmp_path, third):
+    """Whatever its scraper does; what it had in hand is free at once."""
+    wait = "with trio.CancelScope(shield=True): await trio.sleep(3600)"
+    both = signal.SIGINT, signal.SIGTERM
+    said, code, jobs = interrupted_server(tmp_path, wait, *both, at_last=[third])
+    assert (said, code) == ([], -third)
+    assert jobs == (3, 0, 0)
 
 
 def test_collect_has_its_outcomes_on_the_exception():
