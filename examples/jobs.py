@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--site", metavar="URL", help="the site whose pages are scraped")
     parser.add_argument("--limit", type=int, default=4, metavar="N", help="how many jobs run at once")
     parser.add_argument("--grace", type=float, default=5.0, metavar="S", help="seconds that jobs have at the end")
-    parser.add_argument("--lease", type=float, default=30.0, metavar="S", help="seconds to wait for who has died")
+    parser.add_argument("--lease", type=float, default=30.0, metavar="S", help="seconds to wait for who hangs")
     trio.run(serve, parser.parse_args())
 
 

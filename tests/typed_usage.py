@@ -106,7 +106,9 @@ async def main() -> None:
 async def on_stores() -> None:
     """Open stores with options, and one of the program's own."""
     async with se.open_store("memory:", keep=60, max_kept=10, max_pending=100, full="wait") as store:
-        assert_type(store, se.Store)
+        assert_type(store, stores.CheckedStore)
+        assert_type(await store.get("A", 7), se.StoredJob | None)
+        assert_type(await store.retry(ids=[7, "8"]), int)
         assert_type(await store.stats(), dict[str, se.QueueStatistics])
         (known,) = await store.enqueue([stores.NewJob("betpawa", "1", "{}", delay=5, interval=60)], replace=True)
         assert_type(known.replaced, bool)

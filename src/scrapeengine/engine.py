@@ -181,17 +181,19 @@ class Engine(Generic[T]):
     ) -> AbstractAsyncContextManager[Run[T]]:
         """Work for a store until the run is stopped, or as said: claim jobs, run them, and store how they ended.
 
-        Several engines may serve one store, in one process or in many. A job whose process dies is run again once its
-        lease has ended; each job's result is accepted once. On a store that processes share, engines keep a platform's
-        limit and rate together, and its penalties within half a second.
+        Several engines may serve one store, in one process or in many. A job whose process dies is run again within a
+        second, one whose process lives and hangs once its lease has ended; each job's result is accepted once. On a
+        store that processes share, engines keep a platform's limit and rate together, and its penalties within half a
+        second.
 
         Args:
             store: made by `open_store`.
             sinks: as for `stream`. The store keeps each outcome until they have it: after a crash it is delivered
                 again, at least once, and exactly once where the sink upserts by event and platform.
             instruments: as for `stream`.
-            lease: the seconds after which a job of a process that has died is somebody else's. It is renewed after a
-                third of that.
+            lease: the seconds after which a job of a process that lives and hangs is somebody else's. It is renewed
+                after a third of that. What the dead held is free within a second, where the store sees deaths (one in
+                a file does).
             until: when the run ends by itself. "idle": when nothing is due and nothing in hand; what is delayed,
                 closed, paused or in others' hands is left. "empty": when nothing is pending on the engine's platforms,
                 whoever works on it, what comes in meanwhile and what tasks follow included. None: never.

@@ -2,8 +2,9 @@
 
     receiver of signals ──> store ──> run ──> wait, or collect ──> leave them, the receiver last
 
-The first signal lets tasks end, the second cancels them; with it the receiver goes, so that a third does what it did
-before. Until then none comes between the end of a run and what it gives back.
+The first signal lets tasks end, the second cancels them. From then on signals are the system's: a third ends the
+process, whatever a scraper shields itself from. Who had them before has them again when the receiver goes. Until then
+none comes between the end of a run and what it gives back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unpack
 
@@ -57,6 +58,7 @@ _SERVE = Instead(
     "async with scrapeengine.Engine(…).serve(store) as run: await run.wait()",
     "scrapeengine.serve, platforms, 'sqlite:jobs.db'",
 )
+_HEEDED = signal.SIGINT, signal.SIGTERM
 _MEANS: dict[str | None, Callable[[], BaseException]] = {
     "SIGINT": KeyboardInterrupt,
     "SIGTERM": lambda: SystemExit(128 + signal.SIGTERM),
@@ -78,7 +80,7 @@ def run(
     """Run events on platforms to their end, in this thread.
 
     In the main thread SIGINT and SIGTERM stop the run: the first one lets tasks that run go on for 10 s, a second one
-    cancels them, a third does what it did before. What blocks the event loop (a source, say) holds up signals too. In
+    cancels them, a third ends the process at once. What blocks the event loop (a source, say) holds up signals too. In
     other threads signals are left alone.
 
     Args:
@@ -197,19 +199,18 @@ def _to_the_end(
         signals: what comes of a signal.
         instead: what to write where this cannot be.
     """
-    _check(signals, instead)
+    _check(signals, clock, instead)
 
     async def main() -> Report:
         failure: BaseException | None = None
         async with AsyncExitStack() as stack:
-            heard = stack.enter_context(ExitStack())
             numbers = None
             if threading.current_thread() is threading.main_thread():
-                numbers = heard.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+                numbers = stack.enter_context(trio.open_signal_receiver(*_HEEDED))
             run = await begin(stack)
             nursery = await stack.enter_async_context(trio.open_nursery())
             if numbers is not None:
-                nursery.start_soon(_heed_signals, run, numbers, heard.close)
+                nursery.start_soon(_heed_signals, run, numbers)
             try:
                 if outcomes is None:
                     await run.wait()
@@ -231,9 +232,12 @@ def _to_the_end(
     return report
 
 
-def _check(signals: str, instead: Instead) -> None:
+def _check(signals: str, clock: object, instead: Instead) -> None:
     if signals not in {"raise", "return"}:
         raise ValueError(f'signals=… must be "raise" or "return", got {signals!r}')
+    if not isinstance(clock, trio.abc.Clock | None):
+        write = "trio.testing.MockClock(autojump_threshold=0)"
+        raise TypeError(f"clock=… must be a clock of trio's, got {type(clock).__name__}; write {write}")
     if trio.lowlevel.in_trio_run():
         raise RuntimeError(f"this thread is in a trio run already; write `{instead.in_trio}`")
     refuse_asyncio(
@@ -251,9 +255,12 @@ def _raise_signal(report: Report, outcomes: object) -> None:
         raise end
 
 
-async def _heed_signals(run: Run[Any], numbers: AsyncIterator[int], leave: Callable[[], None]) -> None:
-    """Stop the run at the first signal, and cancel what runs at the second; a third finds the handlers of before."""
+async def _heed_signals(run: Run[Any], numbers: AsyncIterator[int]) -> None:
+    """Stop the run at the first signal, and cancel what runs at the second; a third ends the process."""
     for grace in (10.0, 0.0):
         number = await anext(numbers)
         run.stop_soon(grace, reason=signal.Signals(number).name)
-    leave()
+    # Not those of before: Python's turns SIGINT into an exception of the main task, which a shielded child holds up.
+    for number in _HEEDED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(await anext(numbers))  # the third, where it came before that

@@ -1,5 +1,7 @@
 """A robots.txt that cannot be had closes its platform for a while; what a rule forbids is skipped."""
 
+import itertools
+
 import httpx
 import pytest
 import trio
@@ -64,6 +66,25 @@ async def test_it_is_asked_for_again_ever_more_seldom(autojump_clock):
     assert report.outcomes.succeeded == 50
     assert site.robots_at() == [0, 2, 6, 14, 30, 62, 122]
     assert min(at for at, path in site.asked if path != "/robots.txt") == 122
+
+
+@pytest.mark.parametrize(("asked", "said"), [(7, [7, 7]), (3, [3, 4]), (None, [2, 4])])
+async def test_the_log_says_when_it_is_asked_for_again(autojump_clock, caplog, asked, said):
+    """The later of what the site asks for and of our own wait."""
+    at = []
+
+    def answer(request):
+        if request.url.path == "/robots.txt":
+            at.append(trio.current_time())
+            if len(at) <= 2:
+                return httpx.Response(503, headers={} if asked is None else {"Retry-After": str(asked)})
+        return httpx.Response(200)
+
+    platform = se.Platform("a.test", get, robots=True, transport=httpx.MockTransport(answer))
+    assert (await se.Engine([platform]).run(events(3))).outcomes.succeeded == 3
+    lines = [line for line in caplog.messages if "robots.txt could not be had" in line]
+    assert [float(line.rpartition("again_in=")[2].split()[0]) for line in lines] == said
+    assert [later - sooner for sooner, later in itertools.pairwise(at)] == pytest.approx(said)
 
 
 async def test_they_fail_when_the_patience_is_over(autojump_clock):

@@ -11,10 +11,12 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
 import scrapeengine as se
+from scrapeengine.testing import Site
 
 
 async def answer(task):
@@ -63,6 +65,18 @@ async def opened(_engine):
         pass
 
 
+async def site_opened(_engine):
+    """Open a site."""
+    async with Site.open(answer):
+        pass
+
+
+async def transported(_engine):
+    """Ask for something."""
+    async with httpx.AsyncClient(transport=se.Transport()) as client:
+        await client.get("http://127.0.0.1:1/")
+
+
 async def ran(engine):
     """Make a run to its end."""
     await engine.run([se.Event(1)])
@@ -93,6 +107,7 @@ SERVE_THREAD = r"await asyncio\.to_thread\(scrapeengine\.serve, platforms, 'sqli
     ("enter", "write"),
     [
         *((entry, TRIO_THREAD) for entry in (streamed, ran, served, polled, in_rounds, enqueued, opened)),
+        *((entry, TRIO_THREAD) for entry in (site_opened, transported)),
         *((entry, RUN_THREAD) for entry in (run_here, collected_here)),
         (served_here, SERVE_THREAD),
     ],
@@ -395,12 +410,31 @@ def test_the_second_signal_has_a_server_give_all_back(tmp_path):
     assert (code, jobs) == (-signal.SIGINT, (3, 0, 0))
 
 
-def test_the_third_signal_ends_a_server_at_once(tmp_path):
+def test_who_had_the_signals_has_them_again_after_the_run():
+    """Also after two of them, from when on they are the system's."""
+    numbers, seen = (signal.SIGINT, signal.SIGTERM), []
+
+    async def scrape(_):
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        try:
+            await trio.sleep_forever()
+        finally:
+            seen.extend(map(signal.getsignal, numbers))
+
+    before = list(map(signal.getsignal, numbers))
+    report = se.run([se.Platform("A", scrape)], [se.Event(1)], signals="return")
+    assert (report.stopped, seen) == ("SIGINT", [signal.SIG_DFL] * 2)
+    assert list(map(signal.getsignal, numbers)) == before
+
+
+@pytest.mark.parametrize("third", [signal.SIGINT, signal.SIGTERM])
+def test_the_third_signal_ends_a_server_at_once(tmp_path, third):
     """Whatever its scraper does; what it had in hand is free at once."""
     wait = "with trio.CancelScope(shield=True): await trio.sleep(3600)"
     both = signal.SIGINT, signal.SIGTERM
-    said, code, jobs = interrupted_server(tmp_path, wait, *both, at_last=[signal.SIGTERM])
-    assert (said, code) == ([], -signal.SIGTERM)
+    said, code, jobs = interrupted_server(tmp_path, wait, *both, at_last=[third])
+    assert (said, code) == ([], -third)
     assert jobs == (3, 0, 0)
 
 

@@ -131,7 +131,7 @@ async def test_one_task_can_run_two_waits_and_stop_one(autojump_clock):
         ([se.Platform("A", nothing)], {"event_limit": -1}, ValueError, "at least 1"),
         ([se.Platform("A", nothing)], {"buffer": 0}, ValueError, "at least 1"),
         ([se.Platform("A", nothing)], {"lookahead": 2.5}, TypeError, "whole number"),
-        ([se.Platform("A", nothing)], {"dedupe": "yes"}, TypeError, "bool"),
+        ([se.Platform("A", nothing)], {"dedupe": "yes"}, TypeError, "must be True or False"),
     ],
 )
 def test_a_wrong_engine_is_refused_where_it_is_made(platforms, options, error, hint):

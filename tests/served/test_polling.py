@@ -5,6 +5,9 @@ from itertools import pairwise
 import httpx
 import pytest
 import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 import scrapeengine as se
 from support.serving import serve_all
@@ -393,3 +396,39 @@ async def test_a_poll_that_was_refused_can_be_made_again(autojump_clock, store):
     store.down.clear()
     report = await engine.poll(store, ids=["a"])
     assert (ran, report.outcomes.succeeded) == (["a"], 1)
+
+
+CADENCES = st.builds(
+    lambda shortest, more, growth, jitter: se.Cadence(shortest, shortest + more, growth, 0.5, jitter),
+    st.integers(1, 100),
+    st.sampled_from([0, 0, 0.0005, 0.002, 10]),
+    st.floats(1, 10),
+    st.sampled_from([0, 0.1, 1]),
+)
+
+
+@given(CADENCES, st.lists(st.sampled_from(["new", "same", "ill", "none"]), min_size=1, max_size=6), st.integers(1, 6))
+def test_no_interval_is_longer_than_its_cadence_has_it(cadence, looks, events):
+    """Also where many events end at one instant, and there is no room behind for them all."""
+    longest = []
+
+    async def look(task):
+        what = looks[int(task.event.id) % len(looks)]
+        if what == "ill":
+            raise ValueError
+        if what == "none":
+            task.skip("nothing there")
+        return trio.current_time() if what == "new" else 1
+
+    async def main():
+        engine = se.Engine([se.Platform("A", look, limit=100)])
+        async with se.open_store("memory:") as store:
+            await engine.enqueue(store, map(se.Event, range(events)), cadence=cadence)
+            for _ in range(4):
+                await engine.poll(store, ids=range(events))
+                for job in await store.jobs():
+                    longest.append(job.due - job.finished)
+                await trio.sleep(cadence.min_interval / 2)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert max(longest) <= cadence.max_interval + 1e-5  # which Unix time does not resolve

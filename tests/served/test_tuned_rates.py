@@ -121,6 +121,8 @@ async def test_a_rate_that_is_tuned_five_times_a_second_is_used(store, autojump_
     """To 95 % and more, and never exceeded.
 
     Where two are tuned, each finds what the other has still reserved at the last rate in its way, until that asks too.
+    What that costs lies in the first 50 ms after a turn: half a request where the rate is doubled, a quarter where it
+    is halved. Of the twelve requests of such a turn that is up to 6 %.
     """
     site = Site()
     made = [site.engine(se.Rate(rates[0])) for _ in range(engines)]
@@ -137,7 +139,7 @@ async def test_a_rate_that_is_tuned_five_times_a_second_is_used(store, autojump_
         found = site.since(begin)
         nursery.cancel_scope.cancel()
     turns = [rates[turn % 2] for turn in range(5 * seconds)]
-    assert found >= (0.95 if engines == 1 else 0.9) * sum(turns) * 0.2
+    assert found >= (0.9 if engines == 2 and rates == (40, 80) else 0.95) * sum(turns) * 0.2
     assert found <= sum(turns) * 0.2 + 2
     assert site.most_in(0.2) <= max(rates) * 0.2 + 2
 

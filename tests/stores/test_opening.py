@@ -33,6 +33,10 @@ ALL = "it has keep, max_kept, max_pending, full"
         ({"url": "sqlite:///:memory:"}, ValueError, "one in memory is 'memory:'"),
         ({"url": "sqlite:file:jobs.db?mode=rw"}, ValueError, "of one in a file write the path, as in 'sqlite:jobs.db'"),
         ({"url": "sqlite:///jobs.db?timeout=5"}, ValueError, r"write open_store\('sqlite:jobs.db', busy_timeout=5\)"),
+        ({"url": "sqlite:/jobs.db"}, ValueError, "write 'sqlite:jobs.db' for one in the folder that the program runs"),
+        ({"url": "sqlite:////jobs.db"}, ValueError, "in the root folder; write .* as in 'sqlite:/srv/jobs.db'"),
+        ({"url": "sqlite://///jobs.db"}, ValueError, "in the root folder"),
+        ({"url": "sqlite:/srv/../jobs.db"}, ValueError, "in the root folder"),
         ({"url": "memory:x"}, ValueError, "memory:"),
         ({"url": 5}, TypeError, "str"),
         ({"url": "memory:", "keep": -1}, ValueError, r"StorePolicy\(keep=…\)"),
@@ -50,6 +54,13 @@ def test_bad_ways_to_open_a_store_are_refused(options, error, text):
     """At once, with what to write instead."""
     with pytest.raises(error, match=text):
         open_store(**options)
+
+
+def test_a_program_that_runs_in_the_root_folder_keeps_no_store_there(monkeypatch):
+    """As in a container that nobody has given a folder to work in: what is there is lost with it."""
+    monkeypatch.chdir("/")
+    with pytest.raises(ValueError, match="in the root folder"):
+        open_store("sqlite:jobs.db")
 
 
 @pytest.mark.parametrize(

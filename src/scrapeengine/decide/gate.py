@@ -50,6 +50,10 @@ class Gate:
         """Say whether the platform is under penalty."""
         return now < self.penalty.until
 
+    def closed_for(self, now: float) -> float:
+        """Return for how many seconds more the platform is under penalty; 0: it is under none."""
+        return max(0.0, self.penalty.until - now)
+
     def opens_at(self, now: float) -> float:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
         return max(self.rate_limiter.opens_at(now), self.penalty.until)

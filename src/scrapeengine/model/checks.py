@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import attrs
 
-__all__ = ["each", "number", "refuse_asyncio", "whole"]
+__all__ = ["each", "flag", "id_of", "number", "refuse_asyncio", "whole"]
 
 
 def whole(value: object, name: str, *, least: int, instead: str = "") -> int:
@@ -37,6 +37,20 @@ def number(value: object, name: str, *, zero: bool = False, endless: bool = Fals
     if math.isinf(exact) and not endless:
         raise ValueError(f"{name} must be finite, got {exact}{instead}")
     return exact
+
+
+def flag(value: object, name: str, *, instead: str = "") -> bool:
+    """Return `value` if it is True or False, else raise; what it is instead may be a secret, and is not shown."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}{instead}")
+    return value
+
+
+def id_of(value: object, name: str) -> str:
+    """Return an id as a text: an int is its digits."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"{name} must be a str or an int, as an event's id is, got {type(value).__name__}")
+    return str(value)
 
 
 def each(

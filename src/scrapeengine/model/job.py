@@ -172,6 +172,9 @@ class Completion:
 
     No two jobs of a platform get one instant by this: who comes later is moved on by milliseconds.
     """
+    between: tuple[float, float] | None = None
+    """The least and the most seconds to which it is moved so: it is put forward where it cannot be moved on. Jobs that
+    have no room share an instant. None: as many as it takes, and never forward."""
     ends: bool = False
     """Whether it ends even if it recurs."""
     history: str | None = None

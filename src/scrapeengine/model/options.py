@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
-from scrapeengine.model.checks import each, whole
+from scrapeengine.model.checks import each, flag, whole
 
 if TYPE_CHECKING:
     from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
@@ -66,7 +66,7 @@ class EnginePolicy:
     """The most outcomes that may wait for the consumer, the sinks or the store; with more no task starts."""
     max_pending: int = attrs.field(default=100_000, validator=each(whole, of="Engine", least=1))
     """The most events that may wait for a start, followed ones included."""
-    dedupe: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    dedupe: bool = attrs.field(default=False, validator=each(flag, of="Engine"))
     """Whether an id is a duplicate on its platform for the whole run, and not only while it is live there; memory then
     grows with the ids. It is said once, for a run can't forget."""
 

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 import attrs
 import httpx
 
-from scrapeengine.model.checks import each, whole
+from scrapeengine.model.checks import each, flag, whole
 from scrapeengine.model.described import described
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.task import Task
 from scrapeengine.model.urls import host_of, told
 
-__all__ = ["Platform"]
+__all__ = ["Platform", "check_platform_name"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -192,11 +192,13 @@ class Platform(Generic[T_co]):
     True: as the one whose name the `User-Agent` begins with. A text: by that name, `"MyBot"` say, where the
     `User-Agent` begins with `Mozilla/5.0 (compatible; …)`, as everybody's does.
     """
-    cookies: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
+    cookies: bool = attrs.field(
+        default=False, kw_only=True, validator=each(flag, instead="; engine.cookies(name).set(…) seeds them")
+    )
     """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives; `Engine.cookies`
     has them.
     """
-    block_private: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
+    block_private: bool = attrs.field(default=False, kw_only=True, validator=each(flag))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""
     transport: httpx.AsyncBaseTransport | None = attrs.field(
         default=None, kw_only=True, repr=False, hash=False, eq=False, validator=_check_transport
@@ -210,3 +212,14 @@ class Platform(Generic[T_co]):
     def host(self) -> str | None:
         """The host of `base_url`, as `host_of` names it; None without one."""
         return None if self.base_url is None else host_of(self.base_url)
+
+
+def check_platform_name(value: object, name: str = "platform") -> None:
+    """Refuse what is no name of a platform, such as the platform itself.
+
+    Raises:
+        TypeError: says what to write.
+    """
+    if not isinstance(value, str):
+        write = f"platform.name, {told(value.name)}" if isinstance(value, Platform) else "'shop.example', say"
+        raise TypeError(f"{name} must be the name of a platform, a str, got {type(value).__name__}; write {write}")

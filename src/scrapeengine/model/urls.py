@@ -127,10 +127,15 @@ def host_of(url: str) -> str | None:
     Returns:
         The host in lower case, international names as ASCII, addresses in their usual form, without a final dot; None
         if the URL is no `http` or `https` URL with a valid host.
+
+    Raises:
+        TypeError: it is no text.
     """
+    if not isinstance(url, str):
+        raise TypeError(f"host_of takes a URL as a str, got {type(url).__name__}; write host_of(str(url))")
     try:
         return _place(can_ada.parse(url))[2]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError):  # a lone surrogate is a TypeError
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scrapeengine.decide.holding import Holdup, standing
 from scrapeengine.errors import UnknownPlatform
+from scrapeengine.model.platform import check_platform_name
 from scrapeengine.model.report import Statistics
 from scrapeengine.model.urls import named, told
 from scrapeengine.run.backing import Backing, Parts
@@ -33,10 +34,12 @@ def explain(parts: Parts, backing: Backing, platform: str | None) -> str:
     """Say what holds a platform back, or (None) each that has work, and the run as a whole.
 
     Raises:
+        TypeError: it is no name.
         UnknownPlatform: there is no such platform.
     """
     lanes = parts.scheduler.lanes.copy()
     if platform is not None:
+        check_platform_name(platform)
         name = parts.plan.routes.declared(platform) or platform
         if name in lanes:
             return _about(parts, lanes[name])

@@ -11,7 +11,7 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.options import EnginePolicy, Environment
-from scrapeengine.model.platform import Platform
+from scrapeengine.model.platform import Platform, check_platform_name
 from scrapeengine.model.settings import PlatformSettings, Settings
 from scrapeengine.model.urls import named, named_host, told
 from scrapeengine.model.validators import Validator, Validators
@@ -130,8 +130,10 @@ class Plan:
         """Return the name of the lane that a name means: of a platform, or of a host that the default serves.
 
         Raises:
+            TypeError: it is no name.
             UnknownPlatform: there is no such platform.
         """
+        check_platform_name(name)
         name = self.routes.declared(name) or name
         if name not in self.platforms and self.default is not None:
             name = named_host(name) or name

@@ -43,9 +43,9 @@ class OwnPlatform:
         """The platform's name."""
         return self._record.lane.name
 
-    def is_open(self) -> bool:
-        """Say whether the platform is under no penalty."""
-        return not self._record.lane.gate.closed(trio.current_time())
+    def closed_for(self) -> float:
+        """Return for how many seconds more the platform is under penalty; 0: it is open."""
+        return self._record.lane.gate.closed_for(trio.current_time())
 
     def start(self, *, first: bool) -> bool:
         """Start a request now: by what was booked, past an empty line, or in a turn just passed.
@@ -120,10 +120,10 @@ class OtherPlatform:
         self._booked: tuple[Gate, Booking] | None = None
         """The booking, and the gate that gave it, where alone it counts: the lane may have gone and come back since."""
 
-    def is_open(self) -> bool:
-        """Say whether the platform is under no penalty."""
+    def closed_for(self) -> float:
+        """Return for how many seconds more the platform is under penalty; 0: it is open."""
         with self._lanes.visit(self.name) as there:
-            return not there.gate.closed(trio.current_time())
+            return there.gate.closed_for(trio.current_time())
 
     def start(self, *, first: bool) -> bool:
         """Start a request now, as `OwnPlatform.start` does."""

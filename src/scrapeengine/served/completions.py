@@ -120,7 +120,7 @@ class Completions:
             # What goes out now is what would be delivered again after a crash.
             result, value = kept_of(outcome.value, self.encode)
             outcome = attrs.evolve(outcome, value=value)
-        again, history = self._again(held, outcome, result, task, now)
+        again, between, history = self._again(held, outcome, result, task, now)
         within = self.deliveries.within
         completion = Completion(
             ticket=held.ticket,
@@ -130,6 +130,7 @@ class Completions:
             follow_ups=tuple(job for jobs in held.follow_ups.values() for job in jobs.values()),
             validators=dict(held.validators) if isinstance(outcome, Success) else {},
             again=again,
+            between=between,
             history=history,
             keep=min(_LONGEST, (isinstance(outcome, Skipped) and outcome.again_after) or 0.0),
             outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),
@@ -139,10 +140,10 @@ class Completions:
 
     def _again(
         self, held: Held, outcome: Outcome[Any], result: Content | None, task: RunningTask, now: float
-    ) -> tuple[float | None, str | None]:
-        """Say in how many seconds a job that recurs is due again, and what to remember of it."""
+    ) -> tuple[float | None, tuple[float, float] | None, str | None]:
+        """Say in how many seconds a job that recurs is due again, between which bounds, and what to remember of it."""
         if held.claimed.cadence is None:
-            return None, None
+            return None, None, None
         history = History.from_json(held.claimed.history)
         digest = None if result is None else digest_of(result)
         asked = max(0.0, task.record.lane.gate.penalty.until - now)
@@ -157,7 +158,9 @@ class Completions:
         cadence, fresh = cadence_from_json(held.claimed.cadence), task.fresh
         after, wait = next_due(cadence, history, polled, hint=fresh, asked=asked, digest=digest, draw=self.draw)
         soonest = max(asked, min(fresh, cadence.max_interval))
-        return min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0)), after.to_json()
+        again = min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0))
+        between = None if asked > cadence.max_interval else (asked, min(_LONGEST, cadence.max_interval))
+        return again, between, after.to_json()
 
 
 def _unnamed(claimed: Claimed) -> Event:

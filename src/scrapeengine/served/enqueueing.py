@@ -42,6 +42,8 @@ async def new_jobs(
         ValueError: an id or a priority cannot be stored.
         UnknownPlatform: an event names a platform that there is not, or none at all.
     """
+    if not isinstance(events, Event | Iterable):
+        raise TypeError(f"enqueue takes Events, got {told(events)}; write [Event(id)] or [Event(url='https://…')]")
     how = None if cadence is None else cadence_to_json(cadence)
     jobs: list[NewJob] = []
     count, size = 0, 0

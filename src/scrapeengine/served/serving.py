@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from scrapeengine.decide.routing import Routes
 from scrapeengine.deliver.sinks import Sink
 from scrapeengine.model.cadence import Cadence
-from scrapeengine.model.checks import number
+from scrapeengine.model.checks import id_of, number
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.job import Known
@@ -104,9 +104,9 @@ async def make_round(
     check_store(store)
     trouble = trouble or Trouble()
     number(lease, "poll(lease=…)", instead="; write seconds")
-    if isinstance(ids, str | bytes):
+    if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Iterable)):
         raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
-    wanted = None if ids is None else frozenset(map(str, ids))
+    wanted = None if ids is None else frozenset(id_of(each, "each of poll(ids=…)") for each in ids)
     async with Alone(store, lease, trouble):
         hasten = wanted is not None or not due_only
         only = Round.from_now(store, wanted, early, hasten=hasten)

@@ -35,7 +35,7 @@ def check_until(until: object) -> None:
     Raises:
         ValueError: says what there is.
     """
-    if until not in {None, "idle", "empty"}:
+    if until not in (None, "idle", "empty"):  # a tuple, for what cannot be hashed
         raise ValueError(
             f'serve(until=…) must be "idle" (nothing is due), "empty" (nothing is pending) or None (for ever), got '
             f"{told(until)}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from scrapeengine.model.checks import number, whole
+from scrapeengine.model.checks import flag, id_of, number, whole
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
     Claimed,
@@ -29,6 +29,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.platform import check_platform_name
 from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
@@ -39,7 +40,7 @@ __all__ = ["CheckedStore"]
 _LONGEST_PAGE = 1000
 _TOO_LARGE = 2**63
 """The first number that a database has no room for."""
-_PARTS_OF_A_KEY = 2
+_PARTS_OF_A_KEY = _BOUNDS = 2
 _ENDS = (JobStatus.DONE, JobStatus.SKIPPED, JobStatus.FAILED)
 
 
@@ -82,7 +83,7 @@ class CheckedStore:
 
     async def enqueue(self, jobs: Sequence[NewJob], *, replace: bool = False) -> list[Known]:
         """See `Store`."""
-        _flag(replace, "replace")
+        flag(replace, "replace")
         found: tuple[NewJob, ...] = _many(jobs, "jobs", NewJob)
         for first, part in cut(found):
             if first:
@@ -90,20 +91,17 @@ class CheckedStore:
             _look_at(part)
         return await self._store.enqueue(found, replace=replace)
 
-    async def get(self, platform: str, id: str) -> StoredJob | None:
-        """See `Store`."""
-        _words(platform=platform, id=id)
-        return await self._store.get(platform, id)
+    async def get(self, platform: str, id: str | int) -> StoredJob | None:
+        """See `Store`; an int is taken as its digits."""
+        return await self._store.get(_name(platform), _id(id, "id"))
 
-    async def cancel(self, platform: str, id: str) -> bool:
-        """See `Store`."""
-        _words(platform=platform, id=id)
-        return await self._store.cancel(platform, id)
+    async def cancel(self, platform: str, id: str | int) -> bool:
+        """See `Store`; an int is taken as its digits."""
+        return await self._store.cancel(_name(platform), _id(id, "id"))
 
-    async def position(self, platform: str, id: str) -> int | None:
-        """See `Store`."""
-        _words(platform=platform, id=id)
-        return await self._store.position(platform, id)
+    async def position(self, platform: str, id: str | int) -> int | None:
+        """See `Store`; an int is taken as its digits."""
+        return await self._store.position(_name(platform), _id(id, "id"))
 
     async def stats(self) -> dict[str, QueueStatistics]:
         """See `Store`."""
@@ -118,7 +116,8 @@ class CheckedStore:
         limit: int = 100,
     ) -> list[StoredJob]:
         """See `Store`."""
-        _words_or_none({"platform": platform})
+        if platform is not None:
+            _name(platform)
         whole(limit, "limit", least=1)
         if limit > _LONGEST_PAGE:
             raise ValueError(f"limit must be at most {_LONGEST_PAGE:,}, got {limit:,}; go on with after=page[-1].key")
@@ -129,32 +128,30 @@ class CheckedStore:
         self,
         *,
         platform: str | None = None,
-        ids: Collection[str] | None = None,
+        ids: Collection[str | int] | None = None,
         events: Collection[Event] | None = None,
     ) -> int:
-        """See `Store`."""
+        """See `Store`; an int is taken as its digits."""
         return await self._store.retry(**_selected("retry", platform, ids, events))
 
     async def forget(
         self,
         *,
         platform: str | None = None,
-        ids: Collection[str] | None = None,
+        ids: Collection[str | int] | None = None,
         events: Collection[Event] | None = None,
     ) -> int:
-        """See `Store`."""
+        """See `Store`; an int is taken as its digits."""
         return await self._store.forget(**_selected("forget", platform, ids, events))
 
     async def close(self, platform: str, seconds: float) -> None:
         """See `Store`."""
-        _words(platform=platform)
         _seconds(seconds, "seconds")
-        await self._store.close(platform, seconds)
+        await self._store.close(_name(platform), seconds)
 
     async def reopen(self, platform: str) -> None:
         """See `Store`."""
-        _words(platform=platform)
-        await self._store.reopen(platform)
+        await self._store.reopen(_name(platform))
 
     # -- what an engine asks for
 
@@ -185,7 +182,7 @@ class CheckedStore:
     async def release(self, tickets: Sequence[Ticket], delay: float = 0.0, *, died: bool = False) -> list[Reply]:
         """See `Store`."""
         _seconds(delay, "delay", zero=True)
-        _flag(died, "died")
+        flag(died, "died")
         return await self._store.release(_leases(tickets, "tickets", Ticket), delay, died=died)
 
     async def undelivered(self, n: int, lease: float) -> list[Kept]:
@@ -243,14 +240,30 @@ def _seconds(value: object, name: str, **options: bool) -> None:
         raise ValueError(f"{name} must be less than 2**63, got {value}; it is seconds")
 
 
+def _span(bounds: object, name: str) -> None:
+    if not isinstance(bounds, tuple) or len(bounds) != _BOUNDS:
+        raise TypeError(f"{name} must be two numbers of seconds, got {bounds!r}")
+    for bound in bounds:
+        _seconds(bound, name, zero=True)
+
+
 def _count(value: object, name: str, *, least: int) -> None:
     if whole(value, name, least=least) >= _TOO_LARGE:
         raise ValueError(f"{name} must be less than 2**63, got {value}")
 
 
-def _flag(value: object, name: str) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {told(value)}")
+def _name(platform: str) -> str:
+    """Look at a platform's name, as programs give it."""
+    check_platform_name(platform)
+    _words(platform=platform)
+    return platform
+
+
+def _id(value: object, name: str) -> str:
+    """Look at an id, as programs give it."""
+    text = id_of(value, name)
+    _words(**{name: text})
+    return text
 
 
 def _words(**values: object) -> None:
@@ -267,7 +280,7 @@ def _words(**values: object) -> None:
 def _many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
     """Make a tuple of what should all be of one kind."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection):
-        raise TypeError(f"{what} must be a list, got {type(values).__name__}; write [{what}] around a single one")
+        raise TypeError(f"{what} must be a list, got {type(values).__name__}; write […] around a single one")
     found = tuple(values)
     for value in found:
         if not isinstance(value, kind):
@@ -308,20 +321,17 @@ def _lease(value: Ticket | Delivery) -> None:
     _count(value.token, f"{kind}(token=…)", least=-_TOO_LARGE)
 
 
-def _ids_or_all(ids: Collection[str] | None) -> tuple[str, ...] | None:
+def _ids_or_all(ids: Collection[str | int] | None) -> tuple[str, ...] | None:
     """Look at ids; None is all of them."""
-    if ids is None:
-        return None
-    found: tuple[str, ...] = _many(ids, "ids", str)
-    for each in found:
-        _words(**{"each of ids": each})
-    return found
+    return None if ids is None else tuple(_id(each, "each of ids") for each in _many(ids, "ids", object))
 
 
 def _statuses(status: object) -> tuple[JobStatus, ...] | None:
     """Look at a status, or several; None is all."""
     if status is None or isinstance(status, JobStatus):
         return None if status is None else (status,)
+    if isinstance(status, str) or not isinstance(status, Collection):
+        raise TypeError(f"status must be a JobStatus, or a list of them, got {told(status)}; write JobStatus.FAILED")
     found: tuple[JobStatus, ...] = _many(status, "status", JobStatus)
     return found
 
@@ -336,10 +346,11 @@ def _key_or_none(after: Any) -> tuple[str, str] | None:
 
 
 def _selected(
-    name: str, platform: str | None, ids: Collection[str] | None, events: Collection[Event] | None
+    name: str, platform: str | None, ids: Collection[str | int] | None, events: Collection[Event] | None
 ) -> dict[str, Any]:
     """Look at what says which jobs are meant."""
-    _words_or_none({"platform": platform})
+    if platform is not None:
+        _name(platform)
     if ids is not None and events is not None:
         raise TypeError(f"{name} takes ids or events, got both; call it twice")
     meant = None if events is None else _many(events, "events", Event)
@@ -389,6 +400,8 @@ def _completion(completion: Completion) -> None:
         value = getattr(completion, name)
         if value is not None or name != "again":
             _seconds(value, f"Completion({name}=…)", zero=True)
+    if completion.between is not None:
+        _span(completion.between, "Completion(between=…)")
     _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})

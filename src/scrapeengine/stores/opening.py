@@ -114,7 +114,7 @@ def register(
     )
 
 
-def open_store(url: str, **options: Unpack[StoreOptions]) -> AbstractAsyncContextManager[Store]:
+def open_store(url: str, **options: Unpack[StoreOptions]) -> AbstractAsyncContextManager[CheckedStore]:
     """Open a store; it is closed when its `async with` is left, and calls that are in flight then end before.
 
     Args:

@@ -25,6 +25,8 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import trio
 
+from scrapeengine.model.checks import refuse_asyncio
+
 __all__ = ["Answer", "Handler", "Ledger", "Request", "Site"]
 
 _LARGEST_HEAD = 16 * 1024
@@ -134,8 +136,16 @@ class Site:
         Args:
             handler: `async def handler(request: Request) -> Answer`, called for each request; many run at once.
 
+        Raises:
+            RuntimeError: an asyncio loop runs here; says what to write.
+
         Checkpoint. If cancelled, nothing is left open.
         """
+        if not trio.lowlevel.in_trio_run():
+            refuse_asyncio(
+                "a Site works under trio",
+                "open it where its engine runs, in a thread of its own: `await asyncio.to_thread(trio.run, main)`",
+            )
         failed: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:

@@ -87,14 +87,14 @@ class Cookies:
             name: its name.
             domain: its domain; None: any. Of several the one that was made last counts.
         """
-        found = [each.value for each in self if each.name == name and domain in {None, each.domain}]
+        found = [each.value for each in self if each.name == name and domain in (None, each.domain)]
         return found[-1] if found else None
 
     def clear(self, name: str | None = None, *, domain: str | None = None) -> None:
         """Forget cookies: all; or those of a name, of a domain, or of a name in a domain."""
         jar = self._jar()
         for cookie in jar.kept(-math.inf):
-            if name in {None, _text(cookie.name)} and domain in {None, cookie.domain}:
+            if name in (None, _text(cookie.name)) and domain in (None, cookie.domain):
                 jar.drop(cookie)
 
     def to_json(self) -> str:

@@ -131,7 +131,8 @@ class Keeping:
                 wait = self._robots.put_off(origin, task.wall(), task.platform.retry.patience)
                 if wait is None:
                     return status, body
-                task.log.warning("robots.txt could not be had", origin=origin, status=status, again_in=wait)
+                again = round(max(wait, task.destination(call.host).closed_for()), 3)  # its Retry-After may be longer
+                task.log.warning("robots.txt could not be had", origin=origin, status=status, again_in=again)
                 await _put_off(task, call, wait)
 
         rules = await self._robots.rules(origin, fetch, task.wall, task.apart)

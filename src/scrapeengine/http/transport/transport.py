@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+import trio
 
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
@@ -16,7 +17,7 @@ from scrapeengine.http.transport.failures import Stale
 from scrapeengine.http.transport.sending import chunked, framing, head_of, measured
 from scrapeengine.http.transport.streams import within
 from scrapeengine.http.transport.tracing import TracedBody, Tracing
-from scrapeengine.model.checks import number, whole
+from scrapeengine.model.checks import number, refuse_asyncio, whole
 from scrapeengine.model.standards import IDEMPOTENT, PORTS
 
 __all__ = ["Transport"]
@@ -86,11 +87,18 @@ class Transport(httpx.AsyncBaseTransport):
             httpx.UnsupportedProtocol: the URL is no http or https URL.
             httpx.LocalProtocolError: the request would break HTTP, or be two requests to some servers.
             httpx.TransportError: no answer came, or none that is HTTP.
+            RuntimeError: an asyncio loop runs here; says what to write.
             TypeError: an extension is of the wrong type.
             Exception: what the function of the extension `trace` has raised.
 
         Checkpoint. If cancelled, the connection is closed.
         """
+        if not trio.lowlevel.in_trio_run():
+            refuse_asyncio(
+                "a scrapeengine.Transport works under trio",
+                "write httpx.AsyncClient() without it, or give the client a thread of its own: "
+                "`await asyncio.to_thread(trio.run, main)`",
+            )
         origin = _origin(request, guarded=self._guarded)
         headers = request.headers.raw
         if "host" not in request.headers:  # httpx gives none to a request that was made with `stream`

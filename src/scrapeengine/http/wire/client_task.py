@@ -21,8 +21,8 @@ class Destination(Protocol):
         """The platform's name."""
         ...
 
-    def is_open(self) -> bool:
-        """Say whether the platform is under no penalty."""
+    def closed_for(self) -> float:
+        """Return for how many seconds more the platform is under penalty; 0: it is open."""
         ...
 
     def start(self, *, first: bool) -> bool:

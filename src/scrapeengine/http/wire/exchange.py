@@ -143,7 +143,7 @@ class Exchange:
         waited = False
         while True:
             if channel is None:
-                if not to.is_open():  # to connect to a closed platform is to ask it all the same
+                if to.closed_for():  # to connect to a closed platform is to ask it all the same
                     await to.turn()
                 channel = await self._connected()
                 if to.start(first=self.attempt == 1):

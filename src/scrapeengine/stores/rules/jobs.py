@@ -141,11 +141,11 @@ def _change_cadence(tables: Tables, row: Row, job: NewJob) -> None:
     latest = None if job.interval is None or row.finished is None else row.finished + job.interval
     if not row.status.pending:
         tables.jobs.change(row, status=JobStatus.DELAYED, due=now, free=None, expires=None, attempts=0)
-        _put_off(tables, row, max(now + job.delay, latest or now))
+        _put_off(tables, row, max(now + job.delay, latest or now), now + job.delay)
     elif row.status is JobStatus.LEASED:
         tables.jobs.change(row, within=job.interval)
     elif latest is not None and recurred and _waits_for_more_than(row, latest):
-        _put_off(tables, row, max(now, latest))
+        _put_off(tables, row, max(now, latest), now)
 
 
 def _waits_for_more_than(row: Row, at: float) -> bool:
@@ -165,18 +165,31 @@ def _replace(tables: Tables, row: Row, job: NewJob) -> None:
         tables.jobs.change(row, priority=job.priority)
 
 
-def _put_off(tables: Tables, row: Row, due: float) -> None:
-    """Let a delayed job that recurs wait until a time, which is no other one's on its platform."""
+def _put_off(tables: Tables, row: Row, due: float, soonest: float) -> None:
+    """Let a delayed job that recurs wait until a time at the latest, and at least until another one."""
     if due <= tables.now:
         arrive(tables, row)
     else:
-        tables.jobs.change(row, due=_apart(tables, row.platform, due), seq=tables.jobs.next_seq())
+        due = _apart(tables, row.platform, due, soonest, due)
+        tables.jobs.change(row, due=due, seq=tables.jobs.next_seq())
 
 
-def _apart(tables: Tables, platform: str, due: float) -> float:
-    while tables.jobs.delayed_at(platform, due):
-        due = max(due + _APART, math.nextafter(due, math.inf))  # a sum alone may leave a large float as it is
+def _apart(tables: Tables, platform: str, due: float, soonest: float, latest: float) -> float:
+    """Return the time that is next to `due` and no other job's: behind it, else before it, else `due` itself."""
+    if not tables.jobs.delayed_at(platform, due):
+        return due
+    for step in (_APART, -_APART):
+        at = _moved(due, step)
+        while soonest <= at <= latest:
+            if not tables.jobs.delayed_at(platform, at):
+                return at
+            at = _moved(at, step)
     return due
+
+
+def _moved(at: float, step: float) -> float:
+    moved = at + step
+    return moved if moved != at else math.nextafter(at, math.copysign(math.inf, step))  # of a large float
 
 
 def complete(tables: Tables, completions: Sequence[Completion]) -> list[Reply]:
@@ -201,7 +214,11 @@ def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
     if row.cadence is not None and not completion.ends:
         # Who has it in hand may not know yet that it recurs: it is looked at again, and then it is known.
         again = completion.again or 0.0
-        _recur(tables, row, tables.now + (again if row.within is None else min(again, row.within)), token)
+        least, most = completion.between or (again, math.inf)
+        if row.within is not None:
+            again, least, most = min(again, row.within), min(least, row.within), min(most, row.within)
+        now = tables.now
+        _recur(tables, row, _apart(tables, row.platform, now + again, now + least, now + most), token)
     else:
         end(tables, row, completion.status, completion.keep, token)
     for job in completion.follow_ups:
@@ -219,7 +236,7 @@ def _recur(tables: Tables, row: Row, due: float, token: int) -> None:
     tables.jobs.change(
         row,
         status=JobStatus.DELAYED,
-        due=_apart(tables, row.platform, due),
+        due=due,
         seq=tables.jobs.next_seq(),
         token=0,
         owner=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,8 @@ def _path_of(url: str) -> str:
     """Return the path in a URL: what is behind "sqlite:", or behind "sqlite:///" as SQLAlchemy has it.
 
     There the path begins behind the third slash: `sqlite:///jobs.db` is relative, `sqlite:////srv/jobs.db` is not. What
-    else begins with two slashes names a host, which a file has not; as a path it would lead to the root folder.
+    else begins with two slashes names a host, which a file has not; as a path it would lead to the root folder. A file
+    there is never meant: it comes of a slash too many, or of a program that was started there.
 
     Raises:
         ValueError: it is no path of a file; says what to write.
@@ -154,4 +156,10 @@ def _path_of(url: str) -> str:
         raise ValueError(f"{said}: one in memory is 'memory:'; of one in a file write the path, as in 'sqlite:jobs.db'")
     if not path or "\0" in path:
         raise ValueError(f"{said}: write the path of a file, as in 'sqlite:jobs.db'")
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - as above: links are not followed
+    if folder == folder.parent:
+        raise ValueError(
+            f"{said}: its file would be in the root folder; write 'sqlite:jobs.db' for one in the folder that the "
+            "program runs in, or a whole path, as in 'sqlite:/srv/jobs.db'"
+        )
     return path

@@ -234,6 +234,19 @@ class CompletingScenes(StoreScenes):
         same(dues, [60.001, 60.002, 60.003, 60.0])
         same(len(set(dues)), 4)
 
+    @behaviour()
+    async def test_what_is_set_apart_stays_within_its_bounds(self, store: Store) -> None:
+        """Where there is no room behind, it is put forward; where there is none either, jobs share an instant."""
+        await store.enqueue([job(each, cadence="c") for each in "abcdef"])
+        tickets = await claimed(store)
+        await store.enqueue([job(each, cadence="d", interval=30) for each in "ef"])
+        await store.complete([done(each, again=60, between=(59.9985, 60.0015)) for each in tickets])
+        dues = [((await known(store, "p", each)).due or 0.0) - store.now() for each in "abcdef"]
+        same(dues, [60, 60.001, 59.999, 60, 30, 30])
+        await store.enqueue([job(each, cadence="d", interval=60) for each in "abcd"])
+        dues = [((await known(store, "p", each)).due or 0.0) - store.now() for each in "abcdef"]
+        same(dues, [60, 59.998, 59.999, 60, 30, 30])
+
     @behaviour(max_pending=2)
     async def test_follow_ups_come_with_their_completion(self, store: Store, passes: Passes) -> None:
         """They come with it, beyond `max_pending` too; those that are known are left; a lost one brings none."""

@@ -46,6 +46,7 @@ ENDS = st.fixed_dictionaries(
         "status": st.sampled_from([JobStatus.DONE, JobStatus.FAILED]),
         "result": st.sampled_from(["1", b"\xff", None]),
         "again": st.none() | MAYBE_SPANS,
+        "between": st.none() | st.tuples(MAYBE_SPANS, MAYBE_SPANS),
         "keep": MAYBE_SPANS,
         "follow_ups": st.lists(JOBS, max_size=2).map(tuple),
         "url": st.sampled_from(URLS),

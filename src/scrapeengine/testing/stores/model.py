@@ -485,13 +485,13 @@ class StoreModel:
         latest = None if job.interval is None or it.finished is None else it.finished + job.interval
         if not it.status.pending:
             it.status, it.due, it.attempts, it.free, it.expires = DELAYED, now, 0, math.inf, math.inf
-            self._put_off(it, max(now + job.delay, latest or now))
+            self._put_off(it, max(now + job.delay, latest or now), now + job.delay)
         elif before != job.cadence and it.status is LEASED:
             it.within = job.interval
         elif before in {None, job.cadence} or it.status is not DELAYED or it.returned:
             return
         elif latest is not None and latest < it.due:
-            self._put_off(it, max(now, latest))
+            self._put_off(it, max(now, latest), now)
 
     def _replace(self, it: ModelJob, job: NewJob) -> None:
         it.payload, it.priority = job.payload, job.priority
@@ -500,16 +500,20 @@ class StoreModel:
         elif it.status is DELAYED:
             self._arrive(it)
 
-    def _put_off(self, it: ModelJob, due: float) -> None:
+    def _put_off(self, it: ModelJob, due: float, soonest: float) -> None:
         if due <= self.moment.now:
             self._arrive(it)
         else:
-            it.due, it.turn = self._apart(it, due), self._next()
+            it.due, it.turn = self._apart(it, due, soonest, due), self._next()
 
-    def _apart(self, it: ModelJob, due: float) -> float:
+    def _apart(self, it: ModelJob, due: float, soonest: float, latest: float) -> float:
         taken = {other.due for other in self._delayed() if other.platform == it.platform}
-        while due in taken:
-            due += 0.001
+        for step in (0.001, -0.001) if due in taken else ():
+            at = due + step
+            while at in taken and soonest <= at <= latest:
+                at += step
+            if soonest <= at <= latest:
+                return at
         return due
 
     def _lapse(self, at: float) -> None:
@@ -571,7 +575,7 @@ class StoreModel:
         if job.cadence is None or completion.ends:
             self._end(job, completion.status, completion.keep)
         else:
-            self._recur(job, completion.again or 0.0)
+            self._recur(job, completion.again or 0.0, completion.between)
         for each in completion.follow_ups:
             self._follow(each, going=going)
         for url, validator in completion.validators.items():
@@ -582,9 +586,11 @@ class StoreModel:
             self.outbox[Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
         return Reply.OK
 
-    def _recur(self, job: ModelJob, again: float) -> None:
-        due = self.moment.now + (again if job.within is None else min(again, job.within))
-        job.status, job.due, job.turn, job.token = DELAYED, self._apart(job, due), self._next(), None
+    def _recur(self, job: ModelJob, again: float, between: tuple[float, float] | None) -> None:
+        within, (least, most) = math.inf if job.within is None else job.within, between or (again, math.inf)
+        due, soonest, latest = (self.moment.now + min(each, within) for each in (again, least, most))
+        due = self._apart(job, due, soonest, latest)
+        job.status, job.due, job.turn, job.token = DELAYED, due, self._next(), None
         job.within, job.deaths = None, 0
         job.attempts, job.finished = 0, self.moment.now
 

@@ -58,6 +58,8 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), result={"a": 1})]), TypeError, "json.dumps"),
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), JobStatus.READY)]), ValueError, "DONE"),
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), again=-1)]), ValueError, "again"),
+    (lambda store: store.complete([_DONE(Ticket("p", "a", 1), between=(0, -1))]), ValueError, "between"),
+    (lambda store: store.complete([_DONE(Ticket("p", "a", 1), between=5)]), TypeError, "two numbers of seconds"),
     (lambda store: store.complete([_DONE(("p", "a", 1))]), TypeError, "Ticket"),
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), validators={"u": 1})]), TypeError, "Validator"),
     (lambda store: store.release([("p", "a", 1)]), TypeError, "Ticket"),
