@@ -263,10 +263,14 @@ class StoreMachine(RuleBasedStateMachine):
         if acknowledged:
             self.both("acknowledge", handed)
 
-    @rule(numbers=ANY, seconds=MAYBE_SPANS)
-    def defer(self, numbers: list[int], seconds: float) -> None:
+    @rule(numbers=ANY, seconds=MAYBE_SPANS, kept=st.booleans())
+    def defer(self, numbers: list[int], seconds: float, *, kept: bool) -> None:
         """Outcomes are to be handed out at another time, some of which nobody keeps."""
-        self.both("defer", [Delivery(*ticket) for ticket in self.some(numbers)], seconds)
+        there = sorted(self.model.outbox)
+        if kept and there:
+            self.both("defer", [there[number % len(there)] for number in numbers], seconds)
+        else:
+            self.both("defer", [Delivery(*ticket) for ticket in self.some(numbers)], seconds)
 
     @rule(owner=st.sampled_from(OWNERS), lease=SPANS, give_back=st.booleans())
     def lock(self, owner: str, lease: float, *, give_back: bool) -> None:
