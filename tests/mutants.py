@@ -15,6 +15,30 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 MUTANTS = [
     # (law, or the test file below tests/; file; what stands there; what it becomes)
+    ("unit/test_sketch.py", "decide/sketch.py", "2 * _GROWTH**bucket / (_GROWTH + 1)", "_GROWTH**bucket"),
+    ("unit/test_sketch.py", "decide/sketch.py", "rank = max(1, math.ceil(share * count))", "rank = int(share * count)"),
+    ("unit/test_sketch.py", "decide/sketch.py", "bucket = min(_LAST, ", "bucket = max(0, "),
+    ("unit/test_sketch.py", "decide/sketch.py", "        self._tiny += other._tiny\n", ""),
+    (
+        "runtime/test_recording.py",
+        "observe/labels.py",
+        "        if not self._left:\n            return self._default\n",
+        "",
+    ),
+    ("runtime/test_recording.py", "observe/counting.py", "self._of(details.to)", "self._of(details.platform)"),
+    ("runtime/test_recording.py", "observe/counting.py", "        if details.whole:\n", "        if True:\n"),
+    (
+        "runtime/test_recording.py",
+        "http/wire/telling.py",
+        "self._kept = seconds, False",
+        "self._kept = seconds, True",
+    ),
+    (
+        "runtime/test_recording.py",
+        "schedule/scheduler.py",
+        "seconds = now - record.parked_since",
+        "seconds = now - (record.parked_since or now)",
+    ),
     (1, "run/shutdown.py", "            self._backing.ends.give_up(job, reason)\n", "            pass\n"),
     (
         1,

@@ -18,6 +18,7 @@ import attrs
 
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.report import Report
+from scrapeengine.model.settings import Settings
 
 if TYPE_CHECKING:
     from scrapeengine.model.event import Event
@@ -61,6 +62,10 @@ class RunStarted:
     """The same instant in Unix time."""
     platforms: tuple[str, ...]
     """The declared platforms."""
+    default: str
+    """The name of the platform that serves all other hosts; empty: there is none."""
+    settings: Settings
+    """All knobs as they are now."""
     joined: bool = False
     """Whether the run had begun before, and it is the instrument that came now (`run.watch`)."""
 
@@ -176,7 +181,7 @@ class RequestBegun:
 class RequestEnded:
     """The answer to a request was read, or there is none.
 
-    Size: 14 attributes: a record of one request.
+    Size: 17 attributes: a record of one request.
     """
 
     time: float
@@ -192,8 +197,14 @@ class RequestEnded:
     """Why there is no answer, or not the whole of it; a 4xx or 5xx is an answer."""
     cancelled: bool
     """Whether the request was cancelled."""
+    kept: bool | None
+    """Whether it went by a connection that was kept; None: a transport of the program's own does not say."""
+    whole: bool
+    """Whether the whole body came, or there is none; a redirect's may be left unread."""
     received: int
     """The bytes of the body on the wire."""
+    decoded: int
+    """The bytes of the body once decoded, as far as it was; where nothing had to be decoded, what was received."""
     connect: float
     """Seconds that it took to connect; 0 on a kept connection."""
     head: float | None
@@ -339,6 +350,8 @@ class Instrument(Protocol):
     """Listens to a run. Inherit from it, and write the hooks that you want; those that you leave out are not called.
 
     A hook that raises is logged, and its instrument is taken out; the run goes on.
+
+    An instrument may be made of others: where it has `parts`, a tuple of instruments, these are told too, after it.
 
     Size: 25 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
     """

@@ -8,6 +8,7 @@ from datetime import datetime
 import attrs
 
 from scrapeengine.model.described import described
+from scrapeengine.model.figures import Figures
 
 __all__ = ["Counts", "PlatformStatistics", "Report", "Statistics"]
 
@@ -41,7 +42,7 @@ class Report:
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 15 attributes, a record of one run.
+    Size: 16 attributes, a record of one run.
     """
 
     started: datetime
@@ -77,6 +78,8 @@ class Report:
     that the default serves count under the default's name."""
     overran: float = 0.0
     """Seconds for which a round was still running when the next was due; 0: it was not."""
+    figures: Figures | None = None
+    """Requests, bytes and times by platform; None: no `se.observe.Recording()` was among the run's instruments."""
 
 
 @described

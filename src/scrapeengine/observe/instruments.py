@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
+from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import logger
 
-__all__ = ["HOOKS", "Instruments", "check_instrument", "check_instruments"]
+__all__ = ["HOOKS", "Instruments", "KeepsFigures", "check_instrument", "check_instruments"]
 
 HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
 """The names of all hooks."""
 
 _Listeners: TypeAlias = tuple[tuple[object, Any], ...]
 """The instruments that have a hook, each with it."""
+
+
+@runtime_checkable
+class KeepsFigures(Protocol):
+    """An instrument whose figures belong into the run's report."""
+
+    def recorded(self, now: float, /) -> Figures:
+        """Return the figures as they are, at a time of the run's clock. From any thread."""
+        ...
 
 
 class Instruments:
@@ -63,7 +73,7 @@ class Instruments:
     buffer_full: _Listeners
 
     def __init__(self, instruments: Iterable[object] = ()) -> None:
-        self._all = list(instruments)
+        self._all = [part for each in instruments for part in _with_parts(each)]
         self._telling = 0
         self._list()
 
@@ -72,10 +82,16 @@ class Instruments:
         """Whether a hook is being called: the engine is in the middle of a step."""
         return self._telling > 0
 
-    def add(self, instrument: object) -> None:
-        """Let one more listen, from now on."""
-        self._all.append(instrument)
+    def add(self, instrument: object) -> _Listeners:
+        """Let one more listen, from now on; return who of it hears that a run has begun."""
+        more = _with_parts(instrument)
+        self._all += more
         self._list()
+        return tuple(each for each in self.run_started if any(each[0] is part for part in more))
+
+    def figures(self, now: float) -> Figures | None:
+        """Return the figures of the first that keeps some. From any thread."""
+        return next((each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)), None)
 
     def tell(self, listeners: _Listeners, details: object) -> list[Any]:
         """Call a hook of each, and return what they return. One that raises is logged and taken out."""
@@ -110,6 +126,14 @@ class Instruments:
     def __repr__(self) -> str:
         """Count the instruments."""
         return f"<Instruments {len(self._all)}>"
+
+
+def _with_parts(instrument: object) -> list[object]:
+    """List an instrument and those that it is made of."""
+    parts = getattr(instrument, "parts", ())
+    if not isinstance(parts, tuple):
+        parts = ()  # the program's own, and something else
+    return [instrument, *(each for part in parts for each in _with_parts(part))]
 
 
 def check_instruments(instruments: object) -> list[object]:

@@ -131,14 +131,20 @@ class Session(Generic[T]):
 
     def watch(self, instrument: object) -> None:
         """Let one more instrument listen, from now on."""
-        self.instruments.add(check_instrument(instrument))
-        mine = tuple(each for each in self.instruments.run_started if each[0] is instrument)
+        mine = self.instruments.add(check_instrument(instrument))
         self.instruments.tell(mine, self._started(joined=True))
 
     def _started(self, *, joined: bool) -> RunStarted:
         now, plan = trio.current_time(), self.parts.plan
         wall = self.parts.counters.anchor.wall(now)
-        return RunStarted(time=now, wall=wall, platforms=tuple(sorted(plan.declared)), joined=joined)
+        return RunStarted(
+            time=now,
+            wall=wall,
+            platforms=tuple(sorted(plan.declared)),
+            default="" if plan.default is None else plan.default.name,
+            settings=plan.knobs(),
+            joined=joined,
+        )
 
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
@@ -255,4 +261,4 @@ class Session(Generic[T]):
 
     def report(self) -> Report:
         """Say what the run has done so far."""
-        return self.parts.counters.report(self.parts.scheduler.stopped)
+        return self.parts.counters.report(self.parts.scheduler.stopped, self.instruments)

@@ -344,7 +344,8 @@ class Scheduler:
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
         if self.instruments.task_resumed:
-            seconds = now - (record.parked_since or now)
+            assert record.parked_since is not None
+            seconds = now - record.parked_since
             details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
             self.instruments.tell(self.instruments.task_resumed, details)
         record.sit(now)
