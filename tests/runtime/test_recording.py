@@ -187,7 +187,7 @@ async def test_it_begins_anew_with_each_run_and_joins_one_that_goes_on(autojump_
         async for _ in run:
             pass
     assert run.report.figures.platforms["A"].requests == 2  # of the one that was on its way nobody had asked to hear
-    assert repr(recording) == "<Recording of <Counting of 1 platforms>>"
+    assert repr(recording) == "<Recording of <Counting of 1 platforms>, <Holding, <Binding of 1 platforms>>>"
 
 
 @pytest.mark.parametrize(("hosts", "error"), [(-1, ValueError), (1.5, TypeError)])

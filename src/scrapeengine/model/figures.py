@@ -8,7 +8,7 @@ import attrs
 
 from scrapeengine.model.described import described
 
-__all__ = ["Distribution", "Figures", "PlatformFigures"]
+__all__ = ["Distribution", "Figures", "HeldBack", "PlatformFigures"]
 
 
 @described
@@ -78,10 +78,27 @@ class PlatformFigures:
 
 @described
 @attrs.frozen(kw_only=True)
+class HeldBack:
+    """What held a platform back, of all the time from the run's beginning to its end, or to now."""
+
+    shares: Mapping[str, float]
+    """Shares of time by reason, with the sum 1. As long as work waited there: "limit", "share" (other engines), "rate",
+    "penalty", "pause", "parked", "event limit" and "buffer", as in `PlatformStatistics.held_by`. While none did:
+    "source" (it, or the store, gave no work), "lookahead" (it was not read on) and "nothing" (no more came). Of hosts
+    that are counted together the time in which work waited, host by host."""
+    sentence: str
+    """The same in one sentence."""
+
+
+@described
+@attrs.frozen(kw_only=True)
 class Figures:
     """The figures of a run."""
 
-    time: float
-    """When they were taken, by the run's clock."""
     platforms: Mapping[str, PlatformFigures]
-    """By platform; the hosts that the default serves are under its name, but those that were to be told apart."""
+    """Requests and times by platform; the hosts that the default serves are under its name, but those that were to be
+    told apart."""
+    held: Mapping[str, HeldBack]
+    """What held each platform back."""
+    event_limit: float
+    """The share of time in which the event limit held any platform back."""

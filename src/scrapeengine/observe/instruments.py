@@ -12,12 +12,12 @@ from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import logger
 
-__all__ = ["HOOKS", "Instruments", "KeepsFigures", "check_instrument", "check_instruments"]
+__all__ = ["HOOKS", "Instruments", "KeepsFigures", "Listeners", "check_instrument", "check_instruments"]
 
 HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
 """The names of all hooks."""
 
-_Listeners: TypeAlias = tuple[tuple[object, Any], ...]
+Listeners: TypeAlias = tuple[tuple[object, Any], ...]
 """The instruments that have a hook, each with it."""
 
 
@@ -46,31 +46,31 @@ class Instruments:
     requests: bool
     """Whether anybody listens to requests on their way."""
 
-    run_started: _Listeners
-    run_ended: _Listeners
-    event_accepted: _Listeners
-    source_waiting: _Listeners
-    source_ended: _Listeners
-    task_started: _Listeners
-    task_parked: _Listeners
-    task_resumed: _Listeners
-    task_retried: _Listeners
-    task_ended: _Listeners
-    lane_held: _Listeners
-    request_begun: _Listeners
-    request_ended: _Listeners
-    retry_decided: _Listeners
-    connection_opened: _Listeners
-    platform_shut: _Listeners
-    platform_opened: _Listeners
-    limit_changed: _Listeners
-    rate_changed: _Listeners
-    job_claimed: _Listeners
-    jobs_renewed: _Listeners
-    job_lost: _Listeners
-    job_stored: _Listeners
-    outcome_delivered: _Listeners
-    buffer_full: _Listeners
+    run_started: Listeners
+    run_ended: Listeners
+    event_accepted: Listeners
+    source_waiting: Listeners
+    source_ended: Listeners
+    task_started: Listeners
+    task_parked: Listeners
+    task_resumed: Listeners
+    task_retried: Listeners
+    task_ended: Listeners
+    lane_held: Listeners
+    request_begun: Listeners
+    request_ended: Listeners
+    retry_decided: Listeners
+    connection_opened: Listeners
+    platform_shut: Listeners
+    platform_opened: Listeners
+    limit_changed: Listeners
+    rate_changed: Listeners
+    job_claimed: Listeners
+    jobs_renewed: Listeners
+    job_lost: Listeners
+    job_stored: Listeners
+    outcome_delivered: Listeners
+    buffer_full: Listeners
 
     def __init__(self, instruments: Iterable[object] = ()) -> None:
         self._all = [part for each in instruments for part in _with_parts(each)]
@@ -82,18 +82,18 @@ class Instruments:
         """Whether a hook is being called: the engine is in the middle of a step."""
         return self._telling > 0
 
-    def add(self, instrument: object) -> _Listeners:
-        """Let one more listen, from now on; return who of it hears that a run has begun."""
-        more = _with_parts(instrument)
-        self._all += more
+    def add(self, instrument: object) -> Instruments:
+        """Let one more listen, from now on; return it with its parts, and no others."""
+        more = Instruments([instrument])
+        self._all += more._all
         self._list()
-        return tuple(each for each in self.run_started if any(each[0] is part for part in more))
+        return more
 
     def figures(self, now: float) -> Figures | None:
         """Return the figures of the first that keeps some. From any thread."""
         return next((each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)), None)
 
-    def tell(self, listeners: _Listeners, details: object) -> list[Any]:
+    def tell(self, listeners: Listeners, details: object) -> list[Any]:
         """Call a hook of each, and return what they return. One that raises is logged and taken out."""
         answers = []
         self._telling += 1

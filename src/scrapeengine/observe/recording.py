@@ -6,6 +6,7 @@ from scrapeengine.model.checks import whole
 from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument, RunStarted
 from scrapeengine.observe.counting import Counting
+from scrapeengine.observe.holding import Holding
 from scrapeengine.observe.labels import Labels
 
 __all__ = ["Recording"]
@@ -33,11 +34,12 @@ class Recording(Instrument):
         """
         self._labels = Labels(whole(hosts, "Recording(hosts=…)", least=0))
         self._counting = Counting(self._labels)
+        self._holding = Holding(self._labels)
 
     @property
     def parts(self) -> tuple[object, ...]:
         """The instruments that it is made of; they are told by the run itself, after it."""
-        return (self._counting,)
+        return (self._counting, self._holding)
 
     def run_started(self, details: RunStarted, /) -> None:
         """Begin anew."""
@@ -49,7 +51,8 @@ class Recording(Instrument):
         Args:
             now: the time, of the run's clock.
         """
-        return Figures(time=now, platforms=self._counting.figures())
+        holding = self._holding
+        return Figures(platforms=self._counting.figures(), held=holding.held(now), event_limit=holding.event_limit(now))
 
     def __repr__(self) -> str:
         """Say what it is made of."""

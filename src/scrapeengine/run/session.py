@@ -20,7 +20,7 @@ from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import Sink
-from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
+from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, SourceEnded, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.instruments import Instruments, check_instrument
@@ -131,8 +131,12 @@ class Session(Generic[T]):
 
     def watch(self, instrument: object) -> None:
         """Let one more instrument listen, from now on."""
-        mine = self.instruments.add(check_instrument(instrument))
-        self.instruments.tell(mine, self._started(joined=True))
+        mine, now = self.instruments.add(check_instrument(instrument)), trio.current_time()
+        self.instruments.tell(mine.run_started, self._started(joined=True))
+        if self.backing.jobs.done and mine.source_ended:
+            self.instruments.tell(mine.source_ended, SourceEnded(time=now, error=None))
+        if mine.lane_held:
+            self.parts.scheduler.tell_holdups(mine.lane_held, now)
 
     def _started(self, *, joined: bool) -> RunStarted:
         now, plan = trio.current_time(), self.parts.plan

@@ -38,7 +38,7 @@ from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.holding import LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
-from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.instruments import Instruments, Listeners
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
@@ -67,7 +67,7 @@ class Launcher(Protocol):
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 20 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 21 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
@@ -366,6 +366,12 @@ class Scheduler:
             has_room=self._may_start(),
             event_slot=self.events.available_tokens > 0,
         )
+
+    def tell_holdups(self, listeners: Listeners, now: float) -> None:
+        """Tell those who have come now what holds each platform back."""
+        for lane in list(self.lanes.values()):
+            details = LaneHeld(time=now, platform=lane.name, by=held_by(self.facts(lane, now)).value)
+            self.instruments.tell(listeners, details)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
         holdup = held_by(self.facts(lane, now))
