@@ -46,6 +46,9 @@ MUTANTS = [
     ("unit/test_sketch.py", "decide/sketch.py", "bucket = min(_LAST, ", "bucket = max(0, "),
     ("unit/test_sketch.py", "decide/sketch.py", "        self._tiny += other._tiny\n", ""),
     ("runtime/test_recording.py", "observe/labels.py", "        if not self._left:\n", "        if False:\n"),
+    ("unit/test_report.py", "model/report.py", "return self.stopped is None and ", "return "),
+    ("unit/test_report.py", "model/report.py", "self.outcomes.failed <= share", "self.outcomes.failed < share"),
+    ("unit/test_report.py", "model/tables.py", "if not math.isfinite(value)", "if False"),
     ("runtime/test_recording.py", "observe/counting.py", "self._of(details.to)", "self._of(details.platform)"),
     ("runtime/test_recording.py", "observe/counting.py", "        if details.whole:\n", "        if True:\n"),
     (

@@ -180,6 +180,9 @@ async def test_it_begins_anew_with_each_run_and_joins_one_that_goes_on(autojump_
     for _ in range(2):
         report = await engine.run([se.Event(1), se.Event(2)], instruments=[recording])
         assert report.figures.platforms["A"].requests == 2
+        assert str(report).endswith(
+            "A: its limit of 1 held it back 50 % of the time; raising the event limit would not help"
+        )
     async with engine.stream(map(se.Event, range(4))) as run:
         await trio.sleep(1.5)
         run.watch(recording)
