@@ -49,6 +49,12 @@ MUTANTS = [
     ("unit/test_report.py", "model/report.py", "return self.stopped is None and ", "return "),
     ("unit/test_report.py", "model/report.py", "self.outcomes.failed <= share", "self.outcomes.failed < share"),
     ("unit/test_report.py", "model/tables.py", "if not math.isfinite(value)", "if False"),
+    (
+        "runtime/test_recording.py",
+        "decide/binding.py",
+        "        if by != Holdup.NOTHING.value:\n            self.now",
+        "        if True:\n            self.now",
+    ),
     ("runtime/test_recording.py", "observe/counting.py", "self._of(details.to)", "self._of(details.platform)"),
     ("runtime/test_recording.py", "observe/counting.py", "        if details.whole:\n", "        if True:\n"),
     (

@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import types
 
 import httpx
 import pytest
@@ -156,20 +157,45 @@ async def test_a_thousand_hosts_are_one_platform_unless_asked_for(apart, autojum
     assert sum(each.received for each in found.values()) == 1000
 
 
+def size_of(thing):
+    """Count the objects that are kept by one, but for what programs are made of."""
+    seen, todo = {}, [thing]
+    while todo:
+        each = todo.pop()
+        if id(each) not in seen and not isinstance(each, type | types.FunctionType | types.ModuleType):
+            seen[id(each)] = each
+            todo += gc.get_referents(each)
+    return len(seen)
+
+
 async def test_memory_does_not_grow_with_the_run(autojump_clock):
-    """Ten times the tasks and hosts, and as many objects as before."""
+    """Ten times the tasks and hosts, and about as many objects as before, in the report too."""
     counted = []
     for number in (1000, 10_000):
         recording = se.observe.Recording()
         engine = se.Engine(
             [],
-            default=se.Platform("*", visit),
+            default=se.Platform("*", visit, rate=se.Rate(0.5)),
             connector=httpx.MockTransport(lambda _: httpx.Response(200)),
         )
-        await engine.run(hosts(number), instruments=[recording])
-        gc.collect()
-        counted.append(len(gc.get_referents(recording, *recording.parts, *map(vars, recording.parts))))
-    assert counted[0] == counted[1]
+        twice = [*hosts(number // 2), *(se.Event(f"again {n}", url=f"http://h{n}.test/") for n in range(number // 2))]
+        report = await engine.run(twice, instruments=[recording])
+        assert report.figures.held["*"].shares["rate"] > 0.3
+        counted.append((size_of(recording), size_of(report.figures)))
+    assert all(later < first * 1.5 + 100 for first, later in zip(*counted, strict=True))
+    assert counted[0][0] < 1000
+
+
+async def test_a_run_over_a_store_is_recorded_too(autojump_clock):
+    """Each round has figures of its own."""
+    recording, world = se.observe.Recording(), World(default=[("request", 1, 200)])
+    engine = world.engine([world.platform("A", limit=2)])
+    async with se.open_store("memory:") as store:
+        for number in (4, 2):
+            await engine.enqueue(store, [se.Event(f"{number} {n}") for n in range(number)])
+            report = await engine.poll(store, instruments=[recording])
+            assert report.figures.platforms["A"].requests == report.outcomes.succeeded == number
+            assert sum(report.figures.held["A"].shares.values()) == pytest.approx(1)
 
 
 async def test_it_begins_anew_with_each_run_and_joins_one_that_goes_on(autojump_clock):

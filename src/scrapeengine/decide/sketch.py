@@ -10,7 +10,7 @@ Invariants: there are at most 1,383 buckets, for numbers from a microsecond to a
 add the counts is to have seen the numbers of both.
 
 Rejected: an HDR histogram, whose error is a number of digits and whose array has its size from the beginning, for each
-platform six times; a t-digest, whose error has no bound that holds for all numbers.
+platform five times; a t-digest, whose error has no bound that holds for all numbers.
 """
 
 from __future__ import annotations

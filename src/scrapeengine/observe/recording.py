@@ -15,8 +15,9 @@ __all__ = ["Recording"]
 class Recording(Instrument):
     """Records a run: give it to `stream`, `run` or `serve` among the `instruments`, and its figures are in the report.
 
-    It needs some kilobytes for each platform, 200 kB at most, however long the run is. One recording listens to one run
-    at a time, and begins anew with the next one; one that joins a run (`run.watch`) knows what happens from then on.
+    What it needs depends on the number of platforms, and not on how long the run is: some 20 kB for each, and less than
+    a megabyte whatever happens. One recording listens to one run at a time, and begins anew with the next one; one that
+    joins a run (`run.watch`) knows what happens from then on.
 
     Size: the hooks of `Instrument`, which are its parts' to hear.
     """
