@@ -43,7 +43,7 @@ MUTANTS = [
     ),
     ("unit/test_sketch.py", "decide/sketch.py", "2 * _GROWTH**bucket / (_GROWTH + 1)", "_GROWTH**bucket"),
     ("unit/test_sketch.py", "decide/sketch.py", "rank = max(1, math.ceil(share * count))", "rank = int(share * count)"),
-    ("unit/test_sketch.py", "decide/sketch.py", "bucket = min(_LAST, ", "bucket = max(0, "),
+    ("unit/test_sketch.py", "decide/sketch.py", "_LAST if number >= MOST else ", ""),
     ("unit/test_sketch.py", "decide/sketch.py", "        self._tiny += other._tiny\n", ""),
     ("runtime/test_recording.py", "observe/labels.py", "        if not self._left:\n", "        if False:\n"),
     ("unit/test_report.py", "model/report.py", "return self.stopped is None and ", "return "),

@@ -52,7 +52,7 @@ class Sketch:
             return
         self.total += number
         self.most = max(self.most, number)
-        bucket = min(_LAST, math.ceil(math.log(number) / _LOG))
+        bucket = _LAST if number >= MOST else math.ceil(math.log(number) / _LOG)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
 
     def merge(self, other: Sketch) -> None:

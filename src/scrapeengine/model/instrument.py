@@ -19,6 +19,7 @@ import attrs
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.report import Report
 from scrapeengine.model.settings import Settings
+from scrapeengine.model.urls import shown
 
 if TYPE_CHECKING:
     from scrapeengine.model.event import Event
@@ -171,10 +172,14 @@ class RequestBegun:
     to: str
     """The platform that the request goes to: another one after a redirect, or by an absolute URL."""
     method: str
-    url: str
-    """Without user, password and the values of its query."""
+    _url: str
     attempt: int
     """Which attempt it is, from 1; a redirect is of the same one."""
+
+    @property
+    def url(self) -> str:
+        """The URL, without user, password and the values of its query."""
+        return shown(self._url)  # once somebody wants it: to take it apart costs more than all the rest
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -189,7 +194,7 @@ class RequestEnded:
     platform: str
     to: str
     method: str
-    url: str
+    _url: str
     attempt: int
     status: int | None
     """The status; None: no answer came."""
@@ -211,6 +216,11 @@ class RequestEnded:
     """Seconds from the sending to the head of the answer; None: it did not come."""
     seconds: float
     """Seconds in all, from connecting to the last byte."""
+
+    @property
+    def url(self) -> str:
+        """The URL, as for `RequestBegun`."""
+        return shown(self._url)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

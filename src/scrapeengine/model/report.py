@@ -192,7 +192,8 @@ def _outcomes(report: Report) -> list[str]:
     platforms = sorted(report.platforms.items(), key=lambda item: (-item[1].total, item[0]))
     counts = [("in all", attrs.evolve(report.outcomes, duplicates=report.duplicates)), *platforms]
     rows = [[named(name), each.total, *(getattr(each, kind) for kind in kinds)] for name, each in counts]
-    head = f"{report.events:,} events, {report.tasks:,} tasks in {time(report.elapsed)}"
+    accepted = report.events
+    head = f"{accepted:,} events, {report.tasks:,} tasks in {time(report.elapsed)}"
     if report.outcomes.total and report.elapsed:
         head += f", {report.outcomes.total / report.elapsed:.3g} outcomes a second"
     return [head, "", *table(["platform", "outcomes", *kinds], rows)]

@@ -135,10 +135,12 @@ class Counting:
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
 
     def _of(self, platform: str) -> _Counts:
-        name = self._labels.of(platform)
-        counts = self._counts.get(name)
+        counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one
         if counts is None:
-            counts = self._counts[name] = _Counts()
+            name = self._labels.of(platform)
+            counts = self._counts.get(name)
+            if counts is None:
+                counts = self._counts[name] = _Counts()
         return counts
 
     def __repr__(self) -> str:

@@ -35,7 +35,7 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
-from scrapeengine.decide.holding import LaneFacts, held_by
+from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
 from scrapeengine.observe.instruments import Instruments, Listeners
@@ -364,7 +364,7 @@ class Scheduler:
             closed=lane.gate.closed(now),
             rate_open=lane.gate.glance(now) <= now,
             has_room=self._may_start(),
-            event_slot=self.events.available_tokens > 0,
+            event_slot=self.events.borrowed_tokens < self._event_limit,
         )
 
     def tell_holdups(self, listeners: Listeners, now: float) -> None:
@@ -374,6 +374,10 @@ class Scheduler:
             self.instruments.tell(listeners, details)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
+        limit = lane.limit
+        binds = lane.queue.waiting and limit.taken >= limit.now >= limit.own > 0 and not lane.gate.closed(now)
+        if binds and lane.held_by is Holdup.LIMIT:
+            return  # as `held_by` would find: where the limit binds, this is asked with each start
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup

@@ -15,7 +15,6 @@ from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.model.instrument import ConnectionOpened, RequestBegun, RequestEnded
-from scrapeengine.model.urls import shown
 from scrapeengine.observe.log import logger
 
 __all__ = ["RequestTelling"]
@@ -109,7 +108,7 @@ class RequestTelling:
             "platform": self._task.platform_name,
             "to": self._to.name,
             "method": self._call.method,
-            "url": shown(self._call.url),
+            "url": self._call.url,
             "attempt": self._attempt,
         }
 
