@@ -93,6 +93,14 @@ def test_what_was_recorded_is_printed_too() -> None:
     assert "Recording()" not in text
 
 
+def test_a_run_of_no_work_has_no_pace() -> None:
+    """And nothing to tell of."""
+    nothing = {"events": 0, "tasks": 0, "duplicates": 0, "outcomes": se.Counts(), "platforms": {}, "errors": {}}
+    text = str(report_of(elapsed=0.0, figures=Figures(platforms={}, held={}, event_limit=0.0), **nothing))
+    assert text.splitlines()[0] == "0 events, 0 tasks in 0 s"
+    assert text.splitlines()[3].split() == ["in", "all", *"000000"]
+
+
 @given(st.builds(se.Counts, **dict.fromkeys(("succeeded", "failed", "skipped", "cancelled"), COUNTS)), st.floats(0, 1))
 def test_it_is_ok_where_no_more_has_failed_than_may(outcomes: se.Counts, most: float) -> None:
     """And never where the run was stopped."""
