@@ -209,6 +209,8 @@ async def test_it_begins_anew_with_each_run_and_joins_one_that_goes_on(autojump_
         assert str(report).endswith(
             "A: its limit of 1 held it back 50 % of the time; raising the event limit would not help"
         )
+    async with engine.stream([se.Event(1)], instruments=[recording]) as before:
+        await before.wait()
     async with engine.stream(map(se.Event, range(4))) as run:
         await trio.sleep(1.5)
         run.watch(recording)
@@ -216,6 +218,7 @@ async def test_it_begins_anew_with_each_run_and_joins_one_that_goes_on(autojump_
         async for _ in run:
             pass
     assert run.report.figures.platforms["A"].requests == 2  # of the one that was on its way nobody had asked to hear
+    assert before.report.figures.platforms["A"].requests == 1  # for good
     assert repr(recording) == "<Recording of <Counting of 1 platforms>, <Holding, <Binding of 1 platforms>>>"
 
 

@@ -96,6 +96,8 @@ class Session(Generic[T]):
         self._starter: Starter | None = None
         self._left = False
         self._last: Statistics | None = None
+        self._report: Report | None = None
+        """The report once the run is over: its instruments may listen to the next run then."""
 
     # -- its life
 
@@ -168,8 +170,9 @@ class Session(Generic[T]):
                 await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
+        self._report = self.report()
         if self.instruments.run_ended:
-            details = RunEnded(time=trio.current_time(), report=self.report())
+            details = RunEnded(time=trio.current_time(), report=self._report)
             self.instruments.tell(self.instruments.run_ended, details)
         parts.lines.end()
 
@@ -265,4 +268,4 @@ class Session(Generic[T]):
 
     def report(self) -> Report:
         """Say what the run has done so far."""
-        return self.parts.counters.report(self.parts.scheduler.stopped, self.instruments)
+        return self._report or self.parts.counters.report(self.parts.scheduler.stopped, self.instruments)
