@@ -15,6 +15,60 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 MUTANTS = [
     # (law, or the test file below tests/; file; what stands there; what it becomes)
+    (
+        "unit/test_binding.py",
+        "decide/binding.py",
+        "            self.before = coming.spent(now)\n",
+        "            pass\n",
+    ),
+    (
+        "unit/test_binding.py",
+        "decide/binding.py",
+        "            self.idle = self._idle(coming, now)\n",
+        "            pass\n",
+    ),
+    (
+        "unit/test_binding.py",
+        "decide/binding.py",
+        "            self.past.add(reason, now - since)\n",
+        "            pass\n",
+    ),
+    ("unit/test_binding.py", "decide/binding.py", " - (before == limit)", ""),
+    ("runtime/test_what_binds.py", "observe/holding.py", "        if not details.followed:\n", "        if True:\n"),
+    (
+        "runtime/test_what_binds.py",
+        "run/session.py",
+        "            self.parts.scheduler.tell_holdups(mine.lane_held, now)\n",
+        "            pass\n",
+    ),
+    ("unit/test_sketch.py", "decide/sketch.py", "2 * _GROWTH**bucket / (_GROWTH + 1)", "_GROWTH**bucket"),
+    ("unit/test_sketch.py", "decide/sketch.py", "rank = max(1, math.ceil(share * count))", "rank = int(share * count)"),
+    ("unit/test_sketch.py", "decide/sketch.py", "_LAST if number >= MOST else ", ""),
+    ("unit/test_sketch.py", "decide/sketch.py", "        self._tiny += other._tiny\n", ""),
+    ("runtime/test_recording.py", "observe/labels.py", "        if not self._left:\n", "        if False:\n"),
+    ("unit/test_report.py", "model/report.py", "return self.stopped is None and ", "return "),
+    ("unit/test_report.py", "model/report.py", "self.outcomes.failed <= share", "self.outcomes.failed < share"),
+    ("unit/test_report.py", "model/tables.py", "if not math.isfinite(value)", "if False"),
+    (
+        "runtime/test_recording.py",
+        "decide/binding.py",
+        "        if by != Holdup.NOTHING.value:\n            self.now",
+        "        if True:\n            self.now",
+    ),
+    ("runtime/test_recording.py", "observe/counting.py", "self._of(details.to)", "self._of(details.platform)"),
+    ("runtime/test_recording.py", "observe/counting.py", "        if details.whole:\n", "        if True:\n"),
+    (
+        "runtime/test_recording.py",
+        "http/wire/telling.py",
+        "self._kept = seconds, False",
+        "self._kept = seconds, True",
+    ),
+    (
+        "runtime/test_recording.py",
+        "schedule/scheduler.py",
+        "seconds = now - record.parked_since",
+        "seconds = now - (record.parked_since or now)",
+    ),
     (1, "run/shutdown.py", "            self._backing.ends.give_up(job, reason)\n", "            pass\n"),
     (
         1,

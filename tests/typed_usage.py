@@ -161,6 +161,15 @@ class TestRemote(StoreSuite):
         return se.open_store("remote://host/jobs", **options)
 
 
+REPORT = se.run(PLATFORMS, events(), instruments=[se.observe.Recording(hosts=10)])
+assert_type(REPORT.ok(max_failures=0.01), bool)
+assert_type(REPORT.exit_code(), int)
+assert_type(REPORT.to_dict(), dict[str, Any])
+assert_type(REPORT.to_json(indent=2), str)
+if REPORT.figures is not None:
+    assert_type(REPORT.figures.platforms["betpawa"].head.p99, float)
+    assert_type(REPORT.figures.held["betpawa"].sentence, str)
+
 COOKIES = se.Engine(PLATFORMS).cookies("shop.test")
 COOKIES.set("session", "x", domain="shop.test", expires=2e9)
 COOKIES.from_json(COOKIES.to_json())

@@ -60,7 +60,9 @@ class Gate:
 
     def glance(self, now: float) -> float:
         """Say what `opens_at` does, and change nothing: from any thread."""
-        return max(self.rate_limiter.copy().opens_at(now), self.penalty.until)
+        limiter = self.rate_limiter
+        looked = limiter if limiter.rate is None else limiter.copy()  # without a rate there is nothing to change
+        return max(looked.opens_at(now), self.penalty.until)
 
     def use(self, booking: Booking, now: float) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed."""

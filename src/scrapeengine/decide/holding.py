@@ -75,20 +75,24 @@ class LaneTimes:
     """When work began to wait there, of which some has waited ever since."""
 
 
-def held_by(facts: LaneFacts) -> Holdup:
+def held_by(facts: LaneFacts) -> Holdup:  # noqa: PLR0911 - a line for each reason, in their order
     """Say what holds a lane back. Where nothing does, its work starts in this very step."""
-    reasons = (
-        (Holdup.NOTHING, not facts.waiting),
-        (Holdup.PAUSE, not facts.own_limit),
-        (Holdup.PENALTY, facts.closed),
-        (Holdup.SHARE, facts.running >= facts.limit and facts.limit < facts.own_limit),
-        (Holdup.LIMIT, facts.running >= facts.limit),
-        (Holdup.RATE, not facts.rate_open),
-        (Holdup.PARKED, facts.started >= 2 * facts.own_limit),
-        (Holdup.BUFFER, not facts.has_room),
-        (Holdup.EVENTS, not facts.event_slot),
-    )
-    return next((holdup for holdup, holds in reasons if holds), Holdup.NOTHING)
+    # No table: this is asked at each step of each lane where somebody listens, and mostly one of the first holds.
+    if not facts.waiting:
+        return Holdup.NOTHING
+    if not facts.own_limit:
+        return Holdup.PAUSE
+    if facts.closed:
+        return Holdup.PENALTY
+    if facts.running >= facts.limit:
+        return Holdup.SHARE if facts.limit < facts.own_limit else Holdup.LIMIT
+    if not facts.rate_open:
+        return Holdup.RATE
+    if facts.started >= 2 * facts.own_limit:
+        return Holdup.PARKED
+    if not facts.has_room:
+        return Holdup.BUFFER
+    return Holdup.NOTHING if facts.event_slot else Holdup.EVENTS
 
 
 def standing(facts: LaneFacts) -> Holdup:

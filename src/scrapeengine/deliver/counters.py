@@ -11,6 +11,7 @@ import attrs
 
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.model.report import Counts, Report
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.uninterrupted import uninterrupted
 
@@ -72,8 +73,13 @@ class Counters:
         name = platform if platform in self.declared else self.default
         self._closed[name] = max(seconds, self._closed.get(name, 0.0))
 
-    def report(self, stopped: str | None) -> Report:
-        """Freeze the counts of a run, which was stopped for some reason, or (None) was not. From any thread."""
+    def report(self, stopped: str | None, instruments: Instruments) -> Report:
+        """Freeze the counts of a run. From any thread.
+
+        Args:
+            stopped: why it was stopped; None: it was not.
+            instruments: who listens: one of them may keep figures.
+        """
         outcomes = dict(self._outcomes)  # in one step
         names: Iterable[str] = {platform for platform, _ in outcomes}
         ended = self.anchor.now() if self.ended is None else self.ended
@@ -93,6 +99,7 @@ class Counters:
             lost=self.lost,
             redelivered=self.redelivered,
             closed=dict(sorted(self._closed.copy().items())),
+            figures=instruments.figures(ended),
         )
 
 

@@ -18,6 +18,8 @@ import attrs
 
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.report import Report
+from scrapeengine.model.settings import Settings
+from scrapeengine.model.urls import shown
 
 if TYPE_CHECKING:
     from scrapeengine.model.event import Event
@@ -61,6 +63,10 @@ class RunStarted:
     """The same instant in Unix time."""
     platforms: tuple[str, ...]
     """The declared platforms."""
+    default: str
+    """The name of the platform that serves all other hosts; empty: there is none."""
+    settings: Settings
+    """All knobs as they are now."""
     joined: bool = False
     """Whether the run had begun before, and it is the instrument that came now (`run.watch`)."""
 
@@ -166,17 +172,21 @@ class RequestBegun:
     to: str
     """The platform that the request goes to: another one after a redirect, or by an absolute URL."""
     method: str
-    url: str
-    """Without user, password and the values of its query."""
+    _url: str
     attempt: int
     """Which attempt it is, from 1; a redirect is of the same one."""
+
+    @property
+    def url(self) -> str:
+        """The URL, without user, password and the values of its query."""
+        return shown(self._url)  # once somebody wants it: to take it apart costs more than all the rest
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class RequestEnded:
     """The answer to a request was read, or there is none.
 
-    Size: 14 attributes: a record of one request.
+    Size: 17 attributes: a record of one request.
     """
 
     time: float
@@ -184,7 +194,7 @@ class RequestEnded:
     platform: str
     to: str
     method: str
-    url: str
+    _url: str
     attempt: int
     status: int | None
     """The status; None: no answer came."""
@@ -192,14 +202,25 @@ class RequestEnded:
     """Why there is no answer, or not the whole of it; a 4xx or 5xx is an answer."""
     cancelled: bool
     """Whether the request was cancelled."""
+    kept: bool | None
+    """Whether it went by a connection that was kept; None: a transport of the program's own does not say."""
+    whole: bool
+    """Whether the whole body came, or there is none; a redirect's may be left unread."""
     received: int
     """The bytes of the body on the wire."""
+    decoded: int
+    """The bytes of the body once decoded, as far as it was; where nothing had to be decoded, what was received."""
     connect: float
     """Seconds that it took to connect; 0 on a kept connection."""
     head: float | None
     """Seconds from the sending to the head of the answer; None: it did not come."""
     seconds: float
     """Seconds in all, from connecting to the last byte."""
+
+    @property
+    def url(self) -> str:
+        """The URL, as for `RequestBegun`."""
+        return shown(self._url)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -339,6 +360,8 @@ class Instrument(Protocol):
     """Listens to a run. Inherit from it, and write the hooks that you want; those that you leave out are not called.
 
     A hook that raises is logged, and its instrument is taken out; the run goes on.
+
+    An instrument may be made of others: where it has `parts`, a tuple of instruments, these are told too, after it.
 
     Size: 25 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
     """

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
+from scrapeengine.model.checks import number
 from scrapeengine.model.described import described
+from scrapeengine.model.figures import Figures
+from scrapeengine.model.tables import plain, size, table, time
+from scrapeengine.model.urls import named
 
 __all__ = ["Counts", "PlatformStatistics", "Report", "Statistics"]
 
@@ -37,11 +43,11 @@ class Counts:
 @described
 @attrs.frozen(kw_only=True)
 class Report:
-    """Counts of what a run has done so far; once it has ended, of all that it did.
+    """Counts of what a run has done so far; once it has ended, of all that it did. `print(report)` shows it as a table.
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 15 attributes, a record of one run.
+    Size: 16 attributes, a record of one run.
     """
 
     started: datetime
@@ -77,6 +83,51 @@ class Report:
     that the default serves count under the default's name."""
     overran: float = 0.0
     """Seconds for which a round was still running when the next was due; 0: it was not."""
+    figures: Figures | None = None
+    """Requests, bytes and times by platform; None: no `se.observe.Recording()` was among the run's instruments."""
+
+    def ok(self, max_failures: float = 0.0) -> bool:
+        """Say whether the run has done its work: it was not stopped, and no more tasks have failed than may.
+
+        Args:
+            max_failures: the share of all outcomes that may be failures, from 0 to 1: with 0.01 it is one in a hundred.
+
+        Raises:
+            TypeError: that is no number.
+            ValueError: it is no share.
+        """
+        share = number(max_failures, "ok(max_failures=…)", zero=True, instead="; 0.01 is one in a hundred")
+        if share > 1:
+            raise ValueError(f"ok(max_failures=…) must be at most 1, got {max_failures}; 0.01 is one in a hundred")
+        return self.stopped is None and self.outcomes.failed <= share * self.outcomes.total
+
+    def exit_code(self, max_failures: float = 0.0) -> int:
+        """Return what a script exits with: 0 where the report is `ok`, else 1.
+
+        Args:
+            max_failures: as for `ok`.
+        """
+        return 0 if self.ok(max_failures) else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it in dicts, texts and numbers, as JSON has them; the date is in ISO 8601."""
+        found: dict[str, Any] = plain(self)
+        return found
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return all of it as JSON.
+
+        Args:
+            indent: the blanks by which each level is set in; None: all is one line.
+        """
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        """Return it as it is read: a table, what had trouble, and what held the run back."""
+        parts = [_outcomes(self), _trouble(self), _RECORD.splitlines()]
+        if self.figures is not None:
+            parts[2:] = [_requests(self.figures), _holdups(self.figures)]
+        return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 @described
@@ -130,3 +181,54 @@ class Statistics:
     closed."""
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """The platforms that are under penalty, whether or not they have work, each with the seconds until it opens."""
+
+
+_RECORD = "for requests, times and what held each platform back: instruments=[se.observe.Recording()]"
+
+
+def _outcomes(report: Report) -> list[str]:
+    """List how tasks ended, first all of them, and then by platform, those with most outcomes first."""
+    kinds = [field.name for field in attrs.fields(Counts)]
+    platforms = sorted(report.platforms.items(), key=lambda item: (-item[1].total, item[0]))
+    counts = [("in all", attrs.evolve(report.outcomes, duplicates=report.duplicates)), *platforms]
+    rows = [[named(name), each.total, *(getattr(each, kind) for kind in kinds)] for name, each in counts]
+    accepted = report.events
+    head = f"{accepted:,} events, {report.tasks:,} tasks in {time(report.elapsed)}"
+    if report.outcomes.total and report.elapsed:
+        head += f", {report.outcomes.total / report.elapsed:.3g} outcomes a second"
+    return [head, "", *table(["platform", "outcomes", *kinds], rows)]
+
+
+def _trouble(report: Report) -> list[str]:
+    lines = [] if report.stopped is None else [f"it ended before its work did: {report.stopped}"]
+    failures = sorted(report.errors.items(), key=lambda item: (-item[1], item[0]))
+    lines += [f"{count:,} failed with {name}" for name, count in failures]
+    lines += [f"{named(name)} was closed for {time(seconds)}" for name, seconds in report.closed.items()]
+    words = {
+        "unread": "outcomes were not read",
+        "undelivered": "outcomes did not reach the sinks",
+        "returned": "tasks were given back to the store",
+        "lost": "tasks were lost to others",
+        "redelivered": "outcomes of earlier runs went to the sinks",
+    }
+    return lines + [f"{getattr(report, name):,} {what}" for name, what in words.items() if getattr(report, name)]
+
+
+def _requests(figures: Figures) -> list[str]:
+    head = ["platform", "requests", "retries", "failed", "4xx", "5xx", "received", "opened", "reused"]
+    head += ["head p50", "p99", "queued p50", "parked p50"]
+    rows = []
+    for name, each in sorted(figures.platforms.items(), key=lambda item: (-item[1].requests, item[0])):
+        classes = [sum(count for status, count in each.statuses.items() if status // 100 == kind) for kind in (4, 5)]
+        row = [named(name), each.requests, each.retries, each.failed + each.cut_off, *classes]
+        row += [size(each.received + each.left), each.opened, each.reused]
+        row += [time(value) for value in (each.head.p50, each.head.p99, each.queued.p50, each.parked.p50)]
+        rows.append(row)
+    return table(head, rows)
+
+
+def _holdups(figures: Figures) -> list[str]:
+    lines = [each.sentence for each in list(figures.held.values())[:40]]
+    if figures.event_limit >= 0.01:
+        lines.append(f"the event limit held some platform back {figures.event_limit * 100:.0f} % of the time")
+    return lines

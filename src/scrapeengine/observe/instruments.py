@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
+from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import logger
 
-__all__ = ["HOOKS", "Instruments", "check_instrument", "check_instruments"]
+__all__ = ["HOOKS", "Instruments", "KeepsFigures", "Listeners", "check_instrument", "check_instruments"]
 
 HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
 """The names of all hooks."""
 
-_Listeners: TypeAlias = tuple[tuple[object, Any], ...]
+Listeners: TypeAlias = tuple[tuple[object, Any], ...]
 """The instruments that have a hook, each with it."""
+
+
+@runtime_checkable
+class KeepsFigures(Protocol):
+    """An instrument whose figures belong into the run's report."""
+
+    def recorded(self, now: float, /) -> Figures:
+        """Return the figures as they are, at a time of the run's clock. From any thread."""
+        ...
 
 
 class Instruments:
@@ -36,34 +46,34 @@ class Instruments:
     requests: bool
     """Whether anybody listens to requests on their way."""
 
-    run_started: _Listeners
-    run_ended: _Listeners
-    event_accepted: _Listeners
-    source_waiting: _Listeners
-    source_ended: _Listeners
-    task_started: _Listeners
-    task_parked: _Listeners
-    task_resumed: _Listeners
-    task_retried: _Listeners
-    task_ended: _Listeners
-    lane_held: _Listeners
-    request_begun: _Listeners
-    request_ended: _Listeners
-    retry_decided: _Listeners
-    connection_opened: _Listeners
-    platform_shut: _Listeners
-    platform_opened: _Listeners
-    limit_changed: _Listeners
-    rate_changed: _Listeners
-    job_claimed: _Listeners
-    jobs_renewed: _Listeners
-    job_lost: _Listeners
-    job_stored: _Listeners
-    outcome_delivered: _Listeners
-    buffer_full: _Listeners
+    run_started: Listeners
+    run_ended: Listeners
+    event_accepted: Listeners
+    source_waiting: Listeners
+    source_ended: Listeners
+    task_started: Listeners
+    task_parked: Listeners
+    task_resumed: Listeners
+    task_retried: Listeners
+    task_ended: Listeners
+    lane_held: Listeners
+    request_begun: Listeners
+    request_ended: Listeners
+    retry_decided: Listeners
+    connection_opened: Listeners
+    platform_shut: Listeners
+    platform_opened: Listeners
+    limit_changed: Listeners
+    rate_changed: Listeners
+    job_claimed: Listeners
+    jobs_renewed: Listeners
+    job_lost: Listeners
+    job_stored: Listeners
+    outcome_delivered: Listeners
+    buffer_full: Listeners
 
     def __init__(self, instruments: Iterable[object] = ()) -> None:
-        self._all = list(instruments)
+        self._all = [part for each in instruments for part in _with_parts(each)]
         self._telling = 0
         self._list()
 
@@ -72,12 +82,18 @@ class Instruments:
         """Whether a hook is being called: the engine is in the middle of a step."""
         return self._telling > 0
 
-    def add(self, instrument: object) -> None:
-        """Let one more listen, from now on."""
-        self._all.append(instrument)
+    def add(self, instrument: object) -> Instruments:
+        """Let one more listen, from now on; return it with its parts, and no others."""
+        more = Instruments([instrument])
+        self._all += more._all
         self._list()
+        return more
 
-    def tell(self, listeners: _Listeners, details: object) -> list[Any]:
+    def figures(self, now: float) -> Figures | None:
+        """Return the figures of the first that keeps some. From any thread."""
+        return next((each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)), None)
+
+    def tell(self, listeners: Listeners, details: object) -> list[Any]:
         """Call a hook of each, and return what they return. One that raises is logged and taken out."""
         answers = []
         self._telling += 1
@@ -110,6 +126,14 @@ class Instruments:
     def __repr__(self) -> str:
         """Count the instruments."""
         return f"<Instruments {len(self._all)}>"
+
+
+def _with_parts(instrument: object) -> list[object]:
+    """List an instrument and those that it is made of."""
+    parts = getattr(instrument, "parts", ())
+    if not isinstance(parts, tuple):
+        parts = ()  # the program's own, and something else
+    return [instrument, *(each for part in parts for each in _with_parts(part))]
 
 
 def check_instruments(instruments: object) -> list[object]:

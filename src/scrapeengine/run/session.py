@@ -20,7 +20,7 @@ from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import Sink
-from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, TaskEnded
+from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, SourceEnded, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.instruments import Instruments, check_instrument
@@ -96,6 +96,8 @@ class Session(Generic[T]):
         self._starter: Starter | None = None
         self._left = False
         self._last: Statistics | None = None
+        self._report: Report | None = None
+        """The report once the run is over: its instruments may listen to the next run then."""
 
     # -- its life
 
@@ -133,14 +135,24 @@ class Session(Generic[T]):
 
     def watch(self, instrument: object) -> None:
         """Let one more instrument listen, from now on."""
-        self.instruments.add(check_instrument(instrument))
-        mine = tuple(each for each in self.instruments.run_started if each[0] is instrument)
-        self.instruments.tell(mine, self._started(joined=True))
+        mine, now = self.instruments.add(check_instrument(instrument)), trio.current_time()
+        self.instruments.tell(mine.run_started, self._started(joined=True))
+        if self.backing.jobs.done and mine.source_ended:
+            self.instruments.tell(mine.source_ended, SourceEnded(time=now, error=None))
+        if mine.lane_held:
+            self.parts.scheduler.tell_holdups(mine.lane_held, now)
 
     def _started(self, *, joined: bool) -> RunStarted:
         now, plan = trio.current_time(), self.parts.plan
         wall = self.parts.counters.anchor.wall(now)
-        return RunStarted(time=now, wall=wall, platforms=tuple(sorted(plan.declared)), joined=joined)
+        return RunStarted(
+            time=now,
+            wall=wall,
+            platforms=tuple(sorted(plan.declared)),
+            default="" if plan.default is None else plan.default.name,
+            settings=plan.knobs(),
+            joined=joined,
+        )
 
     async def close(self) -> None:
         """Leave nothing behind, once the nursery is done. Checkpoint; bounded in time, and not to be cancelled."""
@@ -160,8 +172,9 @@ class Session(Generic[T]):
                 await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
+        self._report = self.report()
         if self.instruments.run_ended:
-            details = RunEnded(time=trio.current_time(), report=self.report())
+            details = RunEnded(time=trio.current_time(), report=self._report)
             self.instruments.tell(self.instruments.run_ended, details)
         parts.lines.end()
 
@@ -257,4 +270,4 @@ class Session(Generic[T]):
 
     def report(self) -> Report:
         """Say what the run has done so far."""
-        return self.parts.counters.report(self.parts.scheduler.stopped)
+        return self._report or self.parts.counters.report(self.parts.scheduler.stopped, self.instruments)

@@ -232,8 +232,8 @@ class Lane:
         """Say when it came to stand as it does. From any thread."""
         returning = self.returning.copy()
         waits = self.queue.since
-        if returning and not self.queue.waiting:
-            waits = returning[0].parked_since or waits
+        if returning and not self.queue.waiting and returning[0].parked_since is not None:
+            waits = returning[0].parked_since
         penalty = self.gate.penalty
         return LaneTimes(closed=penalty.since, opened=penalty.until, paused=self.paused, moved=self.moved, waits=waits)
 

@@ -35,10 +35,10 @@ from typing import Protocol
 import trio
 
 from scrapeengine.decide.agenda import Agenda, Entry, Job
-from scrapeengine.decide.holding import LaneFacts, held_by
+from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
-from scrapeengine.observe.instruments import Instruments
+from scrapeengine.observe.instruments import Instruments, Listeners
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
@@ -354,7 +354,8 @@ class Scheduler:
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
         if self.instruments.task_resumed:
-            seconds = now - (record.parked_since or now)
+            assert record.parked_since is not None
+            seconds = now - record.parked_since
             details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
             self.instruments.tell(self.instruments.task_resumed, details)
         record.sit(now)
@@ -373,10 +374,20 @@ class Scheduler:
             closed=lane.gate.closed(now),
             rate_open=lane.gate.glance(now) <= now,
             has_room=self._may_start(),
-            event_slot=self.events.available_tokens > 0,
+            event_slot=self.events.borrowed_tokens < self._event_limit,
         )
 
+    def tell_holdups(self, listeners: Listeners, now: float) -> None:
+        """Tell those who have come now what holds each platform back."""
+        for lane in list(self.lanes.values()):
+            details = LaneHeld(time=now, platform=lane.name, by=held_by(self.facts(lane, now)).value)
+            self.instruments.tell(listeners, details)
+
     def _tell_holdup(self, lane: Lane, now: float) -> None:
+        limit = lane.limit
+        binds = lane.queue.waiting and limit.taken >= limit.now >= limit.own > 0 and not lane.gate.closed(now)
+        if binds and lane.held_by is Holdup.LIMIT:
+            return  # as `held_by` would find: where the limit binds, this is asked with each start
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup

@@ -84,7 +84,7 @@ class Exchange:
         Checkpoint. If cancelled, what carried it is closed.
         """
         if self.task.instruments.requests:
-            self.telling = RequestTelling(self.task, self.to, self.call, self.attempt)
+            self.telling = RequestTelling(self.task, self.to, self.call, self.attempt, connects=self.connector.connects)
         if after > 0:
             await self.to.turn(after)
         renewed = False

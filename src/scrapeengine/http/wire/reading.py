@@ -40,7 +40,7 @@ class BodyReader:
         self._channel = channel
         self._answer = answer
         self._cap = cap
-        self._size = self._since = 0
+        self._since = 0
         self._decoding = None if coding is None or decoder is None else _Decoding(decoder, coding.decode("latin-1"))
         self._plain: Iterator[bytes] = iter(())
         """The parts that have come, where there is nothing to decode."""
@@ -92,8 +92,9 @@ class BodyReader:
                 await channel.more()
 
     async def _count(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._cap:
+        answer = self._answer
+        answer.decoded += len(piece)
+        if answer.decoded > self._cap:
             raise BodyOverCap(f"the body has more than {self._cap:.0f} bytes once decoded")
         self._since += max(len(piece), _LEAST)
         if self._since >= _STEP:

@@ -15,7 +15,6 @@ from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.model.instrument import ConnectionOpened, RequestBegun, RequestEnded
-from scrapeengine.model.urls import shown
 from scrapeengine.observe.log import logger
 
 __all__ = ["RequestTelling"]
@@ -27,21 +26,33 @@ _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connectio
 class RequestTelling:
     """Tells of one request, from its connection to the end of its answer. A request that is sent anew begins anew."""
 
-    __slots__ = ("_attempt", "_begun", "_call", "_connect", "_head", "_task", "_to")
+    __slots__ = ("_attempt", "_begun", "_call", "_connect", "_connects", "_head", "_kept", "_task", "_to")
 
-    def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int) -> None:
+    def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int, *, connects: bool) -> None:
+        """Make it.
+
+        Args:
+            task: the task whose request it is.
+            to: where it goes.
+            call: the request.
+            attempt: which attempt it is.
+            connects: whether it is known of each connection that it is made.
+        """
         self._task = task
         self._to = to
         self._call = call
         self._attempt = attempt
         self._connect = 0.0
+        self._connects = connects
+        self._kept = True
+        """Whether no connection was made for it."""
         self._begun: float | None = None
         """When it was sent; None: it was not, or it has ended."""
         self._head: float | None = None
 
     def connected(self, seconds: float) -> None:
         """Say that a connection was made for it."""
-        self._connect = seconds
+        self._connect, self._kept = seconds, False
         hear = self._task.instruments
         if hear.connection_opened:
             origin, now = self._call.origin, trio.current_time()
@@ -80,7 +91,10 @@ class RequestTelling:
                 status=answer.status or None,
                 error=error if isinstance(error, Exception) else None,
                 cancelled=error is not None and not isinstance(error, Exception),
+                kept=self._kept if self._connects else None,
+                whole=answer.done,
                 received=answer.size,
+                decoded=answer.size if answer.coding is None else answer.decoded,
                 connect=self._connect,
                 head=self._head,
                 seconds=self._connect + now - begun,
@@ -94,7 +108,7 @@ class RequestTelling:
             "platform": self._task.platform_name,
             "to": self._to.name,
             "method": self._call.method,
-            "url": shown(self._call.url),
+            "url": self._call.url,
             "attempt": self._attempt,
         }
 

@@ -1,0 +1,88 @@
+"""What held each platform back, and for how much of the time."""
+
+from __future__ import annotations
+
+from scrapeengine.decide.binding import Binding, Coming, sentence
+from scrapeengine.model.figures import HeldBack
+from scrapeengine.model.instrument import (
+    EventAccepted,
+    LaneHeld,
+    LimitChanged,
+    RateChanged,
+    RunStarted,
+    SourceEnded,
+    SourceWaiting,
+)
+from scrapeengine.model.urls import named
+from scrapeengine.observe.labels import Labels
+
+__all__ = ["Holding"]
+
+
+class Holding:
+    """Hears what holds the platforms of one run back. It is a part of a `Recording`; it has hooks as any instrument."""
+
+    def __init__(self, labels: Labels) -> None:
+        """Make it.
+
+        Args:
+            labels: the names under which platforms are counted.
+        """
+        self._labels = labels
+        self._binding = Binding((), 0.0)
+        self._limits: dict[str, int] = {}
+        """The limits of the platforms, as they are now."""
+        self._intervals: dict[str, float] = {}
+        """The seconds between two of their requests; 0: they have no rate."""
+
+    def run_started(self, details: RunStarted) -> None:
+        """Begin anew; each declared platform is there from the beginning."""
+        self._binding = Binding(details.platforms, details.time)
+        settings = details.settings.platforms
+        self._limits = {name: each.limit for name, each in settings.items()}
+        self._intervals = {name: 0.0 if each.rate is None else each.rate.interval for name, each in settings.items()}
+
+    def event_accepted(self, details: EventAccepted) -> None:
+        """Hear that the source is read on, if it comes from there."""
+        if not details.followed:
+            self._binding.comes(Coming.READ, details.time)
+
+    def source_waiting(self, details: SourceWaiting) -> None:
+        """Hear that it is not."""
+        self._binding.comes(Coming.UNREAD, details.time)
+
+    def source_ended(self, details: SourceEnded) -> None:
+        """Hear that no more comes."""
+        self._binding.comes(Coming.NONE, details.time)
+
+    def lane_held(self, details: LaneHeld) -> None:
+        """Hear what holds a platform back from now on."""
+        platform = details.platform
+        self._binding.held(platform, self._labels.of(platform), details.by, details.time)
+
+    def limit_changed(self, details: LimitChanged) -> None:
+        """Know the limit of a platform; what other engines leave it is none of its own."""
+        if details.platform in self._limits and details.reason == "limit":
+            self._limits[details.platform] = details.limit
+
+    def rate_changed(self, details: RateChanged) -> None:
+        """Know the rate of a platform."""
+        if details.platform in self._intervals:
+            self._intervals[details.platform] = details.interval
+
+    def held(self, now: float) -> dict[str, HeldBack]:
+        """Say what held each platform back up to now. From any thread."""
+        found = {}
+        for name, shares in self._binding.shares(now).items():
+            known = name if name in self._limits else self._labels.default
+            words = sentence(named(name), shares, self._limits.get(known, 0), self._intervals.get(known, 0.0))
+            found[name] = HeldBack(shares=shares, sentence=words)
+        return found
+
+    def event_limit(self, now: float) -> float:
+        """Return the share of time in which the event limit held any platform back. From any thread."""
+        return self._binding.event_limit(now)
+
+    def __repr__(self) -> str:
+        """Count the platforms."""
+        return f"<Holding, {self._binding!r}>"

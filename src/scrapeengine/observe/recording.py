@@ -1,0 +1,60 @@
+"""The recording of a run: what its report can tell beyond the outcomes. It is an instrument that is made of others."""
+
+from __future__ import annotations
+
+from scrapeengine.model.checks import whole
+from scrapeengine.model.figures import Figures
+from scrapeengine.model.instrument import Instrument, RunStarted
+from scrapeengine.observe.counting import Counting
+from scrapeengine.observe.holding import Holding
+from scrapeengine.observe.labels import Labels
+
+__all__ = ["Recording"]
+
+
+class Recording(Instrument):
+    """Records a run: give it to `stream`, `run` or `serve` among the `instruments`, and its figures are in the report.
+
+    What it needs depends on the number of platforms, and not on how long the run is: some 20 kB for each, and less than
+    a megabyte whatever happens. One recording listens to one run at a time, and begins anew with the next one; one that
+    joins a run (`run.watch`) knows what happens from then on.
+
+    Size: the hooks of `Instrument`, which are its parts' to hear.
+    """
+
+    def __init__(self, *, hosts: int = 0) -> None:
+        """Make it.
+
+        Args:
+            hosts: how many of the hosts that the engine's default serves are told apart, the first that come. All
+                others are counted together, under the default's name.
+
+        Raises:
+            TypeError: `hosts` is no whole number.
+            ValueError: it is less than 0.
+        """
+        self._labels = Labels(whole(hosts, "Recording(hosts=…)", least=0))
+        self._counting = Counting(self._labels)
+        self._holding = Holding(self._labels)
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """The instruments that it is made of; they are told by the run itself, after it."""
+        return (self._counting, self._holding)
+
+    def run_started(self, details: RunStarted, /) -> None:
+        """Begin anew."""
+        self._labels.begin(details)
+
+    def recorded(self, now: float) -> Figures:
+        """Return the figures as they are. From any thread.
+
+        Args:
+            now: the time, of the run's clock.
+        """
+        holding = self._holding
+        return Figures(platforms=self._counting.figures(), held=holding.held(now), event_limit=holding.event_limit(now))
+
+    def __repr__(self) -> str:
+        """Say what it is made of."""
+        return f"<Recording of {', '.join(map(repr, self.parts))}>"

@@ -1,0 +1,68 @@
+"""Quantiles of many numbers in constant memory: within 1 %, whatever the numbers are and however they came together."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrapeengine.decide.sketch import ERROR, LEAST, MOST, Sketch
+
+TIMES = st.floats(0, MOST) | st.floats(-6, 6).map(lambda power: 10.0**power)
+NUMBERS = TIMES | st.sampled_from([0.0, LEAST, 1.0, MOST])
+SHARES = st.floats(0, 1) | st.sampled_from([0.5, 0.9, 0.99])
+
+
+def sketch_of(numbers: list[float]) -> Sketch:
+    """Make one that has seen these."""
+    sketch = Sketch()
+    for number in numbers:
+        sketch.add(number)
+    return sketch
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=200), SHARES)
+def test_a_quantile_is_off_by_one_percent_at_most(numbers: list[float], share: float) -> None:
+    """Of the number that it asks for, by its rank; what is less than a microsecond counts as 0."""
+    exact = sorted(numbers)[max(1, math.ceil(share * len(numbers))) - 1]
+    found = sketch_of(numbers).quantile(share)
+    assert abs(found - exact) <= max(exact * ERROR * (1 + 1e-9), LEAST)
+
+
+@given(st.lists(NUMBERS, max_size=100), st.lists(NUMBERS, max_size=100))
+def test_to_merge_is_to_have_seen_both(some: list[float], others: list[float]) -> None:
+    """In any order."""
+    merged, whole = sketch_of(some), sketch_of([*some, *others])
+    merged.merge(sketch_of(others))
+    assert merged._buckets == whole._buckets
+    assert (merged.count, merged.most, merged._tiny) == (whole.count, whole.most, whole._tiny)
+    assert math.isclose(merged.total, whole.total)
+    assert [merged.quantile(each) for each in (0, 0.5, 1)] == [whole.quantile(each) for each in (0, 0.5, 1)]
+
+
+@given(st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=50), st.lists(SHARES, max_size=5))
+def test_its_memory_is_bounded_and_its_quantiles_rise(numbers: list[float], shares: list[float]) -> None:
+    """Whatever is seen: also what is far beyond a million seconds, where the greatest is exact."""
+    sketch = sketch_of(numbers)
+    assert all(math.log(LEAST) / math.log(1.0202) - 1 <= bucket <= 692 for bucket in sketch._buckets)
+    found = [sketch.quantile(share) for share in sorted(shares)]
+    assert found == sorted(found)
+    assert all(0 <= each <= sketch.most for each in found)
+    assert sketch.most == max((number for number in numbers if number >= LEAST), default=0.0)
+
+
+def test_it_says_what_it_has_seen() -> None:
+    """All at once; nothing where there was nothing."""
+    assert repr(Sketch()) == "<Sketch of 0 numbers in 0 buckets>"
+    assert Sketch().distribution() == type(Sketch().distribution())()
+    found = sketch_of([n / 1000 for n in range(1, 1001)]).distribution()
+    assert (found.count, found.most, round(found.mean, 6)) == (1000, 1.0, 0.5005)
+    assert [math.isclose(a, b, rel_tol=ERROR) for a, b in ((found.p50, 0.5), (found.p90, 0.9), (found.p99, 0.99))]
+
+
+def test_a_million_numbers_need_no_more_buckets_than_there_are() -> None:
+    """At most 1,383, from a microsecond to a million seconds."""
+    buckets = {round(math.log(10.0 ** (power / 1000)) / math.log(1.01 / 0.99)) for power in range(-6000, 6001)}
+    sketch = sketch_of([10.0 ** (power / 4000) for power in range(-24_000, 24_001)])
+    assert len(sketch._buckets) <= 1383 <= len(buckets) + 1
