@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sys
+import threading
 
 import pytest
 import trio
@@ -92,6 +93,9 @@ def interrupted(program, url, count):
             trio.run(program, url, had)
     except KeyboardInterrupt:
         pass
+    for thread in [each for each in threading.enumerate() if "apsw" in each.name]:
+        thread.join(5)
+        assert not thread.is_alive()
     leased, pending, kept, done = trio.run(look, url)
     assert (leased, pending) == (0, JOBS)
     assert len(had | kept) >= done  # what was done was had, or is kept

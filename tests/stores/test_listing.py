@@ -93,7 +93,7 @@ def test_large_numbers_are_changed_in_short_steps(path):
                 assert await store.retry() == 3000
                 assert await store.forget() == 0
                 nursery.cancel_scope.cancel()
-            assert len(waits) > 10
+            assert len(waits) >= 4  # between two of the thirty steps
 
     trio.run(main)
     assert apsw.Connection(str(path)).execute("SELECT count(*) FROM jobs WHERE status = 0").fetchone() == (3000,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import attrs
 import pytest
 
-from scrapeengine.model.checks import each, number, whole
+from scrapeengine.model.checks import each, number, refuse_asyncio, whole
 
 
 @pytest.mark.parametrize("value", [0, 1, 10**30])
@@ -94,3 +95,10 @@ def test_each_names_the_class_and_the_field() -> None:
     assert Knob(3).turns == 3
     with pytest.raises(ValueError, match=r"^Knob\(turns=…\) must be at least 3, got 2; turn more$"):
         Knob(2)
+
+
+def test_where_nobody_has_imported_asyncio_none_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it imported to find out, which takes a tenth of a second."""
+    monkeypatch.delitem(sys.modules, "asyncio")
+    refuse_asyncio("this is for trio", "write that")
+    assert "asyncio" not in sys.modules

@@ -50,9 +50,8 @@ def _with_fields(own: str, cls: type) -> str:
             found.update(_texts(each))
     lines = []
     for field in attrs.fields(cls):
-        if not field.name.startswith("_"):
-            text = f": {_indented(found[field.name])}" if field.name in found else ""  # some names say it all
-            lines.append(f"    {field.name} ({field.type}){text}")
+        text = f": {_indented(found[field.name])}" if field.name in found else ""  # some names say it all
+        lines.append(f"    {field.name} ({field.type}){text}")
     return "\n".join([inspect.cleandoc(own), "", "Attributes:", *lines, ""])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._policy = policy
         self._clock = clock
         self._liveness = Liveness(path)
+        self._begun = False
         self._db: AsyncConnection | None = None
         self._committer: Committer | None = None
         self._nursery: trio.Nursery | None = None
@@ -49,17 +51,17 @@ class Opening(AbstractAsyncContextManager[TableStore]):
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> TableStore:
         """Open the file, and bring it up to date. If cancelled, it is closed again."""
-        if self._db is not None:
+        if self._begun:
             raise RuntimeError("a store is opened once: call open_store again for another `async with`")
+        self._begun = True
         try:
-            with trio.CancelScope(shield=True), Standstill():
-                self._db = await connect(self._path)
+            await _to_its_end(self._connect)
             assert self._db is not None
             clock = self._clock or Clock.of_this_run()
             seen = await self._set_up(self._db, clock)
             committer = Committer(self._db, self._path, self._policy, clock, seen, self._liveness)
         except BaseException as error:
-            await self._close()
+            await _to_its_end(self._close)
             if isinstance(error, Exception) and not isinstance(error, ScrapeError):
                 raise translated(error, self._path) from error
             raise
@@ -84,7 +86,12 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         except BaseExceptionGroup as group:  # Ctrl-C, in the main task: the task in the nursery raises nothing
             raise group.exceptions[0] from None
         finally:
-            await self._close()
+            await _to_its_end(self._close)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _connect(self) -> None:
+        with trio.CancelScope(shield=True), Standstill():
+            self._db = await connect(self._path)
 
     async def _set_up(self, db: AsyncConnection, clock: Clock) -> Seen:
         until = trio.current_time() + self._policy.busy_timeout
@@ -104,6 +111,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
                     raise
             await trio.sleep(_PAUSE)
 
+    @trio.lowlevel.enable_ki_protection
     async def _close(self) -> None:
         """Close the file, whatever happens: all that was committed is in its log, and the thread must end."""
         if self._db is None:
@@ -117,6 +125,19 @@ class Opening(AbstractAsyncContextManager[TableStore]):
                 if not is_foreign(error):
                     raise
                 await self._db.aclose(force=True)
+
+
+@trio.lowlevel.enable_ki_protection
+async def _to_its_end(function: Callable[[], Awaitable[None]]) -> None:
+    """Call a function that shields itself in a task of its own: in the main one Ctrl-C is raised all the same.
+
+    A connection whose opening or closing is broken off leaves its thread behind, for which the program would wait.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(function)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 def in_file(path: str, policy: SqlitePolicy, clock: Clock | None = None) -> Opening:
