@@ -32,8 +32,8 @@ PATIENCE = 60
 ENDS = [
     (signal.SIGKILL, 3),
     (signal.SIGINT, 3),
-    pytest.param(signal.SIGKILL, 25, marks=pytest.mark.slow),
-    pytest.param(signal.SIGINT, 25, marks=pytest.mark.slow),
+    pytest.param(signal.SIGKILL, 15, marks=pytest.mark.slow),
+    pytest.param(signal.SIGINT, 15, marks=pytest.mark.slow),
 ]
 
 

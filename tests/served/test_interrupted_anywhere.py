@@ -105,7 +105,7 @@ def interrupted(program, url, count):
 
 
 @pytest.mark.parametrize("program", [serve, poll])
-@pytest.mark.parametrize("times", [12, pytest.param(250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [12, pytest.param(150, marks=pytest.mark.slow)])
 def test_nothing_stays_in_hand(tmp_path, program, times):
     """Jobs are done or ready again, and each outcome was had or is kept, wherever the program was."""
     most = interrupted(program, f"sqlite:{tmp_path}/0.db", 10**9)
