@@ -53,7 +53,7 @@ class Outbox(Generic[T]):
 
     Without sinks, outcomes go to the consumer. With sinks, the collector takes them (`for_sinks`), and passes them on.
 
-    Size: 19 attributes, what a channel has among them: one of trio's, whose hand-over costs more, is for sinks only.
+    Size: 20 attributes, what a channel has among them: one of trio's, whose hand-over costs more, is for sinks only.
     """
 
     def __init__(

@@ -54,12 +54,10 @@ _UNREAD = 10.0
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
 
-    Size: 22 methods and 13 attributes. Half of them are what its rooms report, one thing each.
-
     The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
     do so only once it is open: then all of them are there.
 
-    Size: 20 methods and 12 attributes, for all that is one run's comes together here: half of the methods are what
+    Size: 22 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
     those four report, and what its owner asks for.
     """
 
