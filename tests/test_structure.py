@@ -18,6 +18,7 @@ PACKAGE = pathlib.Path(se.__file__).parent
 LAYERS = {
     # layer: what it may import of ours, and of others
     "errors": (set(), {"httpx"}),
+    "uninterrupted": (set(), {"trio"}),
     "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging", "trio"}),
@@ -25,15 +26,18 @@ LAYERS = {
         {"errors", "model", "decide", "observe", "http"},
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
-    "schedule": ({"errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
+    "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "deliver": ({"model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
-    "run": ({"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"}, {"attrs", "trio"}),
-    "served": (
-        {"errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run", "served"},
+    "deliver": ({"uninterrupted", "model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
+    "run": (
+        {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},
     ),
-    "stores": ({"errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
+    "served": (
+        {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run", "served"},
+        {"attrs", "trio"},
+    ),
+    "stores": ({"uninterrupted", "errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
     "testing": ({"errors", "model", "decide", "stores", "testing"}, {"attrs", "trio", "hypothesis", "pytest"}),
     "engine": (
         {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},

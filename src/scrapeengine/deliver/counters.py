@@ -13,7 +13,7 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.report import Counts, Report
 from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.clock import Anchor
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Counters"]
 

@@ -21,7 +21,7 @@ from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.observe.instruments import Instruments
 from scrapeengine.observe.lines import Lines
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Outbox", "Room"]
 

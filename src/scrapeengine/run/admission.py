@@ -13,7 +13,7 @@ from scrapeengine.model.outcome import Failure, Skipped
 from scrapeengine.model.urls import named, told
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Admission", "count_duplicate"]
 

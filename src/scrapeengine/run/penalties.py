@@ -17,7 +17,7 @@ from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.alarms import Ring
 from scrapeengine.schedule.clock import between_runs
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Penalties"]
 

@@ -16,8 +16,8 @@ from scrapeengine.observe.log import logger
 from scrapeengine.run.explaining import explain
 from scrapeengine.run.session import Session
 from scrapeengine.schedule.clock import check_trio
-from scrapeengine.schedule.uninterrupted import to_its_end
 from scrapeengine.tasks.signals import cancels, verdict
+from scrapeengine.uninterrupted import to_its_end
 
 __all__ = ["Run", "Stream", "report_of"]
 

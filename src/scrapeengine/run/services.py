@@ -12,12 +12,12 @@ from scrapeengine.model.instrument import TaskStarted
 from scrapeengine.model.validators import Validator
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import Lane, TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.handle import TaskHttp
 from scrapeengine.tasks.requesting import RequestingTask
 from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Services", "Starter"]
 

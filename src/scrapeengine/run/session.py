@@ -37,10 +37,10 @@ from scrapeengine.schedule.clock import Anchor
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.schedule.scheduler import Scheduler
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
 from scrapeengine.tasks.threads import Threads
 from scrapeengine.tasks.workers import Workers
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Session"]
 

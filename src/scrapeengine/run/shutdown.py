@@ -19,7 +19,7 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Backing, Parts
 from scrapeengine.schedule.lane import TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Shutdown"]
 

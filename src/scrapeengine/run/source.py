@@ -24,8 +24,8 @@ from scrapeengine.run.intake import Events, Intake
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.tasks.running import RunningTask
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["DirectEnds", "SourceBacking", "SourceWork"]
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import trio
 
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Alarms", "Ring"]
 

@@ -25,7 +25,7 @@ from itertools import count
 import attrs
 
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["EventSlotQueue"]
 

@@ -40,7 +40,7 @@ from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.limits import EffectiveLimit
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 

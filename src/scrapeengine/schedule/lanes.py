@@ -16,7 +16,7 @@ from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.scheduler import Scheduler
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Closing", "Lanes", "Platforms"]
 

@@ -26,7 +26,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["EffectiveLimit"]
 

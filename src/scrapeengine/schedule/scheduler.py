@@ -42,7 +42,7 @@ from scrapeengine.observe.instruments import Instruments, Listeners
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Launcher", "Scheduler"]
 

@@ -20,7 +20,7 @@ import trio
 
 from scrapeengine.schedule.lane import Lane, TaskRecord
 from scrapeengine.schedule.scheduler import Scheduler
-from scrapeengine.schedule.uninterrupted import uninterrupted
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Parked", "apart", "check", "ended", "in_line", "rest"]
 

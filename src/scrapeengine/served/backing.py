@@ -28,7 +28,6 @@ from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.run.plan import Plan
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane, TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import Claims, Finish, ReadyPlatforms, Round
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
@@ -44,6 +43,7 @@ from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.until import Until, WhenEmpty, WhenIdle, refuse_recurring
 from scrapeengine.served.validators import StoreValidators, hashed
 from scrapeengine.served.writer import Writer
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["StoreBacking", "StoreWork"]
 

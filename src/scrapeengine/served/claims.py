@@ -32,10 +32,10 @@ from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.alarms import Alarms
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Claims", "Desk", "Finish", "ReadyPlatforms", "Round"]
 

@@ -17,10 +17,10 @@ from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Closings"]
 

@@ -25,9 +25,9 @@ import trio
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Delivery, Kept
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Deliveries"]
 

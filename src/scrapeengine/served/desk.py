@@ -13,13 +13,13 @@ from scrapeengine.model.job import Claimed
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.leases import Leases
 from scrapeengine.served.redelivery import Redelivery
 from scrapeengine.served.sharing import Sharing
 from scrapeengine.served.writer import EndedJob, Writer
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["LaneDesk"]
 

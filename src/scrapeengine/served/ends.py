@@ -18,13 +18,13 @@ from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.leases import Held, Leases
 from scrapeengine.served.writer import EndedJob, Writer
 from scrapeengine.tasks.running import RunningTask
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["StoredEnds"]
 

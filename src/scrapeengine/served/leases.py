@@ -19,9 +19,9 @@ from scrapeengine.model.job import Claimed, NewJob, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.schedule.lane import TaskRecord
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.writer import Writer
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Held", "LeaseHost", "Leaseholder", "Leases"]
 

@@ -14,9 +14,9 @@ from scrapeengine.model.job import Kept
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.deliveries import Deliveries
 from scrapeengine.served.trouble import Backoff, Trouble
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Redelivery", "RedeliveryHost"]
 

@@ -16,8 +16,8 @@ from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.observe.log import logger
 from scrapeengine.schedule.clock import check_trio
-from scrapeengine.schedule.uninterrupted import first_of, to_its_end
 from scrapeengine.served.trouble import Trouble
+from scrapeengine.uninterrupted import first_of, to_its_end
 
 __all__ = ["Alone", "Rounds"]
 

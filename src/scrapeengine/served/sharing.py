@@ -32,10 +32,10 @@ from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.others import Others
 from scrapeengine.served.trouble import Backoff
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["Sharing", "SharingHost"]
 

@@ -30,8 +30,8 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
-from scrapeengine.schedule.uninterrupted import uninterrupted
 from scrapeengine.served.trouble import Backoff, Trouble
+from scrapeengine.uninterrupted import uninterrupted
 
 __all__ = ["EndedJob", "Writer", "WriterHost"]
 

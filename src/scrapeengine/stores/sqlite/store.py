@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
 from scrapeengine.stores.staged import PART
+from scrapeengine.uninterrupted import first_of, to_its_end
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -55,13 +55,14 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             raise RuntimeError("a store is opened once: call open_store again for another `async with`")
         self._begun = True
         try:
-            await _to_its_end(self._connect)
+            # A connection whose opening or closing is broken off leaves its thread behind, for which a program waits.
+            await to_its_end(self._connect)
             assert self._db is not None
             clock = self._clock or Clock.of_this_run()
             seen = await self._set_up(self._db, clock)
             committer = Committer(self._db, self._path, self._policy, clock, seen, self._liveness)
         except BaseException as error:
-            await _to_its_end(self._close)
+            await to_its_end(self._close)
             if isinstance(error, Exception) and not isinstance(error, ScrapeError):
                 raise translated(error, self._path) from error
             raise
@@ -84,13 +85,13 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             self._nursery.cancel_scope.shield = True
             await self._manager.__aexit__(None, None, None)
         except BaseExceptionGroup as group:  # Ctrl-C, in the main task: the task in the nursery raises nothing
-            raise group.exceptions[0] from None
+            raise first_of(group) from None
         finally:
-            await _to_its_end(self._close)
+            await to_its_end(self._close)
 
     @trio.lowlevel.enable_ki_protection
     async def _connect(self) -> None:
-        with trio.CancelScope(shield=True), Standstill():
+        with Standstill():
             self._db = await connect(self._path)
 
     async def _set_up(self, db: AsyncConnection, clock: Clock) -> Seen:
@@ -117,7 +118,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         if self._db is None:
             return
         self._liveness.starts.close()
-        with trio.CancelScope(shield=True), Standstill():
+        with Standstill():
             try:
                 await self._db.async_run(self._liveness.leave, self._db)
                 await self._db.aclose()
@@ -125,19 +126,6 @@ class Opening(AbstractAsyncContextManager[TableStore]):
                 if not is_foreign(error):
                     raise
                 await self._db.aclose(force=True)
-
-
-@trio.lowlevel.enable_ki_protection
-async def _to_its_end(function: Callable[[], Awaitable[None]]) -> None:
-    """Call a function that shields itself in a task of its own: in the main one Ctrl-C is raised all the same.
-
-    A connection whose opening or closing is broken off leaves its thread behind, for which the program would wait.
-    """
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(function)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
 
 
 def in_file(path: str, policy: SqlitePolicy, clock: Clock | None = None) -> Opening:
