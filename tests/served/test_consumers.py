@@ -125,25 +125,22 @@ async def test_another_run_of_the_process_has_what_one_did_not(autojump_clock, s
 async def test_each_of_several_readers_has_one_in_hand(autojump_clock, store):
     """One that goes on does not say that another has had what it still works on."""
     ids, had = await enqueued(store, 12), []
-    with pytest.raises(KeyError):
-        async with engine().serve(store, lease=LEASE) as run:
-            try:
-                async with trio.open_nursery() as nursery:
+    with pytest.raises(ExceptionGroup) as group:
+        async with engine().serve(store, lease=LEASE) as run, trio.open_nursery() as nursery:
 
-                    @nursery.start_soon
-                    async def stuck():
-                        had.append((await anext(run)).event.id)
-                        await trio.sleep(10)
-                        raise KeyError
+            @nursery.start_soon
+            async def stuck():
+                had.append((await anext(run)).event.id)
+                await trio.sleep(10)
+                raise KeyError
 
-                    @nursery.start_soon
-                    async def quick():
-                        await trio.sleep(2)
-                        async for outcome in run:
-                            had.append(outcome.event.id)
+            @nursery.start_soon
+            async def quick():
+                await trio.sleep(2)
+                async for outcome in run:
+                    had.append(outcome.event.id)
 
-            except* KeyError as group:
-                raise group.exceptions[0] from None
+    assert [type(each) for each in group.value.exceptions] == [KeyError]
     again, _ = await read(store)
     assert len(had) == len(ids)
     assert again == [had[0]]
