@@ -216,7 +216,7 @@ def jobs_in(url):
 
     async def main():
         async with se.open_store(url) as store:
-            return (await store.stats())["A"], await store.undelivered(9, 0.1)
+            return (await store.stats())["A"], await store.undelivered("", 9, 0.1)
 
     return trio.run(main)
 

@@ -78,8 +78,8 @@ class PlainStore:
         if name == "claim":
             answer = self.take(*args)
         elif name == "undelivered":
-            n, lease = args
-            answer = [self.model.postpone(each, lease) for each in self.model.late()[:n]]
+            sink, n, lease = args
+            answer = [self.model.postpone(sink, each, lease) for each in self.model.late(sink)[:n]]
         elif name == "next_time":
             jobs = self.model.rows.values()
             answer = min((job.due for job in jobs if job.status.value in {"delayed", "leased"}), default=math.inf)

@@ -64,18 +64,37 @@ class HandsAJobToTwo(Broken):
 class ForgetsAcknowledgements(Broken):
     """Delivers what was acknowledged once more."""
 
-    async def acknowledge(self, deliveries):
-        """Look at them, and forget it."""
+    async def acknowledge(self, sink, deliveries, position=None):
+        """Look at whose they are, and forget it."""
         assert all(deliveries)
-        await trio.lowlevel.checkpoint()
+        return await self._store.acknowledge(sink, [], position)
+
+
+class MovesAlone(Broken):
+    """Keeps a position whatever becomes of its outcomes."""
+
+    async def acknowledge(self, sink, deliveries, position=None):
+        """Do one after the other."""
+        await self._store.acknowledge(sink, [], position)
+        return await self._store.acknowledge(sink, deliveries)
+
+
+class OneForAll(Broken):
+    """Takes what one sink has had for what all have had."""
+
+    async def acknowledge(self, sink, deliveries, position=None):
+        """Forget them for both."""
+        for other in {"s", "t"} - {sink}:
+            await self._store.acknowledge(other, deliveries)
+        return await self._store.acknowledge(sink, deliveries, position)
 
 
 class ForgetsOutcomes(Broken):
     """Hands nothing out again after a crash."""
 
-    async def undelivered(self, n, lease):
+    async def undelivered(self, sink, n, lease):
         """Have nothing."""
-        return (await self._store.undelivered(n, lease))[:0]
+        return (await self._store.undelivered(sink, n, lease))[:0]
 
 
 class TakesHalfABatch(Broken):
@@ -194,6 +213,8 @@ FINDS = {
     LosesFollowUps: "test_follow_ups_come_with_their_completion",
     HandsAJobToTwo: "test_no_two_claims_get_the_same_job",
     ForgetsAcknowledgements: "test_outcomes_are_kept_until_they_are_acknowledged",
+    MovesAlone: "test_a_position_is_kept_with_what_it_stands_for",
+    OneForAll: "test_each_sink_acknowledges_for_itself",
     DefersNothing: "test_who_delivers_keeps_outcomes_or_gives_them_back",
     ForgetsOutcomes: "test_outcomes_are_kept_until_they_are_acknowledged",
     TakesHalfABatch: "test_a_batch_is_taken_whole_or_not_at_all",

@@ -121,7 +121,7 @@ async def test_all_hear_of_a_damaged_row(path, caplog):
             report = await run.wait()
         assert sorted((each.event.id, type(each)) for each in got if each.event.id == "2") == [("2", se.Failure)]
         assert [str(each.error) for each in got if each.event.id == "2"] == [(await store.get("p", "2")).error]
-        assert await store.undelivered(9, 5) == []
+        assert await store.undelivered("", 9, 5) == []
     assert (report.outcomes.succeeded, report.outcomes.failed, report.errors) == (4, 1, {"StoreError": 1})
     (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "id='2'" in line.getMessage()

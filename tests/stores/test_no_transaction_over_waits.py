@@ -24,12 +24,12 @@ CALLS = {
     "renew": lambda store: partial(store.renew, [NOBODYS], 5),
     "complete": lambda store: partial(store.complete, [done(NOBODYS)]),
     "release": lambda store: partial(store.release, [NOBODYS]),
-    "undelivered": lambda store: partial(store.undelivered, 1, 5),
-    "acknowledge": lambda store: partial(store.acknowledge, [Delivery(*NOBODYS)]),
+    "undelivered": lambda store: partial(store.undelivered, "", 1, 5),
+    "acknowledge": lambda store: partial(store.acknowledge, "", [Delivery(*NOBODYS)]),
     "recall": lambda store: partial(store.recall, "p", "u"),
     "hasten": lambda store: store.hasten,
     "lock": lambda store: partial(store.lock, "l", "me", 5),
-    "defer": lambda store: partial(store.defer, [], 1),
+    "defer": lambda store: partial(store.defer, "", [], 1),
     "unlock": lambda store: partial(store.unlock, "l", "me"),
     "share": lambda store: partial(
         store.share, "me", {"p": ShareRequest(limit=1, wanted=1, held=0, rate=None, requests=0)}, 5

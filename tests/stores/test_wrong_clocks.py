@@ -138,15 +138,15 @@ def test_under_an_open_store_locks_slots_and_outcomes_are_in_one_hand(url, step)
             jump(4.5)
             assert not await store.lock("l", "you", 5)
             assert await slots(store, "you") == 0
-            assert await store.undelivered(9, 5) == []
+            assert await store.undelivered("", 9, 5) == []
             jump(0.5)
             assert await store.lock("l", "you", 5)
             assert await slots(store, "you") == 4
-            assert await store.undelivered(9, 5) == [Kept(a, "o")]
+            assert await store.undelivered("", 9, 5) == [Kept(a, "o")]
             machine.set_clock(-step)
-            assert await store.undelivered(9, 5) == []
+            assert await store.undelivered("", 9, 5) == []
             jump(5)
-            assert await store.undelivered(9, 5) == [Kept(a, "o")]
+            assert await store.undelivered("", 9, 5) == [Kept(a, "o")]
 
     play(scenario)
 
@@ -251,7 +251,7 @@ def test_what_was_opened_with_a_wrong_clock_starts_at_once_when_it_is_right(path
             assert await order(store) == ["a", "e"]
             assert await store.lock("round", "you", 30)
             assert await slots(store, "you") == 4
-            assert len(await store.undelivered(9, 5)) == 1
+            assert len(await store.undelivered("", 9, 5)) == 1
             jump(20)
             await store.due()
             assert await order(store) == ["a", "e", "b", "c"]
@@ -426,7 +426,7 @@ def test_a_reboot_ends_what_processes_had(path, off):
             assert await order(store) == ["a"]
             assert await store.complete([done(c)]) == [ALREADY]
             assert await store.lock("round", "you", 5)
-            assert await store.undelivered(9, 5) == [Kept(c, "o")]
+            assert await store.undelivered("", 9, 5) == [Kept(c, "o")]
             share = (await store.share("you", {"p": share_request(rate=Rate(1, per=90), requests=1)}, 5))["p"]
             assert share.slots == 4
             assert share.closed_until - store.now() == pytest.approx(70 - off)
@@ -496,7 +496,7 @@ def test_a_reboot_is_the_same_rule_in_memory():
             await store.share("me", {"p": share_request(closed_until=store.now() + 70)}, 1e6)
             machine.reboot(off=20)
             store._times.clock = machine.clock
-            assert await store.undelivered(9, 5) == [Kept(a, "o")]
+            assert await store.undelivered("", 9, 5) == [Kept(a, "o")]
             assert await order(store) == ["b"]
             assert await store.lock("l", "you", 5)
             share = (await store.share("you", {"p": share_request()}, 5))["p"]

@@ -18,6 +18,7 @@ from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
 __all__ = [
+    "READER",
     "Claimed",
     "Completion",
     "Content",
@@ -26,6 +27,7 @@ __all__ = [
     "Kept",
     "Known",
     "NewJob",
+    "Position",
     "QueueStatistics",
     "Reply",
     "ShareGrant",
@@ -36,6 +38,8 @@ __all__ = [
 
 Content: TypeAlias = str | bytes
 """JSON as text, or bytes as they are."""
+READER = ""
+"""The name of the sink that is no sink: whoever reads the outcomes of a run."""
 NO_VALIDATORS: Mapping[str, Validator | None] = MappingProxyType({})
 
 
@@ -183,6 +187,8 @@ class Completion:
     """Seconds for which it stays known at least, whatever the store's time to live: nobody need ask again before."""
     outcome: str | None = attrs.field(default=None, repr=False)
     """Its outcome, as JSON, to be kept until it is acknowledged; None: nobody needs it."""
+    sinks: tuple[str, ...] = (READER,)
+    """The names of the sinks that are to have it, each of which acknowledges it for itself."""
     deliver: float = 0.0
     """Seconds after which an outcome that was not acknowledged is handed out by `undelivered`."""
 
@@ -242,10 +248,19 @@ class Delivery(NamedTuple):
         return f"Delivery(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
 
 
+class Position(NamedTuple):
+    """How far a sink has come: what of its output counts, for whoever goes on with it."""
+
+    slot: str
+    """The part of the output: a sink may write several files, each in one hand at a time."""
+    value: str
+    """How far it is written, in a text that only the sink reads."""
+
+
 @described
 @attrs.frozen
 class Kept:
-    """An outcome that nobody has acknowledged."""
+    """An outcome that a sink has not acknowledged."""
 
     delivery: Delivery
     outcome: str = attrs.field(repr=False)

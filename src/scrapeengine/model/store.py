@@ -31,6 +31,7 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
+    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -224,20 +225,35 @@ class Store(Protocol):
         """
         ...
 
-    async def undelivered(self, n: int, lease: float) -> list[Kept]:
-        """Hand out up to `n` outcomes that should have been acknowledged by now; to no one else for `lease` seconds."""
+    async def undelivered(self, sink: str, n: int, lease: float) -> list[Kept]:
+        """Hand out up to `n` outcomes that a sink should have acknowledged by now; not again for `lease` seconds."""
         ...
 
-    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
-        """Hand outcomes out that far from now, and no sooner, unless they are acknowledged before; 0: at once.
+    async def defer(self, sink: str, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """Hand outcomes of a sink out that far from now, and no sooner, unless it acknowledges them; 0: at once.
 
         So who delivers for longer than it thought keeps them, and who cannot deliver gives them back. What is not there
         is left out.
         """
         ...
 
-    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget outcomes that have reached their sinks."""
+    async def acknowledge(self, sink: str, deliveries: Sequence[Delivery], position: Position | None = None) -> Reply:
+        """Forget that a sink is to have outcomes, and keep how far it has come, in one step.
+
+        Args:
+            sink: its name. What others are to have they acknowledge themselves.
+            deliveries: the outcomes.
+            position: how far it has come with them; None: nothing is kept of that.
+
+        Returns:
+            `OK`: done. `ALREADY`: done before, with this position. `LOST`: the sink has had one of them before, or
+            never was to have it, in whatever process: nothing was changed, and what was written of all of them since
+            the last position does not count.
+        """
+        ...
+
+    async def positions(self, sink: str) -> dict[str, str]:
+        """Return how far a sink has come in each of its slots."""
         ...
 
     async def recall(self, platform: str, url: str) -> Validator | None:

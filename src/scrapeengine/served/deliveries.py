@@ -17,13 +17,13 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import trio
 
 from scrapeengine.errors import StoreError
-from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.job import READER, Delivery, Kept, Reply
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
@@ -123,7 +123,7 @@ class Deliveries:
         """
         self._forgotten = set()
         try:
-            found = await self._holder.store.undelivered(n, self._holder.lease)
+            found = await self._holder.store.undelivered(READER, n, self._holder.lease)
             return [kept for kept in found if kept.delivery not in self._on_their_way | self._forgotten]
         finally:
             self._forgotten = None
@@ -145,7 +145,7 @@ class Deliveries:
         try:
             while self._had:
                 batch = list(self._had)[:_MOST_AT_ONCE]
-                await self._holder.store.acknowledge(batch)
+                await self._acknowledge(batch)
                 for delivery in batch:
                     self._had.popleft()
                     self._on_their_way.discard(delivery)
@@ -153,7 +153,7 @@ class Deliveries:
                         self._forgotten.add(delivery)
             while self._unwanted:
                 batch = list(self._unwanted)[:_MOST_AT_ONCE]
-                await self._holder.store.defer(batch, 0)
+                await self._holder.store.defer(READER, batch, 0)
                 for delivery in batch:
                     self._unwanted.popleft()
                     self._on_their_way.discard(delivery)
@@ -161,6 +161,14 @@ class Deliveries:
             self._holder.trouble.say("the store could not be told what was delivered", error)
             return False
         return True
+
+    async def _acknowledge(self, batch: Sequence[Delivery]) -> None:
+        """Tell the store of some that were had; where somebody else has said so of one, of the others."""
+        reply = await self._holder.store.acknowledge(READER, batch)
+        if reply is Reply.LOST and len(batch) > 1:
+            half = len(batch) // 2
+            await self._acknowledge(batch[:half])
+            await self._acknowledge(batch[half:])
 
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
@@ -182,7 +190,7 @@ class Deliveries:
     async def _defer(self, deliveries: Iterable[Delivery], seconds: float) -> None:
         batch = list(deliveries)
         for first in range(0, len(batch), _MOST_AT_ONCE):
-            await self._holder.store.defer(batch[first : first + _MOST_AT_ONCE], seconds)
+            await self._holder.store.defer(READER, batch[first : first + _MOST_AT_ONCE], seconds)
 
     def __repr__(self) -> str:
         """Count what is there."""

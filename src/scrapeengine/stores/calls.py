@@ -20,6 +20,7 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
+    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -209,17 +210,24 @@ class TableStore:
         """See `Store`."""
         return await self._backend.run(lambda tables: leasing.release(tables, tickets, delay, died=died))
 
-    async def undelivered(self, n: int, lease: float) -> list[Kept]:
+    async def undelivered(self, sink: str, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
-        return await self._backend.run(lambda tables: beside.undelivered(tables, n, lease))
+        return await self._backend.run(lambda tables: beside.undelivered(tables, sink, n, lease))
 
-    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+    async def defer(self, sink: str, deliveries: Sequence[Delivery], seconds: float) -> None:
         """See `Store`."""
-        await self._backend.run(lambda tables: beside.defer(tables, deliveries, seconds))
+        await self._backend.run(lambda tables: beside.defer(tables, sink, deliveries, seconds))
 
-    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+    async def acknowledge(self, sink: str, deliveries: Sequence[Delivery], position: Position | None = None) -> Reply:
         """See `Store`."""
-        await self._backend.run(lambda tables: beside.acknowledge(tables, deliveries))
+        try:
+            return await self._backend.run(lambda tables: beside.acknowledge(tables, sink, deliveries, position))
+        except beside.NotOwed as refusal:
+            return refusal.reply
+
+    async def positions(self, sink: str) -> dict[str, str]:
+        """See `Store`."""
+        return await self._backend.run(lambda tables: tables.outbox.positions(sink), reads=True)
 
     async def recall(self, platform: str, url: str) -> Validator | None:
         """See `Store`."""

@@ -22,6 +22,7 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
+    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -185,20 +186,34 @@ class CheckedStore:
         flag(died, "died")
         return await self._store.release(_leases(tickets, "tickets", Ticket), delay, died=died)
 
-    async def undelivered(self, n: int, lease: float) -> list[Kept]:
+    async def undelivered(self, sink: str, n: int, lease: float) -> list[Kept]:
         """See `Store`."""
+        _words(sink=sink)
         _count(n, "n", least=0)
         _seconds(lease, "lease")
-        return await self._store.undelivered(n, lease)
+        return await self._store.undelivered(sink, n, lease)
 
-    async def defer(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+    async def defer(self, sink: str, deliveries: Sequence[Delivery], seconds: float) -> None:
         """See `Store`."""
+        _words(sink=sink)
         _seconds(seconds, "seconds", zero=True)
-        await self._store.defer(_leases(deliveries, "deliveries", Delivery), seconds)
+        await self._store.defer(sink, _leases(deliveries, "deliveries", Delivery), seconds)
 
-    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+    async def acknowledge(self, sink: str, deliveries: Sequence[Delivery], position: Position | None = None) -> Reply:
         """See `Store`."""
-        await self._store.acknowledge(_leases(deliveries, "deliveries", Delivery))
+        _words(sink=sink)
+        if position is not None:
+            if not isinstance(position, Position):
+                raise TypeError(
+                    f"position must be a Position, got {told(position)}; write Position('out.jsonl', '1024')"
+                )
+            _words(**{"Position(slot=…)": position.slot, "Position(value=…)": position.value})
+        return await self._store.acknowledge(sink, _leases(deliveries, "deliveries", Delivery), position)
+
+    async def positions(self, sink: str) -> dict[str, str]:
+        """See `Store`."""
+        _words(sink=sink)
+        return await self._store.positions(sink)
 
     async def recall(self, platform: str, url: str) -> Validator | None:
         """See `Store`."""
@@ -396,6 +411,8 @@ def _completion(completion: Completion) -> None:
             "Completion(outcome=…)": completion.outcome,
         }
     )
+    sinks: tuple[str, ...] = _many(completion.sinks, "Completion(sinks=…)", str)
+    _words(**{f"Completion(sinks=…)[{place}]": sink for place, sink in enumerate(sinks)})
     for name in ("again", "keep", "deliver"):
         value = getattr(completion, name)
         if value is not None or name != "again":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Collection
 
 import attrs
 
-from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.job import Delivery, Kept, Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.tables import SharedGate, Stake
@@ -60,49 +61,74 @@ class SetSeenTable:
 
 @attrs.define(eq=False, repr=False)
 class DictOutboxTable:
-    """Outcomes, in the order of the times until which each is nobody's business."""
+    """Outcomes by sink, in the order of the times until which each is nobody's business."""
 
-    _kept: dict[Delivery, tuple[float, str, int | None]] = attrs.field(factory=dict, init=False)
+    _kept: dict[tuple[str, Delivery], tuple[float, str, int | None]] = attrs.field(factory=dict, init=False)
     """By when they are somebody's business again, what they are, and the opening that has them."""
-    _times: Ordered[tuple[float, int, Delivery]] = attrs.field(factory=Ordered, init=False)
+    _times: dict[str, Ordered[tuple[float, int, Delivery]]] = attrs.field(
+        factory=lambda: defaultdict(Ordered), init=False
+    )
+    _positions: dict[str, dict[str, str]] = attrs.field(factory=dict, init=False)
 
-    def put(self, kept: Kept, until: float, opening: int | None) -> None:
+    def put(self, sink: str, kept: Kept, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        self.drop(kept.delivery)
-        self._kept[kept.delivery] = until, kept.outcome, opening
-        self._times.add((until, kept.delivery.token, kept.delivery))
+        self._drop(sink, kept.delivery)
+        self._kept[sink, kept.delivery] = until, kept.outcome, opening
+        self._times[sink].add((until, kept.delivery.token, kept.delivery))
 
-    def late(self, now: float, gone: float, n: int) -> list[Kept]:
+    def late(self, sink: str, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
         self.clear(gone, len(self._kept))
-        return [Kept(delivery, self._kept[delivery][1]) for _, _, delivery in self._times.through(now, n)]
+        times = self._times[sink].through(now, n) if sink in self._times else ()
+        return [Kept(delivery, self._kept[sink, delivery][1]) for _, _, delivery in times]
 
     def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
-        for delivery, (before, *_) in list(self._kept.items()):
-            self.postpone(delivery, min(before + seconds, until), -math.inf, None)
+        for (sink, delivery), (before, *_) in list(self._kept.items()):
+            self.postpone(sink, delivery, min(before + seconds, until), -math.inf, None)
 
     def free(self, opening: int, until: float) -> None:
         """See `OutboxTable`."""
-        for delivery, (before, _, its_opening) in list(self._kept.items()):
+        for (sink, delivery), (before, _, its_opening) in list(self._kept.items()):
             if its_opening == opening and before > until:
-                self.postpone(delivery, until, -math.inf, opening)
+                self.postpone(sink, delivery, until, -math.inf, opening)
 
-    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
+    def postpone(self, sink: str, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        if delivery in self._kept and self._kept[delivery][0] > gone:
-            self.put(Kept(delivery, self._kept[delivery][1]), until, opening)
+        if self._owes(sink, delivery, gone):
+            self.put(sink, Kept(delivery, self._kept[sink, delivery][1]), until, opening)
 
     def clear(self, gone: float, n: int) -> None:
         """See `OutboxTable`."""
-        for _, _, delivery in self._times.through(gone, n):
-            self.drop(delivery)
+        for sink, times in list(self._times.items()):
+            for _, _, delivery in times.through(gone, n):
+                self._drop(sink, delivery)
 
-    def drop(self, delivery: Delivery) -> None:
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
+        """See `OutboxTable`; nothing is forgotten where one is not there."""
+        if not all(self._owes(sink, delivery, gone) for delivery in deliveries):
+            return False
+        for delivery in deliveries:
+            self._drop(sink, delivery)
+        return True
+
+    def move(self, sink: str, position: Position) -> None:
         """See `OutboxTable`."""
-        if delivery in self._kept:
-            until, *_ = self._kept.pop(delivery)
-            self._times.remove((until, delivery.token, delivery))
+        self._positions.setdefault(sink, {})[position.slot] = position.value
+
+    def positions(self, sink: str) -> dict[str, str]:
+        """See `OutboxTable`."""
+        return dict(self._positions.get(sink, {}))
+
+    def _owes(self, sink: str, delivery: Delivery, gone: float) -> bool:
+        return (sink, delivery) in self._kept and self._kept[sink, delivery][0] > gone
+
+    def _drop(self, sink: str, delivery: Delivery) -> None:
+        if (sink, delivery) in self._kept:
+            until, *_ = self._kept.pop((sink, delivery))
+            self._times[sink].remove((until, delivery.token, delivery))
+            if not self._times[sink]:
+                del self._times[sink]
 
 
 @attrs.define(eq=False)

@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
-from scrapeengine.model.job import Delivery, Kept, ShareGrant, ShareRequest
+from scrapeengine.errors import StoreError
+from scrapeengine.model.job import Delivery, Kept, Position, Reply, ShareGrant, ShareRequest
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 
 __all__ = [
+    "NotOwed",
     "acknowledge",
     "clear",
     "defer",
@@ -48,24 +50,43 @@ def remember(tables: Tables, platform: str, url: str, validator: Validator | Non
         tables.pages.remember(platform, url, validator, _MOST_PAGES)
 
 
-def undelivered(tables: Tables, n: int, lease: float) -> list[Kept]:
-    """Hand out what should have been acknowledged by now."""
-    found = tables.outbox.late(tables.awake, _gone(tables), n)
+def undelivered(tables: Tables, sink: str, n: int, lease: float) -> list[Kept]:
+    """Hand out what a sink should have acknowledged by now."""
+    found = tables.outbox.late(sink, tables.awake, _gone(tables), n)
     for kept in found:
-        tables.outbox.postpone(kept.delivery, tables.awake + lease, -math.inf, tables.opening)
+        tables.outbox.postpone(sink, kept.delivery, tables.awake + lease, -math.inf, tables.opening)
     return found
 
 
-def defer(tables: Tables, deliveries: Sequence[Delivery], seconds: float) -> None:
+def defer(tables: Tables, sink: str, deliveries: Sequence[Delivery], seconds: float) -> None:
     """Let outcomes be handed out later, or sooner."""
     for delivery in deliveries:
-        tables.outbox.postpone(delivery, tables.awake + seconds, _gone(tables), tables.opening)
+        tables.outbox.postpone(sink, delivery, tables.awake + seconds, _gone(tables), tables.opening)
 
 
-def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:
-    """Forget outcomes."""
-    for delivery in deliveries:
-        tables.outbox.drop(delivery)
+class NotOwed(StoreError):
+    """An acknowledgement changes nothing: the reply to it."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+def acknowledge(tables: Tables, sink: str, deliveries: Sequence[Delivery], position: Position | None) -> Reply:
+    """Forget that a sink is to have outcomes, and write down how far it has come; all of it, or nothing.
+
+    Whose lease has ended is nothing to it: of two that have written the same outcome, the first to say so has.
+
+    Raises:
+        NotOwed: one of them is not the sink's.
+    """
+    if not tables.outbox.take(sink, frozenset(deliveries), _gone(tables)):
+        # Where it is there already it is told once more, since the first reply was not heard.
+        told = position is not None and tables.outbox.positions(sink).get(position.slot) == position.value
+        raise NotOwed(Reply.ALREADY if told else Reply.LOST)
+    if position is not None:
+        tables.outbox.move(sink, position)
+    return Reply.OK
 
 
 def clear(tables: Tables) -> None:

@@ -227,7 +227,8 @@ def _complete(tables: Tables, completion: Completion, *, going: bool) -> Reply:
         remember(tables, platform, url, validator)
     if completion.outcome is not None:
         kept = Kept(Delivery(*ticket), completion.outcome)
-        tables.outbox.put(kept, tables.awake + completion.deliver, tables.opening)
+        for sink in completion.sinks:
+            tables.outbox.put(sink, kept, tables.awake + completion.deliver, tables.opening)
     return Reply.OK
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob, Ticket
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob, Position, Ticket
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
@@ -218,13 +218,16 @@ class SeenTable(Protocol):
 
 
 class OutboxTable(Protocol):
-    """Outcomes that wait to be acknowledged."""
+    """Outcomes that wait to be acknowledged by sinks, and how far each of these has come.
 
-    def put(self, kept: Kept, until: float, opening: int | None) -> None:
-        """Keep an outcome; until then it is the business of who has put it there through an opening."""
+    An outcome is kept once for each sink that is to have it, so that each has a time of its own.
+    """
+
+    def put(self, sink: str, kept: Kept, until: float, opening: int | None) -> None:
+        """Keep an outcome for a sink; until then it is the business of who has put it there through an opening."""
         ...
 
-    def late(self, now: float, gone: float, n: int) -> list[Kept]:
+    def late(self, sink: str, now: float, gone: float, n: int) -> list[Kept]:
         """List up to `n` outcomes whose time has come, but not by the time `gone`, in the order of their times."""
         ...
 
@@ -236,7 +239,7 @@ class OutboxTable(Protocol):
         """Let those that an opening has for longer be nobody's business until then."""
         ...
 
-    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
+    def postpone(self, sink: str, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
         """Let it be an opening's business until then, if it is there, and its time has not come by the time `gone`."""
         ...
 
@@ -244,8 +247,19 @@ class OutboxTable(Protocol):
         """Forget up to `n` outcomes whose time had come by the time `gone`."""
         ...
 
-    def drop(self, delivery: Delivery) -> None:
-        """Forget an outcome, if it is there."""
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
+        """Forget that a sink is to have outcomes whose time has not come by the time `gone`.
+
+        False if one of them is not there; then the rule is to raise, for some may be forgotten.
+        """
+        ...
+
+    def move(self, sink: str, position: Position) -> None:
+        """Write down how far a sink has come in a slot."""
+        ...
+
+    def positions(self, sink: str) -> dict[str, str]:
+        """Return how far a sink has come, by slot."""
         ...
 
 

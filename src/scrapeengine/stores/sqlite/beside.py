@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import attrs
 
-from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.job import Delivery, Kept, Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake
 from scrapeengine.stores.sqlite.driver import fetch
@@ -20,6 +21,13 @@ __all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
 
 
 _STAKE = ", ".join(Stake._fields)
+_CLEAR = """WITH RECURSIVE sinks (name) AS (
+        SELECT min(sink) FROM outbox
+        UNION ALL SELECT (SELECT min(sink) FROM outbox WHERE sink > name) FROM sinks WHERE name IS NOT NULL)
+    DELETE FROM outbox WHERE rowid IN (
+        SELECT each.rowid FROM sinks CROSS JOIN outbox AS each ON each.sink = sinks.name
+        WHERE each.until <= ? LIMIT ?)"""
+"""Hops from sink to sink in the index by sink and time: a second one, by time, would cost each outcome a row more."""
 
 
 @attrs.frozen
@@ -87,20 +95,21 @@ class SqlSeenTable:
 
 @attrs.frozen
 class SqlOutboxTable:
-    """Outcomes that wait to be acknowledged."""
+    """Outcomes that wait to be acknowledged, by sink, and how far these have come."""
 
     _db: Connection
 
-    def put(self, kept: Kept, until: float, opening: int | None) -> None:
+    def put(self, sink: str, kept: Kept, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        values = (*kept.delivery, kept.outcome, until, opening)
-        self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?)", values)
+        values = (*kept.delivery, sink, kept.outcome, until, opening)
+        self._db.execute("REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def late(self, now: float, gone: float, n: int) -> list[Kept]:
+    def late(self, sink: str, now: float, gone: float, n: int) -> list[Kept]:
         """See `OutboxTable`."""
         query = """SELECT platform, id, token, outcome FROM outbox
-            WHERE until <= ? AND until > ? ORDER BY until, token LIMIT ?"""
-        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in fetch(self._db, query, (now, gone, n))]
+            WHERE sink = ? AND until <= ? AND until > ? ORDER BY until, token LIMIT ?"""
+        rows = fetch(self._db, query, (sink, now, gone, n))
+        return [Kept(Delivery(*delivery), outcome) for *delivery, outcome in rows]
 
     def release(self, seconds: float, until: float) -> None:
         """See `OutboxTable`."""
@@ -111,19 +120,30 @@ class SqlOutboxTable:
         query = "UPDATE outbox SET until = :until WHERE until > :until AND opening = :opening"
         self._db.execute(query, {"until": until, "opening": opening})
 
-    def postpone(self, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
+    def postpone(self, sink: str, delivery: Delivery, until: float, gone: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        query = "UPDATE outbox SET until = ?, opening = ? WHERE platform = ? AND id = ? AND token = ? AND until > ?"
-        self._db.execute(query, (until, opening, *delivery, gone))
+        query = """UPDATE outbox SET until = ?, opening = ?
+            WHERE platform = ? AND id = ? AND token = ? AND sink = ? AND until > ?"""
+        self._db.execute(query, (until, opening, *delivery, sink, gone))
 
     def clear(self, gone: float, n: int) -> None:
         """See `OutboxTable`."""
-        query = "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE until <= ? ORDER BY until LIMIT ?)"
-        self._db.execute(query, (gone, n))
+        self._db.execute(_CLEAR, (gone, n))
 
-    def drop(self, delivery: Delivery) -> None:
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
         """See `OutboxTable`."""
-        self._db.execute("DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ?", tuple(delivery))
+        query = "DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ? AND sink = ? AND until > ?"
+        before = self._db.total_changes()
+        self._db.executemany(query, [(*delivery, sink, gone) for delivery in deliveries])
+        return self._db.total_changes() - before == len(deliveries)
+
+    def move(self, sink: str, position: Position) -> None:
+        """See `OutboxTable`."""
+        self._db.execute("REPLACE INTO positions VALUES (?, ?, ?)", (sink, *position))
+
+    def positions(self, sink: str) -> dict[str, str]:
+        """See `OutboxTable`."""
+        return dict(fetch(self._db, "SELECT slot, value FROM positions WHERE sink = ? ORDER BY slot", (sink,)))
 
 
 @attrs.frozen

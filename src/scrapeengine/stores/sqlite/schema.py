@@ -108,7 +108,20 @@ _THIRD = (
 rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand. `opening` is through
 whom something was taken: the number of a file whose lock says whether that one lives (`stores.sqlite.liveness`)."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = (
+    # Until now whoever came next was to have them: the reader of a run, from now on.
+    "ALTER TABLE outbox RENAME TO outbox_of_before",
+    "DROP INDEX outbox_until",
+    """CREATE TABLE outbox (
+        platform TEXT, id TEXT, token INTEGER, sink TEXT, outcome TEXT NOT NULL, until REAL NOT NULL, opening INTEGER,
+        PRIMARY KEY (platform, id, token, sink))""",
+    "INSERT INTO outbox SELECT platform, id, token, '', outcome, until, opening FROM outbox_of_before",
+    "DROP TABLE outbox_of_before",
+    "CREATE INDEX outbox_until ON outbox (sink, until, token)",
+    "CREATE TABLE positions (sink TEXT, slot TEXT, value TEXT NOT NULL, PRIMARY KEY (sink, slot)) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 

@@ -104,7 +104,7 @@ class AgainScenes(StoreScenes):
         same(await store.forget(platform="q"), 0)
         same(await store.forget(), 2)
         same(_ids(await store.jobs(platform="p")), ["a", "c"])
-        same([each.outcome for each in await store.undelivered(9, 5)], ["1"], "what it left for sinks is theirs")
+        same([each.outcome for each in await store.undelivered("", 9, 5)], ["1"], "what it left for sinks is theirs")
 
     @behaviour(max_kept=10_000)
     async def test_any_number_runs_again_and_is_forgotten(self, store: Store) -> None:

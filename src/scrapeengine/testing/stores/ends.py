@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from scrapeengine.model.job import Delivery, JobStatus, Reply, Ticket
+from scrapeengine.model.job import Delivery, JobStatus, Position, Reply, Ticket
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.testing.stores.scenes import (
@@ -179,7 +179,10 @@ class LeasingScenes(StoreScenes):
 
 
 class CompletingScenes(StoreScenes):
-    """A completion is accepted once, and nothing of it is lost."""
+    """A completion is accepted once, and nothing of it is lost.
+
+    Size: a method for each behaviour.
+    """
 
     @pytest.mark.parametrize("status", [DONE, SKIPPED, FAILED])
     @pytest.mark.parametrize("result", ["[1]", b"\0\xff", None])
@@ -315,16 +318,53 @@ class CompletingScenes(StoreScenes):
         await store.enqueue([job("a"), job("b"), job("c")])
         a, b, c = await claimed(store)
         await store.complete([done(a, outcome="A", deliver=5), done(b, outcome="B", deliver=2), done(c)])
-        same(await store.undelivered(9, 10), [])
+        same(await store.undelivered("", 9, 10), [])
         await passes(5)
-        (kept,) = await store.undelivered(1, 10)
+        (kept,) = await store.undelivered("", 1, 10)
         same((kept.delivery, kept.outcome), (Delivery(*b), "B"))
-        (other,) = await store.undelivered(9, 10)
+        (other,) = await store.undelivered("", 9, 10)
         same((other.delivery, other.outcome), (Delivery(*a), "A"))
-        same(await store.undelivered(9, 10), [])
-        await store.acknowledge([kept.delivery, kept.delivery])
+        same(await store.undelivered("", 9, 10), [])
+        await store.acknowledge("", [kept.delivery, kept.delivery])
         await passes(10)
-        same(await store.undelivered(9, 10), [other])
+        same(await store.undelivered("", 9, 10), [other])
+
+    @behaviour()
+    async def test_each_sink_acknowledges_for_itself(self, store: Store, passes: Passes) -> None:
+        """What one has had is still the other's to have, and so is its time; none has what it was not to have."""
+        await store.enqueue([job("a"), job("b")])
+        a, b = (Delivery(*ticket) for ticket in await claimed(store))
+        await store.complete(
+            [
+                done(Ticket(*a), outcome="A", deliver=5, sinks=("s", "t")),
+                done(Ticket(*b), outcome="B", deliver=5, sinks=("t",)),
+            ]
+        )
+        same(await store.acknowledge("s", [a]), OK)
+        await store.defer("s", [a, b], 0)
+        same([await store.undelivered(each, 9, 10) for each in ("s", "t", "")], [[], [], []])
+        await passes(5)
+        same(await store.undelivered("s", 9, 10), [])
+        same({kept.delivery for kept in await store.undelivered("t", 9, 10)}, {a, b})
+        same([await store.acknowledge("s", [b]), await store.acknowledge("t", [a, b])], [LOST, OK])
+
+    @behaviour()
+    async def test_a_position_is_kept_with_what_it_stands_for(self, store: Store) -> None:
+        """Both or none: where one of the outcomes is not the sink's any more, nothing changes; the same again is."""
+        await store.enqueue([job(each) for each in "abc"])
+        a, b, c = (Delivery(*ticket) for ticket in await claimed(store))
+        await store.complete([done(Ticket(*each), outcome=each.id, sinks=("s", "t")) for each in (a, b, c)])
+        first, second = Position("out", "1"), Position("out", "2")
+        same(await store.acknowledge("s", [a], first), OK)
+        same(await store.acknowledge("s", [a], first), ALREADY, "the reply to the first call was lost")
+        same(await store.acknowledge("s", [a, b], second), LOST, "a is not its own any more")
+        same(await store.acknowledge("s", [Delivery("p", "x", 1)], second), LOST)
+        same(await store.positions("s"), {"out": "1"})
+        same(await store.acknowledge("s", [b], Position("out.2", "7")), OK)
+        same(await store.acknowledge("s", [c, c], second), OK)
+        same(await store.acknowledge("s", [], Position("out", "3")), OK)
+        same((await store.positions("s"), await store.positions("t")), ({"out": "3", "out.2": "7"}, {}))
+        same({kept.delivery for kept in await store.undelivered("t", 9, 10)}, {a, b, c})
 
     @behaviour()
     async def test_who_delivers_keeps_outcomes_or_gives_them_back(self, store: Store, passes: Passes) -> None:
@@ -333,16 +373,16 @@ class CompletingScenes(StoreScenes):
         a, b, c = (Delivery(*ticket) for ticket in await claimed(store))
         await store.complete([done(Ticket(*each), outcome=each.id, deliver=5) for each in (a, b, c)])
         await passes(4)
-        await store.defer([a], 5)
-        await store.defer([b, Delivery("p", "x", 1)], 0)
-        same([kept.delivery for kept in await store.undelivered(9, 100)], [b])
+        await store.defer("", [a], 5)
+        await store.defer("", [b, Delivery("p", "x", 1)], 0)
+        same([kept.delivery for kept in await store.undelivered("", 9, 100)], [b])
         await passes(1)
-        same([kept.delivery for kept in await store.undelivered(9, 100)], [c])
-        await store.acknowledge([c])
-        await store.defer([b, c], 0)
-        same([kept.delivery for kept in await store.undelivered(9, 100)], [b])
+        same([kept.delivery for kept in await store.undelivered("", 9, 100)], [c])
+        await store.acknowledge("", [c])
+        await store.defer("", [b, c], 0)
+        same([kept.delivery for kept in await store.undelivered("", 9, 100)], [b])
         await passes(4)
-        same([kept.delivery for kept in await store.undelivered(9, 100)], [a])
+        same([kept.delivery for kept in await store.undelivered("", 9, 100)], [a])
 
     @behaviour(keep=100.0)
     async def test_outcomes_that_nobody_fetches_end_with_keep(self, store: Store, passes: Passes) -> None:
@@ -351,10 +391,10 @@ class CompletingScenes(StoreScenes):
         a, b, c = (Delivery(*ticket) for ticket in await claimed(store))
         await store.complete([done(Ticket(*each), outcome=each.id, deliver=10) for each in (a, b, c)])
         await passes(109)
-        same([kept.delivery for kept in await store.undelivered(1, 5)], [a])
-        await store.defer([b], 0)
+        same([kept.delivery for kept in await store.undelivered("", 1, 5)], [a])
+        await store.defer("", [b], 0)
         await passes(2)
-        same([kept.delivery for kept in await store.undelivered(9, 5)], [b], "c is over, and a in hand")
+        same([kept.delivery for kept in await store.undelivered("", 9, 5)], [b], "c is over, and a in hand")
         await passes(104)
-        await store.defer([a, b, c], 0)
-        same({kept.delivery for kept in await store.undelivered(9, 5)}, {b}, "a was let go 101 seconds ago")
+        await store.defer("", [a, b, c], 0)
+        same({kept.delivery for kept in await store.undelivered("", 9, 5)}, {b}, "a was let go 101 seconds ago")

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
-from scrapeengine.model.job import Delivery, JobStatus, NewJob, ShareRequest, Ticket
+from scrapeengine.model.job import Delivery, JobStatus, NewJob, Position, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
@@ -27,7 +27,7 @@ from scrapeengine.testing.stores.scenes import StoreScenes, done, holds, job, sa
 
 __all__ = ["MAYBE_SPANS", "SPANS", "StoreMachine"]
 
-IDS, PLATFORMS, OWNERS, URLS = "abcdef", "pq", "xyz", "uv"
+IDS, PLATFORMS, OWNERS, URLS, SINKS = "abcdef", "pq", "xyz", "uv", "st"
 SPANS = st.sampled_from([0.5, 1.0, 2.5, 7.0])
 """Seconds that a store can tell apart by any clock: halves are exact in Unix time too."""
 MAYBE_SPANS = st.just(0.0) | SPANS
@@ -52,6 +52,7 @@ ENDS = st.fixed_dictionaries(
         "url": st.sampled_from(URLS),
         "vary": st.sampled_from([None, "cookie 0123", "none at all"]),
         "outcome": st.sampled_from([None, "1", "2"]),
+        "sinks": st.sampled_from([("s",), ("t",), ("s", "t")]),
         "ends": st.booleans(),
     }
 )
@@ -243,34 +244,51 @@ class StoreMachine(RuleBasedStateMachine):
         self.both("hasten", ids)
 
     @rule(
+        sink=st.sampled_from(SINKS),
         n=st.sampled_from([0, 1, 2, 100]),
         lease=SPANS,
         after=st.sampled_from([0.0, 10.0]),
         acknowledged=st.booleans(),
     )
-    def deliver(self, n: int, lease: float, after: float, *, acknowledged: bool) -> None:
+    def deliver(self, sink: str, n: int, lease: float, after: float, *, acknowledged: bool) -> None:
         """Outcomes are handed out, by and by all of them, and acknowledged or not."""
         if after:
             self.pass_time(after)
-        found = self.ask("undelivered", n, lease)
-        late = self.model.late()
-        times = {delivery: self.model.outbox[delivery][0] for delivery in late}
+        found = self.ask("undelivered", sink, n, lease)
+        late = self.model.late(sink)
+        times = {delivery: self.model.outbox[sink, delivery][0] for delivery in late}
         handed = [kept.delivery for kept in found]
-        why = f"undelivered({n}), where {late} are late"
+        why = f"undelivered({sink!r}, {n}), where {late} are late"
         holds(set(handed) <= set(late) and len(set(handed)) == len(handed), f"{why}: got {handed}")
         same([times[delivery] for delivery in handed], [times[delivery] for delivery in late[:n]], why)
-        same(found, [self.model.postpone(delivery, lease) for delivery in handed], why)
+        same(found, [self.model.postpone(sink, delivery, lease) for delivery in handed], why)
         if acknowledged:
-            self.both("acknowledge", handed)
+            self.both("acknowledge", sink, handed)
 
-    @rule(numbers=ANY, seconds=MAYBE_SPANS, kept=st.booleans())
-    def defer(self, numbers: list[int], seconds: float, *, kept: bool) -> None:
-        """Outcomes are to be handed out at another time, some of which nobody keeps."""
-        there = sorted(self.model.outbox)
+    def deliveries(self, numbers: list[int], sink: str, *, kept: bool) -> list[Delivery]:
+        """Pick outcomes that a sink is to have, or of any jobs."""
+        there = sorted(delivery for owed, delivery in self.model.outbox if owed == sink)
         if kept and there:
-            self.both("defer", [there[number % len(there)] for number in numbers], seconds)
-        else:
-            self.both("defer", [Delivery(*ticket) for ticket in self.some(numbers)], seconds)
+            return [there[number % len(there)] for number in numbers]
+        return [Delivery(*ticket) for ticket in self.some(numbers)]
+
+    @rule(numbers=ANY, sink=st.sampled_from(SINKS), seconds=MAYBE_SPANS, kept=st.booleans())
+    def defer(self, numbers: list[int], sink: str, seconds: float, *, kept: bool) -> None:
+        """Outcomes are to be handed out at another time, some of which nobody keeps."""
+        self.both("defer", sink, self.deliveries(numbers, sink, kept=kept), seconds)
+
+    @rule(
+        numbers=ANY,
+        sink=st.sampled_from(SINKS),
+        position=st.none() | st.builds(Position, st.sampled_from("ab"), st.sampled_from("123")),
+        kept=st.booleans(),
+        times=st.integers(1, 2),
+    )
+    def acknowledge(self, numbers: list[int], sink: str, position: Position | None, times: int, *, kept: bool) -> None:
+        """A sink says that it has had outcomes, and where it is; some are not its own, and it may say it twice."""
+        deliveries = self.deliveries(numbers, sink, kept=kept)
+        for _ in range(times):
+            self.both("acknowledge", sink, deliveries, position)
 
     @rule(owner=st.sampled_from(OWNERS), lease=SPANS, give_back=st.booleans())
     def lock(self, owner: str, lease: float, *, give_back: bool) -> None:
@@ -337,4 +355,6 @@ async def all_of(store: Store) -> dict[tuple[str, ...], object]:
                 nursery.start_soon(ask, "position", platform, each)
             for url in URLS:
                 nursery.start_soon(ask, "recall", platform, url)
+        for sink in SINKS:
+            nursery.start_soon(ask, "positions", sink)
     return found

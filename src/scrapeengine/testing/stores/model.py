@@ -24,6 +24,7 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
+    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -162,7 +163,8 @@ class StoreModel:
     seen: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """What a crawl has seen and is forgotten."""
     pages: dict[tuple[str, str], Validator] = attrs.field(factory=dict, init=False)
-    outbox: dict[Delivery, tuple[float, str]] = attrs.field(factory=dict, init=False)
+    outbox: dict[tuple[str, Delivery], tuple[float, str]] = attrs.field(factory=dict, init=False)
+    slots: dict[tuple[str, str], str] = attrs.field(factory=dict, init=False)
     locks: dict[str, tuple[str, float]] = attrs.field(factory=dict, init=False)
     shares: dict[str, ModelShare] = attrs.field(factory=dict, init=False)
     began: float = attrs.field(default=-math.inf, init=False)
@@ -340,28 +342,40 @@ class StoreModel:
             replies.append(Reply.LOST if job is None else Reply.OK)
         return replies
 
-    def late(self) -> list[Delivery]:
-        """List the outcomes that should have been acknowledged by now, in the order of their times."""
+    def late(self, sink: str) -> list[Delivery]:
+        """List the outcomes that a sink should have acknowledged by now, in the order of their times."""
         self._drop_unfetched()
-        late = [delivery for delivery, (until, _) in self.outbox.items() if until <= self.moment.awake]
-        return sorted(late, key=lambda delivery: self.outbox[delivery][0])
+        late = [each for (owed, each), (until, _) in self.outbox.items() if owed == sink and until <= self.moment.awake]
+        return sorted(late, key=lambda delivery: self.outbox[sink, delivery][0])
 
-    def defer(self, deliveries: Iterable[Delivery], seconds: float) -> None:
+    def defer(self, sink: str, deliveries: Iterable[Delivery], seconds: float) -> None:
         """Hand outcomes out at another time."""
         self._drop_unfetched()
         for delivery in deliveries:
-            if delivery in self.outbox:
-                self.outbox[delivery] = self.moment.awake + seconds, self.outbox[delivery][1]
+            if (sink, delivery) in self.outbox:
+                self.postpone(sink, delivery, seconds)
 
-    def postpone(self, delivery: Delivery, lease: float) -> Kept:
+    def postpone(self, sink: str, delivery: Delivery, lease: float) -> Kept:
         """Hand an outcome out."""
-        self.outbox[delivery] = self.moment.awake + lease, self.outbox[delivery][1]
-        return Kept(delivery, self.outbox[delivery][1])
+        self.outbox[sink, delivery] = self.moment.awake + lease, self.outbox[sink, delivery][1]
+        return Kept(delivery, self.outbox[sink, delivery][1])
 
-    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
-        """Forget outcomes."""
-        for delivery in deliveries:
-            self.outbox.pop(delivery, None)
+    def acknowledge(self, sink: str, deliveries: Iterable[Delivery], position: Position | None = None) -> Reply:
+        """Forget that a sink is to have outcomes, and remember how far it has come."""
+        self._drop_unfetched()
+        owed = {(sink, delivery) for delivery in deliveries}
+        if not owed <= self.outbox.keys():
+            told = position is not None and self.slots.get((sink, position.slot)) == position.value
+            return Reply.ALREADY if told else Reply.LOST
+        for each in owed:
+            del self.outbox[each]
+        if position is not None:
+            self.slots[sink, position.slot] = position.value
+        return Reply.OK
+
+    def positions(self, sink: str) -> dict[str, str]:
+        """Return how far a sink has come."""
+        return {slot: value for (name, slot), value in self.slots.items() if name == sink}
 
     def recall(self, platform: str, url: str) -> Validator | None:
         """Return what is known of a URL."""
@@ -583,7 +597,8 @@ class StoreModel:
             if validator is not None:
                 self.pages[ticket.platform, url] = validator
         if completion.outcome is not None:
-            self.outbox[Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
+            for sink in completion.sinks:
+                self.outbox[sink, Delivery(*ticket)] = self.moment.awake + completion.deliver, completion.outcome
         return Reply.OK
 
     def _recur(self, job: ModelJob, again: float, between: tuple[float, float] | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.model.job import JobStatus, ShareRequest, Ticket
+from scrapeengine.model.job import JobStatus, Position, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
 from scrapeengine.model.store import Store
 from scrapeengine.testing.stores.scenes import (
@@ -34,6 +34,7 @@ __all__ = ["OpenScenes", "SharingScenes"]
 # Wrong arguments, which no type checker would let through.
 _JOB: Any = job
 _DONE: Any = done
+_POSITION: Any = Position
 _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] = [
     (lambda store: store.enqueue(_JOB("a")), TypeError, "list"),
     (lambda store: store.enqueue([{"id": 1}]), TypeError, "NewJob"),
@@ -50,7 +51,11 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.enqueue([_JOB("a", interval=2**64)]), ValueError, "2**63"),
     (lambda store: store.claim("p", 2**63, "me", 1), ValueError, "2**63"),
     (lambda store: store.renew([Ticket("p", "a", 2**63)], 1), ValueError, "2**63"),
-    (lambda store: store.undelivered(2**63, 1), ValueError, "2**63"),
+    (lambda store: store.undelivered("", 2**63, 1), ValueError, "2**63"),
+    (lambda store: store.undelivered(1, 1, 1), TypeError, "sink"),
+    (lambda store: store.acknowledge("", [], "1024"), TypeError, "Position('out.jsonl'"),
+    (lambda store: store.acknowledge("", [], _POSITION("out.jsonl", 1024)), TypeError, "value"),
+    (lambda store: store.complete([_DONE(Ticket("p", "a", 1), sinks="save")]), TypeError, "sinks"),
     (lambda store: store.share("me", {"p": _share_request(2**63)}, 1), ValueError, "2**63"),
     (lambda store: store.claim("p", 1, "me", 0), ValueError, "lease"),
     (lambda store: store.claim("p", -1, "me", 1), ValueError, "n must"),
@@ -63,8 +68,8 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.complete([_DONE(("p", "a", 1))]), TypeError, "Ticket"),
     (lambda store: store.complete([_DONE(Ticket("p", "a", 1), validators={"u": 1})]), TypeError, "Validator"),
     (lambda store: store.release([("p", "a", 1)]), TypeError, "Ticket"),
-    (lambda store: store.defer([("p", "a", 1)], 1), TypeError, "Delivery"),
-    (lambda store: store.defer([], -1), ValueError, "seconds"),
+    (lambda store: store.defer("", [("p", "a", 1)], 1), TypeError, "Delivery"),
+    (lambda store: store.defer("", [], -1), ValueError, "seconds"),
     (lambda store: store.share("me", {"p": 1}, 1), TypeError, "ShareRequest"),
     (lambda store: store.wait(-1), ValueError, "at_most"),
     (lambda store: store.jobs(limit=0), ValueError, "limit"),
@@ -346,9 +351,10 @@ def _every_call(store: Store) -> dict[str, Callable[[], Awaitable[object]]]:
         "renew": partial(store.renew, [], 1),
         "complete": partial(store.complete, []),
         "release": partial(store.release, []),
-        "undelivered": partial(store.undelivered, 1, 1),
-        "defer": partial(store.defer, [], 1),
-        "acknowledge": partial(store.acknowledge, []),
+        "undelivered": partial(store.undelivered, "", 1, 1),
+        "defer": partial(store.defer, "", [], 1),
+        "acknowledge": partial(store.acknowledge, "", []),
+        "positions": partial(store.positions, "s"),
         "recall": partial(store.recall, "p", "u"),
         "hasten": store.hasten,
         "lock": partial(store.lock, "x", "me", 1),
