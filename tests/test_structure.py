@@ -28,7 +28,8 @@ LAYERS = {
     ),
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "deliver": ({"uninterrupted", "model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
+    "sinks": ({"errors", "model", "decide", "sinks"}, {"attrs", "trio"}),
+    "deliver": ({"uninterrupted", "model", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

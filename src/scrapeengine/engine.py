@@ -12,7 +12,7 @@ import httpx
 import trio
 
 import scrapeengine.served as served  # noqa: PLR0402 - of the package only what is asked for is imported
-from scrapeengine.deliver.sinks import Sink, check_sinks
+from scrapeengine.deliver.sinks import AnySink, check_sinks
 from scrapeengine.errors import EngineBusy
 from scrapeengine.http.client.clients import HttpClients
 from scrapeengine.http.features.cookie_access import Cookies
@@ -97,7 +97,7 @@ class Engine(Generic[T]):
         self._token: trio.lowlevel.TrioToken | None = None
 
     def stream(
-        self, events: Events, *, sinks: Sequence[Sink[T]] = (), instruments: Sequence[Instrument] = ()
+        self, events: Events, *, sinks: Sequence[AnySink[T]] = (), instruments: Sequence[Instrument] = ()
     ) -> AbstractAsyncContextManager[Run[T]]:
         """Run events, and hand out their outcomes as they come.
 
@@ -118,7 +118,7 @@ class Engine(Generic[T]):
         return self._run_of(SourceWork(events), sinks, instruments)
 
     async def run(
-        self, events: Events, *, sinks: Sequence[Sink[T]] = (), instruments: Sequence[Instrument] = ()
+        self, events: Events, *, sinks: Sequence[AnySink[T]] = (), instruments: Sequence[Instrument] = ()
     ) -> Report:
         """Run events to their end; their outcomes go to the sinks only.
 
@@ -174,7 +174,7 @@ class Engine(Generic[T]):
         self,
         store: Store,
         *,
-        sinks: Sequence[Sink[T]] = (),
+        sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
         lease: float = 30.0,
         until: Until | None = None,
@@ -222,7 +222,7 @@ class Engine(Generic[T]):
         *,
         due_only: bool = True,
         ids: Collection[str | int] | None = None,
-        sinks: Sequence[Sink[T]] = (),
+        sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
         lease: float = 30.0,
     ) -> Report:
@@ -256,7 +256,7 @@ class Engine(Generic[T]):
         store: Store,
         *,
         every: float,
-        sinks: Sequence[Sink[T]] = (),
+        sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
         lease: float = 30.0,
     ) -> AsyncIterator[Report]:
@@ -386,7 +386,7 @@ class Engine(Generic[T]):
         home = kept.host or (named_host(name) if "." in name or ":" in name else None)
         return self._keeping.cookies(name, home, plan.environment.wall_time)
 
-    def _run_of(self, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
+    def _run_of(self, work: Work, sinks: Sequence[AnySink[T]], instruments: Sequence[Instrument]) -> Stream[T]:
         check_sinks(sinks)
         listeners = check_instruments(instruments)
 

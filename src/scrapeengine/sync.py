@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, 
 import trio
 
 import scrapeengine.served as served  # noqa: PLR0402 - of the package only what is asked for is imported
-from scrapeengine.deliver.sinks import Sink
+from scrapeengine.deliver.sinks import AnySink
 from scrapeengine.engine import Engine, EngineOptions
 from scrapeengine.model.checks import refuse_asyncio
 from scrapeengine.model.instrument import Instrument
@@ -71,7 +71,7 @@ def run(
     events: Events,
     *,
     default: Platform[T] | None = None,
-    sinks: Sequence[Sink[T]] = (),
+    sinks: Sequence[AnySink[T]] = (),
     instruments: Sequence[Instrument] = (),
     clock: trio.abc.Clock | None = None,
     signals: Signals = "raise",
@@ -131,7 +131,7 @@ def serve(
     url: str | Store | AbstractAsyncContextManager[Store],
     *,
     default: Platform[T] | None = None,
-    sinks: Sequence[Sink[T]] = (),
+    sinks: Sequence[AnySink[T]] = (),
     until: Until | None = None,
     lease: float = 30.0,
     instruments: Sequence[Instrument] = (),

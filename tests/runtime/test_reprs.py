@@ -23,7 +23,7 @@ async def test_the_parts_of_a_run_count_themselves(autojump_clock):
         assert repr(next(iter(lane.records)).job) == "<Job on 'A' running>"
         assert repr(next(iter(lane.records)).job.entry) == "<Entry 1 of 1 jobs live, in progress>"
         assert repr(parts.outbox) == "<Outbox 0/100 waiting>"
-        assert repr(parts.collector) == "<Collector of 0 sinks, 0 outcomes in hand>"
+        assert repr(parts.collector) == "<Collector of 0 sinks>"
         assert repr(parts.instruments) == "<Instruments 1>"  # that writes lines
         assert repr(parts.lines) == "<Lines, <Quota, 0 kinds>>"
         assert repr(run) == "<Run 0/503 tasks ended>"

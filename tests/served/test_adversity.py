@@ -115,10 +115,12 @@ async def test_an_outcome_that_nobody_can_read_is_dropped(autojump_clock, store,
     engine = se.Engine([se.Platform("A", scrape)])
     await store.enqueue([NewJob("A", "x", "{}")])
     [claimed] = await store.claim("A", 1, "me", 10)
-    await store.complete([Completion(ticket=claimed.ticket, status=JobStatus.DONE, outcome='{"status": "x"}')])
+    await store.complete(
+        [Completion(ticket=claimed.ticket, status=JobStatus.DONE, outcome='{"status": "x"}', sinks=("sink",))]
+    )
     async with engine.serve(store, sinks=[sink]):
         await trio.sleep(100)
-    assert (await store.undelivered(10, 10)) == []
+    assert (await store.undelivered("sink", 10, 10)) == []
     assert got == []
     assert "cannot be read, and is dropped" in caplog.text
 
@@ -310,10 +312,11 @@ async def test_a_round_delivers_however_much_is_left(autojump_clock, store):
     platform = se.Platform("A", scrape)
     await se.Engine([platform]).enqueue(store, [se.Event(n) for n in range(500)])
     with trio.move_on_after(5):
-        await serve_all(se.Engine([platform], buffer=1000), store, sinks=[never], count=500)
+        await serve_all(se.Engine([platform], buffer=1000), store, sinks=[se.sinks.of(never, name="it")], count=500)
     assert not pending(await store.stats())
     await trio.sleep(100)
-    assert (await se.Engine([platform], buffer=20).poll(store, sinks=[sink])).redelivered == 500
+    named = se.sinks.of(sink, name="it", size=100, linger=0)
+    assert (await se.Engine([platform], buffer=20).poll(store, sinks=[named])).redelivered == 500
     assert len({outcome.event.id for outcome in got}) == 500
 
 

@@ -80,9 +80,10 @@ async def test_what_a_sink_has_refused_is_delivered_again(autojump_clock, store)
     await engine().enqueue(store, EVENTS)
     with pytest.raises(OSError, match="the database is down"):
         await serve_all(engine(), store, count=5, sinks=[plain, Sink(failures=1)], lease=30)
-    sink = Sink()
-    async with engine().serve(store, sinks=[sink], lease=30) as run:
+    plain_again, sink = Sink(), Sink()
+    async with engine().serve(store, sinks=[plain_again, sink], lease=30) as run:
         await trio.sleep(100)
+    assert plain_again.got == []  # it has had them
     first = plain.got
     again = sink.got
     report = run.report

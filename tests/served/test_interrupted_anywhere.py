@@ -79,7 +79,7 @@ async def look(url):
     """Say what is in hand, what is done, and whose outcomes are kept for others."""
     async with se.open_store(url) as store:
         counted = (await store.stats())["a"]
-        kept = await store.undelivered(2 * JOBS, 0.001)
+        kept = await store.undelivered("", 2 * JOBS, 0.001) + await store.undelivered("sink", 2 * JOBS, 0.001)
         return counted.leased, counted.ready + counted.done, {each.delivery.id for each in kept}, counted.done
 
 

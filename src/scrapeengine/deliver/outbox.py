@@ -1,7 +1,10 @@
-"""The outbox: outcomes wait here for whoever takes them, the sinks, then the consumer, where there is one.
+"""The outbox: outcomes wait here for whoever takes them, the sinks and the consumer, where there is one.
+
+None of these waits for another. An outcome has left when all have had it who are to, and until then counts as one that
+waits: so the slowest of them holds up the starts in the end, and nothing else.
 
 Without sinks there is a consumer from the beginning, and what it does not read waits for it. With sinks there is one
-only once somebody reads: sinks alone are enough, and what they have had by then is nobody else's business.
+only once somebody reads: sinks alone are enough, and what all of them have had by then is nobody else's business.
 
 Where outcomes are kept until they are delivered (in a store), the consumer has had one when it asks for the next. Each
 task that reads has one in hand at most.
@@ -9,16 +12,18 @@ task that reads has one in hand at most.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+import attrs
 import trio
 
 from scrapeengine.deliver.counters import Counters
+from scrapeengine.deliver.feed import Feed
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.sink import READER
 from scrapeengine.observe.instruments import Instruments
 from scrapeengine.observe.lines import Lines
 from scrapeengine.uninterrupted import uninterrupted
@@ -47,13 +52,26 @@ class Room(Protocol):
         ...
 
 
+@attrs.define(eq=False)
+class Owed(Generic[T]):
+    """An outcome that sinks are to have."""
+
+    outcome: Outcome[T]
+    sinks: int
+    """The number of those that have not had it."""
+    reader: bool
+    """Whether the consumer is to have it, and has not."""
+    all: bool
+    """Whether it is for all of them."""
+
+
 @uninterrupted
 class Outbox(Generic[T]):
     """The way of the outcomes of one run. To put one here never blocks; the lanes see to it that they are not too many.
 
-    Without sinks, outcomes go to the consumer. With sinks, the collector takes them (`for_sinks`), and passes them on.
+    Without sinks, outcomes go to the consumer. With sinks, each has a channel of its own (`feed`), and so has that.
 
-    Size: 20 attributes, what a channel has among them: one of trio's, whose hand-over costs more, is for sinks only.
+    Size: 21 attributes, what a channel has among them: one of trio's, whose hand-over costs more, would do no better.
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class Outbox(Generic[T]):
         self.waiting = 0
         """The number of outcomes that are on their way."""
         self.buffer = buffer
+        """How many may be before no task starts any more."""
         self.reader: trio.lowlevel.Task | None = None
         """The task that was the first to read; None: nobody has so far."""
         self.abandoned = False
@@ -94,7 +113,27 @@ class Outbox(Generic[T]):
         self._readers = trio.lowlevel.ParkingLot()
         self._over = False
         """Whether no more comes for it."""
-        self._entry, self.for_sinks = trio.open_memory_channel[Outcome[T]](math.inf)
+        self._feeds: dict[str, Feed[T]] = {}
+        """What waits for each sink."""
+        self._owed: dict[int, Owed[T]] = {}
+        """What not all have had, by the identity of the outcome; only where there are sinks."""
+        self._room_for_sinks = 0
+
+    def feed(self, name: str, feed: Feed[T], room: int) -> None:
+        """Have a sink fed, which needs room for so many outcomes at least."""
+        self._feeds[name] = feed
+        self._room_for_sinks = max(self._room_for_sinks, room)
+        self.resize(self.buffer)
+
+    def resize(self, buffer: int) -> None:
+        """Let so many outcomes wait before no task starts any more, or as many more as sinks have use for at once."""
+        self.buffer = max(buffer, self._room_for_sinks)
+
+    def slowest(self) -> str | None:
+        """Name the sink for which outcomes wait, as many as there is room for; None: it is none of them."""
+        waiting = {name: len(feed) for name, feed in self._feeds.items()}
+        name = max(waiting, key=lambda each: waiting[each], default=None)
+        return name if name is not None and waiting[name] > len(self._ready) else None
 
     def tell(self, had: Had[T]) -> None:
         """Have `had` called with what the consumer has had, from now on."""
@@ -118,31 +157,65 @@ class Outbox(Generic[T]):
         if self.abandoned:
             self._counters.unread += 1
 
-    def put(self, outcome: Outcome[T]) -> None:
-        """Send an outcome on its way that is not to be counted."""
-        if self.has_sinks or self._consumed:  # sinks get all, also when the consumer has left
+    def put(self, outcome: Outcome[T], to: str | None = None) -> None:
+        """Send an outcome on its way that is not to be counted; to a sink of this name only, or the reader."""
+        if self.has_sinks:  # these get all, also when the consumer has left
+            self._share_out(outcome, to)
+        elif self._consumed:
             self.waiting += 1
-            if self.has_sinks:
-                self._entry.send_nowait(outcome)
-            else:  # as `_hand` does, which is a call more for each task
-                self._ready.append(outcome)
-                if self._readers:
-                    self._readers.unpark()
+            # As `_hand` does, which is a call more for each task.
+            self._ready.append(outcome)
+            if self._readers:
+                self._readers.unpark()
             if self.waiting == self.buffer:
                 self._tell_full()
 
+    def _share_out(self, outcome: Outcome[T], to: str | None) -> None:
+        feeds = [feed for name, feed in self._feeds.items() if to in {None, name}]
+        reader = self._consumed and to in {None, READER}
+        if not feeds and not reader:
+            return
+        self.waiting += 1
+        self._owed[id(outcome)] = Owed(outcome, len(feeds), reader, to is None)
+        for feed in feeds:
+            feed.put(outcome)
+        if reader:
+            self._hand(outcome)
+        if self.waiting == self.buffer:
+            self._tell_full()
+
+    def had(self, outcomes: Sequence[Outcome[T]], sink: str | None) -> None:
+        """Take it that a sink has had outcomes; None: that it never will."""
+        for outcome in outcomes:
+            owed = self._owed[id(outcome)]
+            owed.sinks -= 1
+            if not owed.sinks and sink is not None:
+                self.tell_delivered(outcome, "sinks")
+            self._settle(owed)
+        self._room.taken()
+
+    def _settle(self, owed: Owed[T]) -> None:
+        if not owed.sinks and not owed.reader:
+            del self._owed[id(owed.outcome)]
+            self.waiting -= 1
+
     def end(self) -> None:
         """Say that no outcome comes any more."""
-        self._entry.close()
+        for feed in self._feeds.values():
+            feed.end()
         if not self.has_sinks:
             self.passed()
 
     def leave(self) -> int:
         """Do without the consumer, who has left, if there was one. Returns how many outcomes it has left behind."""
         self.abandoned, self._consumed, self._left = self._consumed, False, True
+        left = len(self._ready)
+        if self.has_sinks:
+            for outcome in self._ready:
+                self._read(outcome)
         self._ready.clear()
         self._readers.unpark_all()
-        return self.waiting if self.abandoned else 0
+        return left if self.abandoned else 0
 
     async def take(self) -> Outcome[T]:
         """Wait for the next outcome; whoever asks for it has had the last one. Checkpoint. If cancelled, none is lost.
@@ -170,7 +243,10 @@ class Outbox(Generic[T]):
             self._in_a_row = 0
             await self._readers.park()
         outcome = self._ready.popleft()
-        self.waiting -= 1
+        if self.has_sinks:
+            self._read(outcome)
+        else:
+            self.waiting -= 1
         self._room.taken()
         if self._had is not None:
             self._in_hand[trio.lowlevel.current_task()] = outcome
@@ -178,17 +254,8 @@ class Outbox(Generic[T]):
             self.tell_delivered(outcome, "consumer")
         return outcome
 
-    def pass_on(self, batch: Sequence[Outcome[T]]) -> None:
-        """Send outcomes that sinks have had, or never will, to the consumer; without one they have left."""
-        if not self._consumed:
-            self.waiting -= len(batch)
-            self._room.taken()
-            return
-        for outcome in batch:
-            self._hand(outcome)
-
     def passed(self) -> None:
-        """Say that nothing is passed on any more."""
+        """Say that no more comes for the consumer."""
         self._over = True
         self._readers.unpark_all()
 
@@ -197,6 +264,12 @@ class Outbox(Generic[T]):
         if self._instruments.outcome_delivered:
             details = OutcomeDelivered(time=trio.current_time(), outcome=outcome, to=to)
             self._instruments.tell(self._instruments.outcome_delivered, details)
+
+    def _read(self, outcome: Outcome[T]) -> None:
+        """Take it that the consumer has been given an outcome that sinks are to have too."""
+        owed = self._owed[id(outcome)]
+        owed.reader = False
+        self._settle(owed)
 
     def _hand(self, outcome: Outcome[T]) -> None:
         """Lay an outcome ready, for one who reads."""
@@ -213,7 +286,13 @@ class Outbox(Generic[T]):
 
     def _begin_to_read(self) -> None:
         self.reader = trio.lowlevel.current_task()
-        self._consumed = not self._left
+        if self._consumed or self._left:
+            return
+        self._consumed = True
+        for owed in list(self._owed.values()):  # what sinks have had is nobody else's business, but this is not had yet
+            if owed.all:
+                owed.reader = True
+                self._hand(owed.outcome)
 
     def _has_had(self, task: trio.lowlevel.Task, had: Had[T]) -> None:
         outcome = self._in_hand.pop(task, None)

@@ -1,21 +1,33 @@
-"""Sinks: async callables that take outcomes in batches. What is handed in as one is checked here."""
+"""Sinks as they are handed in: what is none is refused here, plain functions are made whole, and each has a name."""
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from scrapeengine.model.outcome import Outcome
+import attrs
+
+from scrapeengine.model.sink import Sink, SinkFunction
 from scrapeengine.model.urls import told
+from scrapeengine.sinks.functions import FunctionSink, check_function, name_of
 
-__all__ = ["Sink", "check_sinks"]
+__all__ = ["AnySink", "NamedSink", "check_sinks", "named_sinks"]
 
 T = TypeVar("T")
 
-Sink: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
-"""A sink of outcomes: an async callable that takes a list of them."""
+AnySink: TypeAlias = Sink[T] | SinkFunction[T]
+"""What may be handed in as a sink."""
+_METHODS = ("open", "recover", "write", "flush", "close")
+
+
+@attrs.frozen(eq=False)
+class NamedSink(Generic[T]):
+    """A sink of one run, and its name there, which no other one of the run has."""
+
+    name: str
+    sink: Sink[T]
 
 
 def check_sinks(sinks: object) -> None:
@@ -27,21 +39,29 @@ def check_sinks(sinks: object) -> None:
     if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
         raise TypeError(f"sinks=… takes a list of async functions, got {told(sinks)}; write sinks=[save]")
     for sink in sinks:
-        if not callable(sink):
-            raise TypeError(f"a sink is an async callable that takes a list of outcomes, got {told(sink)}")
-        if not _is_async(sink):
-            named = getattr(sink, "__qualname__", None) or told(sink)
-            raise TypeError(
-                f"a sink is an async callable that takes a list of outcomes, got {named}, which is not async; write "
-                "`async def save(outcomes): …`, and call what blocks with `await trio.to_thread.run_sync(function, …)`"
-            )
+        if _is_whole(sink):
+            continue
+        check_function(sink)
 
 
-def _is_async(sink: object) -> bool:
-    """Say whether a callable is an async function, bound, partial or wrapped; or has such a `__call__`."""
-    while isinstance(sink, functools.partial):
-        sink = sink.func
-    for each in (sink, getattr(type(sink), "__call__", None)):  # noqa: B004 - what is looked for is how it is written
-        if callable(each) and inspect.iscoroutinefunction(inspect.unwrap(each)):
-            return True
-    return False
+def named_sinks(sinks: Sequence[AnySink[T]]) -> list[NamedSink[T]]:
+    """Make all sinks of a run whole, and name each: as it says, or as its function is called.
+
+    The second of one name has a 2 behind it, and so on, in the order in which they are listed.
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for each in sinks:
+        sink = _whole(each)
+        seen[sink.name] += 1
+        count = seen[sink.name]
+        found.append(NamedSink(sink.name if count == 1 else f"{sink.name} {count}", sink))
+    return found
+
+
+def _whole(sink: Any) -> Sink[Any]:
+    return sink if _is_whole(sink) else FunctionSink(name_of(sink), sink)
+
+
+def _is_whole(sink: Any) -> bool:
+    return not inspect.isclass(sink) and all(callable(getattr(sink, name, None)) for name in _METHODS)

@@ -14,11 +14,11 @@ import attrs
 
 from scrapeengine.model.described import described
 from scrapeengine.model.policy import Rate
+from scrapeengine.model.sink import READER
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
 
 __all__ = [
-    "READER",
     "Claimed",
     "Completion",
     "Content",
@@ -27,7 +27,6 @@ __all__ = [
     "Kept",
     "Known",
     "NewJob",
-    "Position",
     "QueueStatistics",
     "Reply",
     "ShareGrant",
@@ -38,8 +37,6 @@ __all__ = [
 
 Content: TypeAlias = str | bytes
 """JSON as text, or bytes as they are."""
-READER = ""
-"""The name of the sink that is no sink: whoever reads the outcomes of a run."""
 NO_VALIDATORS: Mapping[str, Validator | None] = MappingProxyType({})
 
 
@@ -246,15 +243,6 @@ class Delivery(NamedTuple):
     def __repr__(self) -> str:
         """Show it without the secrets that an id may hold."""
         return f"Delivery(platform={self.platform!r}, id={told(self.id)}, token={self.token})"
-
-
-class Position(NamedTuple):
-    """How far a sink has come: what of its output counts, for whoever goes on with it."""
-
-    slot: str
-    """The part of the output: a sink may write several files, each in one hand at a time."""
-    value: str
-    """How far it is written, in a text that only the sink reads."""
 
 
 @described

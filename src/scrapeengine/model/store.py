@@ -31,7 +31,6 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
-    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -39,6 +38,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 
 __all__ = ["Starts", "Store"]

@@ -7,7 +7,7 @@ backing is given (`Parts`), so that all laws hold for both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -17,6 +17,7 @@ from scrapeengine.decide.agenda import Job
 from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
+from scrapeengine.deliver.sinking import Receipts
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.validators import Validator
@@ -133,16 +134,8 @@ class Backing(Protocol):
         ...
 
     @property
-    def keeps(self) -> bool:
-        """Whether it keeps outcomes until they are delivered, and so wants to know what the consumer has had."""
-        ...
-
-    def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Hear that all have these outcomes who are to have them."""
-        ...
-
-    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Hear that sinks have not had these, and will not have them in this run."""
+    def receipts(self) -> Receipts | None:
+        """Who is to know what sinks and the consumer have had; None: outcomes are not kept until they are delivered."""
         ...
 
     def unwanted(self) -> None:

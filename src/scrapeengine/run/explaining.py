@@ -93,6 +93,14 @@ def _counts(lane: Lane) -> str:
     )
 
 
+def _full(parts: Parts) -> str:
+    """Say who does not take what waits."""
+    sink = parts.outbox.slowest()
+    if sink is not None:
+        return f"the sink {sink!r} holds it back: as many outcomes wait for it as there is room for"
+    return "the consumer, the sinks or the store hold it back: as many outcomes wait as the buffer has room for"
+
+
 def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a sentence for each
     name = lane.name
     match standing(parts.scheduler.facts(lane, now)):
@@ -113,7 +121,7 @@ def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a s
         case Holdup.PARKED:
             return f"its parked tasks hold it back: with {lane.limit.bound} begun, twice its limit, none starts"
         case Holdup.BUFFER:
-            return "the consumer, the sinks or the store hold it back: as many outcomes wait as the buffer has room for"
+            return _full(parts)
         case Holdup.EVENTS:
             total = int(parts.scheduler.events.total_tokens)
             return f"the event limit of {total} holds it back"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -19,10 +20,11 @@ from scrapeengine.decide.agenda import Agenda
 from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
-from scrapeengine.deliver.sinks import Sink
+from scrapeengine.deliver.sinks import AnySink, named_sinks
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, SourceEnded, TaskEnded
 from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
+from scrapeengine.model.sink import READER
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.lines import Lines
 from scrapeengine.observe.log import logger
@@ -54,14 +56,14 @@ _UNREAD = 10.0
 class Session(Generic[T]):
     """One run of an engine, from `open` to `close`.
 
-    The rooms are built inside out. Four of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`), and
-    do so only once it is open: then all of them are there.
+    The rooms are built inside out. Five of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`,
+    `SinkHost`), and do so only once it is open: then all of them are there.
 
-    Size: 22 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
-    those four report, and what its owner asks for.
+    Size: 23 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
+    those five report, and what its owner asks for.
     """
 
-    def __init__(self, plan: Plan, work: Work, sinks: Sequence[Sink[T]], instruments: Sequence[object]) -> None:
+    def __init__(self, plan: Plan, work: Work, sinks: Sequence[AnySink[T]], instruments: Sequence[object]) -> None:
         """Build it.
 
         Args:
@@ -76,7 +78,7 @@ class Session(Generic[T]):
         counters, lines = Counters(anchor, plan.declared, default), Lines(plan.declared, default)
         alarms, self.instruments = Alarms(), Instruments([lines, *instruments])
         outbox: Outbox[T] = Outbox(plan.settings.buffer, counters, lines, self.instruments, self, sinks=bool(sinks))
-        self.collector = Collector(sinks, outbox, counters)
+        self.collector = Collector(named_sinks(sinks), outbox, counters)
         scheduler = Scheduler(Agenda(plan.settings.dedupe, os.urandom(16)), plan.event_limit, alarms, self.instruments)
         lanes = Lanes(plan, scheduler, gates, self, work.share)
         clients = plan.clients(alarms)
@@ -108,8 +110,10 @@ class Session(Generic[T]):
         nursery.start_soon(self.parts.alarms.run, name="scrapeengine alarms")
         nursery.start_soon(workers.dismiss, self.shutdown.ended, name="scrapeengine workers")
         nursery.start_soon(self.shutdown.bring_jobs, name="scrapeengine intake")
-        if self.backing.keeps:
-            self.outbox.tell(self.backing.delivered)
+        receipts = self.backing.receipts
+        if receipts is not None:
+            self.outbox.tell(partial(receipts.delivered, READER))
+        self.collector.open(nursery, receipts, self)
         nursery.start_soon(self._collect, name="scrapeengine collector")
         self.backing.open(nursery)
         self.penalties.begin()
@@ -117,7 +121,7 @@ class Session(Generic[T]):
             self.instruments.tell(self.instruments.run_started, self._started(joined=False))
 
     async def _collect(self) -> None:
-        await self.collector.collect(self.backing)
+        await self.collector.collect()
         self._look_whether_left()
 
     def leave(self) -> None:
@@ -183,6 +187,10 @@ class Session(Generic[T]):
         if self._starter is not None and self._starter.has_room():
             self.parts.scheduler.room()
             self.backing.wake()
+
+    def sink_failed(self) -> None:
+        """Stop: what has ended goes to the other sinks, and then the error leaves."""
+        self.shutdown.stop(0.0, "a sink has failed")
 
     def unread(self) -> None:
         """Say so, if nobody has begun to read a while later."""
@@ -251,7 +259,7 @@ class Session(Generic[T]):
     def retune(self) -> None:
         """Let the run be as the plan has it now."""
         parts, settings = self.parts, self.parts.plan.settings
-        parts.outbox.buffer = settings.buffer
+        parts.outbox.resize(settings.buffer)
         now = trio.current_time()
         parts.lanes.retune(now)
         parts.scheduler.limit_events(parts.plan.event_limit)

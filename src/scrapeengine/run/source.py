@@ -8,7 +8,7 @@ source ──> intake ──> admission ──> agenda
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -78,7 +78,7 @@ class SourceBacking:
     """
 
     settled = True
-    keeps = False
+    receipts = None
 
     def __init__(self, parts: Parts, events: Events) -> None:
         parts.plan.skips.attach(parts.counters.anchor)
@@ -125,14 +125,8 @@ class SourceBacking:
     def reopened_by_hand(self, platform: str) -> None:
         """Do nothing: the run knows."""
 
-    def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Do nothing: nobody keeps them."""
-
-    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Do nothing, as above."""
-
     def unwanted(self) -> None:
-        """Do nothing, as above."""
+        """Do nothing: nobody keeps them."""
 
     def left(self) -> None:
         """Do nothing: there is nothing that works beside the run."""

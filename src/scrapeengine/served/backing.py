@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import attrs
 import trio
 
 from scrapeengine.errors import AgendaFull, StoreError
 from scrapeengine.model.event import Event
-from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator
@@ -71,8 +69,8 @@ class StoreBacking:
         self._ready = ready = ReadyPlatforms(everything=only is not None or work.until is not None)
         self._writer = writer = Writer(store, trouble)
         self._leases = leases = Leases(holder, writer)
-        self.keeps = work.kept
-        self._deliveries = deliveries = Deliveries(holder, wanted=work.kept)
+        self._deliveries = deliveries = Deliveries(holder, parts.collector.names, parts.outbox, wanted=work.kept)
+        self.receipts = deliveries if work.kept else None
         self._redelivery = Redelivery(parts.outbox, deliveries, parts.counters, trouble, shared=store.shared)
         completions = Completions(
             parts.plan.environment.encode,
@@ -242,14 +240,6 @@ class StoreBacking:
         if self._sharing is not None:
             self._sharing.reopened(platform)
         self._closings.reopen(platform)
-
-    def delivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Have outcomes acknowledged that all have who are to have them."""
-        self._deliveries.delivered(outcomes)
-
-    def undelivered(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Keep outcomes for a later run that sinks have not had in this one."""
-        self._deliveries.undelivered(outcomes)
 
     def unwanted(self) -> None:
         """Keep nothing more: nobody is to have it."""

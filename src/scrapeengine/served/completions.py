@@ -110,6 +110,7 @@ class Completions:
             again=again,
             ends=again is None,
             outcome=None if within is None else outcome_text(failure, payload, None),
+            sinks=self.deliveries.takers(),
             deliver=within or 0.0,
         )
         return EndedJob(failure, completion)
@@ -134,6 +135,7 @@ class Completions:
             history=history,
             keep=min(_LONGEST, (isinstance(outcome, Skipped) and outcome.again_after) or 0.0),
             outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),
+            sinks=self.deliveries.takers(),
             deliver=within or 0.0,
         )
         return EndedJob(outcome, completion, suspect=held.claimed.deaths > 0)

@@ -20,11 +20,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
 import trio
 
+from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.errors import StoreError
-from scrapeengine.model.job import READER, Delivery, Kept, Reply
+from scrapeengine.model.job import Delivery, Kept, Reply
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.sink import READER, Position
 from scrapeengine.served.leases import Leaseholder
 from scrapeengine.served.trouble import Backoff
 from scrapeengine.uninterrupted import uninterrupted
@@ -37,32 +40,48 @@ _APART = 0.1
 """Seconds that one waits for more, if there are not so many to acknowledge before."""
 
 
+@attrs.define(eq=False, repr=False)
+class Dispatch:
+    """An outcome on its way."""
+
+    outcome: Outcome[Any]
+    """Kept with it, since it goes by its identity."""
+    delivery: Delivery
+    takers: set[str]
+    """The sinks, and the reader, that have not had it."""
+    earlier: bool
+    """Whether it is of an earlier run, or of another process."""
+
+
 @uninterrupted
 class Deliveries:
-    """The outcomes that this run is to deliver.
+    """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.sinking.Receipts`.
 
-    Size: 10 attributes and 14 methods, two queues, and what is known of all that is on its way.
+    Size: 12 attributes and 20 methods, two queues for each sink, and what is known of all that is on its way.
     """
 
-    def __init__(self, holder: Leaseholder, *, wanted: bool) -> None:
+    def __init__(self, holder: Leaseholder, sinks: Sequence[str], outbox: Outbox[Any], *, wanted: bool) -> None:
         """Make it.
 
         Args:
             holder: the run, as the store knows it; its lease is the time for which outcomes are kept from others.
+            sinks: the names of the run's sinks.
+            outbox: the run's, which knows whether anybody reads.
             wanted: whether there are sinks, or a consumer.
         """
         self.wanted = wanted
         """Whether outcomes are kept, for there is somebody to have them."""
         self._holder = holder
-        self._known: dict[int, tuple[Outcome[Any], Delivery]] = {}
-        """By the identity of the outcome, which is kept with it."""
-        self._earlier: set[int] = set()
-        """Those of them that are of earlier runs."""
-        self._on_their_way: set[Delivery] = set()
-        self._had: deque[Delivery] = deque()
-        self._unwanted: deque[Delivery] = deque()
+        self._sinks = tuple(sinks)
+        self._outbox = outbox
+        self._known: dict[int, Dispatch] = {}
+        """By the identity of the outcome."""
+        takers = (*sinks, READER)
+        self._on_their_way: dict[str, set[Delivery]] = {taker: set() for taker in takers}
+        self._had: dict[str, deque[Delivery]] = {taker: deque() for taker in takers}
+        self._unwanted: dict[str, deque[Delivery]] = {taker: deque() for taker in takers}
         self._forgotten: set[Delivery] | None = None
-        """What the store has forgotten since a look began; None: none is on its way."""
+        """What the store has forgotten since a look began, for whom it was for; None: none is on its way."""
         self._work = trio.Event()
         self._many = trio.Event()
 
@@ -71,60 +90,105 @@ class Deliveries:
         """The seconds for which an outcome is kept from others once it is stored; None: it need not be stored."""
         return self._holder.lease if self.wanted else None
 
-    def expect(self, outcome: Outcome[Any], delivery: Delivery, *, earlier: bool = False) -> None:
-        """Await that an outcome is had, which is on its way; whether it is of an earlier run."""
-        self._known[id(outcome)] = (outcome, delivery)
-        self._on_their_way.add(delivery)
-        if earlier:
-            self._earlier.add(id(outcome))
+    def takers(self) -> tuple[str, ...]:
+        """Name all who are to have what ends now: the sinks, and the reader where there is, or was, one."""
+        return (*self._sinks, READER) if self._outbox.owed else self._sinks
 
-    def delivered(self, outcomes: Iterable[Outcome[Any]]) -> None:
-        """Have outcomes acknowledged that all have who are to have them."""
+    def expect(
+        self, outcome: Outcome[Any], delivery: Delivery, takers: Iterable[str], *, earlier: bool = False
+    ) -> None:
+        """Await that an outcome is had, which is on its way to some; whether it is of an earlier run."""
+        self._known[id(outcome)] = Dispatch(outcome, delivery, set(takers), earlier)
+        for taker in takers:
+            self._on_their_way[taker].add(delivery)
+
+    def is_earlier(self, outcome: Outcome[Any]) -> bool:
+        """See `Receipts`."""
+        dispatch = self._known.get(id(outcome))
+        return dispatch is not None and dispatch.earlier
+
+    def delivered(self, sink: str, outcomes: Iterable[Outcome[Any]]) -> None:
+        """Have outcomes acknowledged that a sink has, or the reader."""
+        had = self._had[sink]
         for outcome in outcomes:
-            known = self._known.pop(id(outcome), None)
-            if known is not None:
-                self._earlier.discard(id(outcome))
-                self._had.append(known[1])
-        if self._had:  # of what is not kept nobody has to be told
+            delivery = self._settle(sink, outcome)
+            if delivery is not None:
+                had.append(delivery)
+        if had:  # of what is not kept nobody has to be told
             self._work.set()
-        if len(self._had) >= _MANY:
+        if len(had) >= _MANY:
             self._many.set()
 
-    def undelivered(self, outcomes: Iterable[Outcome[Any]]) -> None:
-        """Keep outcomes for others that will not be had by all here."""
+    def undelivered(self, sink: str, outcomes: Iterable[Outcome[Any]]) -> None:
+        """Keep outcomes for others that a sink will not have here."""
         for outcome in outcomes:
-            self._known.pop(id(outcome), None)
-            self._earlier.discard(id(outcome))
+            self._settle(sink, outcome)
 
-    def drop(self, delivery: Delivery) -> None:
+    async def acknowledge(self, sink: str, outcomes: Sequence[Outcome[Any]], position: Position) -> bool:
+        """See `Receipts`. While the store is down it waits, as the sink does then. Checkpoint.
+
+        If cancelled, the store may know or not.
+        """
+        known = (self._known.get(id(outcome)) for outcome in outcomes)
+        deliveries = [each.delivery for each in known if each is not None and sink in each.takers]
+        backoff = Backoff()
+        while True:
+            try:
+                reply = await self._holder.store.acknowledge(sink, deliveries, position)
+                break
+            except StoreError as error:
+                self._holder.trouble.say("the store could not be told how far a sink has come", error)
+                await backoff.pause()
+        if reply is Reply.LOST:
+            return False
+        for outcome in outcomes:
+            self._settle(sink, outcome)
+        self._forget(sink, deliveries)
+        return True
+
+    async def positions(self, sink: str) -> dict[str, str]:
+        """See `Receipts`. While the store is down it waits. Checkpoint."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._holder.store.positions(sink)
+            except StoreError as error:
+                self._holder.trouble.say("the store could not be asked how far a sink has come", error)
+                await backoff.pause()
+
+    def drop(self, taker: str, delivery: Delivery) -> None:
         """Have an outcome acknowledged that nobody can deliver."""
-        self._had.append(delivery)
+        self._had[taker].append(delivery)
         self._work.set()
 
-    def leave(self, found: Iterable[Kept]) -> None:
+    def leave(self, taker: str, found: Iterable[Kept]) -> None:
         """Leave to others what was found and is not to be delivered here."""
-        self._unwanted += (kept.delivery for kept in found if kept.delivery not in self._on_their_way)
+        on_their_way = self._on_their_way[taker]
+        self._unwanted[taker] += (kept.delivery for kept in found if kept.delivery not in on_their_way)
         self._work.set()
 
     def stop_keeping(self) -> None:
         """Keep nothing more, for nobody is to have it; leave to others what is of earlier runs."""
         self.wanted = False
-        for number in self._earlier:
-            _, delivery = self._known.pop(number)
-            self._unwanted.append(delivery)
-        self._earlier.clear()
+        for number, dispatch in list(self._known.items()):
+            if dispatch.earlier:
+                del self._known[number]
+                for taker in dispatch.takers:
+                    self._unwanted[taker].append(dispatch.delivery)
         self._work.set()
 
-    async def look(self, n: int) -> list[Kept]:
-        """Find up to `n` outcomes that nobody has had in time, and that are not on their way here. Checkpoint.
+    async def look(self, taker: str, n: int) -> list[Kept]:
+        """Find up to `n` outcomes that a sink, or the reader, has not had in time, and that are not on their way here.
+
+        Checkpoint.
 
         Raises:
             StoreError: the store could not be asked.
         """
         self._forgotten = set()
         try:
-            found = await self._holder.store.undelivered(READER, n, self._holder.lease)
-            return [kept for kept in found if kept.delivery not in self._on_their_way | self._forgotten]
+            found = await self._holder.store.undelivered(taker, n, self._holder.lease)
+            return [kept for kept in found if kept.delivery not in self._on_their_way[taker] | self._forgotten]
         finally:
             self._forgotten = None
 
@@ -143,39 +207,40 @@ class Deliveries:
     async def flush(self) -> bool:
         """Tell the store all that was had; false if it could not be told. Checkpoint, as `run`."""
         try:
-            while self._had:
-                batch = list(self._had)[:_MOST_AT_ONCE]
-                await self._acknowledge(batch)
-                for delivery in batch:
-                    self._had.popleft()
-                    self._on_their_way.discard(delivery)
-                    if self._forgotten is not None:
-                        self._forgotten.add(delivery)
-            while self._unwanted:
-                batch = list(self._unwanted)[:_MOST_AT_ONCE]
-                await self._holder.store.defer(READER, batch, 0)
-                for delivery in batch:
-                    self._unwanted.popleft()
-                    self._on_their_way.discard(delivery)
+            for taker, had in self._had.items():
+                while had:
+                    batch = list(had)[:_MOST_AT_ONCE]
+                    await self._acknowledge(taker, batch)
+                    for _ in batch:
+                        had.popleft()
+                    self._forget(taker, batch)
+            for taker, unwanted in self._unwanted.items():
+                while unwanted:
+                    batch = list(unwanted)[:_MOST_AT_ONCE]
+                    await self._holder.store.defer(taker, batch, 0)
+                    for delivery in batch:
+                        unwanted.popleft()
+                        self._on_their_way[taker].discard(delivery)
         except StoreError as error:
             self._holder.trouble.say("the store could not be told what was delivered", error)
             return False
         return True
 
-    async def _acknowledge(self, batch: Sequence[Delivery]) -> None:
+    async def _acknowledge(self, taker: str, batch: Sequence[Delivery]) -> None:
         """Tell the store of some that were had; where somebody else has said so of one, of the others."""
-        reply = await self._holder.store.acknowledge(READER, batch)
+        reply = await self._holder.store.acknowledge(taker, batch)
         if reply is Reply.LOST and len(batch) > 1:
             half = len(batch) // 2
-            await self._acknowledge(batch[:half])
-            await self._acknowledge(batch[half:])
+            await self._acknowledge(taker, batch[:half])
+            await self._acknowledge(taker, batch[half:])
 
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
         while True:
             await trio.sleep(self._holder.lease / 3)
             try:
-                await self._defer(self._on_their_way, self._holder.lease)
+                for taker, deliveries in self._on_their_way.items():
+                    await self._defer(taker, deliveries, self._holder.lease)
             except StoreError as error:
                 self._holder.trouble.say("outcomes could not be kept from others", error)
 
@@ -185,13 +250,31 @@ class Deliveries:
         Raises:
             StoreError: it could not be said. Then others have it once its time is over.
         """
-        await self._defer(self._on_their_way.difference(self._had), 0)
+        for taker, deliveries in self._on_their_way.items():
+            await self._defer(taker, deliveries.difference(self._had[taker]), 0)
 
-    async def _defer(self, deliveries: Iterable[Delivery], seconds: float) -> None:
+    async def _defer(self, taker: str, deliveries: Iterable[Delivery], seconds: float) -> None:
         batch = list(deliveries)
         for first in range(0, len(batch), _MOST_AT_ONCE):
-            await self._holder.store.defer(READER, batch[first : first + _MOST_AT_ONCE], seconds)
+            await self._holder.store.defer(taker, batch[first : first + _MOST_AT_ONCE], seconds)
+
+    def _settle(self, taker: str, outcome: Outcome[Any]) -> Delivery | None:
+        """Await no more that somebody has an outcome; None if it is not kept for whom."""
+        dispatch = self._known.get(id(outcome))
+        if dispatch is None or taker not in dispatch.takers:
+            return None
+        dispatch.takers.discard(taker)
+        if not dispatch.takers:
+            del self._known[id(outcome)]
+        return dispatch.delivery
+
+    def _forget(self, taker: str, deliveries: Iterable[Delivery]) -> None:
+        """Take it that the store has forgotten these."""
+        self._on_their_way[taker].difference_update(deliveries)
+        if self._forgotten is not None:
+            self._forgotten.update(deliveries)
 
     def __repr__(self) -> str:
         """Count what is there."""
-        return f"<Deliveries {len(self._on_their_way)} on their way, {len(self._had)} to acknowledge>"
+        on_their_way, had = (sum(map(len, each.values())) for each in (self._on_their_way, self._had))
+        return f"<Deliveries {on_their_way} on their way, {had} to acknowledge>"

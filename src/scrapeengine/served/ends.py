@@ -125,7 +125,7 @@ class StoredEnds:
     def accepted(self, ended: EndedJob) -> None:
         """Send an outcome on its way, which the store has accepted."""
         if ended.completion.outcome is not None:
-            self._deliveries.expect(ended.outcome, Delivery(*ended.completion.ticket))
+            self._deliveries.expect(ended.outcome, Delivery(*ended.completion.ticket), ended.completion.sinks)
         instruments = self._parts.instruments
         if instruments.job_stored:
             details = JobStored(time=trio.current_time(), outcome=ended.outcome)

@@ -80,23 +80,30 @@ class Redelivery:
                 await self._room.wait()
                 continue
             try:
-                kept = await self._deliveries.look(_BATCH)
+                full = [await self._look(taker) for taker in self._deliveries.takers()]
             except StoreError as error:
                 self._trouble.say("outcomes that were not delivered could not be had", error)
                 await backoff.pause()
                 continue
             backoff.over()
             if self._stopped.is_set():
-                self._deliveries.leave(kept)
                 return
-            for each in kept:
-                self._deliver(each)
-            if len(kept) < _BATCH:
+            if not any(full):
                 self.behind = False
                 host.caught_up()
                 await trio.sleep(self._looks)
 
-    def _deliver(self, kept: Kept) -> None:
+    async def _look(self, taker: str) -> bool:
+        """Send on its way what a sink, or the reader, has not had; whether there may be more."""
+        kept = await self._deliveries.look(taker, _BATCH)
+        if self._stopped.is_set():
+            self._deliveries.leave(taker, kept)
+            return False
+        for each in kept:
+            self._deliver(taker, each)
+        return len(kept) == _BATCH
+
+    def _deliver(self, taker: str, kept: Kept) -> None:
         """Send an outcome on its way."""
         delivery = kept.delivery
         try:
@@ -105,8 +112,8 @@ class Redelivery:
             logger().error(
                 "an outcome in the store cannot be read, and is dropped", id=named(delivery.id), exc_info=error
             )
-            self._deliveries.drop(delivery)
+            self._deliveries.drop(taker, delivery)
             return
-        self._deliveries.expect(outcome, delivery, earlier=True)
+        self._deliveries.expect(outcome, delivery, (taker,), earlier=True)
         self._counters.redelivered += 1
-        self._outbox.put(outcome)
+        self._outbox.put(outcome, taker)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, TypeVar
 
 from scrapeengine.decide.routing import Routes
-from scrapeengine.deliver.sinks import Sink
+from scrapeengine.deliver.sinks import AnySink
 from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import id_of, number
 from scrapeengine.model.event import Event
@@ -29,7 +29,9 @@ __all__ = ["RunOf", "check_serving", "enqueue", "make_round", "rounds", "work_fo
 
 T = TypeVar("T")
 
-RunOf: TypeAlias = Callable[[StoreWork, Sequence[Sink[T]], Sequence[Instrument]], AbstractAsyncContextManager[Run[T]]]
+RunOf: TypeAlias = Callable[
+    [StoreWork, Sequence[AnySink[T]], Sequence[Instrument]], AbstractAsyncContextManager[Run[T]]
+]
 """Makes the manager of a run that is to work for a store."""
 
 
@@ -63,7 +65,7 @@ def rounds(
     run_of: RunOf[T],
     store: Store,
     every: float,
-    sinks: Sequence[Sink[T]],
+    sinks: Sequence[AnySink[T]],
     instruments: Sequence[Instrument],
     lease: float,
 ) -> Rounds:
@@ -81,7 +83,7 @@ async def make_round(
     *,
     due_only: bool = True,
     ids: Collection[str | int] | None = None,
-    sinks: Sequence[Sink[T]],
+    sinks: Sequence[AnySink[T]],
     instruments: Sequence[Instrument],
     lease: float,
     early: float = 0.0,

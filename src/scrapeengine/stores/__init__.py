@@ -15,7 +15,6 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
-    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -23,6 +22,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.checked import CheckedStore

@@ -20,7 +20,6 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
-    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -29,6 +28,7 @@ from scrapeengine.model.job import (
     Ticket,
 )
 from scrapeengine.model.selection import Selection, statuses_of
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Starts
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores import staged

@@ -22,7 +22,6 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
-    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -31,6 +30,7 @@ from scrapeengine.model.job import (
     Ticket,
 )
 from scrapeengine.model.platform import check_platform_name
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Starts, Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator

@@ -8,7 +8,8 @@ from collections.abc import Collection
 
 import attrs
 
-from scrapeengine.model.job import Delivery, Kept, Position
+from scrapeengine.model.job import Delivery, Kept
+from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.memory.ordered import Ordered
 from scrapeengine.stores.rules.tables import SharedGate, Stake

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
 from scrapeengine.errors import StoreError
-from scrapeengine.model.job import Delivery, Kept, Position, Reply, ShareGrant, ShareRequest
+from scrapeengine.model.job import Delivery, Kept, Reply, ShareGrant, ShareRequest
+from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
 

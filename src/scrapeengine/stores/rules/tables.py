@@ -12,7 +12,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob, Position, Ticket
+from scrapeengine.model.job import Content, Delivery, JobStatus, Kept, NewJob, Ticket
+from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy

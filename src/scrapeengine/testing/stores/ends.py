@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from scrapeengine.model.job import Delivery, JobStatus, Position, Reply, Ticket
+from scrapeengine.model.job import Delivery, JobStatus, Reply, Ticket
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Store
 from scrapeengine.model.validators import Validator
 from scrapeengine.testing.stores.scenes import (

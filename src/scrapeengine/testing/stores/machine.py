@@ -14,8 +14,9 @@ from trio.testing import MockClock
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
-from scrapeengine.model.job import Delivery, JobStatus, NewJob, Position, ShareRequest, Ticket
+from scrapeengine.model.job import Delivery, JobStatus, NewJob, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
 from scrapeengine.model.validators import Validator

@@ -24,7 +24,6 @@ from scrapeengine.model.job import (
     Kept,
     Known,
     NewJob,
-    Position,
     QueueStatistics,
     Reply,
     ShareGrant,
@@ -32,6 +31,7 @@ from scrapeengine.model.job import (
     StoredJob,
     Ticket,
 )
+from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy

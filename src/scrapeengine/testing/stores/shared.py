@@ -12,8 +12,9 @@ import pytest
 import trio
 
 from scrapeengine.errors import StoreClosed
-from scrapeengine.model.job import JobStatus, Position, ShareRequest, Ticket
+from scrapeengine.model.job import JobStatus, ShareRequest, Ticket
 from scrapeengine.model.policy import Rate
+from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Store
 from scrapeengine.testing.stores.scenes import (
     Passes,

@@ -1,0 +1,109 @@
+"""The protocol of sinks: where the outcomes of a run are written.
+
+A sink is a plain async function that takes a list of outcomes, or an object with these methods. All its calls come from
+one task, one after the other:
+
+    open ──> write ──> flush ──> write ──> flush ──> … ──> close
+                         └── acknowledge(position) ──> False: cut back, what was written is somebody else's
+
+With a store each outcome is acknowledged for the sink of this name. So a name is to stay the same from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from scrapeengine.model.outcome import Outcome
+
+__all__ = ["READER", "Acknowledge", "Position", "Positions", "Sink", "SinkFunction"]
+
+T = TypeVar("T")
+
+READER = ""
+"""The name of the sink that is no sink: whoever reads the outcomes of a run."""
+SinkFunction: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
+"""A sink that is an async callable and no more: it takes lists of outcomes."""
+
+
+class Position(NamedTuple):
+    """How far a sink has come: what of its output counts, for whoever goes on with it."""
+
+    slot: str
+    """The part of the output: a sink may write several files, each in one hand at a time."""
+    value: str
+    """How far it is written, in a text that only the sink reads."""
+
+
+class Acknowledge(Protocol):
+    """Says that what was written since the last flush is where it is to be."""
+
+    async def __call__(self, position: Position | None = None) -> bool:
+        """Have a store forget that this sink is to have the outcomes, and keep how far it has come, in one step.
+
+        Without a store there is nothing to say, and it is true. Checkpoint with a position, else none.
+
+        Args:
+            position: how far it has come. None: it keeps no position; then it may have an outcome twice, after a crash.
+
+        Returns:
+            False: one of them is not this sink's any more, for another process has written it. Nothing was changed, and
+            what was written does not count: the sink goes back to its last position, and is given again what is still
+            its own.
+        """
+        ...
+
+
+class Positions(Protocol):
+    """Knows how far a sink has come, in all processes."""
+
+    async def positions(self) -> Mapping[str, str]:
+        """Return it, by slot, as the store has it now. Checkpoint.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        ...
+
+
+class Sink(Protocol[T]):
+    """Where outcomes are written."""
+
+    @property
+    def name(self) -> str:
+        """Its name, by which a store knows what it has had."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The most outcomes that it is given at once."""
+        ...
+
+    @property
+    def linger(self) -> float:
+        """Seconds for which an outcome may wait for others; 0: none does."""
+        ...
+
+    async def open(self, positions: Positions | None) -> None:
+        """Get ready, when the first outcome comes.
+
+        Args:
+            positions: knows the positions; None: there is no store.
+        """
+        ...
+
+    async def recover(self) -> None:
+        """Take back what dead processes have written behind their last positions: it is to be written here now."""
+        ...
+
+    async def write(self, outcomes: list[Outcome[T]]) -> None:
+        """Write outcomes. What raises, or is cancelled, has written nothing that counts."""
+        ...
+
+    async def flush(self, acknowledge: Acknowledge) -> None:
+        """Bring what was written to where it survives, then acknowledge it, once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything. Not cancelled; may be called without `open`."""
+        ...
