@@ -129,14 +129,29 @@ MUTANTS = [
     (
         "served/test_delivery.py",
         "served/deliveries.py",
-        "await self._defer(self._on_their_way, self._holder.lease)",
+        "await self._defer(taker, deliveries, self._holder.lease)",
         "pass",
     ),
     (
         "served/test_delivery.py",
         "served/deliveries.py",
-        "await self._defer(self._on_their_way.difference(self._had), 0)",
+        "await self._defer(taker, deliveries.difference(self._had[taker]), 0)",
         "pass",
+    ),
+    (
+        "served/test_delivery.py",
+        "served/completions.py",
+        "            outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),\n"
+        "            sinks=self.deliveries.takers(),\n",
+        "            outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),\n",
+    ),
+    ("runtime/test_sinks.py", "deliver/sinking.py", "                    host.sink_failed()\n", ""),
+    ("runtime/test_sinks.py", "deliver/feed.py", "self._since + self._linger", "self._since + 2 * self._linger"),
+    (
+        "stores/test_stores.py",
+        "stores/sqlite/beside.py",
+        'AND sink = ? AND until > ?"\n        before',
+        'AND ? IS NOT NULL AND until > ?"\n        before',
     ),
     (
         "served/test_polling.py",
@@ -239,7 +254,7 @@ MUTANTS = [
     (10, "schedule/lanes.py", "            lane.limit.tune(platform.limit)\n", ""),
     (10, "run/session.py", "        parts.scheduler.limit_events(parts.plan.event_limit)\n", ""),
     (10, "schedule/lanes.py", "                lane.gate.keep_to(platform.rate, now)\n", "                pass\n"),
-    (10, "run/session.py", "        parts.outbox.buffer = settings.buffer\n", ""),
+    (10, "run/session.py", "        parts.outbox.resize(settings.buffer)\n", ""),
     (11, "schedule/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
     (6, "schedule/lane.py", "        self.parked += now - self.parked_since\n", ""),
     (
