@@ -141,9 +141,8 @@ MUTANTS = [
     (
         "served/test_delivery.py",
         "served/completions.py",
-        "            outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),\n"
-        "            sinks=self.deliveries.takers(),\n",
-        "            outcome=None if within is None else outcome_text(outcome, held.claimed.payload, result),\n",
+        "held.claimed.payload, result),\n            sinks=self.deliveries.takers(),\n",
+        "held.claimed.payload, result),\n",
     ),
     ("runtime/test_sinks.py", "deliver/sinking.py", "                    host.sink_failed()\n", ""),
     ("runtime/test_sinks.py", "deliver/feed.py", "self._since + self._linger", "self._since + 2 * self._linger"),
