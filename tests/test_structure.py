@@ -29,7 +29,8 @@ LAYERS = {
     ),
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "sinks": ({"errors", "model", "decide", "sinks"}, {"attrs", "trio"}),
+    "standstill": (set(), {"trio"}),
+    "sinks": ({"standstill", "errors", "model", "decide", "sinks"}, {"attrs", "trio"}),
     "deliver": ({"uninterrupted", "model", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
@@ -39,7 +40,7 @@ LAYERS = {
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run", "served"},
         {"attrs", "trio"},
     ),
-    "stores": ({"uninterrupted", "errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
+    "stores": ({"standstill", "uninterrupted", "errors", "model", "decide", "stores"}, {"attrs", "trio", "apsw"}),
     "testing": ({"errors", "model", "decide", "stores", "testing"}, {"attrs", "trio", "hypothesis", "pytest"}),
     "engine": (
         {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},

@@ -172,6 +172,8 @@ def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
             return Success(value=value, **said)
         case JobStatus.SKIPPED:
             return Skipped(reason=kept["reason"], **said)
+        case _ if "reason" in kept:
+            return Cancelled(reason=kept["reason"], **said)
         case _:
             return Failure(error=RecordedError(*kept["error"]), **said)
 

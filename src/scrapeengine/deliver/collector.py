@@ -9,8 +9,9 @@ import trio
 
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
-from scrapeengine.deliver.sinking import Receipts, SinkHost, SinkTask
+from scrapeengine.deliver.sinking import SinkHost, SinkTask
 from scrapeengine.deliver.sinks import NamedSink
+from scrapeengine.deliver.writing import Receipts
 from scrapeengine.observe.log import logger
 from scrapeengine.uninterrupted import uninterrupted
 

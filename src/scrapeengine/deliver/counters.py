@@ -23,7 +23,7 @@ __all__ = ["Counters"]
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
 
-    Size: 13 attributes, most of them one number each.
+    Size: 14 attributes, most of them one number each.
     """
 
     anchor: Anchor
@@ -38,6 +38,8 @@ class Counters:
     returned: int = 0
     lost: int = 0
     redelivered: int = 0
+    set_aside: Counter[str] = attrs.field(factory=Counter)
+    """Outcomes that sinks have refused, by the file that has them."""
     ended: float | None = None
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
@@ -98,6 +100,7 @@ class Counters:
             returned=self.returned,
             lost=self.lost,
             redelivered=self.redelivered,
+            set_aside=dict(self.set_aside.copy()),
             closed=dict(sorted(self._closed.copy().items())),
             figures=instruments.figures(ended),
         )

@@ -1,8 +1,4 @@
-"""The task of one sink: it takes batches to it, and sees to what becomes of them.
-
-    feed ──> write ──> flush ──> had
-               │         └─ LOST: in halves, until the one that somebody else has is alone
-               └─ raises: the run ends, the other sinks have all else
+"""The task of one sink: it takes batches to it, until none comes any more.
 
 Sinks know nothing of each other: what one has had is not written there again, whatever becomes of the others.
 """
@@ -10,22 +6,20 @@ Sinks know nothing of each other: what one has had is not written there again, w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-import attrs
 import trio
 
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.feed import Feed
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import NamedSink
+from scrapeengine.deliver.writing import Receipts, SinkWriter
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.model.sink import Position
 from scrapeengine.observe.log import logger
 from scrapeengine.uninterrupted import uninterrupted
 
-__all__ = ["Receipts", "SinkTask"]
+__all__ = ["SinkHost", "SinkTask"]
 
 T = TypeVar("T")
 
@@ -33,64 +27,6 @@ _PATIENCE = 60.0
 """Seconds for which a sink may take nothing once the consumer has left."""
 _CLOSING = 5.0
 """Seconds for which a sink may take to close."""
-
-
-class Receipts(Protocol):
-    """Hears what became of outcomes that are kept somewhere until they are delivered."""
-
-    def delivered(self, sink: str, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Hear that a sink has these outcomes."""
-        ...
-
-    def undelivered(self, sink: str, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Hear that a sink has not had these, and will not have them in this run."""
-        ...
-
-    def is_earlier(self, outcome: Outcome[Any]) -> bool:
-        """Say whether an outcome is of an earlier run, or of another process: it may have been written in part."""
-        ...
-
-    async def acknowledge(self, sink: str, outcomes: Sequence[Outcome[Any]], position: Position) -> bool:
-        """Keep that a sink has these outcomes, and where it is with them; false if one is not its own any more."""
-        ...
-
-    async def positions(self, sink: str) -> Mapping[str, str]:
-        """Return how far a sink has come, by slot."""
-        ...
-
-
-@attrs.frozen(eq=False)
-class StoredPositions:
-    """How far one sink has come, as it is kept. Implements `model.sink.Positions`."""
-
-    _sink: str
-    _receipts: Receipts
-
-    async def positions(self) -> Mapping[str, str]:
-        """See `Positions`."""
-        return await self._receipts.positions(self._sink)
-
-
-@attrs.define(eq=False)
-class Flush:
-    """One flush of a sink. Implements `model.sink.Acknowledge`."""
-
-    _sink: str
-    _batch: Sequence[Outcome[Any]]
-    _receipts: Receipts | None
-    said: bool = attrs.field(default=False, init=False)
-    """Whether the sink has acknowledged the batch."""
-    lost: bool = attrs.field(default=False, init=False)
-    """Whether one of it was not the sink's any more."""
-
-    async def __call__(self, position: Position | None = None) -> bool:
-        """See `Acknowledge`."""
-        if self._receipts is not None and position is not None:
-            self.lost = not await self._receipts.acknowledge(self._sink, self._batch, position)
-        elif self._receipts is not None and not self.said:
-            self._receipts.delivered(self._sink, self._batch)
-        self.said = True
-        return not self.lost
 
 
 class SinkHost(Protocol):
@@ -105,7 +41,7 @@ class SinkHost(Protocol):
 class SinkTask(Generic[T]):
     """One sink of one run.
 
-    Size: 13 attributes: what it works with, and how it stands.
+    Size: 14 attributes: what it works with, and how it stands.
     """
 
     def __init__(self, named: NamedSink[T], outbox: Outbox[T], counters: Counters, receipts: Receipts | None) -> None:
@@ -115,7 +51,9 @@ class SinkTask(Generic[T]):
         self.error: Exception | None = None
         """What it has raised."""
         self._sink = named.sink
-        self._feed: Feed[T] = Feed(self._sink.size, self._sink.linger)
+        policy = self._sink.policy
+        self._feed: Feed[T] = Feed(policy.size, policy.linger)
+        self._writer = SinkWriter(named.name, self._sink, counters, receipts)
         self._outbox = outbox
         self._counters = counters
         self._receipts = receipts
@@ -124,7 +62,7 @@ class SinkTask(Generic[T]):
         """Ends where it is waited for no longer."""
         self._gives_up_at = math.inf
         self._left = False
-        outbox.feed(self.name, self._feed, 2 * self._sink.size if self._sink.linger else 0)
+        outbox.feed(self.name, self._feed, 2 * policy.size if policy.linger else 0)
 
     def leave(self) -> None:
         """Hear that the program has left the run, and cannot stop it: it may take nothing for a minute at most."""
@@ -156,36 +94,13 @@ class SinkTask(Generic[T]):
         self.done.set()
 
     async def _serve(self) -> None:
-        opened = False
         while batch := await self._feed.batch():
             self._in_hand = batch
-            if not opened:
-                await self._sink.open(None if self._receipts is None else StoredPositions(self.name, self._receipts))
-                opened = True
-            if self._receipts is not None and any(map(self._receipts.is_earlier, batch)):
-                await self._sink.recover()
-            await self._take(batch)
+            await self._writer.take(batch)
             self._in_hand = []
             self._outbox.had(batch, self.name)
             if self._left:  # it does take something
                 self._be_patient()
-
-    async def _take(self, batch: list[Outcome[T]]) -> None:
-        """Write a batch; where one of it is somebody else's by now, all but that one."""
-        await self._sink.write(list(batch))  # a list of its own, which it may change
-        flush = Flush(self.name, batch, self._receipts)
-        await self._sink.flush(flush)
-        if not flush.said:
-            await flush()
-        if not flush.lost:
-            return
-        if len(batch) == 1:
-            if self._receipts is not None:
-                self._receipts.delivered(self.name, batch)  # by somebody else
-            return
-        half = len(batch) // 2
-        await self._take(batch[:half])
-        await self._take(batch[half:])
 
     async def _do_without(self) -> None:
         """Let the rest go on its way, though the sink has not had it."""

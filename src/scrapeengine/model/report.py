@@ -81,13 +81,16 @@ class Report:
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """Platforms that were closed for longer than their `Retry.patience`, each with the longest time, in seconds; hosts
     that the default serves count under the default's name."""
+    set_aside: Mapping[str, int] = attrs.field(factory=dict)
+    """Outcomes that sinks have refused, by the path of the file that has them; `python -m scrapeengine deliver` brings
+    them in again."""
     overran: float = 0.0
     """Seconds for which a round was still running when the next was due; 0: it was not."""
     figures: Figures | None = None
     """Requests, bytes and times by platform; None: no `se.observe.Recording()` was among the run's instruments."""
 
     def ok(self, max_failures: float = 0.0) -> bool:
-        """Say whether the run has done its work: it was not stopped, and no more tasks have failed than may.
+        """Say whether the run has done its work: not stopped, nothing refused by sinks, no more failures than may be.
 
         Args:
             max_failures: the share of all outcomes that may be failures, from 0 to 1: with 0.01 it is one in a hundred.
@@ -99,7 +102,8 @@ class Report:
         share = number(max_failures, "ok(max_failures=…)", zero=True, instead="; 0.01 is one in a hundred")
         if share > 1:
             raise ValueError(f"ok(max_failures=…) must be at most 1, got {max_failures}; 0.01 is one in a hundred")
-        return self.stopped is None and self.outcomes.failed <= share * self.outcomes.total
+        whole = self.stopped is None and not self.set_aside
+        return whole and self.outcomes.failed <= share * self.outcomes.total
 
     def exit_code(self, max_failures: float = 0.0) -> int:
         """Return what a script exits with: 0 where the report is `ok`, else 1.
@@ -204,6 +208,7 @@ def _trouble(report: Report) -> list[str]:
     failures = sorted(report.errors.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"{count:,} failed with {name}" for name, count in failures]
     lines += [f"{named(name)} was closed for {time(seconds)}" for name, seconds in report.closed.items()]
+    lines += [f"{count:,} outcomes were set aside in {path}" for path, count in report.set_aside.items()]
     words = {
         "unread": "outcomes were not read",
         "undelivered": "outcomes did not reach the sinks",

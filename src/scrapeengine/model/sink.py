@@ -12,11 +12,14 @@ With a store each outcome is acknowledged for the sink of this name. So a name i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
+import attrs
+
+from scrapeengine.model.checks import number, whole
 from scrapeengine.model.outcome import Outcome
 
-__all__ = ["READER", "Acknowledge", "Position", "Positions", "Sink", "SinkFunction"]
+__all__ = ["READER", "Acknowledge", "OnError", "Position", "Positions", "Sink", "SinkFunction", "SinkPolicy"]
 
 T = TypeVar("T")
 
@@ -24,6 +27,39 @@ READER = ""
 """The name of the sink that is no sink: whoever reads the outcomes of a run."""
 SinkFunction: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]
 """A sink that is an async callable and no more: it takes lists of outcomes."""
+
+
+OnError: TypeAlias = Literal["stop", "retry", "set aside"]
+
+
+@attrs.frozen(kw_only=True)
+class SinkPolicy:
+    """How a sink is given outcomes, and what becomes of those that it refuses."""
+
+    size: int = 500
+    """The most outcomes that it is given at once."""
+    linger: float = 1.0
+    """Seconds for which an outcome may wait for others; 0: none does."""
+    on_error: OnError = "stop"
+    """What follows an exception. "stop": the run ends with it; the other sinks have all else. "retry": the batch is
+    written once more, after growing pauses, until that has taken `patience`; then as "stop". "set aside": the same, but
+    then the batch is split until the outcome that fails is alone, and that goes to the file `aside`."""
+    patience: float = 60.0
+    """Seconds for which a batch is tried."""
+    aside: str | None = None
+    """The path of a file of JSON lines, for outcomes that are set aside, each with its error."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        whole(self.size, "a sink's size", least=1)
+        number(self.linger, "a sink's linger", zero=True)
+        number(self.patience, "a sink's patience", zero=True)
+        if self.on_error not in {"stop", "retry", "set aside"}:
+            raise ValueError(f"a sink's on_error is 'stop', 'retry' or 'set aside', got {self.on_error!r}")
+        if (self.on_error == "set aside") != (self.aside is not None):
+            raise ValueError(
+                "what is set aside needs a file, and only that: write on_error='set aside', aside='refused.jsonl'"
+            )
 
 
 class Position(NamedTuple):
@@ -75,13 +111,8 @@ class Sink(Protocol[T]):
         ...
 
     @property
-    def size(self) -> int:
-        """The most outcomes that it is given at once."""
-        ...
-
-    @property
-    def linger(self) -> float:
-        """Seconds for which an outcome may wait for others; 0: none does."""
+    def policy(self) -> SinkPolicy:
+        """How it is given outcomes."""
         ...
 
     async def open(self, positions: Positions | None) -> None:
@@ -97,7 +128,10 @@ class Sink(Protocol[T]):
         ...
 
     async def write(self, outcomes: list[Outcome[T]]) -> None:
-        """Write outcomes. What raises, or is cancelled, has written nothing that counts."""
+        """Write outcomes. What raises, or is cancelled, has written nothing that counts, nor what is not flushed.
+
+        So the next call begins where the last flush has left it.
+        """
         ...
 
     async def flush(self, acknowledge: Acknowledge) -> None:

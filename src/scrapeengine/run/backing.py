@@ -17,7 +17,7 @@ from scrapeengine.decide.agenda import Job
 from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
-from scrapeengine.deliver.sinking import Receipts
+from scrapeengine.deliver.writing import Receipts
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.validators import Validator

@@ -55,7 +55,7 @@ class Dispatch:
 
 @uninterrupted
 class Deliveries:
-    """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.sinking.Receipts`.
+    """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.writing.Receipts`.
 
     Size: 12 attributes and 20 methods, two queues for each sink, and what is known of all that is on its way.
     """

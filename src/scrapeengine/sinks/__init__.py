@@ -7,13 +7,14 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
-    from scrapeengine.model.sink import Sink
+    from scrapeengine.model.sink import Sink, SinkPolicy
     from scrapeengine.sinks.functions import of
 
-__all__ = ["Sink", "of"]
+__all__ = ["Sink", "SinkPolicy", "of"]
 
 _LATER = {
     "Sink": "scrapeengine.model.sink",
+    "SinkPolicy": "scrapeengine.model.sink",
     "of": "scrapeengine.sinks.functions",
 }
 """Where each name is that is imported when it is first asked for."""

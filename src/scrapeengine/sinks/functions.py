@@ -8,16 +8,15 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from scrapeengine.model.checks import number, whole
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.model.sink import Acknowledge, Positions, Sink, SinkFunction
+from scrapeengine.model.sink import Acknowledge, Positions, Sink, SinkFunction, SinkPolicy
 from scrapeengine.model.urls import told
 
 __all__ = ["FunctionSink", "check_function", "name_of", "of"]
 
 T = TypeVar("T")
 
-_BATCH = 100
+_PLAIN = SinkPolicy(size=100, linger=0.0)
 
 
 @attrs.frozen(eq=False)
@@ -26,8 +25,7 @@ class FunctionSink(Generic[T]):
 
     name: str
     function: SinkFunction[T]
-    size: int = _BATCH
-    linger: float = 0.0
+    policy: SinkPolicy = _PLAIN
 
     async def open(self, positions: Positions | None) -> None:
         """Do nothing. No checkpoint."""
@@ -47,29 +45,27 @@ class FunctionSink(Generic[T]):
         """Do nothing. No checkpoint."""
 
 
-def of(function: SinkFunction[T], *, name: str | None = None, size: int = 500, linger: float = 1.0) -> Sink[T]:
-    """Make a sink of an async function, with a name of its own and with larger batches.
+def of(function: SinkFunction[T], *, name: str | None = None, **policy: Any) -> Sink[T]:
+    """Make a sink of an async function, with a name and a policy of its own.
 
-        sinks=[se.sinks.of(save, name="odds", size=1000)]
+        sinks=[se.sinks.of(save, name="odds", size=1000, on_error="retry")]
 
-    A function that is handed in as it is has what is there at once, a hundred outcomes at most, and is named as it is
-    called.
+    A function that is handed in as it is has what is there at once, a hundred outcomes at most; an exception of it ends
+    the run; and it is named as it is called.
 
     Args:
         function: takes a list of outcomes.
         name: by which a store knows what it has had; to be the same in each run. None: as the function is called.
-        size: the most outcomes that it is given at once.
-        linger: seconds for which an outcome may wait for others; 0: none does.
+        **policy: the fields of `SinkPolicy`: `size`, `linger`, `on_error`, `patience`, `aside`.
+
+    Raises:
+        TypeError: it is no async callable.
+        ValueError: the policy makes no sense; says what to write.
     """
     check_function(function)
     if name is not None and not (isinstance(name, str) and name):
         raise TypeError(f"of(name=…) must be a word, got {told(name)}; write of(save, name='odds')")
-    return FunctionSink(
-        name or name_of(function),
-        function,
-        whole(size, "of(size=…)", least=1),
-        number(linger, "of(linger=…)", zero=True),
-    )
+    return FunctionSink(name or name_of(function), function, SinkPolicy(**policy))
 
 
 def check_function(function: object) -> None:

@@ -15,8 +15,6 @@ told that a thread is at work: `Standstill`.
 
 from __future__ import annotations
 
-import importlib
-import math
 import random
 import time
 import uuid
@@ -28,7 +26,7 @@ from typing import NamedTuple
 import attrs
 import trio
 
-__all__ = ["Clock", "Reading", "Standstill"]
+__all__ = ["Clock", "Reading"]
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _TRIES = 20
@@ -71,38 +69,6 @@ class Clock:
     def read(self) -> Reading:
         """Return what they show now."""
         return Reading(self.id, self.awake(), self.slept(), self.wall())
-
-
-class Standstill:
-    """Time in which a simulated clock does not jump: `with`, around what a thread is waited for.
-
-    A file is written by a thread, of which such a clock knows nothing: it took the wait for one commit for the time to
-    jump to the next lease's end, and a run of 25 s lasted 3,100. While somebody waits until all tasks are blocked trio
-    lets no clock jump; who waits here for that to have lasted for ever is the one who never sees it.
-    """
-
-    def __init__(self) -> None:
-        self._scope = trio.CancelScope()
-
-    @staticmethod
-    def needed() -> bool:
-        """Say whether the clock of this run jumps."""
-        return getattr(trio.lowlevel.current_clock(), "autojump_threshold", math.inf) < math.inf
-
-    def __enter__(self) -> None:
-        """Hold the clock, if it jumps."""
-        if self.needed():
-            trio.lowlevel.spawn_system_task(self._hold)
-
-    def __exit__(self, *_: object) -> None:
-        """Let it go on."""
-        self._scope.cancel()
-
-    async def _hold(self) -> None:
-        # Here, for it takes 50 ms, and programs with a real clock never need it; those with a simulated one have it.
-        testing = importlib.import_module("trio.testing")
-        with self._scope:
-            await testing.wait_all_tasks_blocked(math.inf)
 
 
 def _is_the_systems(clock: trio.abc.Clock) -> bool:

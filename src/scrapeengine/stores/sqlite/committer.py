@@ -30,8 +30,9 @@ import trio
 from scrapeengine.errors import StoreClosed, StoreError
 from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import told
+from scrapeengine.standstill import Standstill
 from scrapeengine.stores.backend import Notifier, Times
-from scrapeengine.stores.clock import Clock, Standstill
+from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
 from scrapeengine.stores.sqlite.driver import is_busy, translated

@@ -13,8 +13,9 @@ import trio
 
 from scrapeengine.errors import ScrapeError
 from scrapeengine.model.urls import told
+from scrapeengine.standstill import Standstill
 from scrapeengine.stores.calls import TableStore
-from scrapeengine.stores.clock import Clock, Standstill
+from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rules.staging import settle_any
 from scrapeengine.stores.sqlite.committer import Committer
 from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated

@@ -1,0 +1,96 @@
+"""Outcomes that a sink refuses: a file of JSON lines keeps them, each with its error, to be brought in again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scrapeengine.decide.records import error_text, kept_of, outcome_of, outcome_text, payload_of
+from scrapeengine.decide.texts import written
+from scrapeengine.model.event import Event
+from scrapeengine.model.outcome import Outcome, Success
+from scrapeengine.model.urls import told
+from scrapeengine.sinks.lines import add_lines
+from scrapeengine.standstill import in_thread
+
+__all__ = ["Aside", "read_aside", "set_aside"]
+
+
+class Aside(NamedTuple):
+    """One outcome that was set aside."""
+
+    sink: str
+    """The name of the sink that has refused it."""
+    error: str
+    """The exception's class and its text."""
+    outcome: Outcome[Any]
+
+
+async def set_aside(path: str, sink: str, outcome: Outcome[Any], error: Exception) -> None:
+    """Add an outcome to a file. Checkpoint. Once it is begun it is not cancelled.
+
+    Raises:
+        OSError: it could not be added.
+    """
+    line = json.dumps(
+        {
+            "sink": sink,
+            "error": error_text(error),
+            "platform": outcome.platform,
+            "id": outcome.event.id,
+            "outcome": _text(outcome),
+        }
+    )
+    await in_thread(add_lines, path, line.encode() + b"\n")
+
+
+def read_aside(path: str) -> Iterator[Aside]:
+    """Read what was set aside, each outcome once: a crash may have set one aside twice.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a line is none that was written here; says which.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    with Path(path).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                return  # torn: nobody was told that it is there, and it was set aside once more
+            try:
+                said = json.loads(line)
+                key = said["platform"], said["id"], said["outcome"]
+                aside = Aside(said["sink"], said["error"], outcome_of(*key))
+            except Exception as error:
+                raise ValueError(
+                    f"line {number} of {told(path)} is no outcome that was set aside ({type(error).__name__}): give "
+                    "the file that a sink's aside= has named"
+                ) from error
+            if key not in seen:
+                seen.add(key)
+                yield aside
+
+
+def _text(outcome: Outcome[Any]) -> str:
+    result = None
+    if isinstance(outcome, Success):
+        try:
+            result, _ = kept_of(outcome.value, _word)
+        except Exception:  # noqa: BLE001 - a word of it is better than nothing, and it must be somewhere
+            result = json.dumps(_word(outcome.value))
+    return outcome_text(outcome, _payload(outcome.event), result)
+
+
+def _payload(event: Event) -> str:
+    try:
+        return payload_of(event)
+    except Exception:  # noqa: BLE001 - as above
+        return json.dumps({"data": _word(event.data)})
+
+
+def _word(value: object) -> str:
+    try:
+        return written(repr(value))
+    except Exception:  # noqa: BLE001 - as above
+        return f"({type(value).__name__})"

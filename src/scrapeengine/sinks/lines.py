@@ -1,0 +1,47 @@
+"""Files that lines are added to, by several processes in turn. What is here blocks: call it in a thread."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+__all__ = ["add_lines", "whole_lines"]
+
+_BLOCK = 65536
+
+
+def add_lines(path: str, lines: bytes) -> None:
+    """Add whole lines to a file, made for its user alone if it is not there, and see that they are on the disk.
+
+    A last line that is torn, for who was writing it has died, is cut off first: nobody was told that it is there.
+
+    Raises:
+        OSError: they could not be added. Then none is there.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        end = whole_lines(file)
+        os.ftruncate(file, end)
+        try:
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, end)
+            raise
+    finally:
+        os.close(file)
+
+
+def whole_lines(file: int) -> int:
+    """Return where the last whole line of a file ends."""
+    end = os.fstat(file).st_size
+    while end > 0:
+        first = max(0, end - _BLOCK)
+        found = os.pread(file, end - first, first).rfind(b"\n")
+        if found >= 0:
+            return first + found + 1
+        end = first
+    return 0
