@@ -145,6 +145,16 @@ MUTANTS = [
         "held.claimed.payload, result),\n",
     ),
     ("runtime/test_sinks.py", "deliver/sinking.py", "                    host.sink_failed()\n", ""),
+    (
+        "sinks/test_files.py",
+        "sinks/files.py",
+        "            await in_thread(slot.back)\n",
+        "            slot.commit()\n",
+    ),
+    ("sinks/test_files.py", "sinks/slots.py", "self._codec.whole(self._file))", "os.fstat(self._file).st_size)"),
+    ("sinks/test_files.py", "sinks/slots.py", "self._mark = Mark(self._free_generation(), ", "self._mark = Mark(1, "),
+    ("sinks/test_policies.py", "sinks/lines.py", "        os.ftruncate(file, end)\n        try:", "        try:"),
+    ("sinks/test_policies.py", "deliver/writing.py", "await self._split(part, failure)", "pass"),
     ("runtime/test_sinks.py", "deliver/feed.py", "self._since + self._linger", "self._since + 2 * self._linger"),
     (
         "stores/test_stores.py",

@@ -30,7 +30,7 @@ LAYERS = {
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
     "standstill": (set(), {"trio"}),
-    "sinks": ({"standstill", "errors", "model", "decide", "sinks"}, {"attrs", "trio"}),
+    "sinks": ({"standstill", "errors", "model", "decide", "sinks"}, {"attrs", "trio", "compression", "backports"}),
     "deliver": ({"uninterrupted", "model", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 import scrapeengine as se
-from scrapeengine.stores.clock import Standstill
+from scrapeengine.standstill import Standstill
 
 
 def took(url, count=60):

@@ -16,6 +16,7 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import NamedSink
 from scrapeengine.deliver.writing import Receipts, SinkWriter
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.uninterrupted import uninterrupted
 
@@ -44,16 +45,16 @@ class SinkTask(Generic[T]):
     Size: 14 attributes: what it works with, and how it stands.
     """
 
-    def __init__(self, named: NamedSink[T], outbox: Outbox[T], counters: Counters, receipts: Receipts | None) -> None:
-        self.name = named.name
+    def __init__(self, entry: NamedSink[T], outbox: Outbox[T], counters: Counters, receipts: Receipts | None) -> None:
+        self.name = entry.name
         self.done = trio.Event()
         """Set when it has had all that there is for it, or was given up."""
         self.error: Exception | None = None
         """What it has raised."""
-        self._sink = named.sink
+        self._sink = entry.sink
         policy = self._sink.policy
         self._feed: Feed[T] = Feed(policy.size, policy.linger)
-        self._writer = SinkWriter(named.name, self._sink, counters, receipts)
+        self._writer = SinkWriter(entry.name, self._sink, counters, receipts)
         self._outbox = outbox
         self._counters = counters
         self._receipts = receipts
@@ -105,7 +106,7 @@ class SinkTask(Generic[T]):
     async def _do_without(self) -> None:
         """Let the rest go on its way, though the sink has not had it."""
         if self.error is None:
-            logger().error("a sink was given up: it took nothing for too long", sink=self.name)
+            logger().error("a sink was given up: it took nothing for too long", sink=named(self.name))
         rest, self._in_hand = self._in_hand, []
         while rest := rest or await self._feed.batch():
             self._counters.undelivered += len(rest)
@@ -119,7 +120,7 @@ class SinkTask(Generic[T]):
             try:
                 await self._sink.close()
             except Exception as error:  # noqa: BLE001 - all that counts was flushed before
-                logger().error("a sink could not be closed", sink=self.name, exc_info=error)
+                logger().error("a sink could not be closed", sink=named(self.name), exc_info=error)
 
     def _be_patient(self) -> None:
         self._scope.deadline = min(self._gives_up_at, trio.current_time() + _PATIENCE)

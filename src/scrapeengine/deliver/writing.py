@@ -19,7 +19,9 @@ import trio
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Position, Sink
+from scrapeengine.model.urls import named, told
 from scrapeengine.observe.log import logger
+from scrapeengine.schedule.clock import Anchor
 
 __all__ = ["Receipts", "SinkWriter"]
 
@@ -54,15 +56,25 @@ class Receipts(Protocol):
 
 
 @attrs.frozen(eq=False)
-class StoredPositions:
-    """How far one sink has come, as it is kept. Implements `model.sink.Positions`."""
+class RunOfSink:
+    """What one sink sees of its run. Implements `model.sink.SinkRun`."""
 
     _sink: str
-    _receipts: Receipts
+    _receipts: Receipts | None
+    _anchor: Anchor
+
+    def now(self) -> float:
+        """See `SinkRun`."""
+        return self._anchor.wall(trio.current_time())
 
     async def positions(self) -> Mapping[str, str]:
-        """See `Positions`."""
-        return await self._receipts.positions(self._sink)
+        """See `SinkRun`."""
+        return {} if self._receipts is None else await self._receipts.positions(self._sink)
+
+    async def move(self, position: Position) -> None:
+        """See `SinkRun`."""
+        if self._receipts is not None:
+            await self._receipts.acknowledge(self._sink, (), position)
 
 
 @attrs.define(eq=False)
@@ -126,7 +138,7 @@ class SinkWriter(Generic[T]):
                     raise
                 logger().warning(
                     "a sink has failed, and is tried again",
-                    sink=self._name,
+                    sink=named(self._name),
                     error=type(error).__name__,
                     reason=str(error),
                     wait=pause,
@@ -140,7 +152,7 @@ class SinkWriter(Generic[T]):
         """Write a batch; where one of it is somebody else's by now, all but that one."""
         receipts = self._receipts
         if not self._opened:
-            await self._sink.open(None if receipts is None else StoredPositions(self._name, receipts))
+            await self._sink.open(RunOfSink(self._name, receipts, self._counters.anchor))
             self._opened = True
         if receipts is not None and any(map(receipts.is_earlier, batch)):
             await self._sink.recover()
@@ -170,8 +182,8 @@ class SinkWriter(Generic[T]):
             self._counters.set_aside[aside] += 1
             logger().error(
                 "an outcome was set aside, for a sink refuses it: mend what is wrong, then bring the file in again",
-                sink=self._name,
-                file=aside,
+                sink=named(self._name),
+                file=told(aside),
                 exc_info=error,
             )
             if self._receipts is not None:

@@ -19,7 +19,7 @@ import attrs
 from scrapeengine.model.checks import number, whole
 from scrapeengine.model.outcome import Outcome
 
-__all__ = ["READER", "Acknowledge", "OnError", "Position", "Positions", "Sink", "SinkFunction", "SinkPolicy"]
+__all__ = ["READER", "Acknowledge", "OnError", "Position", "Sink", "SinkFunction", "SinkPolicy", "SinkRun"]
 
 T = TypeVar("T")
 
@@ -90,15 +90,22 @@ class Acknowledge(Protocol):
         ...
 
 
-class Positions(Protocol):
-    """Knows how far a sink has come, in all processes."""
+class SinkRun(Protocol):
+    """The run of a sink, as the sink sees it."""
+
+    def now(self) -> float:
+        """Return the Unix time."""
+        ...
 
     async def positions(self) -> Mapping[str, str]:
-        """Return it, by slot, as the store has it now. Checkpoint.
+        """Return how far the sink has come, by slot, in all processes, as the store has it now; without one nothing.
 
-        Raises:
-            StoreError: the store could not be asked.
+        Checkpoint.
         """
+        ...
+
+    async def move(self, position: Position) -> None:
+        """Keep how far it has come, of its own: there are no outcomes to acknowledge with that. Checkpoint."""
         ...
 
 
@@ -115,12 +122,8 @@ class Sink(Protocol[T]):
         """How it is given outcomes."""
         ...
 
-    async def open(self, positions: Positions | None) -> None:
-        """Get ready, when the first outcome comes.
-
-        Args:
-            positions: knows the positions; None: there is no store.
-        """
+    async def open(self, run: SinkRun) -> None:
+        """Get ready, when the first outcome comes. Called again where it has raised."""
         ...
 
     async def recover(self) -> None:

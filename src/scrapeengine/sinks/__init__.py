@@ -9,22 +9,26 @@ import typing
 if typing.TYPE_CHECKING:
     from scrapeengine.model.sink import Sink, SinkPolicy
     from scrapeengine.sinks.functions import of
+    from scrapeengine.sinks.opening import open_sink as open  # noqa: A004 - as `io.open`, in a module of its own
 
-__all__ = ["Sink", "SinkPolicy", "of"]
+__all__ = ["Sink", "SinkPolicy", "of", "open"]
 
 _LATER = {
+    "open": "scrapeengine.sinks.opening",
     "Sink": "scrapeengine.model.sink",
     "SinkPolicy": "scrapeengine.model.sink",
     "of": "scrapeengine.sinks.functions",
 }
 """Where each name is that is imported when it is first asked for."""
+_CALLED = {"open": "open_sink"}
+"""What it is called there, where the name is a builtin's."""
 
 
 def __getattr__(name: str) -> typing.Any:
     """Import what is asked for (PEP 562)."""
     if name not in _LATER:
         raise AttributeError(f"module 'scrapeengine.sinks' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), _CALLED.get(name, name))
     return value
 
 

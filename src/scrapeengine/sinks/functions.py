@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.model.sink import Acknowledge, Positions, Sink, SinkFunction, SinkPolicy
+from scrapeengine.model.sink import Acknowledge, Sink, SinkFunction, SinkPolicy, SinkRun
 from scrapeengine.model.urls import told
 
 __all__ = ["FunctionSink", "check_function", "name_of", "of"]
@@ -27,7 +27,7 @@ class FunctionSink(Generic[T]):
     function: SinkFunction[T]
     policy: SinkPolicy = _PLAIN
 
-    async def open(self, positions: Positions | None) -> None:
+    async def open(self, run: SinkRun) -> None:
         """Do nothing. No checkpoint."""
 
     async def recover(self) -> None:

@@ -1,0 +1,163 @@
+"""Sinks that are files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from scrapeengine.model.checks import number
+from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.sink import Acknowledge, SinkPolicy, SinkRun
+from scrapeengine.model.urls import told
+from scrapeengine.sinks.codecs import Codec, codec_of
+from scrapeengine.sinks.rows import CsvRows, JsonRows, Rows
+from scrapeengine.sinks.slots import Layout, SlotFile, lock_slot, take_slot
+from scrapeengine.standstill import in_thread
+
+__all__ = ["FileSink", "file_sink"]
+
+_CODECS = (".gz", ".zst")
+_JSON, _CSV = (".jsonl", ".ndjson"), (".csv",)
+
+
+@attrs.define(eq=False)
+class FileSink:
+    """A file of outcomes, or several: one for each process that writes it at once.
+
+    With a store all that counts is in it, and nothing twice, whatever happens: what is behind the position of a slot is
+    not there yet, and is cut off by who takes the slot next. A process that lives keeps its slot locked.
+
+    Size: 10 attributes: what it is made of, and the slot in hand.
+    """
+
+    name: str
+    policy: SinkPolicy
+    _layout: Layout
+    _codec: Codec
+    _rows: Callable[[], Rows]
+    _most_bytes: float
+    _longest: float
+    _slot: SlotFile | None = attrs.field(default=None, init=False)
+    _run: SinkRun | None = attrs.field(default=None, init=False)
+    _since: float = attrs.field(default=0.0, init=False)
+    """When the file of now began, by trio's clock."""
+
+    async def open(self, run: SinkRun) -> None:
+        """Take the first slot that is free, and cut it back to its position.
+
+        Checkpoint. If cancelled, or where it raises, no slot is in hand once it is closed.
+        """
+        self._run = run
+        if self._slot is None:
+            lock = await in_thread(take_slot, self._layout)
+            self._slot = SlotFile(self._layout, lock, self._codec, self._rows())
+        slot = self._slot
+        # Only now: who had it before may have moved on until it let go of the lock.
+        known = (await run.positions()).get(slot.slot)
+        position = await in_thread(slot.begin, known)
+        if known != position.value:
+            await run.move(position)  # before anything is written: what is in the file until here, counts
+        await self.recover()  # also of what nobody is given once more, since somebody else has had it
+        self._since = trio.current_time()
+
+    async def recover(self) -> None:
+        """Cut all files back to their positions that no process has in hand any more. Checkpoint."""
+        assert self._run is not None
+        assert self._slot is not None
+        known = await self._run.positions()
+        for slot, value in known.items():
+            if slot != self._slot.slot:
+                await self._cut(slot, value)
+
+    async def _cut(self, slot: str, value: str) -> None:
+        lock = await in_thread(lock_slot, self._layout, slot)
+        if lock is None:
+            return  # it lives
+        try:
+            assert self._run is not None
+            value = (await self._run.positions()).get(slot, value)  # it may have moved on until it died
+            file = SlotFile(self._layout, lock, self._codec, self._rows())
+        except BaseException:
+            lock.free()
+            raise
+        try:
+            await in_thread(file.begin, value)
+        finally:
+            file.close()
+
+    async def write(self, outcomes: list[Outcome[Any]]) -> None:
+        """Write outcomes, behind what counts. Checkpoint. Once it is begun it is not cancelled."""
+        assert self._run is not None
+        assert self._slot is not None
+        await in_thread(self._slot.add, outcomes, self._run.now())
+
+    async def flush(self, acknowledge: Acknowledge) -> None:
+        """See that what was written is on the disk, have it acknowledged, and begin another file where it is time."""
+        slot = self._slot
+        assert slot is not None
+        is_old = trio.current_time() - self._since >= self._longest
+        rotates = slot.size > 0 and (slot.size >= self._most_bytes or is_old)
+        await in_thread(partial(slot.sync, rotate=rotates))
+        if not await acknowledge(slot.position):
+            await in_thread(slot.back)
+            return
+        slot.commit()
+        if rotates:
+            await in_thread(slot.rotate)
+            self._since = trio.current_time()
+
+    async def close(self) -> None:
+        """Let go of the slot. With a store, what was not acknowledged stays behind the position."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            await in_thread(slot.close)
+
+    def __repr__(self) -> str:
+        """Show where it is."""
+        return f"<FileSink {self._layout.path(self._layout.slot(1))}>"
+
+
+def file_sink(
+    path: str,
+    *,
+    name: str | None = None,
+    encode: Callable[[Any], Any] | None = None,
+    columns: list[str] | None = None,
+    extra: bool = False,
+    rotate_bytes: float = math.inf,
+    rotate_after: float = math.inf,
+    **policy: Any,
+) -> FileSink:
+    """Make a sink of a file; documented as `open`.
+
+    Raises:
+        ValueError: the name says no format that is known, or an option makes no sense.
+    """
+    file = Path(path).absolute()
+    suffixes = [each.lower() for each in file.suffixes]
+    packed = suffixes[-1] if suffixes and suffixes[-1] in _CODECS else ""
+    kind = next(iter(suffixes[-2:-1] if packed else suffixes[-1:]), "")
+    if kind not in {*_JSON, *_CSV}:
+        raise ValueError(
+            f"{told(path)} names no format that is known here: write out.jsonl or out.csv, with .gz or .zst behind it "
+            "if it is to be compressed"
+        )
+    if kind in _JSON and (columns is not None or extra):
+        raise ValueError("columns= and extra= are for CSV: JSON lines have whatever is there")
+    suffix = file.name[-len(kind + packed) :]
+    rows = partial(CsvRows, encode, columns, extra) if kind in _CSV else partial(JsonRows, encode)
+    return FileSink(
+        name or file.name,
+        SinkPolicy(**policy),
+        Layout(file.parent, file.name.removesuffix(suffix), suffix),
+        codec_of(packed),
+        rows,
+        number(rotate_bytes, "open(rotate_bytes=…)", endless=True),
+        number(rotate_after, "open(rotate_after=…)", endless=True),
+    )

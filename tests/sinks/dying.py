@@ -1,0 +1,112 @@
+"""A process that serves a store into a file, dies at each step in turn, and is followed by one that lives.
+
+    dying.py FOLDER SUFFIX ROTATE_BYTES FIRST STRIDE
+
+Dies at the first step, and at each one that is so many further on. Prints at how many it was. Each trial is a child of
+its own, forked before there is any thread.
+"""
+
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+import trio
+
+import scrapeengine as se
+from scrapeengine.served.deliveries import Deliveries
+from scrapeengine.sinks import slots
+
+JOBS, DIED = 9, 9
+
+
+async def scrape(task):
+    """Return a number."""
+    return {"number": int(task.event.id)}
+
+
+async def serve(folder, suffix, rotate_bytes):
+    """Work until the store is empty, and all is delivered."""
+    async with se.open_store(f"sqlite:{folder}/jobs.db", durability="normal") as store:
+        engine = se.Engine([se.Platform("a", scrape)])
+        await engine.enqueue(store, map(se.Event, range(JOBS)))
+        sink = se.sinks.open(f"{folder}/out{suffix}", size=3, linger=0.01, rotate_bytes=rotate_bytes)
+        async with engine.serve(store, sinks=[sink], until="empty") as run:
+            await run.wait()
+
+
+class Steps:
+    """Counts steps, and dies at one of them."""
+
+    def __init__(self, dies_at):
+        self.left = dies_at
+
+    def step(self):
+        """Die, if it is time."""
+        self.left -= 1
+        if not self.left:
+            os._exit(DIED)
+
+    def __getattr__(self, name):
+        """Do as `os` does, but for dying before and after what changes a file, or in the middle of it."""
+        value = getattr(os, name)
+        if name not in {"pwrite", "fsync", "ftruncate", "truncate", "rename"}:
+            return value
+
+        def call(*args):
+            self.step()
+            if name == "pwrite":
+                file, data, at = args
+                half = max(1, len(data) // 2)
+                value(file, data[:half], at)
+                self.step()
+            answer = value(*args)
+            self.step()
+            return answer
+
+        return call
+
+    def install(self):
+        """Count what sinks do, and what they tell the store."""
+        slots.os = self
+        plain = Deliveries.acknowledge
+
+        async def acknowledge(*args):
+            self.step()
+            answer = await plain(*args)
+            self.step()
+            return answer
+
+        Deliveries.acknowledge = acknowledge
+
+
+def child(dies_at, *arguments):
+    """Run a child; return whether it died."""
+    number = os.fork()
+    if not number:
+        if dies_at is not None:
+            Steps(dies_at).install()
+        trio.run(serve, *arguments)
+        os._exit(0)
+    _, status = os.waitpid(number, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in {0, DIED}, code
+    return code == DIED
+
+
+def main(folder, suffix, rotate_bytes, first, stride):
+    """Try steps; each leaves files in which the test looks."""
+    counts = []
+    for number in itertools.count(int(first), int(stride)):
+        place = Path(folder) / str(number)
+        place.mkdir()
+        died = child(number, place, suffix, float(rotate_bytes))
+        assert not child(None, place, suffix, float(rotate_bytes))
+        if not died:
+            break
+        counts.append(number)
+    print(json.dumps(len(counts)))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,267 @@
+"""Files: whole rows, all of them, and none twice, whatever happened to who wrote them."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from reading import rows_of, text_of
+
+import scrapeengine as se
+
+SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz"]
+
+
+async def scrape(task):
+    """Return what the event says, or end otherwise."""
+    match task.event.data:
+        case "fail":
+            raise ValueError("no odds")
+        case "skip":
+            task.skip("nothing there")
+    return task.event.data
+
+
+def engine(**options):
+    """Make an engine."""
+    return se.Engine([se.Platform("A", scrape, **options)])
+
+
+async def written(path, events, **options):
+    """Write the outcomes of events into a file."""
+    return await engine().run(events, sinks=[se.sinks.open(str(path), linger=0, **options)])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_each_outcome_is_a_row(tmp_path, suffix):
+    """With what it says, whatever it is; the file is its user's alone."""
+    path = tmp_path / f"out{suffix}"
+    events = [se.Event(number, data={"n": number, "text": 'a "b",\n\u2028c'}) for number in range(5)]
+    await written(path, [*events, se.Event("f", data="fail"), se.Event("s", data="skip")], size=2)
+    rows = {row["id"]: row for row in rows_of(tmp_path)}
+    assert len(rows) == 7
+    assert {row["platform"] for row in rows.values()} == {"A"}
+    assert (rows["f"]["kind"], rows["f"]["error"]) == ("failure", "ValueError: no odds")
+    assert (rows["s"]["kind"], rows["s"]["error"]) == ("skipped", "nothing there")
+    value = rows["3"] if "csv" in suffix else rows["3"]["value"]
+    assert (int(value["n"]), value["text"]) == (3, 'a "b",\n\u2028c')
+    assert (rows["3"]["kind"], int(rows["3"]["attempts"])) == ("success", 1)
+    assert float(rows["3"]["elapsed"]) >= 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("cut", [1, 7, 20])
+async def test_what_is_torn_is_cut_off_before_more_is_written(tmp_path, suffix, cut):
+    """Without a store, what was flushed is there, and all of the file can be read."""
+    path = tmp_path / f"out{suffix}"
+    await written(path, [se.Event(1, data={"n": 1})])
+    whole = path.read_bytes()
+    await written(path, [se.Event(2, data={"n": 2})])
+    os.truncate(path, path.stat().st_size - cut)
+    await written(path, [se.Event(3, data={"n": 3})])
+    assert path.read_bytes().startswith(whole)
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1", "3"]
+
+
+async def test_values_that_json_has_not_are_refused_or_encoded(tmp_path):
+    """And so are NaN; bytes are in base64. Half a surrogate pair is no character, and comes back as it was."""
+    path = tmp_path / "out.jsonl"
+    with pytest.raises(TypeError, match=r"give the sink encode="):
+        await written(path, [se.Event(1, data=object())])
+    with pytest.raises(ValueError, match="JSON"):
+        await written(path, [se.Event(1, data=float("nan"))])
+    assert text_of(path) == ""
+    await written(path, [se.Event(1, data={1, 2}), se.Event(2, data=b"\xff"), se.Event(3, data="\ud800")], encode=list)
+
+    values = {row["id"]: row["value"] for row in rows_of(tmp_path)}
+    assert values == {"1": [1, 2], "2": {"base64": "/w=="}, "3": "\ud800"}
+
+
+async def test_a_field_without_a_column_is_an_error_that_names_it(tmp_path):
+    """Never is it dropped; nothing of the batch is written then, and the file goes on with its own columns."""
+    path = tmp_path / "out.csv"
+    await written(path, [se.Event(1, data={"home": 1.5})])
+    with pytest.raises(ValueError, match=r"no column 'draw': begin another"):
+        await written(path, [se.Event(2, data={"home": 1.5, "draw": 3})])
+    await written(path, [se.Event(3, data={"home": 2})])
+    assert [(row["id"], row["home"]) for row in rows_of(tmp_path)] == [("1", "1.5"), ("3", "2")]
+
+
+async def test_fields_without_a_column_may_have_one_for_all(tmp_path):
+    """As JSON; names of the file's own columns are told apart."""
+    path = tmp_path / "out.csv"
+    data = {"home": 1, "draw": [2], "id": "x"}
+    await written(path, [se.Event(1, data=data), se.Event(2, data="plain")], columns=["home"], extra=True)
+    (one, two) = sorted(rows_of(tmp_path), key=lambda row: row["id"])
+    assert (one["home"], json.loads(one["extra"])) == ("1", {"draw": "[2]", "value.id": "x"})
+    assert (two["home"], json.loads(two["extra"])) == ("", {"value": "plain"})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_files_rotate_by_size(tmp_path, suffix):
+    """What is full is renamed, whole; nothing is lost in between, and a later run goes on behind."""
+    for first in (0, 20):
+        events = [se.Event(first + number, data={"n": number}) for number in range(20)]
+        await written(tmp_path / f"out{suffix}", events, size=5, rotate_bytes=1)
+    names = sorted(path.name for path in tmp_path.glob("out*"))
+    assert names == sorted([f"out{suffix}", *(f"out-{number:06}{suffix}" for number in range(1, len(names)))])
+    assert len(names) >= 9
+    assert sorted(int(row["id"]) for row in rows_of(tmp_path)) == list(range(40))
+
+
+async def test_files_rotate_by_age(autojump_clock, tmp_path):
+    """From the first flush after that on."""
+
+    async def source():
+        for number in range(6):
+            await trio.sleep(10)
+            yield se.Event(number)
+
+    await engine().run(source(), sinks=[se.sinks.open(str(tmp_path / "out.jsonl"), rotate_after=15, linger=0)])
+    assert len(list(tmp_path.glob("out-*"))) == 2
+
+    assert sorted(row["id"] for row in rows_of(tmp_path)) == list("012345")
+
+
+async def test_two_sinks_of_one_path_have_files_of_their_own(tmp_path):
+    """As two processes have."""
+    one, two = (se.sinks.open(str(tmp_path / "out.jsonl"), linger=0, name=name) for name in "ab")
+    await engine().run(map(se.Event, range(9)), sinks=[one, two])
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.2.jsonl", "out.jsonl"]
+    assert len(rows_of(tmp_path)) == 18
+
+
+async def test_a_store_knows_how_far_a_file_is(tmp_path):
+    """What is behind that is cut off; what was there before is kept."""
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"id": "before"}\n')
+    async with se.open_store("memory:") as store:
+        for numbers in (range(3), range(3, 5)):
+            await engine().enqueue(store, map(se.Event, numbers))
+            await engine().poll(store, sinks=[se.sinks.open(str(path))])
+            ((slot, _),) = (await store.positions("out.jsonl")).items()
+            assert slot == "out.jsonl"
+            path.write_text(path.read_text() + '{"id": "tail"}\n{"id"')
+        await engine().enqueue(store, [se.Event(5)])
+        await engine().poll(store, sinks=[se.sinks.open(str(path))])
+    ids = [row["id"] for row in rows_of(tmp_path)]
+    assert (ids[0], sorted(ids[1:]), len(ids)) == ("before", list("012345"), 7)
+
+
+async def test_a_file_that_is_shorter_than_it_was_is_refused(tmp_path):
+    """For what is missing was acknowledged; one that was moved away begins anew."""
+    path = tmp_path / "out.jsonl"
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, map(se.Event, range(3)))
+        await engine().poll(store, sinks=[se.sinks.open(str(path))])
+        os.truncate(path, 10)
+        await engine().enqueue(store, [se.Event(3)])
+        with pytest.raises(ValueError, match="put it back, or move it away"):
+            await engine().poll(store, sinks=[se.sinks.open(str(path))])
+        path.unlink()
+        await engine().poll(store, sinks=[se.sinks.open(str(path))])
+    assert [row["id"] for row in rows_of(tmp_path)] == ["3"]
+
+
+class Stolen:
+    """A store in which somebody else has had some outcomes when the sink says so."""
+
+    def __init__(self, store, ids):
+        self._store = store
+        self._ids = set(ids)
+
+    def __getattr__(self, name):
+        """Do as the store does."""
+        return getattr(self._store, name)
+
+    async def acknowledge(self, sink, deliveries, position=None):
+        """Be later than the other one."""
+        for delivery in deliveries:
+            if delivery.id in self._ids:
+                self._ids.discard(delivery.id)
+                await self._store.acknowledge(sink, [delivery])
+        return await self._store.acknowledge(sink, deliveries, position)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_what_somebody_else_has_written_is_cut_back(tmp_path, suffix):
+    """And all that is its own is written again, once."""
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, [se.Event(number, data={"n": number}) for number in range(9)])
+        sink = se.sinks.open(str(tmp_path / f"out{suffix}"))
+        await engine().poll(Stolen(store, {"2", "3", "8"}), sinks=[sink])
+        assert await store.undelivered(sink.name, 99, 1) == []
+    assert sorted(row["id"] for row in rows_of(tmp_path)) == ["0", "1", "4", "5", "6", "7"]
+
+
+def died_everywhere(folder, suffix, rotate_bytes, first=1, stride=1):
+    """Let a process die at each step in turn, and check what the next one has made of it."""
+    program = Path(__file__).with_name("dying.py")
+    done = subprocess.run(
+        [sys.executable, program, folder, suffix, str(rotate_bytes), str(first), str(stride)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for place in folder.iterdir():
+        assert sorted(int(row["id"]) for row in rows_of(place)) == list(range(9)), place.name
+    return int(done.stdout)
+
+
+def test_each_outcome_is_there_once_wherever_a_process_dies(tmp_path):
+    """Before, in the middle of and after some writes, syncs, acknowledgements, cuts and renames."""
+    first = int.from_bytes(os.urandom(1), "big") % 20 + 1
+    print("first", first)
+    assert died_everywhere(tmp_path, ".jsonl", 1, first, 20) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("rotate_bytes", [1, 10**9])
+def test_each_outcome_is_there_once_wherever_a_process_dies_in_any_format(tmp_path, suffix, rotate_bytes):
+    """As above, at each of them."""
+    assert died_everywhere(tmp_path, suffix, rotate_bytes) > 15
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("out.txt", {}, r"write out\.jsonl"),
+        ("out", {}, r"write out\.jsonl"),
+        ("out.gz", {}, r"write out\.jsonl"),
+        ("out.jsonl", {"columns": ["a"]}, "for CSV"),
+        ("out.jsonl", {"rotate_bytes": 0}, "rotate_bytes"),
+        ("out.jsonl", {"size": 0}, "size"),
+        ("", {}, "write open"),
+        (1, {}, "write open"),
+        ("out.jsonl", {"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_what_is_no_file_of_outcomes_is_refused(path, options, said):
+    """Where it is said, with what to write."""
+    with pytest.raises((TypeError, ValueError), match=said):
+        se.sinks.open(path, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "kills"), [(".jsonl", 200), (".jsonl.gz", 30), (".csv", 30)])
+def test_each_outcome_is_there_once_however_often_processes_are_killed(tmp_path, suffix, kills):
+    """Three at a time, at random instants."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("killed.py"), tmp_path, suffix, str(kills), str(seed)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(int(row["id"]) for row in rows_of(tmp_path)) == list(range(40 * kills + 200))
