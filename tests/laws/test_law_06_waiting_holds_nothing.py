@@ -72,7 +72,7 @@ def test_a_parked_task_is_not_passed_by_all_others_where_slots_and_turns_never_c
     engine = world.engine(
         [world.platform("A", limit=limit, rate=rate), world.platform("B", limit=slots)], event_limit=slots
     )
-    virtually(outcomes_of, engine, map(se.Event, range(100)))
+    virtually(outcomes_of, engine, map(se.Event, range(50)))
     came_back = world.ledger.ends["0", "A"]
     passed_by = [end for (_, platform), end in world.ledger.ends.items() if platform == "A" and 1 < end < came_back]
     assert len(passed_by) <= slots + limit + 2
