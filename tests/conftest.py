@@ -17,7 +17,7 @@ from support.deadlines import deadline
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
-settings.register_profile("quick", max_examples=40, **_COMMON)
+settings.register_profile("quick", max_examples=25, **_COMMON)
 settings.register_profile("slow", max_examples=1000, **_COMMON)
 settings.register_profile(
     "mutants",

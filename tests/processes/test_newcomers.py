@@ -31,8 +31,8 @@ LIMIT = 4
 PATIENCE = 60
 
 ENDS = [
-    (signal.SIGKILL, 3),
-    (signal.SIGINT, 3),
+    (signal.SIGKILL, 2),
+    (signal.SIGINT, 2),
     pytest.param(signal.SIGKILL, 15, marks=pytest.mark.slow),
     pytest.param(signal.SIGINT, 15, marks=pytest.mark.slow),
 ]
