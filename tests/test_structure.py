@@ -47,6 +47,8 @@ LAYERS = {
         {"attrs", "httpx", "trio"},
     ),
     "sync": ({"engine", "model", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
+    "cli": ({"errors", "model", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
+    "__main__": ({"cli"}, set()),
     "__init__": ({"engine", "errors", "http", "model", "run", "stores", "sync"}, set()),
 }
 """`httpx` is imported by `errors`, `model`, `tasks` and `engine` for its types only."""

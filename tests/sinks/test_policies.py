@@ -2,12 +2,15 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.sinks.aside import read_aside
+from scrapeengine.cli import main
+from scrapeengine.sinks.again import bring_in
+from scrapeengine.sinks.aside import aside_of
 
 
 async def scrape(task):
@@ -45,6 +48,11 @@ class Refusing:
             if outcome.event.id in self.refused:
                 raise LookupError(f"no such column: {outcome.event.id}")
         self.had += outcomes
+
+
+def read_aside(path):
+    """List what was set aside in a file, but for a torn line."""
+    return [aside_of(line, "it") for line in Path(path).read_bytes().split(b"\n")[:-1]]
 
 
 def ids(outcomes):
@@ -145,11 +153,77 @@ async def test_a_file_that_cannot_take_it_ends_the_run(autojump_clock, tmp_path)
         await engine().run([se.Event(0)], sinks=[sink])
 
 
-def test_a_file_of_something_else_is_refused(tmp_path):
+async def put_aside(tmp_path, *numbers, name="odds"):
+    """Set outcomes aside."""
+    file = str(tmp_path / "refused.jsonl")
+    sink = se.sinks.of(Refusing(map(str, numbers)), name=name, on_error="set aside", aside=file, patience=0)
+    await engine().run([se.Event(number, data={"n": number}) for number in numbers], sinks=[sink])
+    return file
+
+
+async def test_what_was_set_aside_is_brought_in_again(autojump_clock, tmp_path):
+    """Once; one that was set aside twice too, as by a crash. Then the file is gone."""
+    file = await put_aside(tmp_path, 1, 2, 3)
+    path = tmp_path / "refused.jsonl"
+    path.write_bytes(path.read_bytes() * 2 + b'{"torn')
+    sink = Refusing()
+    assert await bring_in(file, se.sinks.of(sink, size=2), lambda: 0.0) == 3
+    assert sorted((outcome.event.id, outcome.value["n"]) for outcome in sink.had) == [("1", 1), ("2", 2), ("3", 3)]
+    assert not path.exists()
+
+
+async def test_what_is_refused_again_stays(autojump_clock, tmp_path):
+    """What the sink had before that is in it, and not in the file."""
+    file = await put_aside(tmp_path, 1, 2, 3)
+    third = read_aside(file)[2].outcome.event.id
+    sink = Refusing({third})
+    with pytest.raises(LookupError):
+        await bring_in(file, se.sinks.of(sink, size=1), lambda: 0.0)
+    assert len(sink.had) == 2
+    assert ids(each.outcome for each in read_aside(file)) == [third]
+    assert await bring_in(file, se.sinks.of(Refusing(), size=1), lambda: 0.0) == 1
+
+
+async def test_of_several_sinks_one_is_meant(autojump_clock, tmp_path):
+    """What the others have refused stays."""
+    file = await put_aside(tmp_path, 1)
+    await put_aside(tmp_path, 2, name="prices")
+    sink = Refusing()
+    with pytest.raises(ValueError, match=r"several sinks, odds, prices: say"):
+        await bring_in(file, se.sinks.of(sink), lambda: 0.0)
+    assert await bring_in(file, se.sinks.of(sink), lambda: 0.0, "prices") == 1
+    assert (ids(sink.had), [each.sink for each in read_aside(file)]) == (["2"], ["odds"])
+
+
+def test_the_command_line_brings_it_in(tmp_path, capsys):
+    """Into a file, by its name, or into a sink that a module has."""
+    file = trio.run(put_aside, tmp_path, 1, 2)
+    assert main(["deliver", file, "--into", str(tmp_path / "out.jsonl")]) == 0
+    assert "2 outcomes" in capsys.readouterr().out
+    assert sorted(json.loads(line)["id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()) == ["1", "2"]
+    assert main(["deliver", file, "--into", str(tmp_path / "out.jsonl")]) == 1
+    assert "refused.jsonl" in capsys.readouterr().err
+
+
+def test_the_command_line_knows_sinks_of_modules(tmp_path, capsys, monkeypatch):
+    """By the module and the name in it; what is none is said."""
+    file = trio.run(put_aside, tmp_path, 1)
+    (tmp_path / "its_sinks.py").write_text(
+        "had = []\nasync def save(outcomes):\n    had.extend(outcomes)\nnumber = 1\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for wrong in ("its_sinks:nothing", "no_such_module:save", "its_sinks:number", "out.txt"):
+        assert main(["deliver", file, "--into", wrong]) == 1
+        assert capsys.readouterr().err.startswith("scrapeengine deliver: ")
+    assert main(["deliver", file, "--into", "its_sinks:save"]) == 0
+    assert capsys.readouterr().out == "1 outcome brought in\n"
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[]", b"x", b'{"sink": 1}'])
+def test_a_file_of_something_else_is_refused(line):
     """Where it says so, with the line."""
-    (tmp_path / "x").write_text("{}\n")
     with pytest.raises(ValueError, match=r"line 1 .* give the file"):
-        list(read_aside(str(tmp_path / "x")))
+        aside_of(line, "line 1 of it")
 
 
 @pytest.mark.parametrize(

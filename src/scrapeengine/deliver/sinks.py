@@ -13,7 +13,7 @@ from scrapeengine.model.sink import Sink, SinkFunction
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.functions import FunctionSink, check_function, name_of
 
-__all__ = ["AnySink", "NamedSink", "check_sinks", "named_sinks"]
+__all__ = ["AnySink", "NamedSink", "check_sinks", "named_sinks", "whole_sink"]
 
 T = TypeVar("T")
 
@@ -52,15 +52,24 @@ def named_sinks(sinks: Sequence[AnySink[T]]) -> list[NamedSink[T]]:
     seen: Counter[str] = Counter()
     found = []
     for each in sinks:
-        sink = _whole(each)
+        sink = whole_sink(each)
         seen[sink.name] += 1
         count = seen[sink.name]
         found.append(NamedSink(sink.name if count == 1 else f"{sink.name} {count}", sink))
     return found
 
 
-def _whole(sink: Any) -> Sink[Any]:
-    return sink if _is_whole(sink) else FunctionSink(name_of(sink), sink)
+def whole_sink(sink: Any) -> Sink[Any]:
+    """Return a sink as it is, or make one of a function.
+
+    Raises:
+        TypeError: it is neither; says what to write.
+    """
+    if _is_whole(sink):
+        whole: Sink[Any] = sink
+        return whole
+    check_function(sink)
+    return FunctionSink(name_of(sink), sink)
 
 
 def _is_whole(sink: Any) -> bool:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from scrapeengine.decide.records import error_text, kept_of, outcome_of, outcome_text, payload_of
 from scrapeengine.decide.texts import written
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome, Success
-from scrapeengine.model.urls import told
 from scrapeengine.sinks.lines import add_lines
 from scrapeengine.standstill import in_thread
 
-__all__ = ["Aside", "read_aside", "set_aside"]
+__all__ = ["Aside", "aside_of", "set_aside"]
 
 
 class Aside(NamedTuple):
@@ -26,6 +23,8 @@ class Aside(NamedTuple):
     error: str
     """The exception's class and its text."""
     outcome: Outcome[Any]
+    key: tuple[str, str, str]
+    """What tells it from others."""
 
 
 async def set_aside(path: str, sink: str, outcome: Outcome[Any], error: Exception) -> None:
@@ -46,30 +45,24 @@ async def set_aside(path: str, sink: str, outcome: Outcome[Any], error: Exceptio
     await in_thread(add_lines, path, line.encode() + b"\n")
 
 
-def read_aside(path: str) -> Iterator[Aside]:
-    """Read what was set aside, each outcome once: a crash may have set one aside twice.
+def aside_of(line: bytes, where: str) -> Aside:
+    """Read a line of such a file.
+
+    Args:
+        line: the line.
+        where: which one it is, as it may be shown.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: a line is none that was written here; says which.
+        ValueError: it is none that was written here.
     """
-    seen: set[tuple[str, str, str]] = set()
-    with Path(path).open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):
-                return  # torn: nobody was told that it is there, and it was set aside once more
-            try:
-                said = json.loads(line)
-                key = said["platform"], said["id"], said["outcome"]
-                aside = Aside(said["sink"], said["error"], outcome_of(*key))
-            except Exception as error:
-                raise ValueError(
-                    f"line {number} of {told(path)} is no outcome that was set aside ({type(error).__name__}): give "
-                    "the file that a sink's aside= has named"
-                ) from error
-            if key not in seen:
-                seen.add(key)
-                yield aside
+    try:
+        said = json.loads(line)
+        key = said["platform"], said["id"], said["outcome"]
+        return Aside(said["sink"], said["error"], outcome_of(*key), key)
+    except Exception as error:
+        raise ValueError(
+            f"{where} is no outcome that was set aside ({type(error).__name__}): give the file of a sink's aside="
+        ) from error
 
 
 def _text(outcome: Outcome[Any]) -> str:

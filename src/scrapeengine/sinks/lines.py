@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-__all__ = ["add_lines", "whole_lines"]
+__all__ = ["add_lines", "is_at", "whole_lines"]
 
 _BLOCK = 65536
 
@@ -18,9 +18,8 @@ def add_lines(path: str, lines: bytes) -> None:
     Raises:
         OSError: they could not be added. Then none is there.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    file = _locked(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
         end = whole_lines(file)
         os.ftruncate(file, end)
         try:
@@ -33,6 +32,24 @@ def add_lines(path: str, lines: bytes) -> None:
             raise
     finally:
         os.close(file)
+
+
+def _locked(path: str) -> int:
+    """Open a file, once nobody else adds to it, or replaces it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if is_at(file, path):
+            return file
+        os.close(file)  # it was replaced meanwhile
+
+
+def is_at(file: int, path: str) -> bool:
+    """Say whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))  # noqa: PTH116 - paths are texts here
+    except FileNotFoundError:
+        return False
 
 
 def whole_lines(file: int) -> int:

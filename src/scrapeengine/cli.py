@@ -1,0 +1,99 @@
+"""The command line: `python -m scrapeengine deliver refused.jsonl --into out.jsonl`.
+
+Each command is a `Command`: what it takes, and what it does. What it needs and is not installed, what is not there, and
+what a store says, is one line on stderr and an exit code of 1; what was written wrongly is 2, by argparse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from scrapeengine.deliver.sinks import whole_sink
+from scrapeengine.errors import ScrapeError
+from scrapeengine.model.sink import Sink
+from scrapeengine.model.urls import told
+from scrapeengine.schedule.clock import Anchor
+from scrapeengine.sinks.again import bring_in
+from scrapeengine.sinks.opening import open_sink
+
+__all__ = ["Command", "main"]
+
+_INTERRUPTED = 130
+"""What a shell has for a program that Ctrl-C has ended."""
+
+
+@attrs.frozen
+class Command:
+    """One command."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    """Does it, and returns the exit code. An `ImportError`, `OSError`, `ValueError` or `ScrapeError` that it raises
+    says what to do instead."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code.
+
+    Args:
+        arguments: without the program's name; None: the process's.
+    """
+    parser = argparse.ArgumentParser(prog="python -m scrapeengine", description="Tools beside the library.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in _COMMANDS.items():
+        command.add_arguments(commands.add_parser(name, help=command.help, description=command.help))
+    given = parser.parse_args(arguments)
+    try:
+        return _COMMANDS[given.command].run(given)
+    except (ImportError, OSError, ValueError, ScrapeError) as error:
+        print(f"scrapeengine {given.command}: {error}", file=sys.stderr)  # noqa: T201 - it is a program's output
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _deliver_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the file that a sink's aside= names")
+    parser.add_argument(
+        "--into",
+        required=True,
+        help="where it is to go: the path of a file, as for se.sinks.open, or a sink of a module (jobs.sinks:save)",
+    )
+    parser.add_argument("--sink", help="only what the sink of this name has refused")
+
+
+def _deliver(given: argparse.Namespace) -> int:
+    sink = _sink_of(given.into)
+    count = trio.run(partial(_bring_in, given.file, sink, given.sink))
+    print(f"{count:,} outcome{'s' * (count != 1)} brought in")  # noqa: T201 - it is what the program is asked for
+    return 0
+
+
+async def _bring_in(file: str, sink: Sink[Any], name: str | None) -> int:
+    anchor = Anchor.drop()
+    return await bring_in(file, sink, lambda: anchor.wall(trio.current_time()), name)
+
+
+def _sink_of(into: str) -> Sink[Any]:
+    """Return the sink that is meant: of a module, or of a file."""
+    module, colon, name = into.partition(":")
+    if not colon:
+        return open_sink(into)
+    try:
+        return whole_sink(getattr(importlib.import_module(module), name))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{told(into)} is no sink ({error}); give module:name of an async function") from error
+
+
+_COMMANDS = {
+    "deliver": Command("bring in again what a sink has refused and set aside", _deliver_arguments, _deliver),
+}

@@ -1,0 +1,118 @@
+"""What was set aside is brought into a sink again, once what was wrong is mended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from scrapeengine.model.sink import Position, Sink
+from scrapeengine.model.urls import told
+from scrapeengine.sinks.aside import Aside, aside_of
+from scrapeengine.sinks.lines import is_at, whole_lines
+from scrapeengine.standstill import in_thread
+
+__all__ = ["bring_in"]
+
+
+@attrs.frozen(eq=False)
+class NoRun:
+    """The run of a sink where there is none, and no store. Implements `model.sink.SinkRun`."""
+
+    now: Callable[[], float]
+
+    async def positions(self) -> Mapping[str, str]:
+        """See `SinkRun`. No checkpoint."""
+        return {}
+
+    async def move(self, position: Position) -> None:
+        """See `SinkRun`. No checkpoint."""
+
+
+async def _acknowledge(position: Position | None = None) -> bool:
+    del position
+    return True
+
+
+async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: str | None = None) -> int:
+    """Write what was set aside in a file into a sink, and take out of the file what the sink has.
+
+    Whoever sets something aside there meanwhile waits. Checkpoint. If it fails or is cancelled, the sink has what was
+    flushed before, and the file the rest. If it is killed, the sink may have a batch that the file still has.
+
+    Args:
+        path: the file.
+        sink: where it is to go.
+        now: returns the Unix time.
+        name: what the sink of this name has refused only; None: all, which is to be of one sink.
+
+    Returns:
+        The number of outcomes that the sink has now.
+
+    Raises:
+        OSError: the file cannot be read, or written.
+        ValueError: it is no such file, or outcomes of several sinks are in it.
+        Exception: what the sink raises.
+    """
+    file = await in_thread(_locked, path)
+    count = 0
+    try:
+        asides: list[tuple[bytes, Aside]] = await in_thread(_read, file, path)
+        names = sorted({aside.sink for _, aside in asides})
+        if name is None and len(names) > 1:
+            raise ValueError(f"{told(path)} has outcomes of several sinks, {', '.join(names)}: say which one is meant")
+        meant = [each for each in asides if name in {None, each[1].sink}]
+        rest = dict.fromkeys(line for line, _ in asides)
+        try:
+            await sink.open(NoRun(now))
+            size = sink.policy.size
+            for first in range(0, len(meant), size):
+                batch = meant[first : first + size]
+                await sink.write([aside.outcome for _, aside in batch])
+                await sink.flush(_acknowledge)
+                count += len(batch)
+                for line, _ in batch:
+                    rest.pop(line, None)
+        finally:
+            await sink.close()
+            if count:
+                await in_thread(_keep, path, b"".join(rest))
+    finally:
+        os.close(file)
+    return count
+
+
+def _locked(path: str) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if is_at(file, path):
+            return file
+        os.close(file)
+
+
+def _read(file: int, path: str) -> list[tuple[bytes, Aside]]:
+    data = os.pread(file, whole_lines(file), 0)
+    lines = data.split(b"\n")[:-1]
+    found = [(line + b"\n", aside_of(line, f"line {number} of {told(path)}")) for number, line in enumerate(lines, 1)]
+    return list({aside.key: (line, aside) for line, aside in found}.values())  # a crash may have set one aside twice
+
+
+def _keep(path: str, rest: bytes) -> None:
+    """Have the file hold the rest only; without one it goes."""
+    if not rest:
+        Path(path).unlink()
+        return
+    part = f"{path}.part"
+    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(file, "wb", closefd=False) as out:
+            out.write(rest)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    Path(part).replace(path)
