@@ -16,12 +16,12 @@ from typing import Any
 import attrs
 import trio
 
-from scrapeengine.deliver.sinks import whole_sink
 from scrapeengine.errors import ScrapeError
 from scrapeengine.model.sink import Sink
 from scrapeengine.model.urls import told
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.sinks.again import bring_in
+from scrapeengine.sinks.functions import whole_sink
 from scrapeengine.sinks.opening import open_sink
 
 __all__ = ["Command", "main"]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
 from scrapeengine.model.sink import Sink, SinkFunction
 from scrapeengine.model.urls import told
-from scrapeengine.sinks.functions import FunctionSink, check_function, name_of
+from scrapeengine.sinks.functions import check_function, is_whole, whole_sink
 
-__all__ = ["AnySink", "NamedSink", "check_sinks", "named_sinks", "whole_sink"]
+__all__ = ["AnySink", "NamedSink", "check_sinks", "named_sinks"]
 
 T = TypeVar("T")
 
 AnySink: TypeAlias = Sink[T] | SinkFunction[T]
 """What may be handed in as a sink."""
-_METHODS = ("open", "recover", "write", "flush", "close")
 
 
 @attrs.frozen(eq=False)
@@ -39,7 +37,7 @@ def check_sinks(sinks: object) -> None:
     if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
         raise TypeError(f"sinks=… takes a list of async functions, got {told(sinks)}; write sinks=[save]")
     for sink in sinks:
-        if _is_whole(sink):
+        if is_whole(sink):
             continue
         check_function(sink)
 
@@ -57,20 +55,3 @@ def named_sinks(sinks: Sequence[AnySink[T]]) -> list[NamedSink[T]]:
         count = seen[sink.name]
         found.append(NamedSink(sink.name if count == 1 else f"{sink.name} {count}", sink))
     return found
-
-
-def whole_sink(sink: Any) -> Sink[Any]:
-    """Return a sink as it is, or make one of a function.
-
-    Raises:
-        TypeError: it is neither; says what to write.
-    """
-    if _is_whole(sink):
-        whole: Sink[Any] = sink
-        return whole
-    check_function(sink)
-    return FunctionSink(name_of(sink), sink)
-
-
-def _is_whole(sink: Any) -> bool:
-    return not inspect.isclass(sink) and all(callable(getattr(sink, name, None)) for name in _METHODS)

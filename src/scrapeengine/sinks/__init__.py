@@ -8,12 +8,16 @@ import typing
 
 if typing.TYPE_CHECKING:
     from scrapeengine.model.sink import Sink, SinkPolicy
+    from scrapeengine.sinks.filters import mapped, only, where
     from scrapeengine.sinks.functions import of
     from scrapeengine.sinks.opening import open_sink as open  # noqa: A004 - as `io.open`, in a module of its own
 
-__all__ = ["Sink", "SinkPolicy", "of", "open"]
+__all__ = ["Sink", "SinkPolicy", "mapped", "of", "only", "open", "where"]
 
 _LATER = {
+    "mapped": "scrapeengine.sinks.filters",
+    "only": "scrapeengine.sinks.filters",
+    "where": "scrapeengine.sinks.filters",
     "open": "scrapeengine.sinks.opening",
     "Sink": "scrapeengine.model.sink",
     "SinkPolicy": "scrapeengine.model.sink",

@@ -12,10 +12,11 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Acknowledge, Sink, SinkFunction, SinkPolicy, SinkRun
 from scrapeengine.model.urls import told
 
-__all__ = ["FunctionSink", "check_function", "name_of", "of"]
+__all__ = ["FunctionSink", "check_function", "is_whole", "name_of", "of", "whole_sink"]
 
 T = TypeVar("T")
 
+_METHODS = ("open", "recover", "write", "flush", "close")
 _PLAIN = SinkPolicy(size=100, linger=0.0)
 
 
@@ -34,8 +35,9 @@ class FunctionSink(Generic[T]):
         """Do nothing. No checkpoint."""
 
     async def write(self, outcomes: list[Outcome[T]]) -> None:
-        """Call it."""
-        await self.function(outcomes)
+        """Call it, where there is anything."""
+        if outcomes:
+            await self.function(outcomes)
 
     async def flush(self, acknowledge: Acknowledge) -> None:
         """Acknowledge: what the function has taken, it has."""
@@ -66,6 +68,24 @@ def of(function: SinkFunction[T], *, name: str | None = None, **policy: Any) -> 
     if name is not None and not (isinstance(name, str) and name):
         raise TypeError(f"of(name=…) must be a word, got {told(name)}; write of(save, name='odds')")
     return FunctionSink(name or name_of(function), function, SinkPolicy(**policy))
+
+
+def whole_sink(sink: Any) -> Sink[Any]:
+    """Return a sink as it is, or make one of a function.
+
+    Raises:
+        TypeError: it is neither; says what to write.
+    """
+    if is_whole(sink):
+        whole: Sink[Any] = sink
+        return whole
+    check_function(sink)
+    return FunctionSink(name_of(sink), sink)
+
+
+def is_whole(sink: Any) -> bool:
+    """Say whether it has all methods of `Sink`."""
+    return not inspect.isclass(sink) and all(callable(getattr(sink, name, None)) for name in _METHODS)
 
 
 def check_function(function: object) -> None:

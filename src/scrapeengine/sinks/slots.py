@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -182,13 +182,13 @@ class SlotFile:
         """How far it will have come, once that is acknowledged."""
         return Position(self.slot, json.dumps(self._next, separators=(",", ":")))
 
-    def add(self, outcomes: Iterable[Outcome[Any]], now: float) -> None:
+    def add(self, outcomes: Collection[Outcome[Any]], now: float) -> None:
         """Write the rows of one flush, behind what counts; `now` is the Unix time."""
         if self._rotates:
             self.rotate()
         if self._next != self._mark:
             self.back()
-        data = self._rows.of(outcomes, now)
+        data = self._rows.of(outcomes, now) if outcomes else b""
         part = self._codec.part(data) if data else b""
         at, rest = self._mark.offset, memoryview(part)
         self._next = self._mark._replace(offset=at + len(part), renamed=0, size=0)
