@@ -77,6 +77,19 @@ PLATFORMS = [
 ]
 
 
+async def pages(task: se.Task) -> AsyncIterator[int]:
+    """Yield items."""
+    task.emit({"any": "thing"})
+    yield 1
+
+
+GENERATING = se.Platform[None]("pages", pages)
+SINKS = [
+    se.sinks.of(keep, name="kept", size=10, on_error="retry"),
+    se.sinks.where(se.sinks.open("out.jsonl.gz", rotate_bytes=1e6), se.sinks.only(se.Failure)),
+]
+
+
 async def main() -> None:
     """Use it all."""
     engine = se.Engine(PLATFORMS, event_limit=10, default=se.Platform("*", odds, timeout=se.Timeout(attempt=10)))

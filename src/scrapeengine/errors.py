@@ -3,6 +3,7 @@
     ScrapeError
     ├── EngineBusy            the engine is running already
     ├── AgendaFull            `task.follow` met `max_pending`
+    ├── ItemsFull             `task.emit` met `Caps.items` or `Caps.items_bytes`
     ├── UnknownPlatform       an event names no platform that the engine has
     ├── TaskTimeout           the task outlived `Timeout.task`
     ├── RetriesExhausted      `task.retry` was called once too often
@@ -63,6 +64,7 @@ __all__ = [
     "EngineBusy",
     "HeadersTooLarge",
     "InvalidRequest",
+    "ItemsFull",
     "PlatformClosed",
     "PoisonousJob",
     "ProtocolError",
@@ -132,6 +134,10 @@ class EngineBusy(ScrapeError):
 
 class AgendaFull(ScrapeError):
     """`max_pending` events wait already; the event was not taken."""
+
+
+class ItemsFull(ScrapeError):
+    """A task has emitted as many items, or bytes, as its platform's `Caps` lets; the item was not taken."""
 
 
 class UnknownPlatform(ScrapeError):

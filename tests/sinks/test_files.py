@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from reading import rows_of, text_of
 
 import scrapeengine as se
+from support.rows import rows_of, text_of
 
 SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz"]
 

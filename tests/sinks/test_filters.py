@@ -1,9 +1,9 @@
 """Sinks that are given some outcomes only, or other values; the rest is nobody's, and is not kept for them."""
 
 import pytest
-from reading import rows_of
 
 import scrapeengine as se
+from support.rows import rows_of
 
 
 async def scrape(task):

@@ -19,6 +19,7 @@ PARENTS = {
     "ScrapeError": Exception,
     "EngineBusy": errors.ScrapeError,
     "AgendaFull": errors.ScrapeError,
+    "ItemsFull": errors.ScrapeError,
     "UnknownPlatform": errors.ScrapeError,
     "TaskTimeout": errors.ScrapeError,
     "RetriesExhausted": errors.ScrapeError,

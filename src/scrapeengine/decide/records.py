@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from scrapeengine.decide.texts import text_of, written
@@ -19,6 +19,7 @@ __all__ = [
     "digest_of",
     "error_text",
     "event_of",
+    "items_of",
     "kept_of",
     "outcome_of",
     "outcome_text",
@@ -95,6 +96,18 @@ def kept_of(value: object, encode: Callable[[Any], Any] | None = None) -> tuple[
         raise _refusal(value, encode, error) from error
 
 
+def items_of(items: Sequence[Any], encode: Callable[[Any], Any] | None = None) -> tuple[Any, ...]:
+    """Return items as whoever reads them from a store gets them.
+
+    Raises:
+        NotJson: one has something that JSON does not have.
+    """
+    try:
+        return tuple(json.loads(_json(list(items), encode)))
+    except Exception as error:
+        raise _refusal(list(items), encode, error) from error
+
+
 def value_of(content: Content) -> Any:
     """Return the value that a content was made of, as whoever reads it from a store gets it."""
     return content if isinstance(content, bytes) else json.loads(content)
@@ -136,6 +149,8 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
         "status": status_of(outcome).value,
         "times": [outcome.attempts, outcome.queued, outcome.parked, outcome.ran],
     }
+    if outcome.items:
+        kept["items"] = outcome.items
     match outcome:
         case Success() if isinstance(result, bytes):
             kept[_BYTES] = base64.b64encode(result).decode("ascii")
@@ -165,6 +180,7 @@ def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
         "queued": queued,
         "parked": parked,
         "ran": ran,
+        "items": tuple(kept.get("items", ())),
     }
     match JobStatus(kept["status"]):
         case JobStatus.DONE:

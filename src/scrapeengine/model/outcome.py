@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -31,6 +31,8 @@ class _Ended:
     """Seconds in which the task waited without a slot, after its start."""
     ran: float = 0.0
     """Seconds in which it held its slot."""
+    items: tuple[Any, ...] = attrs.field(default=(), repr=False)
+    """The items that the last run of the scraper has emitted, in their order; none if it was skipped or cancelled."""
 
     @property
     def elapsed(self) -> float:

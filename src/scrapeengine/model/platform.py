@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -41,13 +41,18 @@ def _check_name(_: object, __: object, value: Any) -> None:
 
 
 def _check_scrape(platform: Platform[Any], _: object, value: Any) -> None:
-    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(getattr(type(value), "__call__", None)):  # noqa: B004
+    if _is(inspect.iscoroutinefunction, value) or _is(inspect.isasyncgenfunction, value):
         return
     shown = getattr(value, "__qualname__", None) or told(value)
     raise TypeError(
         f"the scraper of platform {platform.name!r} must be an async function, got {shown}; "
         "write `async def scrape(task): …`, and call blocking code with `await task.in_thread(function, …)`"
     )
+
+
+def _is(kind: Callable[[Any], bool], scrape: Any) -> bool:
+    """Say whether a scraper, or its `__call__`, is a function of a kind."""
+    return kind(scrape) or kind(getattr(type(scrape), "__call__", None))  # noqa: B004 - what is looked for is how it is written
 
 
 def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
@@ -130,7 +135,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
 
-    Size: 13 attributes, each of them an option that is described here and nowhere else.
+    Size: 14 attributes, each of them an option that is described here and nowhere else.
 
     Raises:
         TypeError: an argument is of the wrong type; the scraper is not async.
@@ -142,8 +147,9 @@ class Platform(Generic[T_co]):
 
     `"*"` for the engine's default.
     """
-    scrape: Callable[[Task], Awaitable[T_co]] = attrs.field(validator=_check_scrape)
-    """The scraper: `async def scrape(task)`. What it returns is the value of the outcome."""
+    scrape: Callable[[Task], Awaitable[T_co] | AsyncIterator[Any]] = attrs.field(validator=_check_scrape)
+    """The scraper: `async def scrape(task)`. What it returns is the value of the outcome; where it yields, what it
+    yields is emitted, and the value is None."""
     base_url: str | None = attrs.field(default=None, kw_only=True, repr=False, validator=_check_base_url)
     """The URL that relative URLs of `task.http` are joined to, as `httpx.Client(base_url=…)` does it."""
     limit: int = attrs.field(
@@ -207,6 +213,14 @@ class Platform(Generic[T_co]):
 
     It is the program's: the engine does not close it.
     """
+
+    yields: bool = attrs.field(
+        default=attrs.Factory(lambda platform: _is(inspect.isasyncgenfunction, platform.scrape), takes_self=True),
+        init=False,
+        repr=False,
+        eq=False,
+    )
+    """Whether the scraper is an async generator."""
 
     @property
     def host(self) -> str | None:

@@ -177,7 +177,9 @@ _MEBIBYTE = 2**20
 @described
 @attrs.frozen
 class Caps:
-    """Bounds of what a platform may send in answer to one request. More is an error, and closes the connection.
+    """Bounds of what a platform may send in answer to one request, and of what one task emits.
+
+    More is an error; of an answer it closes the connection.
 
     The head of an answer, and the trailers of its body, may have 64 KiB and 256 headers, whatever is said here.
 
@@ -196,3 +198,11 @@ class Caps:
     """The bytes of a body once decoded."""
     redirects: int = attrs.field(default=10, validator=each(whole, least=0, instead="; 0 follows none"))
     """The redirects that one request follows."""
+    items: float = attrs.field(
+        default=100_000, validator=each(number, endless=True, instead="; without bound is math.inf")
+    )
+    """The items that one task emits."""
+    items_bytes: float = attrs.field(
+        default=8 * _MEBIBYTE, validator=each(number, endless=True, instead="; without bound is math.inf")
+    )
+    """The bytes of these, as JSON."""

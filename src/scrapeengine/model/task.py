@@ -250,6 +250,22 @@ class Task(Protocol):
         """
         ...
 
+    def emit(self, item: Any) -> None:
+        """Add an item to the outcome of the task, for a page that has many: `outcome.items`, in their order.
+
+        They are there with the outcome, all of them: a run of the scraper that is given up has emitted none, nor has a
+        task that is skipped or cancelled. Sinks write a row for each. A scraper may be an async generator, too: what it
+        yields is emitted.
+
+        Args:
+            item: with a store or a file what JSON has, or what `encode=` makes of it.
+
+        Raises:
+            ItemsFull: it would be more than `Caps(items=…, items_bytes=…)`; the item was not taken.
+            RuntimeError: the task has ended.
+        """
+        ...
+
     def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`.
 

@@ -12,6 +12,7 @@ from scrapeengine.decide.records import (
     NotJson,
     digest_of,
     error_text,
+    items_of,
     kept_of,
     outcome_text,
     status_of,
@@ -121,6 +122,8 @@ class Completions:
             # What goes out now is what would be delivered again after a crash.
             result, value = kept_of(outcome.value, self.encode)
             outcome = attrs.evolve(outcome, value=value)
+        if outcome.items:
+            outcome = attrs.evolve(outcome, items=items_of(outcome.items, self.encode))
         again, between, history = self._again(held, outcome, result, task, now)
         within = self.deliveries.within
         completion = Completion(

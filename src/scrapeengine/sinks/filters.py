@@ -82,13 +82,18 @@ def mapped(sink: Sink[Any] | SinkFunction[Any], change: Callable[[Any], Any]) ->
 
     Args:
         sink: the sink.
-        change: takes a value, and returns the one that the sink is to have. What it raises is as if the sink had.
+        change: takes a value, or an item, and returns the one that the sink is to have. What it raises is as if the
+            sink had.
     """
     _check(change, "mapped", "change")
     return ChangedSink(whole_sink(sink), lambda outcomes: [_changed(outcome, change) for outcome in outcomes])
 
 
 def _changed(outcome: Outcome[Any], change: Callable[[Any], Any]) -> Outcome[Any]:
+    if outcome.items:
+        outcome = attrs.evolve(outcome, items=tuple(change(item) for item in outcome.items))
+        if isinstance(outcome, Success) and outcome.value is None:
+            return outcome
     return attrs.evolve(outcome, value=change(outcome.value)) if isinstance(outcome, Success) else outcome
 
 

@@ -17,7 +17,8 @@ def open_sink(path: str, **options: Any) -> Sink[Any]:
         sinks=[se.sinks.open("out.jsonl.gz")]
 
     A file is JSON lines (".jsonl") or CSV (".csv"), compressed where ".gz" or ".zst" follows. A row is one outcome:
-    `id`, `platform`, `kind` ("success", "failure", "skipped", "cancelled"), `value` or `error`, `attempts`, `elapsed`
+    `id`, `platform`, `kind` ("success", "failure", "skipped", "cancelled"; "item" for each that was
+    emitted), `value` or `error`, `attempts`, `elapsed`
     (seconds), `written` (when it was written). In CSV a value that is an object has a column for each of its fields.
 
     Several processes write several files, `out.jsonl`, `out.2.jsonl`, and so on. In a run for a store each outcome is

@@ -15,7 +15,7 @@ import attrs
 from scrapeengine.decide.records import error_text
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 
-__all__ = ["CsvRows", "JsonRows", "Rows", "row_of"]
+__all__ = ["CsvRows", "JsonRows", "Rows", "rows_of"]
 
 _OWN = ("id", "platform", "kind", "attempts", "elapsed", "written", "error")
 """The columns of each CSV file, before those of the values."""
@@ -46,15 +46,21 @@ class Rows(Protocol):
         ...
 
 
-def row_of(outcome: Outcome[Any], now: float) -> dict[str, Any]:
-    """Return what a file has of an outcome.
+def rows_of(outcome: Outcome[Any], now: float) -> list[dict[str, Any]]:
+    """Return what a file has of an outcome: a row for each of its items, and one for itself, if that says more.
 
     Args:
         outcome: how the task has ended.
         now: the Unix time at which it is written.
     """
-    row: dict[str, Any] = {"id": outcome.event.id, "platform": outcome.platform}
+    written = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    times = {"attempts": outcome.attempts, "elapsed": round(outcome.elapsed, 6), "written": written}
+    whose = {"id": outcome.event.id, "platform": outcome.platform}
+    rows: list[dict[str, Any]] = [{**whose, "kind": "item", "value": item, **times} for item in outcome.items]
+    row: dict[str, Any] = dict(whose)
     match outcome:
+        case Success(value=None) if rows:
+            return rows
         case Success(value=value):
             row |= {"kind": "success", "value": value}
         case Failure(error=error):
@@ -65,8 +71,7 @@ def row_of(outcome: Outcome[Any], now: float) -> dict[str, Any]:
             row |= {"kind": "cancelled", "error": reason}
         case _:
             assert_never(outcome)
-    written = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    return row | {"attempts": outcome.attempts, "elapsed": round(outcome.elapsed, 6), "written": written}
+    return [*rows, row | times]
 
 
 @attrs.frozen(eq=False)
@@ -80,7 +85,7 @@ class JsonRows:
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
-        lines = [_json(row_of(outcome, now), self._encode) for outcome in outcomes]
+        lines = [_json(row, self._encode) for outcome in outcomes for row in rows_of(outcome, now)]
         # Half a surrogate pair becomes its escape, which JSON has.
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
@@ -102,7 +107,7 @@ class CsvRows:
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
-        rows = [self._flat(row_of(outcome, now)) for outcome in outcomes]
+        rows = [self._flat(row) for outcome in outcomes for row in rows_of(outcome, now)]
         columns = self._columns or self._found(rows)
         text = io.StringIO(newline="")
         writer = csv.writer(text)

@@ -11,6 +11,7 @@ from scrapeengine.model.task import Http
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import task_logger
 from scrapeengine.schedule.lane import TaskRecord
+from scrapeengine.tasks.emitting import Emitted
 from scrapeengine.tasks.requesting import RequestingTask, RequestServices
 from scrapeengine.tasks.signals import RetryTask, SkipTask
 
@@ -63,6 +64,8 @@ class Progress(Protocol):
 
     attempt: int
     """Which run of the scraper this is."""
+    emitted: Emitted | None
+    """What this run of the scraper has emitted; None: nothing."""
     said_fresh: float
     """For how many seconds what was scraped will not change, as the scraper says."""
     http: TaskHttp | None
@@ -115,6 +118,15 @@ class TaskHandle:
         if self._record.ended:
             raise RuntimeError("the task has ended; call task.follow while its scraper runs")
         return self._services.follow(self._record, event)
+
+    def emit(self, item: Any) -> None:
+        """Add an item to the outcome."""
+        if self._record.ended:
+            raise RuntimeError("the task has ended; call task.emit while its scraper runs")
+        emitted = self._progress.emitted
+        if emitted is None:
+            emitted = self._progress.emitted = Emitted(self._record.lane.platform.caps)
+        emitted.add(item)
 
     def skip(self, reason: str, *, again_after: float | None = None) -> NoReturn:
         """End the task as `Skipped(reason)`."""

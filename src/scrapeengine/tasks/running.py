@@ -19,6 +19,7 @@ from scrapeengine.model.instrument import TaskRetried
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.schedule.waiting import rest
+from scrapeengine.tasks.emitting import Emitted, called
 from scrapeengine.tasks.handle import TaskHandle, TaskHttp, TaskServices
 from scrapeengine.tasks.signals import RetryTask, Signal, SkipTask, cleared, meaning
 
@@ -36,6 +37,8 @@ class RunningTask:
     services: TaskServices
     attempt: int = attrs.field(default=1, init=False)
     """Which run of the scraper this is."""
+    emitted: Emitted | None = attrs.field(default=None, init=False)
+    """What this run of the scraper has emitted; None: nothing."""
     said_fresh: float = attrs.field(default=0.0, init=False)
     """For how many seconds what was scraped will not change, as the scraper says."""
     http: TaskHttp | None = attrs.field(default=None, init=False)
@@ -93,9 +96,13 @@ class RunningTask:
         record = self.record
         while True:
             try:
-                value = await record.lane.platform.scrape(handle)
+                platform = record.lane.platform
+                scrape: Any = platform.scrape
+                value = await (called(scrape, handle) if platform.yields else scrape(handle))
                 if self.http is not None and self.http.found:
                     await self._remember(handle, self.http.found)
+                if self.emitted is not None:
+                    return Success(value=value, items=tuple(self.emitted.items), **self.times())
                 return Success(value=value, **self.times())
             except BaseException as error:
                 ended = meaning(error)
@@ -117,6 +124,7 @@ class RunningTask:
                 self._tell_retry(seconds)
             await rest(self.services.lanes.scheduler, record, seconds)
             self.attempt += 1
+            self.emitted = None
 
     def _tell_retry(self, after: float) -> None:
         record, instruments = self.record, self.services.instruments
@@ -139,4 +147,5 @@ class RunningTask:
         if isinstance(ended, SkipTask):
             return Skipped(reason=ended.reason, again_after=ended.again_after, **self.times())
         assert isinstance(ended, Exception)
-        return Failure(error=cleared(ended), **self.times())
+        items = () if self.emitted is None else tuple(self.emitted.items)
+        return Failure(error=cleared(ended), items=items, **self.times())
