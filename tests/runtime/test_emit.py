@@ -235,3 +235,30 @@ async def test_files_have_a_row_for_each_item(tmp_path, suffix):
     assert kinds == {"none": ["item"] * 3, "value": [*["item"] * 3, "success"], "fail": [*["item"] * 3, "failure"]}
     numbers = [row["n"] if suffix == ".csv" else row["value"]["n"] for row in rows if row["id"] == "none"]
     assert list(map(int, numbers)) == [0, 1, 2]
+
+
+async def test_items_may_be_changed_for_a_sink():
+    """As values are; what they are of is left as it is where it says nothing more."""
+    had = []
+
+    async def scrape(task):
+        task.emit(1)
+        return 5 if task.event.id == "5" else None
+
+    async def save(outcomes):
+        had.extend((outcome.value, outcome.items) for outcome in outcomes)
+
+    await engine(scrape).run([se.Event(5), se.Event(6)], sinks=[se.sinks.mapped(save, lambda value: value * 10)])
+    assert sorted(had, key=str) == [(50, (10,)), (None, (10,))]
+
+
+async def test_items_that_cannot_be_measured_count_by_their_repr():
+    """They are taken all the same: of a run without a store they need not be JSON."""
+    circle: list = []
+    circle.append(circle)
+
+    async def scrape(task):
+        task.emit(circle)
+        task.emit(b"123")
+
+    assert len((await outcome_of(scrape)).items) == 2

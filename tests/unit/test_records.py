@@ -14,6 +14,7 @@ from scrapeengine.decide.records import (
     digest_of,
     error_text,
     event_of,
+    items_of,
     kept_of,
     outcome_of,
     outcome_text,
@@ -194,3 +195,22 @@ def test_what_ends_the_program_ends_it_there_too(why: BaseException) -> None:
     """A signal may come at any instant, and is not the text's."""
     with pytest.raises(type(why)):
         error_text(Unspeakable(why))
+
+
+def test_items_are_kept_as_json_has_them() -> None:
+    """With the outcome; what JSON has not is refused, with what to write."""
+    items = items_of([(1, 2), {"a": None}])
+    assert items == ([1, 2], {"a": None})
+    outcome: Outcome[Any] = Success(event=Event(1), platform="p", value=None, items=items)
+    again = outcome_of("p", "1", outcome_text(outcome, "{}", "null"))
+    assert again.items == items
+    with pytest.raises(NotJson, match="cannot be stored"):
+        items_of([object()])
+
+
+def test_what_was_cancelled_is_read_again_as_that() -> None:
+    """A store keeps none, but a file of what a sink has refused does."""
+    outcome: Outcome[Any] = Cancelled(event=Event(1), platform="p", reason="stopped")
+    again = outcome_of("p", "1", outcome_text(outcome, "{}", None))
+    assert isinstance(again, Cancelled)
+    assert again.reason == "stopped"

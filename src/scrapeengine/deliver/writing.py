@@ -158,7 +158,13 @@ class SinkWriter(Generic[T]):
             await self._sink.recover()
         await self._sink.write(list(batch))  # a list of its own, which it may change
         flush = Flush(self._name, batch, receipts)
-        await self._sink.flush(flush)
+        try:
+            await self._sink.flush(flush)
+        except Exception as error:
+            # What is acknowledged is there, and must not be written again; what is wrong now is so at the next batch.
+            if not flush.said or flush.lost or self._sink.policy.on_error == "stop":
+                raise
+            logger().warning("a sink has failed behind what it has taken", sink=named(self._name), exc_info=error)
         if not flush.said:
             await flush()
         if not flush.lost:

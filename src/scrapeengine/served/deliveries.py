@@ -129,8 +129,10 @@ class Deliveries:
 
         If cancelled, the store may know or not.
         """
-        known = (self._known.get(id(outcome)) for outcome in outcomes)
+        known = [self._known.get(id(outcome)) for outcome in outcomes]
         deliveries = [each.delivery for each in known if each is not None and sink in each.takers]
+        if len(deliveries) < len(outcomes):
+            return False  # it has had one of them before, and said so
         backoff = Backoff()
         while True:
             try:
