@@ -46,7 +46,7 @@ MUTANTS = [
     ("unit/test_sketch.py", "decide/sketch.py", "_LAST if number >= MOST else ", ""),
     ("unit/test_sketch.py", "decide/sketch.py", "        self._tiny += other._tiny\n", ""),
     ("runtime/test_recording.py", "observe/labels.py", "        if not self._left:\n", "        if False:\n"),
-    ("unit/test_report.py", "model/report.py", "return self.stopped is None and ", "return "),
+    ("unit/test_report.py", "model/report.py", "whole = self.stopped is None and ", "whole = "),
     ("unit/test_report.py", "model/report.py", "self.outcomes.failed <= share", "self.outcomes.failed < share"),
     ("unit/test_report.py", "model/tables.py", "if not math.isfinite(value)", "if False"),
     (
@@ -155,6 +155,10 @@ MUTANTS = [
     ("sinks/test_files.py", "sinks/slots.py", "self._mark = Mark(self._free_generation(), ", "self._mark = Mark(1, "),
     ("sinks/test_policies.py", "sinks/lines.py", "        os.ftruncate(file, end)\n        try:", "        try:"),
     ("sinks/test_policies.py", "deliver/writing.py", "await self._split(part, failure)", "pass"),
+    ("sinks/test_slots.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
+    ("sinks/test_slots.py", "sinks/slots.py", "        if self._rotates:\n            self.rotate()\n", ""),
+    ("runtime/test_emit.py", "tasks/running.py", "            self.emitted = None\n", ""),
+    ("runtime/test_emit.py", "tasks/emitting.py", "    async with aclosing(generator):\n", "    if True:\n"),
     ("runtime/test_sinks.py", "deliver/feed.py", "self._since + self._linger", "self._since + 2 * self._linger"),
     (
         "stores/test_stores.py",
@@ -583,8 +587,8 @@ MUTANTS = [
     (
         "served/test_delivery.py",
         "decide/records.py",
-        "    except Exception as error:\n        raise _r",
-        "    except TypeError as error:\n        raise _r",
+        "    except Exception as error:\n        raise _refusal(value",
+        "    except TypeError as error:\n        raise _refusal(value",
     ),
     ("unit/test_poison.py", "decide/poison.py", "deaths < MOST_DEATHS - 1", "deaths < MOST_DEATHS"),
     ("unit/test_poison.py", "decide/poison.py", "max(1, before + (alone and is_suspect(before)))", "before + 1"),
@@ -624,7 +628,7 @@ MUTANTS = [
         "reading.awake + moment.offset >= moment.awake",
         "True",
     ),
-    ("served/test_in_step.py", "stores/clock.py", "wait_all_tasks_blocked(math.inf)", "wait_all_tasks_blocked(0)"),
+    ("served/test_in_step.py", "standstill.py", "wait_all_tasks_blocked(math.inf)", "wait_all_tasks_blocked(0)"),
     ("unit/test_cadence.py", "decide/cadence.py", "cadence.min_interval, hint)", "cadence.min_interval)"),
     (
         "runtime/test_workers.py",
