@@ -156,3 +156,21 @@ async def test_the_lanes_of_idle_hosts_go_away(autojump_clock, hosts):
     assert most_lanes <= 2 + 5
     assert most_gates <= 8  # two a second, each for two seconds, and what was not looked at since
     assert list(report.platforms) == ["*"]
+
+
+@pytest.mark.parametrize(("buffer", "size", "most"), [(3, 5, 10), (30, 5, 30)])
+async def test_what_waits_for_a_sink_is_bounded(autojump_clock, buffer, size, most):
+    """By the buffer, or by two batches of a sink that lingers; what runs by then may end, and no more starts."""
+    seen = []
+
+    async def slow(_):
+        await trio.sleep(100)
+        seen.append(run.statistics().buffered)
+
+    world = World(default=[("sleep", 1)])
+    engine = world.engine([world.platform("A", limit=2)], buffer=buffer)
+    sink = se.sinks.of(slow, size=size, linger=1.0)
+    async with engine.stream(map(se.Event, range(100)), sinks=[sink]) as run:
+        report = await run.wait()
+    assert report.outcomes.succeeded == 100
+    assert most - 1 <= max(seen) <= most + 2 - 1
