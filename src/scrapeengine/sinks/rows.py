@@ -46,48 +46,64 @@ class Rows(Protocol):
         ...
 
 
-def rows_of(outcome: Outcome[Any], now: float) -> list[dict[str, Any]]:
+def rows_of(outcome: Outcome[Any], written: str) -> list[dict[str, Any]]:
     """Return what a file has of an outcome: a row for each of its items, and one for itself, if that says more.
 
     Args:
         outcome: how the task has ended.
-        now: the Unix time at which it is written.
+        written: when it is written.
     """
-    written = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    times = {"attempts": outcome.attempts, "elapsed": round(outcome.elapsed, 6), "written": written}
-    whose = {"id": outcome.event.id, "platform": outcome.platform}
-    rows: list[dict[str, Any]] = [{**whose, "kind": "item", "value": item, **times} for item in outcome.items]
-    row: dict[str, Any] = dict(whose)
+    event, platform, attempts = outcome.event.id, outcome.platform, outcome.attempts
+    elapsed = round(outcome.elapsed, 6)
+
+    def row(kind: str, name: str, value: Any) -> dict[str, Any]:
+        return {
+            "id": event,
+            "platform": platform,
+            "kind": kind,
+            name: value,
+            "attempts": attempts,
+            "elapsed": elapsed,
+            "written": written,
+        }
+
+    rows = [row("item", _VALUE, item) for item in outcome.items]
     match outcome:
         case Success(value=None) if rows:
-            return rows
+            pass
         case Success(value=value):
-            row |= {"kind": "success", "value": value}
+            rows.append(row("success", _VALUE, value))
         case Failure(error=error):
-            row |= {"kind": "failure", "error": error_text(error)}
+            rows.append(row("failure", "error", error_text(error)))
         case Skipped(reason=reason):
-            row |= {"kind": "skipped", "error": reason}
+            rows.append(row("skipped", "error", reason))
         case Cancelled(reason=reason):
-            row |= {"kind": "cancelled", "error": reason}
+            rows.append(row("cancelled", "error", reason))
         case _:
             assert_never(outcome)
-    return [*rows, row | times]
+    return rows
 
 
-@attrs.frozen(eq=False)
+def _shown(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+
+
 class JsonRows:
     """JSON lines: each is an object, and begins and ends in one line."""
 
-    _encode: Callable[[Any], Any] | None = None
+    def __init__(self, encode: Callable[[Any], Any] | None = None) -> None:
+        self._json = _encoder(encode).encode
 
     def begin(self, head: bytes) -> None:
         """Do nothing: no line depends on another."""
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
-        lines = [_json(row, self._encode) for outcome in outcomes for row in rows_of(outcome, now)]
+        written, json = _shown(now), self._json
+        lines = [json(row) for outcome in outcomes for row in rows_of(outcome, written)]
+        lines.append("")  # so that the last one ends too
         # Half a surrogate pair becomes its escape, which JSON has.
-        return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        return "\n".join(lines).encode("utf-8", "backslashreplace")
 
 
 @attrs.define(eq=False)
@@ -95,11 +111,15 @@ class CsvRows:
     """CSV, as RFC 4180 has it: a value that is an object has a column for each of its fields, any other one."""
 
     _encode: Callable[[Any], Any] | None = None
+    """Makes something that JSON has of what it does not have."""
     _given: Sequence[str] | None = None
     """The columns of the values; None: those that the first outcomes have."""
     _extra: bool = False
     """Whether fields without a column go into the column "extra", as JSON; else each is an error."""
     _columns: list[str] | None = attrs.field(default=None, init=False)
+
+    def _json(self, value: Any) -> str:
+        return _encoder(self._encode).encode(value)
 
     def begin(self, head: bytes) -> None:
         """Take the columns of the file, where it has some."""
@@ -107,7 +127,8 @@ class CsvRows:
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
-        rows = [self._flat(row) for outcome in outcomes for row in rows_of(outcome, now)]
+        written = _shown(now)
+        rows = [self._flat(row) for outcome in outcomes for row in rows_of(outcome, written)]
         columns = self._columns or self._found(rows)
         text = io.StringIO(newline="")
         writer = csv.writer(text)
@@ -129,8 +150,7 @@ class CsvRows:
         fields = {f"{_VALUE}.{name}" if name in taken else name: each for name, each in fields.items()}
         plain = str | int | float
         return row | {
-            name: each if isinstance(each, plain) or each is None else _json(each, self._encode)
-            for name, each in fields.items()
+            name: each if isinstance(each, plain) or each is None else self._json(each) for name, each in fields.items()
         }
 
     def _found(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -146,7 +166,7 @@ class CsvRows:
                 f"the file has no column {next(iter(others))!r}: begin another one, and give columns=[…] with all "
                 "there are, or extra=True for a column of those that have none"
             )
-        placed: dict[str, Any] = {**row, _EXTRA: _json(others, self._encode)} if others else dict(row)
+        placed: dict[str, Any] = {**row, _EXTRA: self._json(others)} if others else dict(row)
         return [placed.get(name) for name in columns]
 
 
@@ -154,7 +174,9 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _json(value: Any, encode: Callable[[Any], Any] | None) -> str:
+def _encoder(encode: Callable[[Any], Any] | None) -> json.JSONEncoder:
+    """Make an encoder: `json.dumps` with options makes one for each call."""
+
     def default(each: Any) -> Any:
         if isinstance(each, bytes):
             return {"base64": base64.b64encode(each).decode("ascii")}
@@ -165,4 +187,4 @@ def _json(value: Any, encode: Callable[[Any], Any] | None) -> str:
             )
         return encode(each)
 
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
+    return json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
