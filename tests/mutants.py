@@ -155,7 +155,7 @@ MUTANTS = [
     ("sinks/test_files.py", "sinks/slots.py", "self._mark = Mark(self._free_generation(), ", "self._mark = Mark(1, "),
     ("sinks/test_policies.py", "sinks/lines.py", "        os.ftruncate(file, end)\n        try:", "        try:"),
     ("sinks/test_policies.py", "deliver/writing.py", "await self._split(part, failure)", "pass"),
-    ("sinks/test_slots.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
+    ("sinks/test_policies.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
     ("sinks/test_slots.py", "sinks/slots.py", "        if self._rotates:\n            self.rotate()\n", ""),
     ("runtime/test_emit.py", "tasks/running.py", "            self.emitted = None\n", ""),
     ("runtime/test_emit.py", "tasks/emitting.py", "    async with aclosing(generator):\n", "    if True:\n"),

@@ -9,6 +9,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.cli import main
+from scrapeengine.model.sink import Position
 from scrapeengine.sinks.again import bring_in
 from scrapeengine.sinks.aside import aside_of
 
@@ -233,3 +234,40 @@ def test_policies_that_make_no_sense_are_refused(wrong):
     """With what to write."""
     with pytest.raises((TypeError, ValueError), match=r"a sink|what is set aside"):
         se.sinks.SinkPolicy(**wrong)
+
+
+class Twice:
+    """A sink that acknowledges twice what it has written."""
+
+    name = "twice"
+    policy = se.sinks.SinkPolicy(linger=0)
+
+    def __init__(self):
+        self.said = []
+
+    async def open(self, run):
+        """Ask for nothing."""
+
+    async def recover(self):
+        """Do nothing."""
+
+    async def write(self, outcomes):
+        """Write nothing."""
+
+    async def flush(self, acknowledge):
+        """Say it again."""
+        for number in (1, 2):
+            self.said.append(await acknowledge(Position("out", str(number))))
+
+    async def close(self):
+        """Do nothing."""
+
+
+async def test_what_was_acknowledged_is_lost_to_who_says_it_again(autojump_clock):
+    """So a sink that writes anew what it has had before learns of it."""
+    sink = Twice()
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, [se.Event(1)])
+        await engine().poll(store, sinks=[sink])
+        assert sink.said[:2] == [True, False]
+        assert await store.positions("twice") == {"out": "1"}
