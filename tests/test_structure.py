@@ -22,7 +22,10 @@ LAYERS = {
     "uninterrupted": (set(), {"trio"}),
     "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
-    "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging", "trio"}),
+    "observe": (
+        {"uninterrupted", "errors", "model", "decide", "observe"},
+        {"attrs", "structlog", "logging", "trio", "h11"},
+    ),
     "http": (
         {"errors", "model", "decide", "observe", "http"},
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
@@ -46,8 +49,8 @@ LAYERS = {
         {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},
         {"attrs", "httpx", "trio"},
     ),
-    "sync": ({"engine", "model", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
-    "cli": ({"errors", "model", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
+    "sync": ({"engine", "model", "observe", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
+    "cli": ({"__init__", "errors", "model", "observe", "schedule", "sinks", "stores"}, {"attrs", "trio"}),
     "__main__": ({"cli"}, set()),
     "__init__": ({"engine", "errors", "http", "model", "run", "stores", "sync"}, set()),
 }

@@ -179,9 +179,21 @@ assert_type(REPORT.ok(max_failures=0.01), bool)
 assert_type(REPORT.exit_code(), int)
 assert_type(REPORT.to_dict(), dict[str, Any])
 assert_type(REPORT.to_json(indent=2), str)
+REPORT.write_html("report.html")
+se.collect(PLATFORMS, [], progress=True)
 if REPORT.figures is not None:
     assert_type(REPORT.figures.platforms["betpawa"].head.p99, float)
     assert_type(REPORT.figures.held["betpawa"].sentence, str)
+
+
+async def looked_at(store: se.Store) -> None:
+    """Serve live pages."""
+    engine = se.Engine(PLATFORMS)
+    async with engine.serve(store) as run, se.observe.Dashboard(run, engine, store, port=8765) as page:
+        print(page.url)
+    async with se.observe.Dashboard(store=store):
+        await store.pause("betpawa")
+
 
 COOKIES = se.Engine(PLATFORMS).cookies("shop.test")
 COOKIES.set("session", "x", domain="shop.test", expires=2e9)

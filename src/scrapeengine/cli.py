@@ -1,4 +1,4 @@
-"""The command line: `python -m scrapeengine deliver refused.jsonl --into out.jsonl`.
+"""The command line: `python -m scrapeengine dashboard jobs.db`, and `… deliver refused.jsonl --into out.jsonl`.
 
 Each command is a `Command`: what it takes, and what it does. What it needs and is not installed, what is not there, and
 what a store says, is one line on stderr and an exit code of 1; what was written wrongly is 2, by argparse.
@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -19,10 +20,12 @@ import trio
 from scrapeengine.errors import ScrapeError
 from scrapeengine.model.sink import Sink
 from scrapeengine.model.urls import told
+from scrapeengine.observe import Dashboard
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.sinks.again import bring_in
 from scrapeengine.sinks.functions import whole_sink
 from scrapeengine.sinks.opening import open_sink
+from scrapeengine.stores import open_store
 
 __all__ = ["Command", "main"]
 
@@ -37,8 +40,8 @@ class Command:
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
-    """Does it, and returns the exit code. An `ImportError`, `OSError`, `ValueError` or `ScrapeError` that it raises
-    says what to do instead."""
+    """Does it, and returns the exit code. An `ImportError`, `OSError`, `ValueError` or `ScrapeError` of it says what to
+    do instead."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +58,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _COMMANDS[given.command].run(given)
     except (ImportError, OSError, ValueError, ScrapeError) as error:
-        print(f"scrapeengine {given.command}: {error}", file=sys.stderr)  # noqa: T201 - it is a program's output
+        sys.stderr.write(f"scrapeengine {given.command}: {error}\n")
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("store", help="the file of a store that others serve, or its URL: jobs.db, sqlite:/srv/jobs.db")
+    parser.add_argument(
+        "--port", type=int, default=0, help="where to listen on loopback; 0 (the default): any free port"
+    )
+
+
+def _dashboard(given: argparse.Namespace) -> int:
+    trio.run(_show, _url_of(given.store), given.port)
+    return 0
+
+
+async def _show(url: str, port: int) -> None:
+    async with open_store(url) as store, Dashboard(store=store, port=port) as page:
+        sys.stdout.write(page.url + "\n")
+        sys.stdout.flush()
+        sys.stderr.write("Whoever has this address can do all that the page can. Ctrl-C ends it.\n")
+        await trio.sleep_forever()
+
+
+def _url_of(store: str) -> str:
+    """Return the URL of a store that is there: to open one in a file would make it."""
+    path = store.removeprefix("sqlite:")
+    if store.startswith("memory:"):
+        raise ValueError("a store in memory is its own process's; write Dashboard(store=store) there")
+    if "://" in store and not store.startswith("sqlite:"):
+        return store
+    path = path.removeprefix("///")
+    if not Path(path).is_file():
+        raise ValueError(f"there is no file {told(path)}; give the path of a store, as in jobs.db")
+    return f"sqlite:{path}"
 
 
 def _deliver_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +110,7 @@ def _deliver_arguments(parser: argparse.ArgumentParser) -> None:
 def _deliver(given: argparse.Namespace) -> int:
     sink = _sink_of(given.into)
     count = trio.run(partial(_bring_in, given.file, sink, given.sink))
-    print(f"{count:,} outcome{'s' * (count != 1)} brought in")  # noqa: T201 - it is what the program is asked for
+    sys.stdout.write(f"{count:,} outcome{'s' * (count != 1)} brought in\n")
     return 0
 
 
@@ -95,5 +131,6 @@ def _sink_of(into: str) -> Sink[Any]:
 
 
 _COMMANDS = {
+    "dashboard": Command("show a store live in a browser, and steer what it keeps", _dashboard_arguments, _dashboard),
     "deliver": Command("bring in again what a sink has refused and set aside", _deliver_arguments, _deliver),
 }

@@ -230,7 +230,7 @@ def _words(reason: str, limit: int, interval: float) -> str:
 
 
 _WORDS = {
-    Holdup.PAUSE.value: "a pause (a limit of 0)",
+    Holdup.PAUSE.value: "a pause (a limit of 0, or in the store)",
     Holdup.PENALTY.value: "a penalty, for it had asked not to be called,",
     Holdup.SHARE.value: "the share that other engines on the store left it",
     Holdup.BUFFER.value: "the consumer, the sinks or the store, which did not take outcomes in time,",

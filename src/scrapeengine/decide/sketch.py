@@ -16,6 +16,7 @@ platform five times; a t-digest, whose error has no bound that holds for all num
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 
@@ -73,6 +74,24 @@ class Sketch:
         half, most, nearly_all = self._quantiles(0.5, 0.9, 0.99)
         mean = self.total / self.count if self.count else 0.0
         return Distribution(count=self.count, mean=mean, p50=half, p90=most, p99=nearly_all, most=self.most)
+
+    def histogram(self, bounds: Sequence[float]) -> tuple[list[int], int, float]:
+        """Count the numbers up to each of some bounds. From any thread.
+
+        Args:
+            bounds: they rise, and are at least `LEAST`. A number that is less than `ERROR` away from one may count on
+                its other side.
+
+        Returns:
+            How many numbers there are up to each bound; how many in all; their sum.
+        """
+        buckets, below, counts = sorted(self._buckets.copy().items()), self._tiny, []
+        count = below + sum(number for _, number in buckets)
+        for bound in bounds:
+            while buckets and self._stands_for(buckets[0][0]) <= bound:
+                below += buckets.pop(0)[1]
+            counts.append(below)
+        return counts, count, self.total
 
     def _quantiles(self, *shares: float) -> list[float]:
         buckets = sorted(self._buckets.copy().items())  # in one step, for others may add meanwhile

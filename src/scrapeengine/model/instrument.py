@@ -263,6 +263,10 @@ class ConnectionOpened:
     port: int
     seconds: float
     """How long it took, the name's lookup and TLS included."""
+    event: Event
+    """The event of the task whose request it was made for."""
+    by: str
+    """That task's platform."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -291,7 +295,7 @@ class LimitChanged:
     platform: str
     limit: int
     reason: str
-    """The part that holds: its "limit", or the "share" that other engines leave."""
+    """The part that holds: its "limit", the "share" that other engines leave, or a "pause" in the store."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

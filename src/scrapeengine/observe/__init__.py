@@ -7,11 +7,17 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from scrapeengine.observe.live.dashboard import Dashboard
+    from scrapeengine.observe.progress import Progress
     from scrapeengine.observe.recording import Recording
 
-__all__ = ["Recording"]
+__all__ = ["Dashboard", "Progress", "Recording"]
 
-_LATER = {"Recording": "scrapeengine.observe.recording"}
+_LATER = {
+    "Dashboard": "scrapeengine.observe.live.dashboard",
+    "Progress": "scrapeengine.observe.progress",
+    "Recording": "scrapeengine.observe.recording",
+}
 """Where each name is that is imported when it is first asked for."""
 
 

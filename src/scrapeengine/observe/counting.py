@@ -5,7 +5,9 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.decide.sketch import Sketch
+from scrapeengine.decide.spread import spread_of
 from scrapeengine.model.figures import PlatformFigures
+from scrapeengine.model.history import Spread
 from scrapeengine.model.instrument import (
     ConnectionOpened,
     RequestEnded,
@@ -133,6 +135,12 @@ class Counting:
     def figures(self) -> dict[str, PlatformFigures]:
         """Freeze the counts, by platform. From any thread."""
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
+
+    def spread(self) -> dict[str, Spread]:
+        """Return histograms of the times, by platform and by what took them. From any thread."""
+        kinds = ("connect", "head", "whole", "queued", "parked")
+        counts = sorted(self._counts.copy().items())
+        return {name: {kind: spread_of(getattr(each, kind)) for kind in kinds} for name, each in counts}
 
     def _of(self, platform: str) -> _Counts:
         counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one

@@ -109,6 +109,11 @@ rows of earlier versions. `within` belongs to a cadence that was changed while i
 whom something was taken: the number of a file whose lock says whether that one lives (`stores.sqlite.liveness`)."""
 
 _FOURTH = (
+    "ALTER TABLE gates ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX gates_shut ON gates (platform) WHERE paused OR closed_until IS NOT NULL",
+)
+
+_FIFTH = (
     # Until now whoever came next was to have them: the reader of a run, from now on.
     "ALTER TABLE outbox RENAME TO outbox_of_before",
     "DROP INDEX outbox_until",
@@ -121,7 +126,7 @@ _FOURTH = (
     "CREATE TABLE positions (sink TEXT, slot TEXT, value TEXT NOT NULL, PRIMARY KEY (sink, slot)) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 
