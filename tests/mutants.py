@@ -213,7 +213,7 @@ MUTANTS = [
     ("sinks/test_slots.py", "sinks/slots.py", "        if self._rotates:\n            self.rotate()\n", ""),
     ("runtime/test_emit.py", "tasks/running.py", "            self.emitted = None\n", ""),
     ("runtime/test_emit.py", "tasks/emitting.py", "    async with aclosing(generator):\n", "    if True:\n"),
-    ("runtime/test_sinks.py", "deliver/feed.py", "self._since + self._linger", "self._since + 2 * self._linger"),
+    ("runtime/test_sinks.py", "deliver/channel.py", "self._since + self._linger", "self._since + 2 * self._linger"),
     (
         "stores/test_stores.py",
         "stores/sqlite/beside.py",

@@ -19,8 +19,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import attrs
 import trio
 
+from scrapeengine.deliver.channel import SinkChannel
 from scrapeengine.deliver.counters import Counters
-from scrapeengine.deliver.feed import Feed
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import READER
@@ -113,13 +113,13 @@ class Outbox(Generic[T]):
         self._readers = trio.lowlevel.ParkingLot()
         self._over = False
         """Whether no more comes for it."""
-        self._feeds: dict[str, Feed[T]] = {}
+        self._feeds: dict[str, SinkChannel[T]] = {}
         """What waits for each sink."""
         self._owed: dict[int, Owed[T]] = {}
         """What not all have had, by the identity of the outcome; only where there are sinks."""
         self._room_for_sinks = 0
 
-    def feed(self, name: str, feed: Feed[T], room: int) -> None:
+    def feed(self, name: str, feed: SinkChannel[T], room: int) -> None:
         """Have a sink fed, which needs room for so many outcomes at least."""
         self._feeds[name] = feed
         self._room_for_sinks = max(self._room_for_sinks, room)

@@ -10,8 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 import trio
 
+from scrapeengine.deliver.channel import SinkChannel
 from scrapeengine.deliver.counters import Counters
-from scrapeengine.deliver.feed import Feed
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import NamedSink
 from scrapeengine.deliver.writing import Receipts, SinkWriter
@@ -53,7 +53,7 @@ class SinkTask(Generic[T]):
         """What it has raised."""
         self._sink = entry.sink
         policy = self._sink.policy
-        self._feed: Feed[T] = Feed(policy.size, policy.linger)
+        self._feed: SinkChannel[T] = SinkChannel(policy.size, policy.linger)
         self._writer = SinkWriter(entry.name, self._sink, counters, receipts)
         self._outbox = outbox
         self._counters = counters

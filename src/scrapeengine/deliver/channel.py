@@ -10,13 +10,13 @@ import trio
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.uninterrupted import uninterrupted
 
-__all__ = ["Feed"]
+__all__ = ["SinkChannel"]
 
 T = TypeVar("T")
 
 
 @uninterrupted
-class Feed(Generic[T]):
+class SinkChannel(Generic[T]):
     """A channel to one sink. To put something in never blocks: the outbox bounds all channels together."""
 
     def __init__(self, size: int, linger: float) -> None:
@@ -74,4 +74,4 @@ class Feed(Generic[T]):
 
     def __repr__(self) -> str:
         """Count what waits."""
-        return f"<Feed {len(self._waiting)} waiting>"
+        return f"<SinkChannel {len(self._waiting)} waiting>"
