@@ -37,7 +37,7 @@ class Connection:
         self._db = apsw.Connection(path)
         self._db.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: statements.update([event["sql"]]))
 
-    async def async_run(self, function, _, *args):
+    async def run(self, function, *args):
         """Call a function with the connection."""
         await trio.lowlevel.checkpoint()
         return function(self._db, *args)

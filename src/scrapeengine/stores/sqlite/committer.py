@@ -22,7 +22,7 @@ Rejected: to wait for the lock within SQLite. It would keep the thread, and with
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -34,13 +34,10 @@ from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock, Standstill
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
-from scrapeengine.stores.sqlite.driver import is_busy, translated
+from scrapeengine.stores.sqlite.driver import ThreadedConnection, is_busy, translated
 from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
-
-if TYPE_CHECKING:
-    from apsw import AsyncConnection
 
 __all__ = ["Committer"]
 
@@ -74,7 +71,7 @@ class Committer:
     look_again = 0.25
 
     def __init__(
-        self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
+        self, db: ThreadedConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
     ) -> None:
         self.policy = policy
         self.notifier = Notifier()
@@ -86,7 +83,7 @@ class Committer:
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
-        self._transact = db.async_run if not Standstill.needed() else self._transact_in_step
+        self._transact = db.run if not Standstill.needed() else self._transact_in_step
 
     @property
     def name(self) -> str:
@@ -168,7 +165,7 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            seen = await self._transact(transact, self._db, calls, self.policy, self.times.clock, self._liveness)
+            seen = await self._transact(transact, calls, self.policy, self.times.clock, self._liveness)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
@@ -185,7 +182,7 @@ class Committer:
     async def _transact_in_step(self, *call: Any) -> Any:
         """Run a call in the connection's thread, while the clock, which is a simulated one, stands still."""
         with Standstill():
-            return await self._db.async_run(*call)
+            return await self._db.run(*call)
 
     def _adopt(self, seen: Seen, calls: list[Waiting]) -> None:
         """Adopt a moment, and tell who waits. What a damaged file says of times must keep nobody from their answer."""
