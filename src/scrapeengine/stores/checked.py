@@ -274,6 +274,14 @@ def _id(value: object, name: str) -> str:
     return text
 
 
+def _plain(*values: object) -> bool:
+    """Say whether all are None or texts that anybody takes: then no names for them are made."""
+    for value in values:  # noqa: SIM110 - a generator takes as long as all else here
+        if value is not None and not (type(value) is str and value.isascii()):
+            return False
+    return True
+
+
 def _words(**values: object) -> None:
     """Refuse what is no text, or cannot be written down."""
     for name, value in values.items():
@@ -324,6 +332,9 @@ def _leases(values: Any, what: str, kind: type) -> tuple[Any, ...]:
 
 
 def _lease(value: Ticket | Delivery) -> None:
+    platform, known_as, token = value
+    if type(token) is int and -_TOO_LARGE <= token < _TOO_LARGE and _plain(platform, known_as) and None not in value:
+        return
     kind = type(value).__name__
     _words(**{f"{kind}(platform=…)": value.platform, f"{kind}(id=…)": value.id})
     _count(value.token, f"{kind}(token=…)", least=-_TOO_LARGE)
@@ -397,23 +408,24 @@ def _completion(completion: Completion) -> None:
             f"Completion(result=…) must be JSON as a str, bytes or None, got {type(completion.result).__name__}; "
             f"write json.dumps(…)"
         )
-    _words_or_none(
-        {
-            "Completion(error=…)": completion.error,
-            "Completion(history=…)": completion.history,
-            "Completion(outcome=…)": completion.outcome,
-        }
-    )
-    for name in ("again", "keep", "deliver"):
-        value = getattr(completion, name)
-        if value is not None or name != "again":
-            _seconds(value, f"Completion({name}=…)", zero=True)
+    if not _plain(completion.error, completion.history, completion.outcome):
+        _words_or_none(
+            {
+                "Completion(error=…)": completion.error,
+                "Completion(history=…)": completion.history,
+                "Completion(outcome=…)": completion.outcome,
+            }
+        )
+    if completion.again is not None:
+        _seconds(completion.again, "Completion(again=…)", zero=True)
+    _seconds(completion.keep, "Completion(keep=…)", zero=True)
+    _seconds(completion.deliver, "Completion(deliver=…)", zero=True)
     if completion.between is not None:
         _span(completion.between, "Completion(between=…)")
     _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})
-        if not isinstance(validator, Validator | None):
+        if validator is not None and not isinstance(validator, Validator):
             raise TypeError(f"Completion(validators=…) takes Validators by URL, got {validator!r}")
 
 

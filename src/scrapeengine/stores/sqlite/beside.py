@@ -39,11 +39,12 @@ class SqlPageTable:
 
     def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
         """See `PageTable`."""
-        fresh = self.recall(platform, url) is None
         written = self._sums.add("written", 1)
         values = (platform, url, validator.etag, validator.last_modified, written, validator.vary)
-        self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
-        if fresh and self._sums.add("pages", 1) > most:
+        self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
+        if not self._db.changes():  # it is there, for nobody else has this `written`
+            self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
+        elif self._sums.add("pages", 1) > most:
             self._db.execute("DELETE FROM pages WHERE written = (SELECT min(written) FROM pages)")
             self._sums.add("pages", -1)
 

@@ -13,7 +13,7 @@ from scrapeengine.errors import StoreBusy, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apsw import Connection
+    from apsw import Connection, Cursor
 
 apsw: Any
 try:
@@ -94,7 +94,7 @@ async def connect(path: str) -> ThreadedConnection:
         raise
 
 
-def fetch(db: Connection, query: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def fetch(db: Connection | Cursor, query: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return all rows that a query finds. In the connection's thread."""
     return db.execute(query, bindings).fetchall()
 
