@@ -76,7 +76,7 @@ def test_a_full_disk_loses_nothing(path, hook):
     async def main():
         async with open_store(f"sqlite:{path}") as store:
             await store.enqueue([job("a")])
-            (db,) = connections
+            db = connections[0]
             pages = db.pragma("page_count")
             db.pragma("max_page_count", pages + 2)
             with pytest.raises(StoreError, match="make room there"):
@@ -158,7 +158,7 @@ def test_a_read_only_file_fails_calls_and_not_the_store(path, hook):
 
     async def main():
         async with open_store(f"sqlite:{path}") as store:
-            (db,) = connections
+            db = connections[0]
             db.pragma("query_only", 1)
             with pytest.raises(StoreError, match="read-only"):
                 await store.enqueue([job("a")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import attrs
 
@@ -68,7 +69,7 @@ class DictOutboxTable:
 
     def put(self, kept: Kept, until: float, opening: int | None) -> None:
         """See `OutboxTable`."""
-        self.drop(kept.delivery)
+        self.drop([kept.delivery])
         self._kept[kept.delivery] = until, kept.outcome, opening
         self._times.add((until, kept.delivery.token, kept.delivery))
 
@@ -96,13 +97,14 @@ class DictOutboxTable:
     def clear(self, gone: float, n: int) -> None:
         """See `OutboxTable`."""
         for _, _, delivery in self._times.through(gone, n):
-            self.drop(delivery)
+            self.drop([delivery])
 
-    def drop(self, delivery: Delivery) -> None:
+    def drop(self, deliveries: Sequence[Delivery]) -> None:
         """See `OutboxTable`."""
-        if delivery in self._kept:
-            until, *_ = self._kept.pop(delivery)
-            self._times.remove((until, delivery.token, delivery))
+        for delivery in deliveries:
+            if delivery in self._kept:
+                until, *_ = self._kept.pop(delivery)
+                self._times.remove((until, delivery.token, delivery))
 
 
 @attrs.define(eq=False)

@@ -64,8 +64,7 @@ def defer(tables: Tables, deliveries: Sequence[Delivery], seconds: float) -> Non
 
 def acknowledge(tables: Tables, deliveries: Sequence[Delivery]) -> None:
     """Forget outcomes."""
-    for delivery in deliveries:
-        tables.outbox.drop(delivery)
+    tables.outbox.drop(deliveries)
 
 
 def clear(tables: Tables) -> None:

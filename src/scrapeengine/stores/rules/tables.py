@@ -244,8 +244,8 @@ class OutboxTable(Protocol):
         """Forget up to `n` outcomes whose time had come by the time `gone`."""
         ...
 
-    def drop(self, delivery: Delivery) -> None:
-        """Forget an outcome, if it is there."""
+    def drop(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget outcomes, those that are there."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,12 +17,19 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
+__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable", "recalled"]
 
 
 _STAKE, _GATE = ", ".join(Stake._fields), ", ".join(SharedGate._fields)
 _SHUT = "WHERE (paused OR closed_until IS NOT NULL)"
 """As the index has it, so that it is used."""
+
+
+def recalled(db: Connection, platform: str, url: str) -> Validator | None:
+    """Return what is known of a URL, by any connection."""
+    query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
+    rows = fetch(db, query, (platform, url))
+    return Validator(*rows[0]) if rows else None
 
 
 @attrs.frozen
@@ -33,9 +41,7 @@ class SqlPageTable:
 
     def recall(self, platform: str, url: str) -> Validator | None:
         """See `PageTable`."""
-        query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
-        rows = fetch(self._db, query, (platform, url))
-        return Validator(*rows[0]) if rows else None
+        return recalled(self._db, platform, url)
 
     def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
         """See `PageTable`."""
@@ -124,9 +130,9 @@ class SqlOutboxTable:
         query = "DELETE FROM outbox WHERE rowid IN (SELECT rowid FROM outbox WHERE until <= ? ORDER BY until LIMIT ?)"
         self._db.execute(query, (gone, n))
 
-    def drop(self, delivery: Delivery) -> None:
+    def drop(self, deliveries: Sequence[Delivery]) -> None:
         """See `OutboxTable`."""
-        self._db.execute("DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ?", tuple(delivery))
+        self._db.executemany("DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ?", deliveries)
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ Rejected: to wait for the lock within SQLite. It would keep the thread, and with
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -30,10 +31,13 @@ import trio
 from scrapeengine.errors import StoreClosed, StoreError
 from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import told
+from scrapeengine.model.validators import Validator
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock, Standstill
+from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
+from scrapeengine.stores.sqlite.beside import recalled
 from scrapeengine.stores.sqlite.driver import ThreadedConnection, is_busy, translated
 from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
@@ -94,6 +98,15 @@ class Committer:
     def starts(self) -> Starts | None:
         """See `TableBackend`."""
         return self._liveness.starts
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """See `TableBackend`. Read here and now, beside what is being written; where that fails, as all else."""
+        await trio.lowlevel.checkpoint()
+        if self._db.reader is not None and not self._closed:
+            # A lock, or a damaged file: what is wrong is seen again, and said, on the way of all calls.
+            with suppress(Exception):
+                return recalled(self._db.reader, platform, url)
+        return await self.run(lambda tables: beside.recall(tables, platform, url), reads=True)
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
         """See `TableBackend`. If cancelled, nothing has happened; once it is taken it cannot be cancelled.

@@ -37,6 +37,9 @@ __all__ = [
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_STATEMENTS = 400
+"""The statements that are kept prepared. A hundred are in use, but apsw puts each one back in another place than it was
+in, place after place, and drops what stands there."""
 _MISSING = "a store in a file needs apsw, which is not installed: pip install 'scrapeengine[sqlite]'"
 
 
@@ -54,8 +57,14 @@ class ThreadedConnection:
     """
 
     def __init__(self, thread: Any, db: Connection) -> None:
+        self.reader: Connection | None = None
+        """Another one to the file, that reads beside this one, in the loop; None: there is none."""
         self._thread = thread
         self._db = db
+
+    async def open_reader(self, path: str) -> None:
+        """Open the reader of a file that has a log (WAL): what it reads waits for nobody who writes. As `run`."""
+        self.reader = await self._thread.send(partial(apsw.Connection, path, flags=apsw.SQLITE_OPEN_READONLY))
 
     async def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
         """Call a function in the thread, with the connection. Checkpoint. Not to be cancelled: it would go on."""
@@ -69,6 +78,9 @@ class ThreadedConnection:
             apsw.Error: it is not closed; to be called again, with force, then it is, whatever is raised.
         """
         try:
+            if self.reader is not None:  # first: who closes last takes the log into the file
+                await self._thread.send(self.reader.close)
+                self.reader = None
             await self._thread.send(partial(self._db.close, force))
         except BaseException:
             if force:
@@ -88,7 +100,9 @@ async def connect(path: str) -> ThreadedConnection:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     thread = apsw.aio.Trio()
     try:
-        return ThreadedConnection(thread, await thread.send(partial(apsw.Connection, path)))
+        return ThreadedConnection(
+            thread, await thread.send(partial(apsw.Connection, path, statementcachesize=_STATEMENTS))
+        )
     except BaseException:
         thread.close()
         raise

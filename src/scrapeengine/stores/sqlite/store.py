@@ -96,6 +96,8 @@ class Opening(AbstractAsyncContextManager[TableStore]):
             try:
                 with trio.CancelScope(shield=True), Standstill():
                     await db.run(set_up, self._path, self._policy.durability)
+                    if db.reader is None:
+                        await db.open_reader(self._path)
                     seen: Seen = await db.run(transact, (), self._policy, clock, self._liveness)
                     while seen.coming > 0:  # what a process that died has left half way
                         settling = StoreCall(partial(settle_any, n=PART), reads=False)
