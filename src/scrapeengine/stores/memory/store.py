@@ -102,8 +102,11 @@ class MemoryBackend:
         return self._tables.jobs.total(pending=True)
 
     async def recall(self, platform: str, url: str) -> Validator | None:
-        """See `TableBackend`."""
-        return await self.run(lambda tables: beside.recall(tables, platform, url), reads=True)
+        """See `TableBackend`. What is known of a URL hangs on no time, so no moment is adopted for it."""
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        return beside.recall(self._tables, platform, url)
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
         """See `TableBackend`."""
