@@ -70,6 +70,12 @@ MUTANTS = [
         "            except OSError as error:\n",
     ),
     (
+        "stores/test_recall.py",
+        "stores/sqlite/committer.py",
+        "        if self._db.reader is not None and not self._closed:\n",
+        "        if False:\n",
+    ),
+    (
         "unit/test_binding.py",
         "decide/binding.py",
         "            self.before = coming.spent(now)\n",

@@ -40,7 +40,7 @@ def test_a_page_costs_what_it_has(path, hook, which):
             await store.cancel("p", "3000")
             await store.enqueue([job("x", delay=50), job("x", "q")])
             db = connections[0]  # the others are of files that say who lives
-            await db.async_run(lambda: db.set_progress_handler(count, 10))
+            db.set_progress_handler(count, 10)
             page = await store.jobs(limit=10, **which)
             assert 1 <= len(page) <= 10
             assert 10 * steps[0] < 20_000

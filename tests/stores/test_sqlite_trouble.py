@@ -76,14 +76,14 @@ def test_a_full_disk_loses_nothing(path, hook):
     async def main():
         async with open_store(f"sqlite:{path}") as store:
             await store.enqueue([job("a")])
-            (db,) = connections
-            pages = await db.async_run(lambda: db.pragma("page_count"))
-            await db.async_run(lambda: db.pragma("max_page_count", pages + 2))
+            db = connections[0]
+            pages = db.pragma("page_count")
+            db.pragma("max_page_count", pages + 2)
             with pytest.raises(StoreError, match="make room there"):
                 await store.enqueue([job(str(number), payload="x" * 1000) for number in range(100)])
             assert await store.get("p", "0") is None
             assert await store.position("p", "a") == 0
-            await db.async_run(lambda: db.pragma("max_page_count", 2**30))
+            db.pragma("max_page_count", 2**30)
             await store.enqueue([job(str(number), payload="x" * 1000) for number in range(100)])
             assert (await store.stats())["p"].ready == 101
             assert await store.position("p", "99") == 100
@@ -158,11 +158,11 @@ def test_a_read_only_file_fails_calls_and_not_the_store(path, hook):
 
     async def main():
         async with open_store(f"sqlite:{path}") as store:
-            (db,) = connections
-            await db.async_run(lambda: db.pragma("query_only", 1))
+            db = connections[0]
+            db.pragma("query_only", 1)
             with pytest.raises(StoreError, match="read-only"):
                 await store.enqueue([job("a")])
-            await db.async_run(lambda: db.pragma("query_only", 0))
+            db.pragma("query_only", 0)
             assert [known.new for known in await store.enqueue([job("a")])] == [True]
 
     hook(connections.append)

@@ -15,6 +15,7 @@ import scrapeengine as se
 from scrapeengine.errors import StoreError, StoreFull
 from scrapeengine.stores import open_store, staged
 from scrapeengine.stores.rules.tables import Batch
+from scrapeengine.stores.sqlite.driver import connect
 from stores.harness import claimed, done, job, run
 
 MANY = 1300
@@ -271,29 +272,32 @@ def test_two_batches_with_the_same_ids(url):
     run(url, scenario)
 
 
-def test_a_crash_leaves_all_or_none(path, hook):
+def test_a_crash_leaves_all_or_none(path, monkeypatch):
     """Whenever the file is dropped: what is opened again has all of a batch, or nothing of it."""
     connections, found = [], []
 
+    async def connecting(path):
+        connections.append(await connect(path))
+        return connections[-1]
+
     async def main():
         async with open_store(f"sqlite:{path}") as store:
-            (db,) = connections
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.enqueue, many())
                 for number in range(60):
                     copy = path.with_name(f"{number}.db")
 
-                    def dropped(copy=copy):
+                    def dropped(_, copy=copy):
                         for end in ("", "-wal"):
                             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
 
-                    await db.async_run(dropped)
+                    await connections[0].run(dropped)
         for number in range(60):
             async with open_store(f"sqlite:{path.with_name(f'{number}.db')}") as again:
                 found.append(await count(again))
                 assert (await again.get("p", "01000") is not None) is (found[-1] > 0)
 
-    hook(connections.append)
+    monkeypatch.setattr("scrapeengine.stores.sqlite.store.connect", connecting)
     trio.run(main)
     assert {*found} == {0, MANY}
 

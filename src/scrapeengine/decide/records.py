@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 _BYTES = "bytes"
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_ENCODE_STRICTLY = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""`json.dumps` makes its encoder anew where it is told how."""
 
 
 def payload_of(event: Event) -> str:
@@ -46,7 +49,7 @@ def payload_of(event: Event) -> str:
         kept["platforms"] = list(event.platforms)
     if event.data is not None:
         kept |= _kept(event.data, f"the data of {event!r}")
-    return json.dumps(kept, separators=(",", ":"))
+    return _ENCODE(kept)
 
 
 def event_of(id: str, priority: int, payload: str) -> Event:
@@ -162,7 +165,7 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
             kept["reason"] = written(reason)
         case _:
             assert_never(outcome)
-    return json.dumps(kept, separators=(",", ":"))
+    return _ENCODE(kept)
 
 
 def outcome_of(platform: str, id: str, text: str) -> Outcome[Any]:
@@ -209,6 +212,8 @@ def _given_back(kept: dict[str, Any]) -> Any:
 
 
 def _json(value: object, encode: Callable[[Any], Any] | None = None) -> str:
+    if encode is None:
+        return _ENCODE_STRICTLY(value)
     return json.dumps(value, separators=(",", ":"), allow_nan=False, default=encode)
 
 

@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from scrapeengine.model.store import Starts
+from scrapeengine.model.validators import Validator
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.moment import Moment
 from scrapeengine.stores.policy import StorePolicy
@@ -148,6 +149,16 @@ class TableBackend(Protocol):
     @property
     def pending(self) -> int:
         """Count the jobs that were pending when a rule was run last: for a `repr`, without I/O."""
+        ...
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """Return what is known of a URL, as of the last call that was answered, or of a later one. Checkpoint.
+
+        Each conditional request asks this before it goes out: it should not wait for what others write.
+
+        Raises:
+            StoreError: it could not be asked.
+        """
         ...
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:

@@ -241,7 +241,7 @@ class TableStore:
 
     async def recall(self, platform: str, url: str) -> Validator | None:
         """See `Store`."""
-        return await self._backend.run(lambda tables: beside.recall(tables, platform, url), reads=True)
+        return await self._backend.recall(platform, url)
 
     async def hasten(self, ids: Collection[str] | None = None) -> int:
         """See `Store`."""

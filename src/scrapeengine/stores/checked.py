@@ -289,6 +289,14 @@ def _id(value: object, name: str) -> str:
     return text
 
 
+def _plain(*values: object) -> bool:
+    """Say whether all are None or texts that anybody takes: then no names for them are made."""
+    for value in values:  # noqa: SIM110 - a generator takes as long as all else here
+        if value is not None and not (type(value) is str and value.isascii()):
+            return False
+    return True
+
+
 def _words(**values: object) -> None:
     """Refuse what is no text, or cannot be written down."""
     for name, value in values.items():
@@ -339,6 +347,9 @@ def _leases(values: Any, what: str, kind: type) -> tuple[Any, ...]:
 
 
 def _lease(value: Ticket | Delivery) -> None:
+    platform, known_as, token = value
+    if type(token) is int and -_TOO_LARGE <= token < _TOO_LARGE and _plain(platform, known_as) and None not in value:
+        return
     kind = type(value).__name__
     _words(**{f"{kind}(platform=…)": value.platform, f"{kind}(id=…)": value.id})
     _count(value.token, f"{kind}(token=…)", least=-_TOO_LARGE)
@@ -399,6 +410,13 @@ def _share_requests(share_requests: Mapping[str, ShareRequest]) -> dict[str, Sha
     return dict(share_requests)
 
 
+def _sinks(names: Sequence[str]) -> None:
+    """Look at names of sinks."""
+    found: tuple[str, ...] = _many(names, "Completion(sinks=…)", str)
+    if not _plain(*found):
+        _words(**{f"Completion(sinks=…)[{place}]": name for place, name in enumerate(found)})
+
+
 def _completion(completion: Completion) -> None:
     if not isinstance(completion.ticket, Ticket):
         raise TypeError(f"Completion(ticket=…) must be the Ticket of a claim, got {told(completion.ticket)}")
@@ -412,25 +430,25 @@ def _completion(completion: Completion) -> None:
             f"Completion(result=…) must be JSON as a str, bytes or None, got {type(completion.result).__name__}; "
             f"write json.dumps(…)"
         )
-    _words_or_none(
-        {
-            "Completion(error=…)": completion.error,
-            "Completion(history=…)": completion.history,
-            "Completion(outcome=…)": completion.outcome,
-        }
-    )
-    sinks: tuple[str, ...] = _many(completion.sinks, "Completion(sinks=…)", str)
-    _words(**{f"Completion(sinks=…)[{place}]": sink for place, sink in enumerate(sinks)})
-    for name in ("again", "keep", "deliver"):
-        value = getattr(completion, name)
-        if value is not None or name != "again":
-            _seconds(value, f"Completion({name}=…)", zero=True)
+    if not _plain(completion.error, completion.history, completion.outcome):
+        _words_or_none(
+            {
+                "Completion(error=…)": completion.error,
+                "Completion(history=…)": completion.history,
+                "Completion(outcome=…)": completion.outcome,
+            }
+        )
+    _sinks(completion.sinks)
+    if completion.again is not None:
+        _seconds(completion.again, "Completion(again=…)", zero=True)
+    _seconds(completion.keep, "Completion(keep=…)", zero=True)
+    _seconds(completion.deliver, "Completion(deliver=…)", zero=True)
     if completion.between is not None:
         _span(completion.between, "Completion(between=…)")
     _look_at(_many(completion.follow_ups, "follow_ups", NewJob))
     for url, validator in completion.validators.items():
         _words(**{"a URL in Completion(validators=…)": url})
-        if not isinstance(validator, Validator | None):
+        if validator is not None and not isinstance(validator, Validator):
             raise TypeError(f"Completion(validators=…) takes Validators by URL, got {validator!r}")
 
 

@@ -205,9 +205,9 @@ class Attempts:
         A page that has none replaces what is known of the one before it: what was processed last counts.
         """
         if answer.status_code < 300 or answer.status_code == 304:
-            self.fresh_for = max(self.fresh_for, fresh_for(answer.headers))
+            self.fresh_for = max(self.fresh_for, fresh_for(answer.raw_headers))
         if answer.status_code == 200 and _is_whole(call):
-            found = offered(answer.headers, call.headers)
+            found = offered(answer.raw_headers, call.headers)
             if found is not None or known or call.url in self.found:
                 self._found = {**(self._found or {}), call.url: found}
 

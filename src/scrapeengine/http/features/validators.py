@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from scrapeengine.http.transport.answer import Fields
 from scrapeengine.http.wire.answers import header
 from scrapeengine.http.wire.call import Headers
 from scrapeengine.model.checks import whole
@@ -17,6 +18,8 @@ from scrapeengine.model.validators import Validator
 
 __all__ = ["MemoryValidators", "asked", "fits", "fresh_for", "offered"]
 
+AnyHeaders = httpx.Headers | Fields | Mapping[str, str]
+"""Headers as httpx has them, in bytes as they came, or as texts with a letter for each byte."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _LATIN_DATE = re.compile(r"[ -~\x80-\xff]*[0-9][ -~\x80-\xff]*")
 """Letters of one byte each, and a digit: what more a site's own date has, only the site knows."""
@@ -41,7 +44,7 @@ def asked(validator: Validator) -> dict[str, str]:
     return headers
 
 
-def offered(headers: httpx.Headers | Mapping[str, str], sent: Headers = ()) -> Validator | None:
+def offered(headers: AnyHeaders, sent: Headers = ()) -> Validator | None:
     """Return the validator that an answer offers, or None.
 
     An `ETag` is echoed as it came, also one that breaks the grammar: without its quotes, or weak by a small letter.
@@ -53,12 +56,12 @@ def offered(headers: httpx.Headers | Mapping[str, str], sent: Headers = ()) -> V
         sent: the request's, on which the answer may hang by its `Vary`. An answer that hangs on what is in no header
             (`Vary: *`) offers none.
     """
-    etag, modified, vary = _value(headers, "etag"), _value(headers, "last-modified"), _all(headers, "vary")
+    etag, modified = _value(headers, b"etag"), _value(headers, b"last-modified")
     known_etag = etag if _fits(etag) and etag != "*" and not _CONTROL.search(etag) else None
     known_modified = modified if _fits(modified) and _is_date(modified) else None
     if known_etag is None and known_modified is None:
         return None
-    names = ", ".join(sorted({name.strip(" \t").lower() for name in vary.split(",")} - {""}))
+    names = ", ".join(sorted({name.strip(" \t").lower() for name in _all(headers, b"vary").split(",")} - {""}))
     if not names:
         return Validator(known_etag, known_modified)
     if len(names) > _MOST_NAMES or "*" in names or not _NAMES.fullmatch(names):
@@ -85,32 +88,33 @@ def _hash(names: str, sent: Headers) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
 
-def _value(headers: httpx.Headers | Mapping[str, str], name: str) -> str:
+def _value(headers: AnyHeaders, name: bytes) -> str:
     """Return the first value of a header, a letter for each byte, without the blanks around it."""
-    if isinstance(headers, httpx.Headers):
-        value = header(headers.raw, name.encode())
-        return "" if value is None else value.decode("latin-1").strip(" \t")
-    return next((text for key, text in headers.items() if key.lower() == name), "").strip(" \t")
+    if isinstance(headers, Mapping) and not isinstance(headers, httpx.Headers):
+        return next((text for key, text in headers.items() if key.lower().encode() == name), "").strip(" \t")
+    value = header(headers.raw if isinstance(headers, httpx.Headers) else headers, name)
+    return "" if value is None else value.decode("latin-1").strip(" \t")
 
 
-def _all(headers: httpx.Headers | Mapping[str, str], name: str) -> str:
+def _all(headers: AnyHeaders, name: bytes) -> str:
     """Return all values of a header, as one list."""
-    if isinstance(headers, httpx.Headers):
-        return ", ".join(headers.get_list(name))
-    return ", ".join(text for key, text in headers.items() if key.lower() == name)
+    if isinstance(headers, Mapping) and not isinstance(headers, httpx.Headers):
+        return ", ".join(text for key, text in headers.items() if key.lower().encode() == name)
+    fields = headers.raw if isinstance(headers, httpx.Headers) else headers
+    return b", ".join([value for key, value in fields if key.lower() == name]).decode("latin-1")
 
 
-def fresh_for(headers: httpx.Headers | Mapping[str, str]) -> float:
+def fresh_for(headers: AnyHeaders) -> float:
     """Return for how many seconds an answer is fresh, by its `Cache-Control: max-age` and its `Age`; 0 if it says none.
 
     Only whole numbers of ASCII digits count, and an answer that is not to be kept is never fresh.
     """
-    control = headers.get("cache-control", "")
+    control = _all(headers, b"cache-control")
     found = _MAX_AGE.search(control)
     if found is None or _STALE.search(control):
         return 0.0
     # Given twice, or as a list, by caches that stand one behind the other: the first is nearest to us.
-    age = _value(headers, "age").partition(",")[0].strip(" \t")
+    age = _value(headers, b"age").partition(",")[0].strip(" \t")
     return max(0.0, float(found[1]) - (float(age) if _AGE.fullmatch(age) else 0.0))
 
 

@@ -15,6 +15,7 @@ import trio
 
 from scrapeengine.errors import StoreClosed
 from scrapeengine.model.urls import told
+from scrapeengine.model.validators import Validator
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock, Reading
@@ -23,6 +24,7 @@ from scrapeengine.stores.memory.jobs import DictJobTable
 from scrapeengine.stores.memory.staging import DictStagingTable
 from scrapeengine.stores.moment import BEGINNING, Moment, is_of, later, restarted
 from scrapeengine.stores.policy import StorePolicy
+from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.leasing import restart
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
@@ -98,6 +100,13 @@ class MemoryBackend:
     def pending(self) -> int:
         """See `TableBackend`."""
         return self._tables.jobs.total(pending=True)
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """See `TableBackend`. What is known of a URL hangs on no time, so no moment is adopted for it."""
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        self._check_open()
+        return beside.recall(self._tables, platform, url)
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:  # noqa: ARG002 - all is quick here
         """See `TableBackend`."""

@@ -18,7 +18,7 @@ from scrapeengine.stores.sqlite.sums import Sums
 if TYPE_CHECKING:
     from apsw import Connection
 
-__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
+__all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable", "recalled"]
 
 
 _STAKE, _GATE = ", ".join(Stake._fields), ", ".join(SharedGate._fields)
@@ -33,6 +33,13 @@ _SHUT = "WHERE (paused OR closed_until IS NOT NULL)"
 """As the index has it, so that it is used."""
 
 
+def recalled(db: Connection, platform: str, url: str) -> Validator | None:
+    """Return what is known of a URL, by any connection."""
+    query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
+    rows = fetch(db, query, (platform, url))
+    return Validator(*rows[0]) if rows else None
+
+
 @attrs.frozen
 class SqlPageTable:
     """Validators by URL."""
@@ -42,17 +49,16 @@ class SqlPageTable:
 
     def recall(self, platform: str, url: str) -> Validator | None:
         """See `PageTable`."""
-        query = "SELECT etag, last_modified, vary FROM pages WHERE platform = ? AND url = ?"
-        rows = fetch(self._db, query, (platform, url))
-        return Validator(*rows[0]) if rows else None
+        return recalled(self._db, platform, url)
 
     def remember(self, platform: str, url: str, validator: Validator, most: int) -> None:
         """See `PageTable`."""
-        fresh = self.recall(platform, url) is None
         written = self._sums.add("written", 1)
         values = (platform, url, validator.etag, validator.last_modified, written, validator.vary)
-        self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
-        if fresh and self._sums.add("pages", 1) > most:
+        self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
+        if not self._db.changes():  # it is there, for nobody else has this `written`
+            self._db.execute("REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
+        elif self._sums.add("pages", 1) > most:
             self._db.execute("DELETE FROM pages WHERE written = (SELECT min(written) FROM pages)")
             self._sums.add("pages", -1)
 

@@ -22,7 +22,8 @@ Rejected: to wait for the lock within SQLite. It would keep the thread, and with
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -30,18 +31,18 @@ import trio
 from scrapeengine.errors import StoreClosed, StoreError
 from scrapeengine.model.store import Starts
 from scrapeengine.model.urls import told
+from scrapeengine.model.validators import Validator
 from scrapeengine.standstill import Standstill
 from scrapeengine.stores.backend import Notifier, Times
 from scrapeengine.stores.clock import Clock
+from scrapeengine.stores.rules import beside
 from scrapeengine.stores.rules.rows import Marks
 from scrapeengine.stores.rules.tables import Tables
-from scrapeengine.stores.sqlite.driver import is_busy, translated
+from scrapeengine.stores.sqlite.beside import recalled
+from scrapeengine.stores.sqlite.driver import ThreadedConnection, is_busy, translated
 from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
-
-if TYPE_CHECKING:
-    from apsw import AsyncConnection
 
 __all__ = ["Committer"]
 
@@ -75,7 +76,7 @@ class Committer:
     look_again = 0.25
 
     def __init__(
-        self, db: AsyncConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
+        self, db: ThreadedConnection, path: str, policy: SqlitePolicy, clock: Clock, seen: Seen, liveness: Liveness
     ) -> None:
         self.policy = policy
         self.notifier = Notifier()
@@ -87,7 +88,7 @@ class Committer:
         self._queued: dict[Waiting, None] = {}
         self._wanted = trio.Event()
         self._closed = False
-        self._transact = db.async_run if not Standstill.needed() else self._transact_in_step
+        self._transact = db.run if not Standstill.needed() else self._transact_in_step
 
     @property
     def name(self) -> str:
@@ -98,6 +99,15 @@ class Committer:
     def starts(self) -> Starts | None:
         """See `TableBackend`."""
         return self._liveness.starts
+
+    async def recall(self, platform: str, url: str) -> Validator | None:
+        """See `TableBackend`. Read here and now, beside what is being written; where that fails, as all else."""
+        await trio.lowlevel.checkpoint()
+        if self._db.reader is not None and not self._closed:
+            # A lock, or a damaged file: what is wrong is seen again, and said, on the way of all calls.
+            with suppress(Exception):
+                return recalled(self._db.reader, platform, url)
+        return await self.run(lambda tables: beside.recall(tables, platform, url), reads=True)
 
     async def run(self, rule: Callable[[Tables], T], *, reads: bool = False) -> T:
         """See `TableBackend`. If cancelled, nothing has happened; once it is taken it cannot be cancelled.
@@ -169,7 +179,7 @@ class Committer:
     async def _commit(self, calls: list[Waiting]) -> bool:
         """Run calls in one transaction, and answer them; false if they are queued again, since the file is locked."""
         try:
-            seen = await self._transact(transact, self._db, calls, self.policy, self.times.clock, self._liveness)
+            seen = await self._transact(transact, calls, self.policy, self.times.clock, self._liveness)
         except Exception as error:  # noqa: BLE001 - it is the callers' own
             if is_busy(error):
                 self._put_back(calls, error)
@@ -186,7 +196,7 @@ class Committer:
     async def _transact_in_step(self, *call: Any) -> Any:
         """Run a call in the connection's thread, while the clock, which is a simulated one, stands still."""
         with Standstill():
-            return await self._db.async_run(*call)
+            return await self._db.run(*call)
 
     def _adopt(self, seen: Seen, calls: list[Waiting]) -> None:
         """Adopt a moment, and tell who waits. What a damaged file says of times must keep nobody from their answer."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from scrapeengine.errors import StoreBusy, StoreError
 
 if TYPE_CHECKING:
-    from apsw import AsyncConnection, Connection
+    from collections.abc import Callable
+
+    from apsw import Connection, Cursor
 
 apsw: Any
 try:
@@ -20,6 +23,7 @@ except ImportError:
     apsw = None
 
 __all__ = [
+    "ThreadedConnection",
     "connect",
     "fetch",
     "has_moved",
@@ -31,6 +35,11 @@ __all__ = [
     "translated",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+_STATEMENTS = 400
+"""The statements that are kept prepared. A hundred are in use, but apsw puts each one back in another place than it was
+in, place after place, and drops what stands there."""
 _MISSING = "a store in a file needs apsw, which is not installed: pip install 'scrapeengine[sqlite]'"
 
 
@@ -40,7 +49,47 @@ def require() -> None:
         raise ImportError(_MISSING)
 
 
-async def connect(path: str) -> AsyncConnection:
+class ThreadedConnection:
+    """A connection, in a thread of its own.
+
+    The thread is apsw's, the connection a plain one: apsw's own asynchronous ones describe all columns again with each
+    row set that they read, which takes 8 µs where the reading takes 3.
+    """
+
+    def __init__(self, thread: Any, db: Connection) -> None:
+        self.reader: Connection | None = None
+        """Another one to the file, that reads beside this one, in the loop; None: there is none."""
+        self._thread = thread
+        self._db = db
+
+    async def open_reader(self, path: str) -> None:
+        """Open the reader of a file that has a log (WAL): what it reads waits for nobody who writes. As `run`."""
+        self.reader = await self._thread.send(partial(apsw.Connection, path, flags=apsw.SQLITE_OPEN_READONLY))
+
+    async def run(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
+        """Call a function in the thread, with the connection. Checkpoint. Not to be cancelled: it would go on."""
+        result: T = await self._thread.send(partial(function, self._db, *args, **options))
+        return result
+
+    async def aclose(self, *, force: bool = False) -> None:
+        """Close the connection, and end the thread. Checkpoint. Not to be cancelled.
+
+        Raises:
+            apsw.Error: it is not closed; to be called again, with force, then it is, whatever is raised.
+        """
+        try:
+            if self.reader is not None:  # first: who closes last takes the log into the file
+                await self._thread.send(self.reader.close)
+                self.reader = None
+            await self._thread.send(partial(self._db.close, force))
+        except BaseException:
+            if force:
+                self._thread.close()
+            raise
+        self._thread.close()
+
+
+async def connect(path: str) -> ThreadedConnection:
     """Open a file, and make it first if it is not there, for nobody else to read. It must be closed.
 
     Checkpoint. Not to be cancelled: the connection's thread would be left behind.
@@ -49,15 +98,17 @@ async def connect(path: str) -> AsyncConnection:
     # away all locks that the process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    before = apsw.async_controller.set(apsw.aio.Trio)
+    thread = apsw.aio.Trio()
     try:
-        db: AsyncConnection = await apsw.Connection.as_async(path)
-        return db
-    finally:
-        apsw.async_controller.reset(before)
+        return ThreadedConnection(
+            thread, await thread.send(partial(apsw.Connection, path, statementcachesize=_STATEMENTS))
+        )
+    except BaseException:
+        thread.close()
+        raise
 
 
-def fetch(db: Connection, query: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def fetch(db: Connection | Cursor, query: str, bindings: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return all rows that a query finds. In the connection's thread."""
     return db.execute(query, bindings).fetchall()
 

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -18,16 +17,13 @@ from scrapeengine.stores.calls import TableStore
 from scrapeengine.stores.clock import Clock
 from scrapeengine.stores.rules.staging import settle_any
 from scrapeengine.stores.sqlite.committer import Committer
-from scrapeengine.stores.sqlite.driver import connect, is_busy, is_foreign, require, translated
+from scrapeengine.stores.sqlite.driver import ThreadedConnection, connect, is_busy, is_foreign, require, translated
 from scrapeengine.stores.sqlite.liveness import Liveness
 from scrapeengine.stores.sqlite.policy import SqlitePolicy
 from scrapeengine.stores.sqlite.schema import set_up
 from scrapeengine.stores.sqlite.transaction import Seen, StoreCall, transact
 from scrapeengine.stores.staged import PART
 from scrapeengine.uninterrupted import first_of, to_its_end
-
-if TYPE_CHECKING:
-    from apsw import AsyncConnection
 
 __all__ = ["in_file", "open_file"]
 
@@ -44,7 +40,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._clock = clock
         self._liveness = Liveness(path)
         self._begun = False
-        self._db: AsyncConnection | None = None
+        self._db: ThreadedConnection | None = None
         self._committer: Committer | None = None
         self._nursery: trio.Nursery | None = None
         self._manager = trio.open_nursery(strict_exception_groups=True)
@@ -95,16 +91,18 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         with Standstill():
             self._db = await connect(self._path)
 
-    async def _set_up(self, db: AsyncConnection, clock: Clock) -> Seen:
+    async def _set_up(self, db: ThreadedConnection, clock: Clock) -> Seen:
         until = trio.current_time() + self._policy.busy_timeout
         while True:
             try:
                 with trio.CancelScope(shield=True), Standstill():
-                    await db.async_run(set_up, db, self._path, self._policy.durability)
-                    seen: Seen = await db.async_run(transact, db, (), self._policy, clock, self._liveness)
+                    await db.run(set_up, self._path, self._policy.durability)
+                    if db.reader is None:
+                        await db.open_reader(self._path)
+                    seen: Seen = await db.run(transact, (), self._policy, clock, self._liveness)
                     while seen.coming > 0:  # what a process that died has left half way
                         settling = StoreCall(partial(settle_any, n=PART), reads=False)
-                        seen = await db.async_run(transact, db, [settling], self._policy, clock, self._liveness)
+                        seen = await db.run(transact, [settling], self._policy, clock, self._liveness)
                         if not settling.answer:
                             break
                     return seen
@@ -121,7 +119,7 @@ class Opening(AbstractAsyncContextManager[TableStore]):
         self._liveness.starts.close()
         with Standstill():
             try:
-                await self._db.async_run(self._liveness.leave, self._db)
+                await self._db.run(self._liveness.leave)
                 await self._db.aclose()
             except Exception as error:
                 if not is_foreign(error):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import attrs
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUCKET", "Sums", "path"]
 
+T = TypeVar("T")
 BUCKET = 256
 """The arrivals that share a leaf of the trie."""
 _LEVELS, _DIGIT, _ARRIVAL = 8, 12, 32
@@ -60,18 +61,18 @@ class Leaf(NamedTuple):
 class Changes:
     """Changes that are not written yet."""
 
-    counts: Counter[tuple[str, int]] = attrs.field(factory=Counter)
-    """By platform and status."""
-    ranks: Counter[Leaf] = attrs.field(factory=Counter)
+    counts: dict[tuple[str, int], int] = attrs.field(factory=dict)
+    """By platform and status. Here and below plain dicts: a `Counter` calls Python for each key that it has not yet."""
+    ranks: dict[Leaf, int] = attrs.field(factory=dict)
     """By leaf: what it adds to the nodes above is found out when it is written."""
-    numbers: Counter[str] = attrs.field(factory=Counter)
+    numbers: dict[str, int] = attrs.field(factory=dict)
     """By name."""
 
     def add(self, others: Changes) -> None:
         """Add others."""
-        self.counts.update(others.counts)
-        self.ranks.update(others.ranks)
-        self.numbers.update(others.numbers)
+        _add(self.counts, others.counts)
+        _add(self.ranks, others.ranks)
+        _add(self.numbers, others.numbers)
 
 
 class Sums:
@@ -97,12 +98,14 @@ class Sums:
 
     def count(self, platform: str, status: int, n: int) -> None:
         """Count `n` more jobs."""
-        self._open.counts[platform, status] += n
+        counts = self._open.counts
+        counts[platform, status] = counts.get((platform, status), 0) + n
 
     def rank(self, platform: str, priority: int, seq: int, n: int) -> None:
         """Let `n` more jobs stand at a place."""
         ranks = self._open.ranks
-        ranks[Leaf(platform, priority, seq // BUCKET)] += n
+        leaf = Leaf(platform, priority, seq // BUCKET)
+        ranks[leaf] = ranks.get(leaf, 0) + n
         if len(ranks) > _MOST:
             # In the savepoint of the call, to which it belongs: it is taken back with it.
             self._early = True
@@ -111,13 +114,14 @@ class Sums:
 
     def add(self, name: str, n: int) -> int:
         """Add `n` to a number, and return it."""
-        self._open.numbers[name] += n
-        return self.number(name)
+        numbers = self._open.numbers
+        more = numbers[name] = numbers.get(name, 0) + n
+        return int(self.numbers.get(name, 0)) + self._settled.numbers.get(name, 0) + more
 
     def number(self, name: str) -> int:
         """Return a number."""
         value = int(self.numbers.get(name, 0))
-        return value + self._settled.numbers[name] + self._open.numbers[name]
+        return value + self._settled.numbers.get(name, 0) + self._open.numbers.get(name, 0)
 
     def counts(self) -> dict[str, Counter[int]]:
         """Return all counts, by platform and status."""
@@ -164,7 +168,7 @@ class Sums:
         self._db.executemany("REPLACE INTO numbers VALUES (?, ?)", numbers.items())
         self._settled = Changes()
 
-    def _write_ranks(self, ranks: Counter[Leaf]) -> None:
+    def _write_ranks(self, ranks: Mapping[Leaf, int]) -> None:
         nodes: Counter[tuple[str, Node]] = Counter()
         for leaf, n in ranks.items():
             if n:
@@ -185,6 +189,11 @@ class Sums:
         gone = [row[:-1] for row in rows if self._early or (isinstance(row[-1], int) and row[-1] < 0)]
         where = " AND ".join(f"{column} = ?" for column in key.split(", "))
         self._db.executemany(f"DELETE FROM {table} WHERE {where} AND n = 0", gone)  # noqa: S608
+
+
+def _add(sums: dict[T, int], others: Mapping[T, int]) -> None:
+    for key, n in others.items():
+        sums[key] = sums.get(key, 0) + n
 
 
 def path(priority: int, bucket: int) -> Iterator[Node]:
