@@ -8,12 +8,9 @@ from scrapeengine.decide.sketch import Sketch
 from scrapeengine.model.figures import PlatformFigures
 from scrapeengine.model.instrument import (
     ConnectionOpened,
-    RequestEnded,
     RetryDecided,
     RunStarted,
-    TaskResumed,
     TaskRetried,
-    TaskStarted,
 )
 from scrapeengine.observe.labels import Labels
 
@@ -27,6 +24,7 @@ class _Counts:
     Size: 17 attributes, one for each figure.
     """
 
+    in_flight: int = 0
     answered: int = 0
     failed: int = 0
     cut_off: int = 0
@@ -43,27 +41,6 @@ class _Counts:
     whole: Sketch = attrs.field(factory=Sketch)
     queued: Sketch = attrs.field(factory=Sketch)
     parked: Sketch = attrs.field(factory=Sketch)
-
-    def request(self, details: RequestEnded) -> None:
-        """Count a request that has ended."""
-        if details.status is not None:
-            self.statuses[details.status] = self.statuses.get(details.status, 0) + 1
-        if details.cancelled:
-            self.cut_off += 1
-        elif details.error is not None:
-            self.failed += 1
-        else:
-            self.answered += 1
-        if details.kept:
-            self.reused += 1
-        if details.head is not None:
-            self.head.add(details.head)
-        if details.whole:
-            self.received += details.received
-            self.decoded += details.decoded
-            self.whole.add(details.seconds)
-        else:
-            self.left += details.received
 
     def figures(self) -> PlatformFigures:
         """Freeze them. From any thread."""
@@ -89,7 +66,7 @@ class _Counts:
 
 
 class Counting:
-    """Counts one run. It is a part of a `Recording`, and has hooks as any instrument."""
+    """Counts one run. It is a part of a `Recording`, a `RequestMeter`, and has hooks for what is rare."""
 
     def __init__(self, labels: Labels) -> None:
         """Make it.
@@ -104,13 +81,13 @@ class Counting:
         """Begin anew; each declared platform is there from the beginning."""
         self._counts = {name: _Counts() for name in details.platforms}
 
-    def task_started(self, details: TaskStarted) -> None:
-        """Count how long it has waited for that."""
-        self._of(details.platform).queued.add(details.queued)
+    def task_began(self, platform: str, queued: float) -> None:
+        """Count a task that starts, and for how long it has waited for that."""
+        self._of(platform).queued.add(queued)
 
-    def task_resumed(self, details: TaskResumed) -> None:
-        """Count how long it was parked."""
-        self._of(details.platform).parked.add(details.parked)
+    def task_returned(self, platform: str, parked: float) -> None:
+        """Count how long a task was parked."""
+        self._of(platform).parked.add(parked)
 
     def task_retried(self, details: TaskRetried) -> None:
         """Count a run of a scraper that comes again."""
@@ -126,9 +103,42 @@ class Counting:
         counts.opened += 1
         counts.connect.add(details.seconds)
 
-    def request_ended(self, details: RequestEnded) -> None:
+    def request_sent(self, to: str) -> None:
+        """Count a request that is on its way."""
+        self._of(to).in_flight += 1
+
+    def request_over(
+        self,
+        to: str,
+        status: int,
+        error: BaseException | None,
+        sizes: tuple[int, int],
+        times: tuple[float | None, float],
+        *,
+        kept: bool,
+        whole: bool,
+    ) -> None:
         """Count a request, where it went."""
-        self._of(details.to).request(details)
+        counts = self._of(to)
+        counts.in_flight -= 1
+        if status:
+            counts.statuses[status] = counts.statuses.get(status, 0) + 1
+        if error is None:
+            counts.answered += 1
+        elif isinstance(error, Exception):
+            counts.failed += 1
+        else:
+            counts.cut_off += 1
+        counts.reused += kept
+        head, seconds = times
+        if head is not None:
+            counts.head.add(head)
+        if whole:
+            counts.received += sizes[0]
+            counts.decoded += sizes[1]
+            counts.whole.add(seconds)
+        else:
+            counts.left += sizes[0]
 
     def figures(self) -> dict[str, PlatformFigures]:
         """Freeze the counts, by platform. From any thread."""

@@ -11,6 +11,7 @@ from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
 from scrapeengine.observe.log import logger
+from scrapeengine.observe.meters import HoldupMeter, RequestMeter
 
 __all__ = ["HOOKS", "Instruments", "KeepsFigures", "Listeners", "check_instrument", "check_instruments"]
 
@@ -41,10 +42,16 @@ class Instruments:
     Size: an attribute for each hook.
     """
 
-    __slots__ = ("_all", "_telling", "requests", *HOOKS)
+    __slots__ = ("_all", "_telling", "holdups", "meters", "requests", "watched", *HOOKS)
 
     requests: bool
-    """Whether anybody listens to requests on their way."""
+    """Whether anybody listens to requests on their way, or counts them."""
+    meters: tuple[RequestMeter, ...]
+    """Who counts tasks and requests."""
+    holdups: tuple[HoldupMeter, ...]
+    """Who keeps account of what holds platforms back."""
+    watched: bool
+    """Whether anybody wants to know what holds platforms back."""
 
     run_started: Listeners
     run_ended: Listeners
@@ -121,7 +128,10 @@ class Instruments:
         for name in HOOKS:
             listeners = [(each, getattr(each, name)) for each in self._all if _has(each, name)]
             setattr(self, name, tuple(listeners))
-        self.requests = bool(self.request_begun or self.request_ended or self.connection_opened)
+        self.meters = tuple(each for each in self._all if isinstance(each, RequestMeter))
+        self.holdups = tuple(each for each in self._all if isinstance(each, HoldupMeter))
+        self.requests = bool(self.request_begun or self.request_ended or self.connection_opened or self.meters)
+        self.watched = bool(self.lane_held or self.holdups)
 
     def __repr__(self) -> str:
         """Count the instruments."""

@@ -53,7 +53,7 @@ class Recording(Instrument):
             now: the time, of the run's clock.
         """
         holding = self._holding
-        return Figures(platforms=self._counting.figures(), held=holding.held(now), event_limit=holding.event_limit(now))
+        return Figures(platforms=self._counting.figures(), held=holding.shares(now), event_limit=holding.event_limit(now))
 
     def __repr__(self) -> str:
         """Say what it is made of."""

@@ -77,6 +77,8 @@ class Starter:
             entry = job.entry
             details = TaskStarted(time=now, event=entry.event, platform=lane.name, queued=now - entry.accepted)
             self._instruments.tell(self._instruments.task_started, details)
+        for meter in self._instruments.meters:
+            meter.task_began(lane.queue.name, now - job.entry.accepted)
         return record
 
     def has_room(self) -> bool:

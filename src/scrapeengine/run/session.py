@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from scrapeengine.decide.agenda import Agenda
+from scrapeengine.decide.binding import Coming
 from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
@@ -137,8 +138,11 @@ class Session(Generic[T]):
         self.instruments.tell(mine.run_started, self._started(joined=True))
         if self.backing.jobs.done and mine.source_ended:
             self.instruments.tell(mine.source_ended, SourceEnded(time=now, error=None))
-        if mine.lane_held:
-            self.parts.scheduler.tell_holdups(mine.lane_held, now)
+        if self.backing.jobs.done:
+            for meter in mine.holdups:
+                meter.comes(Coming.NONE, now)
+        if mine.watched:
+            self.parts.scheduler.tell_holdups(mine, now)
 
     def _started(self, *, joined: bool) -> RunStarted:
         now, plan = trio.current_time(), self.parts.plan

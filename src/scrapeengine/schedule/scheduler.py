@@ -39,7 +39,7 @@ from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
-from scrapeengine.observe.instruments import Instruments, Listeners
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
@@ -108,10 +108,10 @@ class Scheduler:
         """Have a lane served for a job of an event that has just come, unless it waits for what that would need too.
 
         One that is full is served at its next end, and one in line as soon as there is an event slot; but who listens
-        wants to hear that it is held back.
+        wants to hear that it is held back, if it was not before.
         """
         waits = lane.queue.open and (lane in self._line.places or lane.full)
-        if self.instruments.lane_held or not waits:
+        if not waits or (self.instruments.watched and lane.held_by is Holdup.NOTHING):
             self.kick(lane)
 
     def room(self) -> None:
@@ -249,7 +249,7 @@ class Scheduler:
         # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
         while lane.foreign_requests and self._admit(lane, now):
             pass
-        if self.instruments.lane_held:
+        if self.instruments.watched:
             self._tell_holdup(lane, now)
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
@@ -356,12 +356,13 @@ class Scheduler:
         lane.limit.take(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
-        if self.instruments.task_resumed:
-            assert record.parked_since is not None
-            seconds = now - record.parked_since
-            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
-            self.instruments.tell(self.instruments.task_resumed, details)
+        instruments, before = self.instruments, record.parked
         record.sit(now)
+        if instruments.task_resumed:
+            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=record.parked - before)
+            instruments.tell(instruments.task_resumed, details)
+        for meter in instruments.meters:
+            meter.task_returned(lane.queue.name, record.parked - before)
         if record.wake is not None:
             record.wake.set()
         return True
@@ -394,22 +395,29 @@ class Scheduler:
             event_slot=self.events.borrowed_tokens < self._event_limit,
         )
 
-    def tell_holdups(self, listeners: Listeners, now: float) -> None:
+    def tell_holdups(self, mine: Instruments, now: float) -> None:
         """Tell those who have come now what holds each platform back."""
         for lane in list(self.lanes.values()):
-            details = LaneHeld(time=now, platform=lane.name, by=held_by(self.facts(lane, now)).value)
-            self.instruments.tell(listeners, details)
+            self._tell_holdup(lane, now)  # all: as long as nobody listened, nobody had it written down
+            self._say_held(mine, lane, now)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
         limit = lane.limit
-        binds = lane.queue.waiting and limit.taken >= limit.now >= limit.own > 0 and not lane.gate.closed(now)
-        if binds and lane.held_by is Holdup.LIMIT:
-            return  # as `held_by` would find: where the limit binds, this is asked with each start
+        if lane.held_by is Holdup.LIMIT and lane.queue.waiting and limit.now == limit.own > 0:
+            # As `held_by` would find: where the limit binds, this is asked with each start.
+            if limit.limiter.borrowed_tokens >= limit.now and not lane.gate.closed(now):
+                return
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup
-            details = LaneHeld(time=now, platform=lane.name, by=holdup.value)
-            self.instruments.tell(self.instruments.lane_held, details)
+            self._say_held(self.instruments, lane, now)
+
+    def _say_held(self, to: Instruments, lane: Lane, now: float) -> None:
+        for meter in to.holdups:
+            meter.held(lane.name, lane.held_by, now)
+        if to.lane_held:
+            details = LaneHeld(time=now, platform=lane.name, by=lane.held_by.value)
+            self.instruments.tell(to.lane_held, details)
 
     def _may_start(self) -> bool:
         return self._launcher is not None and self._launcher.has_room()

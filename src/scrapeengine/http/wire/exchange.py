@@ -95,10 +95,11 @@ class Exchange:
                 channel = await self._started(channel)
             holds = False
             try:
+                self._sent = trio.current_time()
                 if self.telling is None:
-                    answer, holds = await self._carried(channel, read)
+                    answer, holds = await self._carried(channel, read, self._sent)
                 else:
-                    answer, holds = await self._told(channel, read)
+                    answer, holds = await self._told(channel, read, self._sent)
                 return answer
             except Stale as error:
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
@@ -171,12 +172,12 @@ class Exchange:
             return channel
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where("connect"))
 
-    async def _told(self, channel: Channel, read: Reader[T]) -> Read[T]:
+    async def _told(self, channel: Channel, read: Reader[T], now: float) -> Read[T]:
         """Send the request and read its answer, as `_carried` does, and tell instruments of it."""
         assert self.telling is not None
-        self.call = self.telling.begun()
+        self.call = self.telling.begun(now)
         try:
-            got = await self._carried(channel, read)
+            got = await self._carried(channel, read, now)
         except BaseException as error:
             self.telling.ended(channel.answer, error)
             raise
@@ -184,12 +185,11 @@ class Exchange:
             self.telling.ended(channel.answer)
         return got
 
-    async def _carried(self, channel: Channel, read: Reader[T]) -> Read[T]:
+    async def _carried(self, channel: Channel, read: Reader[T], now: float) -> Read[T]:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
-        self._sent = trio.current_time()
         platform = self.task.platform
         # Before it is sent: to a server that takes nothing, sending is as long as waiting for its answer.
-        channel.deadline = self._sent + platform.timeout.attempt - self._spent
+        channel.deadline = now + platform.timeout.attempt - self._spent
         try:
             await channel.ask(self.call, platform.caps.wire if self.most is None else self.most)
         except Stale:
@@ -200,7 +200,7 @@ class Exchange:
                 self._heed(channel)
             raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
         if self.telling is not None:
-            self.telling.head()
+            self.telling.head(channel.answer)
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if channel.answer.status in {429, 503}:
             self._heed(channel)

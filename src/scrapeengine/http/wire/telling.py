@@ -26,7 +26,16 @@ _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connectio
 class RequestTelling:
     """Tells of one request, from its connection to the end of its answer. A request that is sent anew begins anew."""
 
-    __slots__ = ("_attempt", "_begun", "_call", "_connect", "_connects", "_head", "_kept", "_task", "_to")
+    # As long as they are these, they are the class's: it is made for each request where somebody counts.
+    _connect = 0.0
+    _kept = True
+    """Whether no connection was made for it."""
+    _begun: float | None = None
+    """When it was sent; None: it was not, or it has ended."""
+    _head: float | None = None
+    """When the head of its answer was there."""
+    _over: float | None = None
+    """When all of its answer was there, if that was with the head."""
 
     def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int, *, connects: bool) -> None:
         """Make it.
@@ -42,13 +51,9 @@ class RequestTelling:
         self._to = to
         self._call = call
         self._attempt = attempt
-        self._connect = 0.0
         self._connects = connects
-        self._kept = True
-        """Whether no connection was made for it."""
-        self._begun: float | None = None
-        """When it was sent; None: it was not, or it has ended."""
-        self._head: float | None = None
+        self._meters = task.instruments.meters
+        """Who counts it: those who join while it is on its way have not heard of its sending."""
 
     def connected(self, seconds: float) -> None:
         """Say that a connection was made for it."""
@@ -61,32 +66,50 @@ class RequestTelling:
             )
             hear.tell(hear.connection_opened, details)
 
-    def begun(self) -> Call:
+    def begun(self, now: float) -> Call:
         """Say that it is sent now, and return it as it goes out: with the headers that hooks have added."""
-        self._begun = trio.current_time()
-        self._head = None
+        self._begun, self._head, self._over = now, None, None
         hear = self._task.instruments
+        self._meters = hear.meters
+        for meter in self._meters:
+            meter.request_sent(self._to.name)
         if not hear.request_begun:
             return self._call
-        answers = hear.tell(hear.request_begun, RequestBegun(time=self._begun, **self._where()))
+        answers = hear.tell(hear.request_begun, RequestBegun(time=now, **self._where()))
         call = self._call
         for headers in answers:
             call = _with(call, headers)
         return call
 
-    def head(self) -> None:
+    def head(self, answer: AnswerSoFar) -> None:
         """Say that the head of its answer is there."""
-        self._head = trio.current_time() - (self._begun or 0.0)
+        self._head = trio.current_time()
+        if answer.done:  # as most are: then there is one look at the clock less
+            self._over = self._head
 
     def ended(self, answer: AnswerSoFar, error: BaseException | None = None) -> None:
         """Say how it ended. Again: nothing happens."""
-        if self._begun is None:
+        begun = self._begun
+        if begun is None:
             return
-        now, begun, self._begun = trio.current_time(), self._begun, None
+        self._begun = None
+        now = trio.current_time() if self._over is None else self._over
+        head = None if self._head is None else self._head - begun
+        seconds, decoded = self._connect + now - begun, answer.size if answer.coding is None else answer.decoded
+        for meter in self._meters:
+            meter.request_over(
+                self._to.name,
+                answer.status,
+                error,
+                (answer.size, decoded),
+                (head, seconds),
+                kept=self._kept and self._connects,
+                whole=answer.done,
+            )
         hear = self._task.instruments
         if hear.request_ended:
             details = RequestEnded(
-                time=now,
+                time=trio.current_time(),
                 **self._where(),
                 status=answer.status or None,
                 error=error if isinstance(error, Exception) else None,
@@ -94,10 +117,10 @@ class RequestTelling:
                 kept=self._kept if self._connects else None,
                 whole=answer.done,
                 received=answer.size,
-                decoded=answer.size if answer.coding is None else answer.decoded,
+                decoded=decoded,
                 connect=self._connect,
-                head=self._head,
-                seconds=self._connect + now - begun,
+                head=head,
+                seconds=seconds,
             )
             hear.tell(hear.request_ended, details)
         self._connect = 0.0  # what is sent anew has a connection of its own
