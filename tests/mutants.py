@@ -34,7 +34,12 @@ MUTANTS = [
         "            pass\n",
     ),
     ("unit/test_binding.py", "decide/binding.py", " - (before == limit)", ""),
-    ("runtime/test_what_binds.py", "run/intake.py", "                self._comes(Coming.UNREAD)\n", "                pass\n"),
+    (
+        "runtime/test_what_binds.py",
+        "run/intake.py",
+        "                self._comes(self._admission.held_by())\n",
+        "                pass\n",
+    ),
     (
         "runtime/test_what_binds.py",
         "run/session.py",
@@ -62,7 +67,7 @@ MUTANTS = [
         "        if by != Holdup.NOTHING.value:\n            self.now",
         "        if True:\n            self.now",
     ),
-    ("runtime/test_recording.py", "http/wire/telling.py", "self._to.name,\n", "self._task.platform_name,\n"),
+    ("runtime/test_recording.py", "http/wire/telling.py", "self._to = to.name", "self._to = task.platform_name"),
     ("runtime/test_recording.py", "observe/counting.py", "        if whole:\n", "        if True:\n"),
     (
         "runtime/test_recording.py",

@@ -182,8 +182,8 @@ async def test_a_full_buffer_and_a_source_that_waits_are_heard(autojump_clock):
         await trio.sleep(5)
         assert [details.waiting for details in of(listener, "buffer_full")] == [2]
         assert of(listener, "source_waiting")
-        assert of(listener, "lane_held")[-1].by == "buffer"
-        assert "the consumer, the sinks or the store hold it back" in run.explain("A")
+        assert of(listener, "lane_held")[-1].by == "consumer"
+        assert "outcomes wait for the consumer to read them" in run.explain("A")
         outcomes = [outcome async for outcome in run]
     assert len(outcomes) == 20
     [ended] = of(listener, "source_ended")

@@ -9,8 +9,8 @@ Invariants: there are at most 1,383 buckets, for numbers from a microsecond to a
 0, and what is more as the greatest number, which is kept as it is. The buckets of two sketches are the same ones, so to
 add the counts is to have seen the numbers of both.
 
-What is added is looked at `_AT_ONCE` numbers together: sorted, they fall into few buckets, and each bucket costs one
-logarithm instead of each number. What was looked at is replaced as a whole and never changed, so that another thread
+What is added is looked at `_AT_ONCE` numbers together: sorted, they fall into few buckets, and each of these is looked
+up once. What was looked at is replaced as a whole and never changed, so that another thread
 that asks meanwhile sees each number once.
 
 Rejected: an HDR histogram, whose error is a number of digits and whose array has its size from the beginning, for each
@@ -37,6 +37,10 @@ _AT_ONCE = 256
 _GROWTH = (1 + ERROR) / (1 - ERROR)
 _LOG = math.log(_GROWTH)
 _LAST = math.ceil(math.log(MOST) / _LOG)
+_FIRST = math.floor(math.log(LEAST) / _LOG)
+_ENDS = [_GROWTH**bucket for bucket in range(_FIRST, _LAST + 1)]
+"""The greatest number of each bucket. To look a number up among them is faster than its logarithm, and is never rounded
+in two ways."""
 
 
 @attrs.frozen(eq=False)
@@ -59,8 +63,11 @@ class _Seen:
         buckets = dict(self.buckets)
         while at < len(more):
             number = more[at]
-            bucket = _LAST if number >= MOST else _bucket_of(number)
-            end = len(more) if bucket == _LAST else bisect_right(more, _GROWTH**bucket, at)
+            if number >= MOST:
+                bucket, end = _LAST, len(more)
+            else:
+                index = bisect_left(_ENDS, number)
+                bucket, end = _FIRST + index, bisect_right(more, _ENDS[index], at)
             buckets[bucket] = buckets.get(bucket, 0) + end - at
             at = end
         most = max(self.most, more[-1] if more[-1] >= LEAST else 0.0)
@@ -153,14 +160,6 @@ class Sketch:
         """Count what was seen."""
         seen = self._all()
         return f"<Sketch of {seen.count} numbers in {len(seen.buckets)} buckets>"
-
-
-def _bucket_of(number: float) -> int:
-    """Return the bucket of a number, by its bounds: whichever numbers come with it, it is in the same one."""
-    bucket = math.ceil(math.log(number) / _LOG)
-    if number > _GROWTH**bucket:  # as the logarithm was rounded
-        return bucket + 1
-    return bucket - 1 if number <= _GROWTH ** (bucket - 1) else bucket
 
 
 def _quantiles(seen: _Seen, *shares: float) -> list[float]:

@@ -7,19 +7,34 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from scrapeengine.observe.endpoint import serve_metrics
+    from scrapeengine.observe.prometheus import Prometheus
     from scrapeengine.observe.recording import Recording
 
-__all__ = ["Recording"]
+__all__ = ["Prometheus", "Recording", "serve_metrics"]
 
-_LATER = {"Recording": "scrapeengine.observe.recording"}
+_LATER = {
+    "Prometheus": "scrapeengine.observe.prometheus",
+    "Recording": "scrapeengine.observe.recording",
+    "serve_metrics": "scrapeengine.observe.endpoint",
+}
 """Where each name is that is imported when it is first asked for."""
+_EXTRAS = {"prometheus_client": "metrics"}
+"""What to install where a library is missing."""
 
 
 def __getattr__(name: str) -> typing.Any:
     """Import what is asked for (PEP 562)."""
     if name not in _LATER:
         raise AttributeError(f"module 'scrapeengine.observe' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    try:
+        module = importlib.import_module(_LATER[name])
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise ImportError(f"se.observe.{name} needs more: pip install 'scrapeengine[{extra}]'") from error
+    value = globals()[name] = getattr(module, name)
     return value
 
 

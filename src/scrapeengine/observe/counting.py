@@ -17,6 +17,9 @@ from scrapeengine.observe.labels import Labels
 __all__ = ["Counting"]
 
 
+_SKETCHES = ("connect", "head", "whole", "queued", "parked")
+
+
 @attrs.define(eq=False, repr=False)
 class _Counts:
     """The counts of one platform.
@@ -83,7 +86,7 @@ class Counting:
 
     def task_began(self, platform: str, queued: float) -> None:
         """Count a task that starts, and for how long it has waited for that."""
-        self._of(platform).queued.add(queued)
+        (self._counts.get(platform) or self._of(platform)).queued.add(queued)
 
     def task_returned(self, platform: str, parked: float) -> None:
         """Count how long a task was parked."""
@@ -105,7 +108,7 @@ class Counting:
 
     def request_sent(self, to: str) -> None:
         """Count a request that is on its way."""
-        self._of(to).in_flight += 1
+        (self._counts.get(to) or self._of(to)).in_flight += 1
 
     def request_over(
         self,
@@ -119,7 +122,7 @@ class Counting:
         whole: bool,
     ) -> None:
         """Count a request, where it went."""
-        counts = self._of(to)
+        counts = self._counts.get(to) or self._of(to)
         counts.in_flight -= 1
         if status:
             counts.statuses[status] = counts.statuses.get(status, 0) + 1
@@ -144,13 +147,20 @@ class Counting:
         """Freeze the counts, by platform. From any thread."""
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
 
+    def sketches(self) -> dict[str, dict[str, Sketch]]:
+        """Return the sketches by platform and by what they are of. From any thread."""
+        return {name: {of: getattr(each, of) for of in _SKETCHES} for name, each in self._counts.copy().items()}
+
+    def in_flight(self) -> dict[str, int]:
+        """Return how many requests are on their way, by platform. From any thread."""
+        return {name: each.in_flight for name, each in self._counts.copy().items()}
+
     def _of(self, platform: str) -> _Counts:
-        counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one
+        """Return the counts of a platform. One that is counted by its name is looked up before, where that is often."""
+        name = self._labels.of(platform)
+        counts = self._counts.get(name)
         if counts is None:
-            name = self._labels.of(platform)
-            counts = self._counts.get(name)
-            if counts is None:
-                counts = self._counts[name] = _Counts()
+            counts = self._counts[name] = _Counts()
         return counts
 
     def __repr__(self) -> str:

@@ -13,7 +13,10 @@ __all__ = ["Holding"]
 
 
 class Holding:
-    """Hears what holds the platforms of one run back. It is a part of a `Recording`, a `HoldupMeter`, and has hooks for what is rare."""
+    """Hears what holds the platforms of one run back.
+
+    It is a part of a `Recording`, a `HoldupMeter`, and has hooks for what is rare.
+    """
 
     def __init__(self, labels: Labels) -> None:
         """Make it.
@@ -35,8 +38,8 @@ class Holding:
         self._limits = {name: each.limit for name, each in settings.items()}
         self._intervals = {name: 0.0 if each.rate is None else each.rate.interval for name, each in settings.items()}
 
-    def comes(self, how: Coming, now: float) -> None:
-        """Hear how work comes from now on."""
+    def comes(self, how: Coming | Holdup, now: float) -> None:
+        """Hear how work comes from now on, or who takes outcomes too slowly, for which none is asked for."""
         self._binding.comes(how, now)
 
     def held(self, platform: str, by: Holdup, now: float) -> None:
@@ -61,6 +64,10 @@ class Holding:
             words = sentence(named(name), shares, self._limits.get(known, 0), self._intervals.get(known, 0.0))
             found[name] = HeldBack(shares=shares, sentence=words)
         return found
+
+    def intervals(self) -> dict[str, float]:
+        """Return the seconds between two requests, by platform; 0: it has no rate. From any thread."""
+        return self._intervals.copy()
 
     def event_limit(self, now: float) -> float:
         """Return the share of time in which the event limit held any platform back. From any thread."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import trio
 
@@ -128,8 +128,8 @@ class Instruments:
         for name in HOOKS:
             listeners = [(each, getattr(each, name)) for each in self._all if _has(each, name)]
             setattr(self, name, tuple(listeners))
-        self.meters = tuple(each for each in self._all if isinstance(each, RequestMeter))
-        self.holdups = tuple(each for each in self._all if isinstance(each, HoldupMeter))
+        self.meters = tuple(each for each in self._all if _implements(each, RequestMeter))
+        self.holdups = tuple(each for each in self._all if _implements(each, HoldupMeter))
         self.requests = bool(self.request_begun or self.request_ended or self.connection_opened or self.meters)
         self.watched = bool(self.lane_held or self.holdups)
 
@@ -144,6 +144,11 @@ def _with_parts(instrument: object) -> list[object]:
     if not isinstance(parts, tuple):
         parts = ()  # the program's own, and something else
     return [instrument, *(each for part in parts for each in _with_parts(part))]
+
+
+def _implements(instrument: object, protocol: type) -> TypeGuard[Any]:
+    """Say whether the class of an instrument has all methods of a protocol. An object that has any name has none."""
+    return all(hasattr(type(instrument), name) for name in vars(protocol) if not name.startswith("_"))
 
 
 def check_instruments(instruments: object) -> list[object]:
@@ -168,7 +173,7 @@ def check_instrument(instrument: object) -> object:
         raise TypeError(
             f"an instrument is an object, got the class {instrument.__name__}; write {instrument.__name__}()"
         )
-    if not any(_has(instrument, name) for name in HOOKS):
+    if not any(_has(instrument, name) for name in HOOKS) and not hasattr(type(instrument), "parts"):
         raise TypeError(
             f"an instrument has at least one hook, got {told(instrument)}; inherit from scrapeengine.Instrument, and "
             "write `def task_ended(self, details): …`, say"

@@ -14,7 +14,7 @@ knew.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from scrapeengine.decide.binding import Coming
 from scrapeengine.decide.holding import Holdup
@@ -22,7 +22,6 @@ from scrapeengine.decide.holding import Holdup
 __all__ = ["HoldupMeter", "RequestMeter"]
 
 
-@runtime_checkable
 class RequestMeter(Protocol):
     """Counts tasks and requests. None of these may raise."""
 
@@ -64,7 +63,6 @@ class RequestMeter(Protocol):
         ...
 
 
-@runtime_checkable
 class HoldupMeter(Protocol):
     """Keeps account of what holds platforms back. None of these may raise."""
 
@@ -72,6 +70,6 @@ class HoldupMeter(Protocol):
         """Hear what holds a platform back from now on."""
         ...
 
-    def comes(self, how: Coming, now: float, /) -> None:
-        """Hear how work comes from now on."""
+    def comes(self, how: Coming | Holdup, now: float, /) -> None:
+        """Hear how work comes from now on, or who takes outcomes too slowly, for which none is asked for."""
         ...

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import trio
 
 from scrapeengine.decide.binding import Coming
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import SourceEnded, SourceWaiting
 from scrapeengine.model.urls import told
@@ -124,7 +125,7 @@ class Intake:
             )
         self._now = self._admission.accept(event)
 
-    def _comes(self, how: Coming) -> None:
+    def _comes(self, how: Coming | Holdup) -> None:
         for meter in self._instruments.holdups:
             meter.comes(how, trio.current_time())
 
@@ -135,8 +136,8 @@ class Intake:
             self.pause = trio.Event()
             if self._instruments.source_waiting:
                 self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
-            if not waited and self._instruments.holdups:
-                self._comes(Coming.UNREAD)
+            if self._instruments.holdups:
+                self._comes(self._admission.held_by())
             waited = True
             await self.pause.wait()
             self.pause = None

@@ -153,6 +153,8 @@ class Session(Generic[T]):
             platforms=tuple(sorted(plan.declared)),
             default="" if plan.default is None else plan.default.name,
             settings=plan.knobs(),
+            statistics=self.statistics,
+            report=self.report,
             joined=joined,
         )
 
@@ -186,6 +188,12 @@ class Session(Generic[T]):
         """Look whether there is room: outcomes have left the outbox, or wait nowhere any more."""
         if self._starter is not None and self._starter.has_room():
             self.parts.scheduler.room()
+            self.backing.wake()
+
+    def moved(self) -> None:
+        """Look again who takes outcomes too slowly, for those who listen."""
+        if self._starter is not None and not self._starter.has_room():
+            self.parts.scheduler.moved(trio.current_time())
             self.backing.wake()
 
     def unread(self) -> None:

@@ -32,10 +32,10 @@ class RequestTelling:
     """Whether no connection was made for it."""
     _begun: float | None = None
     """When it was sent; None: it was not, or it has ended."""
-    _head: float | None = None
+    head_at: float | None = None
     """When the head of its answer was there."""
-    _over: float | None = None
-    """When all of its answer was there, if that was with the head."""
+    done_with_head = False
+    """Whether all of its answer was there then, as of most: there is one look at the clock less."""
 
     def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int, *, connects: bool) -> None:
         """Make it.
@@ -48,7 +48,7 @@ class RequestTelling:
             connects: whether it is known of each connection that it is made.
         """
         self._task = task
-        self._to = to
+        self._to = to.name
         self._call = call
         self._attempt = attempt
         self._connects = connects
@@ -61,18 +61,16 @@ class RequestTelling:
         hear = self._task.instruments
         if hear.connection_opened:
             origin, now = self._call.origin, trio.current_time()
-            details = ConnectionOpened(
-                time=now, platform=self._to.name, host=origin.host, port=origin.port, seconds=seconds
-            )
+            details = ConnectionOpened(time=now, platform=self._to, host=origin.host, port=origin.port, seconds=seconds)
             hear.tell(hear.connection_opened, details)
 
     def begun(self, now: float) -> Call:
         """Say that it is sent now, and return it as it goes out: with the headers that hooks have added."""
-        self._begun, self._head, self._over = now, None, None
+        self._begun, self.head_at = now, None
         hear = self._task.instruments
         self._meters = hear.meters
         for meter in self._meters:
-            meter.request_sent(self._to.name)
+            meter.request_sent(self._to)
         if not hear.request_begun:
             return self._call
         answers = hear.tell(hear.request_begun, RequestBegun(time=now, **self._where()))
@@ -81,24 +79,18 @@ class RequestTelling:
             call = _with(call, headers)
         return call
 
-    def head(self, answer: AnswerSoFar) -> None:
-        """Say that the head of its answer is there."""
-        self._head = trio.current_time()
-        if answer.done:  # as most are: then there is one look at the clock less
-            self._over = self._head
-
     def ended(self, answer: AnswerSoFar, error: BaseException | None = None) -> None:
         """Say how it ended. Again: nothing happens."""
-        begun = self._begun
+        begun, head_at = self._begun, self.head_at
         if begun is None:
             return
         self._begun = None
-        now = trio.current_time() if self._over is None else self._over
-        head = None if self._head is None else self._head - begun
-        seconds, decoded = self._connect + now - begun, answer.size if answer.coding is None else answer.decoded
+        head = None if head_at is None else head_at - begun
+        over_at = head_at if self.done_with_head and head_at is not None else trio.current_time()
+        seconds, decoded = self._connect + over_at - begun, answer.size if answer.coding is None else answer.decoded
         for meter in self._meters:
             meter.request_over(
-                self._to.name,
+                self._to,
                 answer.status,
                 error,
                 (answer.size, decoded),
@@ -129,7 +121,7 @@ class RequestTelling:
         return {
             "event": self._task.event,
             "platform": self._task.platform_name,
-            "to": self._to.name,
+            "to": self._to,
             "method": self._call.method,
             "url": self._call.url,
             "attempt": self._attempt,
