@@ -1,5 +1,6 @@
 """What those who listen to a run hear: each thing that happens, in its order, and nothing that would change the run."""
 
+import contextvars
 import pathlib
 
 import httpx
@@ -32,7 +33,7 @@ def of(listener, hook):
     return [details for name, details in listener.heard if name == hook]
 
 
-def timeline(listener, *, but=("lane_held", "source_waiting")):
+def timeline(listener, *, but=("lane_held", "source_waiting", "task_entered")):
     """Draw what was heard, one line for each thing: its time, its hook, and what it is about."""
     begun = listener.heard[0][1].time
     return [
@@ -122,6 +123,28 @@ async def test_a_scraper_that_runs_again_is_heard(autojump_clock):
     [retried], [ended] = of(listener, "task_retried"), of(listener, "task_ended")
     assert (retried.event.id, retried.platform, retried.attempt, retried.after) == ("x", "A", 1, 7)
     assert (ended.outcome.attempts, ended.time - retried.time) == (2, 8)
+
+
+async def test_what_is_set_as_a_task_is_entered_is_that_tasks_own(autojump_clock):
+    """Its scraper sees it, also where another one ran in the same trio task before."""
+    variable, seen = contextvars.ContextVar("variable", default=None), []
+
+    class Sets(se.Instrument):
+        def task_entered(self, details):
+            assert variable.get() is None
+            variable.set(details.event.id)
+
+    async def scrape(task):
+        await trio.sleep(1)
+        seen.append((task.event.id, variable.get()))
+
+    engine = se.Engine([se.Platform("A", scrape, limit=2)])
+    listener = listening("task_started", "task_entered", "task_ended")
+    await engine.run(map(se.Event, range(6)), instruments=[Sets(), listener])
+    assert sorted(seen) == [(str(n), str(n)) for n in range(6)]
+    assert variable.get() is None
+    of_first = [name for name, details in listener.heard if about(details).startswith("0 A")]
+    assert of_first == ["task_started", "task_entered", "task_ended"]
 
 
 async def test_tuning_is_heard(autojump_clock):

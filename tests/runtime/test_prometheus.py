@@ -141,27 +141,28 @@ async def visit(task):
 
 
 @pytest.mark.parametrize("apart", [0, 3])
-async def test_a_thousand_hosts_are_one_label_unless_asked_for(apart, autojump_clock):
+async def test_hundreds_of_hosts_are_one_label_unless_asked_for(apart, autojump_clock):
     """Each metric has as many samples as for one host; while they run, too."""
     metrics = se.observe.Prometheus(CollectorRegistry(), hosts=apart)
-    most = 0
+    most = asked = 0
 
     async def answer(_):
-        nonlocal most
+        nonlocal most, asked
+        asked += 1
         await trio.sleep(1)
-        if autojump_clock.current_time() % 7 == 0:
+        if asked % 60 == 0:
             most = max(most, len({key[1] for key in samples(metrics) if len(key) > 1 and "platform" not in key[0]}))
         return httpx.Response(200)
 
     engine = se.Engine([], default=se.Platform("*", visit), connector=httpx.MockTransport(answer), event_limit=20)
-    events = [se.Event(url=f"http://h{n}.test/") for n in range(1000)]
+    events = [se.Event(url=f"http://h{n}.test/") for n in range(300)]
     await engine.run(events, instruments=[metrics])
     found = samples(metrics)
     assert {key[1] for key in found if key[0] == "scrapeengine_requests_total"} == {
         "*",
         *(f"h{n}.test" for n in range(apart)),
     }
-    assert total(found, "requests_total") == total(found, "outcomes_total") == 1000
+    assert total(found, "requests_total") == total(found, "outcomes_total") == 300
     assert len(found) < 160 + 120 * apart
     assert most < 40
 
@@ -353,7 +354,7 @@ def test_what_it_cannot_be_made_of_is_refused(metrics):
 
 
 def test_the_dashboard_asks_for_what_there_is(metrics):
-    """Each metric and each label that a panel of docs/grafana.json names is one that is told, and panels do not overlap."""
+    """Each metric and each label that a panel of docs/grafana.json names is told, and panels do not overlap."""
     page = json.loads(pathlib.Path(__file__, "../../../docs/grafana.json").resolve().read_text("utf-8"))
     told = {}
     for family in metrics.describe():

@@ -47,6 +47,7 @@ __all__ = [
     "SourceEnded",
     "SourceWaiting",
     "TaskEnded",
+    "TaskEntered",
     "TaskParked",
     "TaskResumed",
     "TaskRetried",
@@ -120,6 +121,18 @@ class TaskStarted:
     platform: str
     queued: float
     """Seconds for which it has waited for that."""
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskEntered:
+    """The scraper of a task is called now. The hook is called in the context of the task.
+
+    Context variables that it sets there are the task's own, and its scraper sees them.
+    """
+
+    time: float
+    event: Event
+    platform: str
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -316,6 +329,10 @@ class JobClaimed:
     time: float
     platform: str
     id: str
+    context: Mapping[str, str]
+    """What has come with it from whoever enqueued it (`enqueue(context=…)`)."""
+    recurs: bool
+    """Whether it comes again and again."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -372,7 +389,7 @@ class Instrument:
     Not a protocol, though nothing is inherited from it but hooks that do nothing: type checkers take the empty methods
     of a protocol for abstract ones, and would not let a program make an instrument that lacks some.
 
-    Size: 25 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
+    Size: 26 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
     """
 
     def run_started(self, details: RunStarted, /) -> None:
@@ -392,6 +409,9 @@ class Instrument:
 
     def task_started(self, details: TaskStarted, /) -> None:
         """Hear of a task that starts."""
+
+    def task_entered(self, details: TaskEntered, /) -> None:
+        """Hear of a task whose scraper is called now, in the task's own context."""
 
     def task_parked(self, details: TaskParked, /) -> None:
         """Hear of a task that waits."""

@@ -10,16 +10,19 @@ if typing.TYPE_CHECKING:
     from scrapeengine.observe.endpoint import serve_metrics
     from scrapeengine.observe.prometheus import Prometheus
     from scrapeengine.observe.recording import Recording
+    from scrapeengine.observe.traces import Traces, trace_context
 
-__all__ = ["Prometheus", "Recording", "serve_metrics"]
+__all__ = ["Prometheus", "Recording", "Traces", "serve_metrics", "trace_context"]
 
 _LATER = {
     "Prometheus": "scrapeengine.observe.prometheus",
     "Recording": "scrapeengine.observe.recording",
+    "Traces": "scrapeengine.observe.traces",
     "serve_metrics": "scrapeengine.observe.endpoint",
+    "trace_context": "scrapeengine.observe.traces",
 }
 """Where each name is that is imported when it is first asked for."""
-_EXTRAS = {"prometheus_client": "metrics"}
+_EXTRAS = {"prometheus_client": "metrics", "opentelemetry": "otel"}
 """What to install where a library is missing."""
 
 

@@ -59,6 +59,7 @@ class Instruments:
     source_waiting: Listeners
     source_ended: Listeners
     task_started: Listeners
+    task_entered: Listeners
     task_parked: Listeners
     task_resumed: Listeners
     task_retried: Listeners
