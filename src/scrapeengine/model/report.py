@@ -47,7 +47,7 @@ class Report:
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 16 attributes, a record of one run.
+    Size: 17 attributes, a record of one run.
     """
 
     started: datetime
@@ -85,6 +85,8 @@ class Report:
     """Seconds for which a round was still running when the next was due; 0: it was not."""
     figures: Figures | None = None
     """Requests, bytes and times by platform; None: no `se.observe.Recording()` was among the run's instruments."""
+    one_by_one: float = 0.0
+    """Seconds that a loop would have taken which runs one task after the other: those that all tasks ran, added up."""
 
     def ok(self, max_failures: float = 0.0) -> bool:
         """Say whether the run has done its work: it was not stopped, and no more tasks have failed than may.

@@ -26,7 +26,7 @@ from scrapeengine.model.outcome import Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.lines import Lines
-from scrapeengine.observe.log import logger
+from scrapeengine.observe.log import logger, write
 from scrapeengine.run.backing import Parts, Work
 from scrapeengine.run.explaining import statistics
 from scrapeengine.run.penalties import Penalties
@@ -176,11 +176,18 @@ class Session(Generic[T]):
                 await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
-        self._report = self.report()
+        report = self._report = self.report()
+        self._say_over(report)
         if self.instruments.run_ended:
-            details = RunEnded(time=trio.current_time(), report=self._report)
+            details = RunEnded(time=trio.current_time(), report=report)
             self.instruments.tell(self.instruments.run_ended, details)
         parts.lines.end()
+
+    def _say_over(self, report: Report) -> None:
+        """Say what came of the run, and how long a loop would have taken that runs one task after the other."""
+        kinds = {kind: getattr(report.outcomes, kind) for kind in ("succeeded", "failed", "skipped", "cancelled")}
+        seconds = {"seconds": round(report.elapsed, 3), "one_by_one": round(report.one_by_one, 3)}
+        write("info", "the run is over", kinds | seconds | ({} if report.stopped is None else {"why": report.stopped}))
 
     # -- what its rooms report
 
