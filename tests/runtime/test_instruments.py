@@ -2,6 +2,7 @@
 
 import contextvars
 import pathlib
+import re
 
 import httpx
 import pytest
@@ -307,6 +308,27 @@ async def test_one_that_raises_is_logged_and_taken_out(autojump_clock, caplog):
     assert len(calls) == 1
     assert caplog.text.count("in a hook") >= 1
     assert "Broken" in caplog.text
+
+
+async def test_one_that_is_slow_is_named_with_its_time(autojump_clock, caplog):
+    """Once, and again when it takes twice as long; one that is quick is not."""
+
+    class Slow(se.Instrument):
+        def task_ended(self, details):
+            autojump_clock.jump({0: 0.02, 1: 0.03, 2: 0.009, 3: 0.05}[int(details.outcome.event.id)])
+
+    class Quick(se.Instrument):
+        def task_ended(self, _details):
+            pass
+
+    world = World()
+    engine = world.engine([world.platform("A", limit=1)])
+    await engine.run(map(se.Event, range(4)), instruments=[Slow(), Quick()])
+    said = re.findall(r"instrument='(.*?)' hook='(\w+)' seconds=([\d.]+)", caplog.text)
+    assert [(name.rpartition(".")[2], hook, seconds) for name, hook, seconds in said] == [
+        ("Slow", "task_ended", "0.02"),
+        ("Slow", "task_ended", "0.05"),
+    ]
 
 
 async def test_what_a_hook_changes_happens_after_the_step(autojump_clock):

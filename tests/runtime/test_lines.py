@@ -422,6 +422,7 @@ def test_each_line_is_in_the_guide_with_its_level_and_fields():
         found[what] = (levels, fields)
     dynamic = {
         # lines whose fields are put together where they are written
+        "a hook of an instrument is slow, and all tasks wait for it": ({"warning"}, {"instrument", "hook", "seconds"}),
         "the run is over": (
             {"info"},
             {"succeeded", "failed", "skipped", "cancelled", "seconds", "one_by_one", "why"},
