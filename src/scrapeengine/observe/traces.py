@@ -269,6 +269,8 @@ class Traces(Instrument):
     Give one to all runs of a program, also to some at a time. There is a span for each run, task and request, with
     events for retries, parking and closings; docs/guide.md says what is in them. No header and no query of a URL is,
     for these may be secrets.
+
+    Size: the hooks of `Instrument`, which are its parts' to hear.
     """
 
     def __init__(self, provider: TracerProvider | None = None, *, propagate: Collection[str] = ()) -> None:
