@@ -99,8 +99,8 @@ class Scheduler:
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
         self._line = EventSlotQueue()
         self._blocked: OrderedDict[Lane, None] = OrderedDict()
-        self._unclear: OrderedDict[Lane, None] = OrderedDict()
-        """The lanes that nothing held back when they were served, though work waits: the end of the step has to say."""
+        self._to_tell: OrderedDict[Lane, None] = OrderedDict()
+        """The lanes that were served in this step; who listens hears at its end, for others may take what they saw."""
         self._unroomy: OrderedDict[Lane, None] = OrderedDict()
         """The lanes of which it was last said that they wait for room. Some are in line for an event slot too."""
         self._settling = False
@@ -158,7 +158,7 @@ class Scheduler:
     def drop(self, lane: Lane) -> None:
         """Forget a lane that has no work."""
         del self.lanes[lane.name]
-        for line in (self._kicked, self._ahead, self._blocked, self._unclear, self._unroomy):
+        for line in (self._kicked, self._ahead, self._blocked, self._to_tell, self._unroomy):
             line.pop(lane, None)
         self._line.leave(lane)
 
@@ -238,11 +238,8 @@ class Scheduler:
                     self._serve(self._line.next(), now, turn=True)
                 else:
                     break  # those in line wait for an end, an outcome that is read, or an alarm
-            if self._unclear:
-                unclear = list(self._unclear)
-                self._unclear.clear()
-                for lane in unclear:
-                    self._tell_holdup(lane, now)
+            while self._to_tell:
+                self._tell_holdup(self._to_tell.popitem()[0], now)
         finally:
             self._settling = False
 
@@ -267,15 +264,20 @@ class Scheduler:
         # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
         while lane.foreign_requests and self._admit(lane, now):
             pass
-        # Where the limit binds, this is asked with each start: for most it is seen at once that it goes on to bind.
-        if self.instruments.watched and not (
-            full
-            and lane.held_by is Holdup.LIMIT
-            and lane.queue.waiting
-            and lane.queue.open
-            and lane.limit.own == lane.limit.now > 0
-        ):
-            self._tell_holdup(lane, now)
+        if self.instruments.watched:
+            limit = lane.limit
+            if (
+                full
+                and lane.held_by is Holdup.LIMIT
+                and lane.queue.waiting
+                and lane.queue.open
+                and limit.own == limit.now
+            ):
+                self._to_tell.pop(
+                    lane, None
+                )  # the limit goes on to bind, as with most starts: it is not asked for again
+            else:
+                self._to_tell[lane] = None
 
     def _start_own(self, lane: Lane, now: float, *, turn: bool) -> bool:
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any.
@@ -439,8 +441,6 @@ class Scheduler:
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
         holdup = held_by(self.facts(lane, now))
-        if holdup is Holdup.NOTHING and lane.queue.waiting:
-            self._unclear[lane] = None  # in line it may see others take what there is
         if holdup is not lane.held_by:
             lane.held_by = holdup
             if holdup in _SLOW:
