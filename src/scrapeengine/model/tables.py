@@ -49,7 +49,8 @@ def size(number: int) -> str:
 def plain(value: Any) -> Any:
     """Return what JSON has for a value: dicts, lists, texts and numbers; None for a number that is not finite."""
     if attrs.has(type(value)):
-        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        fields = (field.name for field in attrs.fields(type(value)) if not field.metadata.get("drawn"))
+        return {name: plain(getattr(value, name)) for name in fields}
     match value:
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}

@@ -134,6 +134,12 @@ class Counting:
         """Freeze the counts, by platform. From any thread."""
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
 
+    def spread(self) -> dict[str, dict[str, tuple[tuple[float, float, int], ...]]]:
+        """Return histograms of the times, by platform and by what took them. From any thread."""
+        kinds = ("connect", "head", "whole", "queued", "parked")
+        counts = sorted(self._counts.copy().items())
+        return {name: {kind: getattr(each, kind).histogram() for kind in kinds} for name, each in counts}
+
     def _of(self, platform: str) -> _Counts:
         counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one
         if counts is None:
