@@ -68,8 +68,8 @@ class BarChoice:
         """Make it.
 
         Args:
-            most: how many are shown; of 5,000 the slowest 200, 1,000 failures and the first and last of a hundred kinds,
-                and of another number as large a share.
+            most: how many are shown; of 5,000 the slowest 200, 1,000 failures and the first and last of a hundred
+                kinds, and of another number as large a share.
             random: as for `Reservoir`.
         """
         self._slow = most * 200 // 5_000

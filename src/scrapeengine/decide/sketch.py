@@ -78,8 +78,8 @@ class Sketch:
         """Count the numbers in steps of which ten make the tenfold, from the least to the greatest. From any thread.
 
         Returns:
-            For each step from where to where it goes, and how many there were; empty: there was no number. The first one
-            goes from 0 where numbers count as 0. Each is off by `ERROR` at most.
+            For each step from where to where it goes, and how many there were; empty: there was no number. The first
+            one goes from 0 where numbers count as 0. Each is off by `ERROR` at most.
         """
         steps: dict[int, int] = {}
         for bucket, count in self._buckets.copy().items():

@@ -104,5 +104,5 @@ class Figures:
     event_limit: float
     """The share of time in which the event limit held any platform back."""
     history: History | None = attrs.field(default=None, repr=False, metadata={"drawn": True})
-    """How the run went, for `Report.write_html` to draw; None: the recording keeps none. It is thousands of numbers, and
-    so in neither `to_dict` nor `to_json`."""
+    """How the run went, for `Report.write_html` to draw; None: the recording keeps none. It is thousands of numbers,
+    and so in neither `to_dict` nor `to_json`."""

@@ -43,6 +43,7 @@ class Example:
     """When the task ended."""
     platform: str
     id: str
+    """As it may be shown."""
     text: str
     """The error's own text, cut after 500 characters. A site may have written it."""
 
@@ -94,5 +95,5 @@ class History:
     paces: Mapping[str, Pace]
     """Requests over time by platform, where they went."""
     spread: Mapping[str, Mapping[str, tuple[tuple[float, float, int], ...]]]
-    """Histograms by platform and by what was measured ("connect", "head", "whole", "queued", "parked"): from, to, and how
-    many numbers were between the two."""
+    """Histograms by platform and by what was measured ("connect", "head", "whole", "queued", "parked"): from, to, and
+    how many numbers were between the two."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -121,6 +123,22 @@ class Report:
             indent: the blanks by which each level is set in; None: all is one line.
         """
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def write_html(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it as a page for a browser, in one file that needs no network.
+
+        Figures, the timeline, latencies, and what held each platform back are on it where a `Recording` was among the
+        run's instruments; else it says how to have them. It is written aside and then renamed: what was there before is
+        there until then, and no half of it is ever seen. It blocks while it writes: some 50 ms for 5,000 tasks.
+
+        Args:
+            path: the file.
+
+        Raises:
+            OSError: it could not be written; nothing is left beside it.
+        """
+        # What draws pages knows reports, and is imported when one is drawn.
+        importlib.import_module("scrapeengine.observe.html").write_html(self, path)
 
     def __str__(self) -> str:
         """Return it as it is read: a table, what had trouble, and what held the run back."""

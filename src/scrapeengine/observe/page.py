@@ -36,8 +36,8 @@ def page(report: Report, statistics: Statistics | None = None, *, timeline: bool
     Args:
         report: as the run has it, at its end or now.
         statistics: the state of the run at this instant, for a page that is live; None: it is over.
-        timeline: whether the timeline is in it, which is the largest part of it; if not, it is None, and a page that has
-            one already keeps it.
+        timeline: whether the timeline is in it, which is the largest part of it; if not, it is None, and a page that
+            has one already keeps it.
     """
     figures = report.figures
     history = None if figures is None else figures.history
@@ -119,7 +119,7 @@ def _failures(report: Report, history: History | None) -> list[dict[str, Any]]:
         told = None
         if history is not None and example is not None:
             told = {"time": _seconds(example.time - history.began), "platform": named(example.platform)}
-            told |= {"id": named(example.id), "text": example.text}
+            told |= {"id": example.id, "text": example.text}
         found.append({"kind": kind, "count": count, "example": told})
     return found
 
@@ -154,13 +154,21 @@ def _timeline(history: History, names: list[str]) -> dict[str, Any]:
 
 
 def _bar(bar: Bar, row: int, began: float) -> list[Any]:
-    """Return a task: its row, platform, id, how it ended, by which error, when it was accepted, started and ended, how
-    often its scraper ran, and when it was parked and when it connected, each as beginnings and ends by turns.
+    """Return a task as the script reads it.
+
+    That is its row, platform, id, how it ended, by which error, when it was accepted, started and ended, how often its
+    scraper ran, and when it was parked and when it connected, each as beginnings and ends by turns.
     """
     ended, started = bar.ended - began, bar.ended - bar.ran - began
     times = [_seconds(each) for each in (started - bar.queued, started, ended)]
     spans = [[_seconds(each - began) for each in some] for some in (bar.parked, bar.connecting)]
-    return [row, named(bar.platform), named(bar.id), bar.kind, bar.error, *times, bar.attempts, *spans]
+    return [row, named(bar.platform), _cut(bar.id), bar.kind, bar.error, *times, bar.attempts, *spans]
+
+
+def _cut(id: str) -> str:
+    """Return an id as it may be shown; first without its secrets, of which a part might be left."""
+    shown = named(id)
+    return shown if len(shown) <= 200 else shown[:200] + "…"
 
 
 def _seconds(exact: float) -> float | None:

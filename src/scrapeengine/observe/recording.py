@@ -17,8 +17,8 @@ class Recording(Instrument):
     """Records a run: give it to `stream`, `run` or `serve` among the `instruments`, and its figures are in the report.
 
     What it needs depends on the number of platforms, and not on how long the run is: some 20 kB for each, less than a
-    megabyte whatever happens, and half a kilobyte for each task of the timeline. One recording listens to one run at a time, and begins anew with the next one; one that
-    joins a run (`run.watch`) knows what happens from then on.
+    megabyte whatever happens, and half a kilobyte for each task of the timeline. One recording listens to one run at a
+    time, and begins anew with the next one; one that joins a run (`run.watch`) knows what happens from then on.
 
     Size: the hooks of `Instrument`, which are its parts' to hear.
     """

@@ -23,6 +23,7 @@ from scrapeengine.model.instrument import (
     TaskResumed,
 )
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped
+from scrapeengine.model.urls import named
 from scrapeengine.observe.labels import Labels
 
 __all__ = ["Timeline"]
@@ -32,6 +33,8 @@ _TIMES = 64
 """How many instants of one task are kept, of each sort."""
 _TEXT, _ID = 500, 200
 """How many characters of a text are kept."""
+_LONG = 2_000
+"""How many characters an id may have that is kept as it is."""
 _EXAMPLES, _CLOSINGS = 100, 400
 
 
@@ -114,17 +117,19 @@ class Timeline:
         outcome, time = details.outcome, details.time
         kind = _KINDS.get(type(outcome), "succeeded")
         error = self._failed(outcome, time) if kind == "failed" else ""
-        id, platform = outcome.event.id, outcome.platform
-        spans = self._live.pop((platform, id), None) if self._live else None
+        name, platform = outcome.event.id, outcome.platform
+        spans = self._live.pop((platform, name), None) if self._live else None
         parked: tuple[float, ...] = ()
         connecting: tuple[float, ...] = ()
         if spans is not None:
             connecting = tuple(spans.connecting)
             parked = tuple(spans.parked) if len(spans.parked) % 2 == 0 else (*spans.parked, time)
         ran = outcome.parked + outcome.ran
-        if len(id) > _ID:
-            id = id[:_ID] + "…"
-        self._bars.add(Bar(platform, id, kind, error, time, outcome.queued, ran, outcome.attempts, parked, connecting))
+        if len(name) > _LONG:
+            name = named(name)[:_ID]  # in this order, for a part of a secret is one
+        self._bars.add(
+            Bar(platform, name, kind, error, time, outcome.queued, ran, outcome.attempts, parked, connecting)
+        )
 
     def platform_shut(self, details: PlatformShut) -> None:
         """Hear that a platform is closed, or for longer."""
@@ -180,8 +185,8 @@ class Timeline:
         assert isinstance(outcome, Failure)
         error = type(outcome.error).__name__
         if error not in self._examples and len(self._examples) < _EXAMPLES:
-            id, text = outcome.event.id, text_of(outcome.error)
-            self._examples[error] = Example(time, outcome.platform, id[:_ID], text[:_TEXT])
+            shown, text = named(outcome.event.id)[:_ID], text_of(outcome.error)[:_TEXT]
+            self._examples[error] = Example(time, outcome.platform, shown, text)
         return error
 
     def __repr__(self) -> str:
