@@ -90,7 +90,7 @@
   function head(body, data) {
     const counts = data.outcomes, done = KINDS.reduce((sum, kind) => sum + counts[kind], 0);
     const tile = (name, number, kind = "") => el("div", {class: `tile ${kind}`}, el("b", {text: number}), name);
-    const state = data.stopped ? `It ended before its work did: ${data.stopped}.` : data.live ? "It is going on." : "It did all its work.";
+    const state = data.stopped ? `It ended before its work did: ${data.stopped}.` : data.live ? "It is going on." : "It came to its end.";
     const per = data.elapsed > 0 ? `, ${+(done / data.elapsed).toPrecision(3)} outcomes a second` : "";
     const tiles = [tile("events", whole(data.totals.events)), tile("tasks", whole(data.totals.tasks))];
     for (const kind of KINDS) {
@@ -119,10 +119,10 @@
       const parts = Object.entries(shares).sort((a, b) => (a[0] === "nothing") - (b[0] === "nothing") || b[1] - a[1]);
       const stack = el("div", {class: "stack", role: "img", "aria-label": `${name}: shares of time`});
       for (const [reason, share] of parts) {
-        const part = el("span", {title: `${reason}: ${percent(share)}`, text: share >= 0.08 ? reason : ""});
+        const ink = REASONS[reason] || "waiting";
+        const part = el("span", {class: ink, title: `${reason}: ${percent(share)}`, text: share >= 0.08 ? reason : ""});
         part.style.width = `${share * 100}%`;
-        part.style.background = `var(--${REASONS[reason] || "waiting"})`;
-        if (["nothing"].includes(reason)) part.style.color = "var(--text)";
+        part.style.background = `var(--${ink})`;
         stack.append(part);
       }
       const told = parts.map(([reason, share]) => `${reason} ${percent(share)}`).join(" · ");
@@ -586,7 +586,7 @@
     made.append(svg("text", {x: (wide + left) / 2, y: tall - 4, "text-anchor": "middle"}, `time, ${name}`));
     made.append(svg("text", {x: 2, y: 9}, "1/s"));
     const total = used.reduce((sum, count) => sum + count, 0), rate = allowed.at(-1);
-    const told = `${whole(total)} requests, ${+(total / end).toPrecision(3)} a second` + (rate === null || rate === undefined ? "; it has no rate" : `; its rate lets ${+rate.toPrecision(3)} a second`);
+    const told = `${whole(total)} requests, ${+(total / end).toPrecision(3)} a second` + (rate === null || rate === undefined ? "; it has no rate" : `; its rate allows ${+rate.toPrecision(3)} a second`);
     return el("div", {class: "chart"}, el("h3", {text: each.name}), made, el("p", {class: "faint", text: told}));
   }
 
