@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import trio
@@ -149,7 +148,9 @@ async def open_browser():
         command = [sys.executable, "-Sc", AS_3_AND_4, str(its_in), str(its_out), path, *options, "about:blank"]
         async with trio.open_nursery() as nursery:
             with open(Path(home, "said"), "wb") as said:
-                process = await trio.lowlevel.open_process(command, pass_fds=(its_in, its_out), stdout=said, stderr=said)
+                process = await trio.lowlevel.open_process(
+                    command, pass_fds=(its_in, its_out), stdout=said, stderr=said
+                )
             os.close(its_in)
             os.close(its_out)
             browser = Browser(trio.lowlevel.FdStream(to), trio.lowlevel.FdStream(back))

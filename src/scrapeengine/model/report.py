@@ -199,6 +199,10 @@ class Statistics:
     closed."""
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """The platforms that are under penalty, whether or not they have work, each with the seconds until it opens."""
+    events: int = 0
+    """Events accepted so far."""
+    outcomes: Mapping[str, Counts] = attrs.field(factory=dict)
+    """How tasks have ended so far, by platform as in `Report.platforms`."""
 
 
 _RECORD = "for requests, times and what held each platform back: instruments=[se.observe.Recording()]"

@@ -7,11 +7,12 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from scrapeengine.observe.progress import Progress
     from scrapeengine.observe.recording import Recording
 
-__all__ = ["Recording"]
+__all__ = ["Progress", "Recording"]
 
-_LATER = {"Recording": "scrapeengine.observe.recording"}
+_LATER = {"Progress": "scrapeengine.observe.progress", "Recording": "scrapeengine.observe.recording"}
 """Where each name is that is imported when it is first asked for."""
 
 

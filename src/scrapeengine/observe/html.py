@@ -42,11 +42,8 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> None:
     text = html(report)
     descriptor, aside = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(aside).chmod(0o666 & ~umask)  # as a file is that was just opened, and no secret of its maker
         Path(aside).replace(target)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
