@@ -147,10 +147,9 @@ async def open_browser():
         options += ["--remote-debugging-pipe", f"--user-data-dir={home}", "--no-first-run", "--disable-extensions"]
         command = [sys.executable, "-Sc", AS_3_AND_4, str(its_in), str(its_out), path, *options, "about:blank"]
         async with trio.open_nursery() as nursery:
-            with open(Path(home, "said"), "wb") as said:
-                process = await trio.lowlevel.open_process(
-                    command, pass_fds=(its_in, its_out), stdout=said, stderr=said
-                )
+            process = await trio.lowlevel.open_process(
+                command, pass_fds=(its_in, its_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             os.close(its_in)
             os.close(its_out)
             browser = Browser(trio.lowlevel.FdStream(to), trio.lowlevel.FdStream(back))

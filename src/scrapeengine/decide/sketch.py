@@ -16,6 +16,7 @@ platform five times; a t-digest, whose error has no bound that holds for all num
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 
@@ -74,24 +75,23 @@ class Sketch:
         mean = self.total / self.count if self.count else 0.0
         return Distribution(count=self.count, mean=mean, p50=half, p90=most, p99=nearly_all, most=self.most)
 
-    def histogram(self) -> tuple[tuple[float, float, int], ...]:
-        """Count the numbers in steps of which ten make the tenfold, from the least to the greatest. From any thread.
+    def histogram(self, bounds: Sequence[float]) -> tuple[list[int], int, float]:
+        """Count the numbers up to each of some bounds. From any thread.
+
+        Args:
+            bounds: they rise, and are at least `LEAST`. A number that is less than `ERROR` away from one may count on
+                its other side.
 
         Returns:
-            For each step from where to where it goes, and how many there were; empty: there was no number. The first
-            one goes from 0 where numbers count as 0. Each is off by `ERROR` at most.
+            How many numbers there are up to each bound; how many in all; their sum.
         """
-        steps: dict[int, int] = {}
-        for bucket, count in self._buckets.copy().items():
-            step = math.floor(math.log10(self._stands_for(bucket)) * 10)
-            steps[step] = steps.get(step, 0) + count
-        found = [(0.0, LEAST, self._tiny)] if self._tiny else []
-        if steps:
-            first, last = min(steps), max(steps)
-            found += [
-                (10 ** (step / 10), 10 ** ((step + 1) / 10), steps.get(step, 0)) for step in range(first, last + 1)
-            ]
-        return tuple(found)
+        buckets, below, counts = sorted(self._buckets.copy().items()), self._tiny, []
+        count = below + sum(number for _, number in buckets)
+        for bound in bounds:
+            while buckets and self._stands_for(buckets[0][0]) <= bound:
+                below += buckets.pop(0)[1]
+            counts.append(below)
+        return counts, count, self.total
 
     def _quantiles(self, *shares: float) -> list[float]:
         buckets = sorted(self._buckets.copy().items())  # in one step, for others may add meanwhile

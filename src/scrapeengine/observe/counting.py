@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.decide.sketch import Sketch
+from scrapeengine.decide.spread import spread_of
 from scrapeengine.model.figures import PlatformFigures
 from scrapeengine.model.instrument import (
     ConnectionOpened,
@@ -138,7 +139,7 @@ class Counting:
         """Return histograms of the times, by platform and by what took them. From any thread."""
         kinds = ("connect", "head", "whole", "queued", "parked")
         counts = sorted(self._counts.copy().items())
-        return {name: {kind: getattr(each, kind).histogram() for kind in kinds} for name, each in counts}
+        return {name: {kind: spread_of(getattr(each, kind)) for kind in kinds} for name, each in counts}
 
     def _of(self, platform: str) -> _Counts:
         counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one

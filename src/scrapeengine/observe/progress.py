@@ -187,8 +187,8 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         if shown.more:
             lines.append(text.Text(f"… and {shown.more:,} more platforms", style="dim"))
         if shown.slowest:
-            words = "slowest now: " + ", ".join(shown.slowest)
-            lines.append(text.Text(words, style="dim", no_wrap=True, overflow="ellipsis"))
+            slowest = "slowest now: " + ", ".join(shown.slowest)
+            lines.append(text.Text(slowest, style="dim", no_wrap=True, overflow="ellipsis"))
         return importable("rich.console").Group(*lines)
 
 

@@ -13,6 +13,7 @@ from scrapeengine.decide.pace import PaceCount
 from scrapeengine.decide.texts import text_of
 from scrapeengine.model.history import Bar, Closing, Example, History
 from scrapeengine.model.instrument import (
+    ConnectionOpened,
     PlatformOpened,
     PlatformShut,
     RateChanged,
@@ -95,14 +96,14 @@ class Timeline:
         if len(parked) % 2:
             parked.append(details.time)
 
+    def connection_opened(self, details: ConnectionOpened) -> None:
+        """Hear how long a task has connected."""
+        connecting = self._spans(details.by, details.event.id).connecting
+        if len(connecting) < _TIMES:
+            connecting += (details.time - details.seconds, details.time)
+
     def request_ended(self, details: RequestEnded) -> None:
-        """Count a request when it was sent, and hear how long it took to connect."""
-        began = details.time - details.seconds
-        connect = details.connect
-        if connect:
-            connecting = self._spans(details.platform, details.event.id).connecting
-            if len(connecting) < _TIMES:
-                connecting += (began, began + connect)
+        """Count a request, at when it was sent."""
         name = details.to
         pace = self._paces.get(name)
         if pace is None:
@@ -110,7 +111,7 @@ class Timeline:
             pace = self._paces.get(name)
             if pace is None:
                 pace = self._paces[name] = PaceCount(self._began, None)
-        pace.add(began + connect)
+        pace.add(details.time - details.seconds + details.connect)
 
     def task_ended(self, details: TaskEnded) -> None:
         """Keep it, perhaps."""

@@ -57,7 +57,13 @@ class RequestTelling:
         if hear.connection_opened:
             origin, now = self._call.origin, trio.current_time()
             details = ConnectionOpened(
-                time=now, platform=self._to.name, host=origin.host, port=origin.port, seconds=seconds
+                time=now,
+                platform=self._to.name,
+                host=origin.host,
+                port=origin.port,
+                seconds=seconds,
+                event=self._task.event,
+                by=self._task.platform_name,
             )
             hear.tell(hear.connection_opened, details)
 
