@@ -39,7 +39,8 @@ class PaceCount:
 
     def allow(self, rate: float | None, time: float) -> None:
         """Hear of another rate."""
-        self._rates[self._step(time)] = rate
+        step = self._step(time)  # first: it may put others in the place of all that is there
+        self._rates[step] = rate
 
     def pace(self, now: float) -> Pace:
         """Freeze what was counted until now. From any thread."""

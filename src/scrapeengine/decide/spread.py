@@ -1,4 +1,4 @@
-"""How many numbers are how large: a histogram in steps of which ten make the tenfold, of what a sketch has seen. Pure."""
+"""How many numbers are how large: a histogram of what a sketch has seen. Ten steps of it make the tenfold. Pure."""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ import importlib.util
 import logging
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
@@ -30,8 +29,8 @@ from scrapeengine.observe.log import logger
 
 __all__ = ["Progress", "Watched", "importable"]
 
-_FRAME, _LINE, _ASK = 0.2, 10.0, 2.0
-"""Seconds between two frames, two lines, and two times that it asks what is still to come."""
+_FRAME, _LINE, _ASK, _LAST = 0.2, 10.0, 2.0, 1.0
+"""Seconds between two frames, two lines, and two questions to a store; and for which it waits for the last answer."""
 _SLOWEST = 3
 _WIDTHS = (22, 11, 9, 11, 9, 9, 9, 12)
 """The most columns of a terminal that each of ours takes."""
@@ -97,10 +96,9 @@ class Progress(AbstractAsyncContextManager["Progress"]):
             )
             self._live.start()
             self._move(before)
-            self._nursery.start_soon(partial(self._repeat, _FRAME, self._live.refresh), name="scrapeengine progress")
+            self._nursery.start_soon(self._repeat, _FRAME, self._live.refresh, name="scrapeengine progress")
         else:
-            self._nursery.start_soon(partial(self._repeat, _LINE, self._say), name="scrapeengine progress")
-        self._nursery.start_soon(self._ask, name="scrapeengine progress asks")
+            self._nursery.start_soon(self._repeat, _LINE, self._say, name="scrapeengine progress")
         return self
 
     @trio.lowlevel.enable_ki_protection
@@ -112,6 +110,8 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         self._nursery.cancel_scope.cancel()
         try:
             await self._manager.__aexit__(None, None, None)
+            with trio.move_on_after(_LAST):
+                await self._ask()
         finally:
             self._end()
 
@@ -143,10 +143,15 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         except (OSError, ValueError) as error:  # ValueError: the file is closed
             logger().warning("progress can't be shown", exc_info=error)
 
-    async def _repeat(self, seconds: float, show: Any) -> None:
+    async def _repeat(self, seconds: float, show: Callable[[], None]) -> None:
         """Show it again and again, until it can't be shown: a terminal may be closed, and the run goes on."""
+        asked = -math.inf
         while True:
             await trio.sleep(seconds)
+            now = trio.current_time()
+            if self._pending is None or "" in self._pending or now - asked >= _ASK:  # a source knows at once
+                await self._ask()
+                asked = now
             try:
                 show()
             except (OSError, ValueError) as error:
@@ -154,12 +159,11 @@ class Progress(AbstractAsyncContextManager["Progress"]):
                 return
 
     async def _ask(self) -> None:
-        while True:
-            try:
-                self._pending = await self._run.pending()
-            except StoreError:  # which the run says in the log
-                self._pending = None
-            await trio.sleep(_ASK)
+        """Ask what is still to come. Checkpoint where a store is asked, else none."""
+        try:
+            self._pending = await self._run.pending()
+        except StoreError:  # the run says so in the log
+            self._pending = None
 
     def _view(self, most: int) -> ProgressView:
         gauge, now = self._gauge, trio.current_time()
@@ -209,6 +213,6 @@ def importable(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != "rich":
+        if (error.name or "").partition(".")[0] != "rich":
             raise
         raise ImportError("progress is shown by rich; install it: pip install 'scrapeengine[progress]'") from None
