@@ -43,11 +43,9 @@ async def test_elsewhere_it_is_a_line_each_ten_seconds(autojump_clock):
         await run.wait()
     lines = file.getvalue().splitlines()
     assert len(lines) == 3
-    words = (
-        r"\d+ of 80 tasks, [\d.]+ requests a second; about [\d.]+ s left, by the limit of [AB]; slowest now: [AB] \d+ "
-    )
+    words = r"\d+ of 80 tasks, [\d.]+ requests a second; about [\d.]+ s left, by the limit of [AB]; slowest now: [AB] "
     assert re.match(words, lines[0])
-    assert lines[2] == "80 of 80 tasks, 4 requests a second"
+    assert re.fullmatch(r"80 of 80 tasks, [\d.]+ requests a second", lines[2])
 
 
 async def test_in_a_terminal_it_is_drawn_in_its_place(autojump_clock, monkeypatch):
