@@ -15,8 +15,8 @@ from scrapeengine.model.urls import named
 
 __all__ = ["HEAD", "Gauged", "ProgressView", "plain_line", "view"]
 
-HEAD = ("platform", "running", "a second", "done", "failed", "p50", "next in", "held by")
-"""The words above the columns: of `a second` requests, of `p50` the seconds for which half of the tasks ran at most."""
+HEAD = ("platform", "running", "requests/s", "done", "failed", "p50", "next in", "held by")
+"""The words above the columns: of `p50` the seconds for which half of the tasks ran at most."""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import attrs
 
 from scrapeengine.model.described import described
 
-__all__ = ["Bar", "Closing", "Example", "History", "Pace"]
+__all__ = ["Bar", "ClosedSpan", "Example", "Pace", "RunHistory", "Spread"]
+
+
+Spread: TypeAlias = Mapping[str, tuple[tuple[float, float, int], ...]]
+"""Histograms by what was measured: of each step from where to where it goes, and how many numbers there were."""
 
 
 class Bar(NamedTuple):
@@ -49,7 +53,7 @@ class Example:
 
 
 @attrs.frozen
-class Closing:
+class ClosedSpan:
     """A time for which a platform has asked not to be called."""
 
     platform: str
@@ -75,7 +79,7 @@ class Pace:
 
 @described
 @attrs.frozen(kw_only=True)
-class History:
+class RunHistory:
     """What a `Recording` knows of how a run went."""
 
     began: float
@@ -88,12 +92,11 @@ class History:
     """How many others there were, by how they ended."""
     examples: Mapping[str, Example]
     """Of each class of error the first failure, for the first hundred classes."""
-    closings: tuple[Closing, ...]
+    closings: tuple[ClosedSpan, ...]
     """The first 400 times that platforms were closed."""
     closings_left_out: int
     """How many others there were."""
     paces: Mapping[str, Pace]
     """Requests over time by platform, where they went."""
-    spread: Mapping[str, Mapping[str, tuple[tuple[float, float, int], ...]]]
-    """Histograms by platform and by what was measured ("connect", "head", "whole", "queued", "parked"): from, to, and
-    how many numbers were between the two."""
+    spread: Mapping[str, Spread]
+    """Histograms by platform, of "connect", "head", "whole", "queued" and "parked"."""

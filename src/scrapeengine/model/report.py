@@ -178,6 +178,8 @@ class Statistics:
     """The statistics of a run at this instant; once it is over, as of its end.
 
     They may be taken in any thread. Then each number was true at some instant in between, not all at the same.
+
+    Size: 11 attributes, a record of one instant.
     """
 
     event_limit: int

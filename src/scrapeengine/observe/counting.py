@@ -7,6 +7,7 @@ import attrs
 from scrapeengine.decide.sketch import Sketch
 from scrapeengine.decide.spread import spread_of
 from scrapeengine.model.figures import PlatformFigures
+from scrapeengine.model.history import Spread
 from scrapeengine.model.instrument import (
     ConnectionOpened,
     RequestEnded,
@@ -135,7 +136,7 @@ class Counting:
         """Freeze the counts, by platform. From any thread."""
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
 
-    def spread(self) -> dict[str, dict[str, tuple[tuple[float, float, int], ...]]]:
+    def spread(self) -> dict[str, Spread]:
         """Return histograms of the times, by platform and by what took them. From any thread."""
         kinds = ("connect", "head", "whole", "queued", "parked")
         counts = sorted(self._counts.copy().items())

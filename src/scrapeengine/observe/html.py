@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import string
-import tempfile
+import uuid
 from importlib import resources
 from pathlib import Path
 
@@ -40,13 +40,13 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> None:
     """Write a report to a file: aside, and then renamed, so that nobody finds half of it."""
     target = Path(path)
     text = html(report)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
+    aside = target.with_name(f".{target.name[:50]}.{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with aside.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        Path(aside).replace(target)
+        aside.replace(target)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scrapeengine.model.figures import Figures
-from scrapeengine.model.history import Bar, History, Pace
+from scrapeengine.model.history import Bar, Pace, RunHistory
 from scrapeengine.model.report import PlatformStatistics, Report, Statistics
 from scrapeengine.model.tables import plain
 from scrapeengine.model.urls import named
@@ -111,7 +111,7 @@ def _pace(pace: Pace) -> dict[str, Any]:
     return {"width": pace.width, "used": list(pace.used), "allowed": list(pace.allowed)}
 
 
-def _failures(report: Report, history: History | None) -> list[dict[str, Any]]:
+def _failures(report: Report, history: RunHistory | None) -> list[dict[str, Any]]:
     """List failures by kind, the most frequent first, each with an example where one was recorded."""
     found = []
     for kind, count in sorted(report.errors.items(), key=lambda item: (-item[1], item[0])):
@@ -124,7 +124,7 @@ def _failures(report: Report, history: History | None) -> list[dict[str, Any]]:
     return found
 
 
-def _closings(history: History) -> dict[str, Any]:
+def _closings(history: RunHistory) -> dict[str, Any]:
     began = history.began
     shown = [
         {
@@ -138,7 +138,7 @@ def _closings(history: History) -> dict[str, Any]:
     return {"shown": shown, "left_out": history.closings_left_out}
 
 
-def _timeline(history: History, names: list[str]) -> dict[str, Any]:
+def _timeline(history: RunHistory, names: list[str]) -> dict[str, Any]:
     """Return the bars by rows: one for each platform that is shown, and one for all others."""
     rows = [*names, history.default if history.default not in names else ""]
     places = {name: place for place, name in enumerate(rows)}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -25,14 +24,14 @@ from scrapeengine.decide.progress import HEAD, ProgressView, plain_line, view
 from scrapeengine.errors import StoreError
 from scrapeengine.model.report import Statistics
 from scrapeengine.observe.gauge import Gauge
-from scrapeengine.observe.log import logger
+from scrapeengine.observe.log import logger, moved
 
 __all__ = ["Progress", "Watched", "importable"]
 
 _FRAME, _LINE, _ASK, _LAST = 0.2, 10.0, 2.0, 1.0
 """Seconds between two frames, two lines, and two questions to a store; and for which it waits for the last answer."""
 _SLOWEST = 3
-_WIDTHS = (22, 11, 9, 11, 9, 9, 9, 12)
+_WIDTHS = (22, 11, 10, 11, 9, 9, 9, 12)
 """The most columns of a terminal that each of ours takes."""
 
 
@@ -81,7 +80,7 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         self._manager = trio.open_nursery(strict_exception_groups=True)
         self._nursery: trio.Nursery | None = None
         self._live: Any = None
-        self._moved: list[tuple[logging.StreamHandler[Any], Any]] = []
+        self._moved: list[tuple[Any, Any]] = []
         """Handlers of logs that wrote straight to the terminal, with where they wrote."""
 
     @trio.lowlevel.enable_ki_protection
@@ -95,7 +94,8 @@ class Progress(AbstractAsyncContextManager["Progress"]):
                 console=self._show, auto_refresh=False, get_renderable=self._frame, vertical_overflow="crop"
             )
             self._live.start()
-            self._move(before)
+            # Live has put its own in their place; a handler that was made before has kept them.
+            self._moved = moved(dict(zip(map(id, before), (sys.stdout, sys.stderr), strict=True)))
             self._nursery.start_soon(self._repeat, _FRAME, self._live.refresh, name="scrapeengine progress")
         else:
             self._nursery.start_soon(self._repeat, _LINE, self._say, name="scrapeengine progress")
@@ -121,14 +121,6 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         if self._show.is_jupyter:
             return importlib.util.find_spec("ipywidgets") is not None
         return bool(self._show.is_terminal) and not self._show.is_dumb_terminal
-
-    def _move(self, before: tuple[Any, Any]) -> None:
-        """Have logs written above what is drawn, also by handlers that were made before and know the terminal only."""
-        now = dict(zip(map(id, before), (sys.stdout, sys.stderr), strict=True))
-        for log in (logging.getLogger(), logging.getLogger("scrapeengine")):
-            for handler in log.handlers:
-                if isinstance(handler, logging.StreamHandler) and id(handler.stream) in now:
-                    self._moved.append((handler, handler.setStream(now[id(handler.stream)])))
 
     def _end(self) -> None:
         for handler, stream in self._moved:

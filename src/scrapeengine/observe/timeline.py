@@ -11,7 +11,7 @@ import attrs
 from scrapeengine.decide.bars import BarChoice
 from scrapeengine.decide.pace import PaceCount
 from scrapeengine.decide.texts import text_of
-from scrapeengine.model.history import Bar, Closing, Example, History
+from scrapeengine.model.history import Bar, ClosedSpan, Example, RunHistory
 from scrapeengine.model.instrument import (
     ConnectionOpened,
     PlatformOpened,
@@ -69,7 +69,7 @@ class Timeline:
         self._bars = BarChoice(self._most, random.random)
         self._live: dict[tuple[str, str], _Spans] = {}
         self._examples: dict[str, Example] = {}
-        self._closings: dict[int, Closing] = {}
+        self._closings: dict[int, ClosedSpan] = {}
         """By their number, so that one that ends is replaced."""
         self._closed: dict[str, int] = {}
         """The number of the closing of each platform that is closed, of those that are kept."""
@@ -140,7 +140,7 @@ class Timeline:
             self._closings[number] = attrs.evolve(self._closings[number], until=details.until)
         elif len(self._closings) < _CLOSINGS:
             number = self._closed[platform] = len(self._closings)
-            self._closings[number] = Closing(self._labels.of(platform), details.time, details.until, None)
+            self._closings[number] = ClosedSpan(self._labels.of(platform), details.time, details.until, None)
         else:
             self._left_out += 1
 
@@ -156,7 +156,9 @@ class Timeline:
         if pace is not None and details.platform != self._labels.default:  # whose rate is that of each host
             pace.allow(1 / details.interval if details.interval else None, details.time)
 
-    def history(self, now: float, spread: Mapping[str, Mapping[str, tuple[tuple[float, float, int], ...]]]) -> History:
+    def history(
+        self, now: float, spread: Mapping[str, Mapping[str, tuple[tuple[float, float, int], ...]]]
+    ) -> RunHistory:
         """Freeze what is known. From any thread.
 
         Args:
@@ -164,7 +166,7 @@ class Timeline:
             spread: the histograms that go with it.
         """
         bars = self._bars.chosen()
-        return History(
+        return RunHistory(
             began=self._began,
             default=self._labels.default,
             bars=bars,

@@ -329,7 +329,8 @@
         pen.fillRect(x(accepted), top + height / 2 - .5, Math.max(0, x(started) - x(accepted)), 1);
         return;
       }
-      const left = x(started), right = Math.max(left + 1, x(ended));
+      const left = x(started), over = x(ended);
+      const right = Math.max(left + 1, over - left > 3 ? over - 1 : over); // so that one can be told from the next
       pen.fillStyle = ink.running;
       pen.fillRect(left, top, right - left, height);
       for (const [spans, name] of [[parked, "parked"], [connecting, "connecting"]]) {
