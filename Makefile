@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+LOWEST ?= $(BIN)/python
 ONLY ?=
 
 # What a .venv was made for. A set-up that was interrupted has not written it down.
@@ -45,11 +46,11 @@ test: $(VENV)/.current ## the tests, in a few minutes
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
 	$(PYTEST) -m slow
-	$(PYTEST) tests/laws tests/unit --hypothesis-profile slow
+	$(PYTEST) tests/laws tests/unit -m "hypothesis and not slow" --hypothesis-profile slow
 
 test-lowest: export UV_SYSTEM_CERTS := true
 test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject.toml allows
-	$(BIN)/python -m venv --clear .venv-lowest
+	$(LOWEST) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group test
 	.venv-lowest/bin/python -m pytest

@@ -7,6 +7,7 @@ Async tests are run by pytest-trio, each within a deadline.
 
 import functools
 import inspect
+import signal
 
 import pytest
 import structlog
@@ -16,7 +17,7 @@ from support.deadlines import deadline
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
-settings.register_profile("quick", max_examples=40, **_COMMON)
+settings.register_profile("quick", max_examples=25, **_COMMON)
 settings.register_profile("slow", max_examples=1000, **_COMMON)
 settings.register_profile(
     "mutants",
@@ -27,6 +28,10 @@ settings.register_profile(
     **_COMMON,
 )
 settings.load_profile("quick")
+
+# A shell lets what it puts into the background ignore Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

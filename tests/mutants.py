@@ -192,6 +192,7 @@ MUTANTS = [
         "        job.state = _PARKED\n        return self._released(job.entry)",
         "        job.state = _PARKED\n        return False",
     ),
+    (6, "schedule/scheduler.py", "                    self._call_back(lane)\n", ""),
     (6, "schedule/lane.py", "        self.scope.deadline = math.inf\n", "        pass\n"),
     (
         7,

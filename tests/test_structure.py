@@ -1,6 +1,7 @@
 """The house: which way imports go, how large its rooms are, what is exported; and that the pages tell the truth."""
 
 import ast
+import functools
 import inspect
 import pathlib
 import re
@@ -61,11 +62,12 @@ ROOMS = {
 IMPURE = {"trio", "httpx", "structlog", "sqlite3", "time", "random", "os", "socket", "threading", "asyncio"}
 
 
+@functools.cache
 def modules():
     """List the modules with their names and trees."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        yield ".".join(parts), ast.parse(path.read_text())
+    paths = sorted(PACKAGE.rglob("*.py"))
+    names = (".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths)
+    return [(name, ast.parse(path.read_text())) for name, path in zip(names, paths, strict=True)]
 
 
 def imports(tree):

@@ -63,6 +63,21 @@ async def test_parked_tasks_come_before_new_ones(autojump_clock):
     assert order.index("0") == 3
 
 
+@given(st.integers(1, 3), st.integers(2, 5), st.floats(0.01, 0.3), st.sampled_from(["rate", "limit"]))
+def test_a_parked_task_is_not_passed_by_all_others_where_slots_and_turns_never_come_together(limit, slots, took, binds):
+    """Turns of A go to events that have slots; a slot is free as one of these ends, when A has no turn."""
+    back_off = [("retry", 1), ("request", took, 200)]
+    world = World(scripts={("0", "A"): back_off}, default=[("request", took, 200)])
+    rate = se.Rate(6) if binds == "rate" else None
+    engine = world.engine(
+        [world.platform("A", limit=limit, rate=rate), world.platform("B", limit=slots)], event_limit=slots
+    )
+    virtually(outcomes_of, engine, map(se.Event, range(50)))
+    came_back = world.ledger.ends["0", "A"]
+    passed_by = [end for (_, platform), end in world.ledger.ends.items() if platform == "A" and 1 < end < came_back]
+    assert len(passed_by) <= slots + limit + 2
+
+
 async def test_an_event_whose_tasks_all_wait_for_closed_or_paused_platforms_is_parked(autojump_clock):
     """Event limit one, and the event's other platform is paused: the next event goes on, and the first comes back."""
     world = World(default=[("sleep", 1)])

@@ -174,7 +174,7 @@ def pending(workers):
     return workers.ask(ask)
 
 
-@pytest.mark.parametrize("jobs", ["short", "long"])
+@pytest.mark.parametrize("jobs", [pytest.param("short", marks=pytest.mark.slow), "long"])
 def test_ten_kills_at_random_fail_no_job(workers, jobs):
     """With 32 running, whether or not any of them ends between two kills; in the end all are done that can be."""
     seed = int.from_bytes(os.urandom(4), "big")

@@ -67,6 +67,7 @@ def test_kill_9(workers, kills):
     assert sum(job.attempts > 1 for job in jobs.values()) > 0 or kills == 10
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_for_longer_than_its_lease(workers):
     """What it had in hand is done by another; when it goes on its results are refused."""
     paused = workers.start("serve", LEASE)

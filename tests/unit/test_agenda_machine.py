@@ -71,6 +71,7 @@ class AgendaMachine(RuleBasedStateMachine):
         self.agenda = Agenda(dedupe)
         self.queues = [Queue(str(number), open=number not in closed) for number in range(PLATFORMS)]
         self.open = [number not in closed for number in range(PLATFORMS)]
+        self.called_back: dict[int, Task] = {}
         self.all: list[Accepted] = []
         self.remembered: set[tuple[str, int]] = set()
         self.arrived = 0
@@ -97,9 +98,10 @@ class AgendaMachine(RuleBasedStateMachine):
         return self.remembered | {(task.owner.entry.event.id, task.platform) for task in live}
 
     def keeping(self, owner: Accepted) -> int:
-        """Count the tasks of an event that run, or wait for an open platform."""
+        """Count the tasks of an event that run, wait for an open platform, or were called back."""
         pairs = zip(owner.states, owner.platforms, strict=True)
-        return sum(state is RUNNING or (state is WAITING and self.open[platform]) for state, platform in pairs)
+        keeping = sum(state is RUNNING or (state is WAITING and self.open[platform]) for state, platform in pairs)
+        return keeping + sum(task.owner is owner for task in self.called_back.values())
 
     def park_what_must_be(self) -> list[Entry]:
         """Take the slots of those events that nothing keeps in progress, and list them."""
@@ -184,6 +186,16 @@ class AgendaMachine(RuleBasedStateMachine):
             self.begin_if_it_must(task.owner)
             self.agenda.resume(task.job)
             task.owner.states[task.index] = RUNNING
+            self.forget_calls_of(task)
+
+    @rule(index=ANY)
+    def call_back(self, index: int) -> None:
+        """A parked task gets its event's slot before its turn, at most one on each open platform."""
+        for task in self.one_of(index, PARKED):
+            if self.open[task.platform] and task.platform not in self.called_back:
+                self.begin_if_it_must(task.owner)
+                self.agenda.call_back(task.job)
+                self.called_back[task.platform] = task
 
     @rule(index=ANY)
     def end(self, index: int) -> None:
@@ -197,6 +209,7 @@ class AgendaMachine(RuleBasedStateMachine):
         if self.open[platform]:
             parked = self.agenda.close(self.queues[platform])
             self.open[platform] = False
+            self.called_back.pop(platform, None)
             assert len(parked) == len(set(parked))
             assert set(parked) == set(self.park_what_must_be())
         else:
@@ -221,7 +234,13 @@ class AgendaMachine(RuleBasedStateMachine):
         """End a task."""
         gave_back = self.agenda.end(task.job)
         task.owner.states[task.index] = ENDED
+        self.forget_calls_of(task)
         assert [task.owner.entry] * gave_back == self.park_what_must_be()
+
+    def forget_calls_of(self, task: Task) -> None:
+        """A task that was called back is so no more: it runs, or has ended."""
+        if self.called_back.get(task.platform) == task:
+            del self.called_back[task.platform]
 
     # -- what always holds
 
@@ -260,6 +279,8 @@ class AgendaMachine(RuleBasedStateMachine):
                 (task for task in self.tasks(WAITING) if task.platform == number), key=lambda task: task.place
             )
             assert queue.open == self.open[number]
+            called_back = self.called_back.get(number)
+            assert queue.called_back is (called_back and called_back.job)
             assert queue.waiting == len(waiting)
             assert queue.waiting_jobs() == jobs_of(waiting)
             held = jobs_of(task for task in waiting if task.owner.in_progress)

@@ -5,8 +5,9 @@ An accepted event is an `Entry`; each of its tasks, until it has ended, is a `Jo
 Invariants:
 
 - An entry is *in progress* while it holds an event slot. It takes one with its first start, and keeps it as long as one
-  of its jobs keeps it: one that runs, or one that waits for an open platform. Without such a job it is parked (or has
-  ended) and the slot is given back.
+  of its jobs keeps it: one that runs, one that waits for an open platform, or one that is parked and was *called back*
+  by its platform, which has no turn for it yet. Without such a job it is parked (or has ended) and the slot is given
+  back.
 - In a queue, jobs whose event is in progress (*held*) stand apart from those whose event is not (*fresh*), since only
   the latter need an event slot. At equal priority held ones come first: without that rule, events that hold all event
   slots and wait for a platform, and events that hold that platform and wait for an event slot, would wait for each
@@ -157,6 +158,8 @@ class Queue:
     """Jobs that wait for their start."""
     since: float = float("-inf")
     """When the first of these came; some have waited here ever since."""
+    called_back: Job | None = None
+    """A parked job that keeps its event in progress, so that only the platform's turn is lacking; one at most."""
     _held: Heap = attrs.field(factory=lambda: Heap(held=True), init=False)
     _fresh: Heap = attrs.field(factory=lambda: Heap(held=False), init=False)
 
@@ -193,7 +196,7 @@ class Agenda:
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
 
-    Size: 18 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
+    Size: 19 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
     """
 
     dedupe: bool = False
@@ -304,10 +307,18 @@ class Agenda:
         job.state = _PARKED
         return self._released(job.entry)
 
+    def call_back(self, job: Job) -> None:
+        """Let a parked job keep its event, which is in progress, until it is resumed. Its queue is open."""
+        job.queue.called_back = job
+        job.entry.keeping += 1
+
     def resume(self, job: Job) -> None:
         """Let a parked job of an event in progress run again."""
         job.state = _RUNNING
-        job.entry.keeping += 1
+        if job.queue.called_back is job:
+            job.queue.called_back = None  # and goes on keeping it
+        else:
+            job.entry.keeping += 1
 
     def end(self, job: Job) -> bool:
         """End a job, whatever its state. Returns whether its event gives its event slot back."""
@@ -323,14 +334,17 @@ class Agenda:
             # No job of it waits any more. Entry and jobs know each other: a cycle would have to wait for the collector.
             entry.jobs = ()
         # Only these kept it in progress: one that is parked, or waits for a closed platform, does not.
-        if before is _RUNNING or (before is _WAITING and job.queue.open and entry.in_progress):
-            return self._released(entry)
-        return False
+        keeps = before is _RUNNING or (before is _WAITING and job.queue.open and entry.in_progress)
+        if job.queue.called_back is job:
+            job.queue.called_back, keeps = None, True
+        return keeps and self._released(entry)
 
     def close(self, queue: Queue) -> list[Entry]:
         """Close a platform. Returns the events that are parked by it, and give their event slots back."""
         held = queue.held_jobs()
-        queue.open = False
+        if queue.called_back is not None:
+            held.append(queue.called_back)
+        queue.open, queue.called_back = False, None
         return [job.entry for job in held if self._released(job.entry)]
 
     def open(self, queue: Queue) -> None:

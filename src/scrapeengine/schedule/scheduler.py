@@ -9,7 +9,8 @@ Lanes that lack something shared stand in a line for it:
 
     line        a job could start but for an event slot, and room in the buffer; freed slots go round, one start a turn,
                 and the lane that had its last turn longest ago comes first (`EventSlotQueue`)
-    ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line
+    ahead       a parked task could go on but for an event slot, which its event gave back; these come before the line.
+                If the platform has no turn when a slot is free, the event has the slot and waits for the turn
     blocked     a job of an event in progress could start but for room in the buffer
 
 Invariants, between two steps:
@@ -67,7 +68,7 @@ class Launcher(Protocol):
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 21 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 22 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """
@@ -217,7 +218,9 @@ class Scheduler:
                 elif not (self._ahead or self._line.places) or self.events.borrowed_tokens >= self._event_limit:
                     break  # nobody is in line; or, until an event gives its slot back, nobody can have one
                 elif self._ahead:  # before the line: who was parked comes back ahead of new tasks (law 6)
-                    self._serve(self._ahead.popitem(last=False)[0], now, turn=False)
+                    lane = self._ahead.popitem(last=False)[0]
+                    self._serve(lane, now, turn=False)
+                    self._call_back(lane)
                 elif self._line.places and self._may_start():
                     self._serve(self._line.next(), now, turn=True)
                 else:
@@ -362,6 +365,20 @@ class Scheduler:
         if record.wake is not None:
             record.wake.set()
         return True
+
+    def _call_back(self, lane: Lane) -> None:
+        """Let the first parked task of a lane have its event's slot now, and wait only for the lane's own turn.
+
+        Slots are free as tasks end, turns as the rate opens. A lane whose turns all go to events that have their slots
+        would never have both at one instant, and what is parked there would wait until all others have ended.
+        """
+        if not lane.queue.open or lane.queue.called_back is not None or not lane.returning:
+            return
+        if self.events.borrowed_tokens < self._event_limit:
+            entry = lane.returning[0].job.entry
+            if not entry.in_progress:
+                self._begin(entry)
+            self.agenda.call_back(lane.returning[0].job)
 
     def facts(self, lane: Lane, now: float) -> LaneFacts:
         """Say how a lane stands, as far as that can hold it back. From any thread: nothing is changed."""
