@@ -66,6 +66,7 @@ async def test_parked_and_closed_times_are_where_they_were(autojump_clock):
     assert [each - history.began for each in bar.parked] == [1, 6]
     assert (closing.began - history.began, closing.until - closing.began) == (1, 5)
     assert closing.ended == closing.until
+    assert [step for step, count in enumerate(history.paces["A"].used) if count] == [0, 48]  # sent at 0 and 6 s
     assert history.paces["A"].allowed == (2.0,) * len(history.paces["A"].allowed)
     assert history.spread["A"]["parked"]
 
