@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter
 
@@ -47,7 +48,7 @@ def test_what_is_shown_is_bounded_and_the_rest_is_counted(
 
 @given(st.integers(0, 9999))
 def test_the_slowest_and_the_ends_of_each_kind_are_shown(seed: int) -> None:
-    """Of 250 the slowest 10, 50 failures, and the first and the last of five kinds; a sample has room for 180 of 600."""
+    """Of 250 the slowest 10, 50 failures, and the first and the last of five kinds; a sample takes 180 of 600."""
     rng = random.Random(seed)
     bars = [bar(number, rng.choice(KINDS), rng.randrange(10_000)) for number in range(600)]
     chosen = choice_of(bars, 250, seed).chosen()
@@ -86,3 +87,18 @@ def test_a_random_number_of_nought_is_one_as_any() -> None:
     for number in range(100):
         reservoir.add(bar(number))
     assert [each.id for each in reservoir.kept] == ["99", "1"]
+
+
+def test_memory_is_that_of_what_is_shown() -> None:
+    """However many come: ten times the tasks, and as many bars are kept."""
+    choice, kept = BarChoice(500, random.Random(3).random), []
+    for number in range(100_000):
+        choice.add(bar(number, KINDS[number % 5], number % 997))
+        if number in {9_999, 99_999}:
+            kept.append(len(gc.get_objects()))
+            assert len(choice.chosen()) <= 500
+            assert len(choice._slowest) == 20
+            assert len(choice._failures.kept) == 100
+            assert len(choice._sample.kept) == 360
+            assert sum(choice.left_out(choice.chosen()).values()) == number + 1 - len(choice.chosen())
+    assert kept[1] - kept[0] < 1000
