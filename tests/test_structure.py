@@ -22,14 +22,17 @@ LAYERS = {
     "uninterrupted": (set(), {"trio"}),
     "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
-    "observe": ({"errors", "model", "decide", "observe"}, {"attrs", "structlog", "logging", "trio"}),
+    "observe": (
+        {"errors", "model", "decide", "observe"},
+        {"attrs", "structlog", "logging", "trio", "prometheus_client", "opentelemetry"},
+    ),
     "http": (
         {"errors", "model", "decide", "observe", "http"},
         {"attrs", "httpx", "trio", "httptools", "protego", "brotli", "backports", "compression", "publicsuffixlist"},
     ),
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "deliver": ({"uninterrupted", "model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
+    "deliver": ({"uninterrupted", "model", "decide", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

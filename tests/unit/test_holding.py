@@ -26,7 +26,7 @@ FACTS = st.builds(
     started=COUNTS,
     closed=st.booleans(),
     rate_open=st.booleans(),
-    has_room=st.booleans(),
+    full=st.sampled_from([None, Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE]),
     event_slot=st.booleans(),
 )
 TIMES = st.builds(
@@ -56,7 +56,8 @@ def test_where_work_waits_and_nothing_is_amiss_nothing_holds_it_back(facts: Lane
         Holdup.LIMIT: facts.limit <= facts.running,
         Holdup.RATE: not facts.rate_open,
         Holdup.PARKED: facts.started >= 2 * facts.own_limit,
-        Holdup.BUFFER: not facts.has_room,
+        **dict.fromkeys((Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE), False),
+        **({facts.full: True} if facts.full else {}),
         Holdup.EVENTS: not facts.event_slot,
     }
     found = held_by(facts)
