@@ -121,6 +121,12 @@ class Sketch:
         """See all that another one has seen."""
         self._state = (self._all().and_seen(other._all()), [])
 
+    def and_of(self, other: Sketch) -> Sketch:
+        """Return one that has seen all that both have by now. From any thread."""
+        both = Sketch()
+        both._state = (self._all().and_seen(other._all()), [])
+        return both
+
     def quantile(self, share: float) -> float:
         """Return the least number that at least a share of all do not exceed, within `ERROR`; 0 if there is none."""
         return _quantiles(self._all(), share)[0]

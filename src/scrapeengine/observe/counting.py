@@ -16,20 +16,19 @@ from scrapeengine.model.instrument import (
 )
 from scrapeengine.observe.labels import Labels
 
-__all__ = ["Counting"]
-
-
-_SKETCHES = ("connect", "head", "whole", "queued", "parked")
+__all__ = ["Counting", "PlatformCounts"]
 
 
 @attrs.define(eq=False, repr=False)
-class _Counts:
+class PlatformCounts:
     """The counts of one platform.
 
-    Size: 17 attributes, one for each figure.
+    Size: 20 attributes, one for each figure.
     """
 
     in_flight: int = 0
+    silent: int = 0
+    """Requests that no answer has come to."""
     answered: int = 0
     failed: int = 0
     cut_off: int = 0
@@ -44,13 +43,15 @@ class _Counts:
     connect: Sketch = attrs.field(factory=Sketch)
     head: Sketch = attrs.field(factory=Sketch)
     whole: Sketch = attrs.field(factory=Sketch)
+    head_is_whole: Sketch = attrs.field(factory=Sketch)
+    """Those of both, where all came with the head, on a kept connection: they are the same, and most are."""
     queued: Sketch = attrs.field(factory=Sketch)
     parked: Sketch = attrs.field(factory=Sketch)
 
     def figures(self) -> PlatformFigures:
         """Freeze them. From any thread."""
         return PlatformFigures(
-            requests=self.answered + self.failed + self.cut_off,
+            requests=self.requests,
             answered=self.answered,
             failed=self.failed,
             cut_off=self.cut_off,
@@ -62,12 +63,24 @@ class _Counts:
             left=self.left,
             opened=self.opened,
             reused=self.reused,
-            connect=self.connect.distribution(),
-            head=self.head.distribution(),
-            whole=self.whole.distribution(),
-            queued=self.queued.distribution(),
-            parked=self.parked.distribution(),
+            **{of: sketch.distribution() for of, sketch in self.sketches().items()},
         )
+
+    @property
+    def requests(self) -> int:
+        """Those that have ended."""
+        return self.answered + self.failed + self.cut_off
+
+    def sketches(self) -> dict[str, Sketch]:
+        """Return what was seen of times, by what they are of. From any thread."""
+        both = self.head_is_whole
+        return {
+            "connect": self.connect,
+            "head": self.head.and_of(both),
+            "whole": self.whole.and_of(both),
+            "queued": self.queued,
+            "parked": self.parked,
+        }
 
 
 class Counting:
@@ -80,11 +93,11 @@ class Counting:
             labels: the names under which platforms are counted.
         """
         self._labels = labels
-        self._counts: dict[str, _Counts] = {}
+        self._counts: dict[str, PlatformCounts] = {}
 
     def run_started(self, details: RunStarted) -> None:
         """Begin anew; each declared platform is there from the beginning."""
-        self._counts = {name: _Counts() for name in details.platforms}
+        self._counts = {name: PlatformCounts() for name in details.platforms}
 
     def task_began(self, platform: str, queued: float) -> None:
         """Count a task that starts, and for how long it has waited for that."""
@@ -128,6 +141,8 @@ class Counting:
         counts.in_flight -= 1
         if status:
             counts.statuses[status] = counts.statuses.get(status, 0) + 1
+        else:
+            counts.silent += 1
         if error is None:
             counts.answered += 1
         elif isinstance(error, Exception):
@@ -136,14 +151,17 @@ class Counting:
             counts.cut_off += 1
         counts.reused += kept
         head, seconds = times
-        if head is not None:
-            counts.head.add(head)
         if whole:
             counts.received += sizes[0]
             counts.decoded += sizes[1]
+            if head == seconds:
+                counts.head_is_whole.add(seconds)
+                return
             counts.whole.add(seconds)
         else:
             counts.left += sizes[0]
+        if head is not None:
+            counts.head.add(head)
 
     def figures(self) -> dict[str, PlatformFigures]:
         """Freeze the counts, by platform. From any thread."""
@@ -151,23 +169,23 @@ class Counting:
 
     def sketches(self) -> dict[str, dict[str, Sketch]]:
         """Return the sketches by platform and by what they are of. From any thread."""
-        return {name: {of: getattr(each, of) for of in _SKETCHES} for name, each in self._counts.copy().items()}
+        return {name: each.sketches() for name, each in self._counts.copy().items()}
 
-    def in_flight(self) -> dict[str, int]:
-        """Return how many requests are on their way, by platform. From any thread."""
-        return {name: each.in_flight for name, each in self._counts.copy().items()}
+    def counts(self) -> dict[str, PlatformCounts]:
+        """Return the counts themselves, which go on, by platform. From any thread."""
+        return dict(sorted(self._counts.copy().items()))
 
     def spread(self) -> dict[str, Spread]:
         """Return histograms of the times, by platform and by what took them. From any thread."""
         found = sorted(self.sketches().items())
         return {name: {of: spread_of(sketch) for of, sketch in each.items()} for name, each in found}
 
-    def _of(self, platform: str) -> _Counts:
+    def _of(self, platform: str) -> PlatformCounts:
         """Return the counts of a platform. One that is counted by its name is looked up before, where that is often."""
         name = self._labels.of(platform)
         counts = self._counts.get(name)
         if counts is None:
-            counts = self._counts[name] = _Counts()
+            counts = self._counts[name] = PlatformCounts()
         return counts
 
     def __repr__(self) -> str:

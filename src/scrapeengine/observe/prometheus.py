@@ -149,8 +149,8 @@ class MeasuredRun:
             found[until, label] = max(found.get((until, label), 0.0), now + seconds)
         for label, interval in recording.intervals().items():
             found["rate_requests_per_second", label] = 1 / interval if interval else math.inf
-        for label, number in recording.in_flight().items():
-            found["requests_in_flight", label] = number
+        for label, counts in recording.counts().items():
+            found["requests_in_flight", label] = counts.in_flight
         return found
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from scrapeengine.decide.sketch import Sketch
 from scrapeengine.model.checks import whole
-from scrapeengine.model.figures import Figures
+from scrapeengine.model.figures import Figures, HeldBack
 from scrapeengine.model.instrument import Instrument, RunStarted
-from scrapeengine.observe.counting import Counting
+from scrapeengine.observe.counting import Counting, PlatformCounts
 from scrapeengine.observe.holding import Holding
 from scrapeengine.observe.labels import Labels
 from scrapeengine.observe.timeline import Timeline
@@ -64,9 +64,9 @@ class Recording(Instrument):
         """Return the sketches of "connect", "head", "whole", "queued" and "parked" by platform. From any thread."""
         return self._counting.sketches()
 
-    def in_flight(self) -> dict[str, int]:
-        """Return how many requests are on their way, by platform. From any thread."""
-        return self._counting.in_flight()
+    def counts(self) -> dict[str, PlatformCounts]:
+        """Return the counts themselves, which go on, by platform. From any thread."""
+        return self._counting.counts()
 
     def intervals(self) -> dict[str, float]:
         """Return the seconds between two requests, by platform; 0: it has no rate. From any thread."""
@@ -81,10 +81,14 @@ class Recording(Instrument):
         counting, holding, timeline = self._counting, self._holding, self._timeline
         return Figures(
             platforms=counting.figures(),
-            held=holding.shares(now),
+            held=self.held(now),
             event_limit=holding.event_limit(now),
             history=None if timeline is None else timeline.history(now, counting.spread()),
         )
+
+    def held(self, now: float) -> dict[str, HeldBack]:
+        """Return what held each platform back up to a time of the run's clock. From any thread."""
+        return self._holding.shares(now)
 
     def __repr__(self) -> str:
         """Say what it is made of."""

@@ -61,11 +61,10 @@ def totals_of(recording: Recording, report: Report, now: float) -> Totals:
         totals.add(counts.duplicates, "duplicates", platform)
     for error, number in report.errors.items():
         totals.add(number, "failures", error)
-    figures = recording.recorded(now)
-    for platform, each in figures.platforms.items():
-        for status, number in each.statuses.items():
+    for platform, each in recording.counts().items():
+        for status, number in each.statuses.copy().items():  # in one step, for they go on
             totals.add(number, "requests", platform, f"{status // 100}xx")
-        totals.add(max(0, each.requests - sum(each.statuses.values())), "requests", platform, "none")
+        totals.add(each.silent, "requests", platform, "none")
         totals.add(each.failed, "requests_unfinished", platform, "failed")
         totals.add(each.cut_off, "requests_unfinished", platform, "cut_off")
         totals.add(each.retries, "retries", platform)
@@ -75,7 +74,7 @@ def totals_of(recording: Recording, report: Report, now: float) -> Totals:
         totals.add(each.decoded, "decoded_bytes", platform)
         totals.add(each.opened, "connections", platform)
         totals.add(each.reused, "requests_on_kept_connections", platform)
-    for platform, held in figures.held.items():
+    for platform, held in recording.held(now).items():
         for reason, share in held.shares.items():
             totals.add(share * (now - recording.begun), "held_back_seconds", platform, reason)
     for platform, sketches in recording.sketches().items():
