@@ -6,15 +6,17 @@
     python examples/feeds.py URL URL           these feeds, from the web
 
 Ten events are in progress at once, and a host that asks for it (`--polite`) gets one request in 2 s.
-Needs `feedparser` and `selectolax`.
+Progress is shown in a terminal; `--report FILE` writes a page about the run. Needs `feedparser`, `selectolax` and, for
+progress, `rich`.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -157,10 +159,16 @@ async def read(options: argparse.Namespace) -> None:
         )
         outcomes: list[se.Outcome[Feed | Article]] = []
         began = time.monotonic()
-        async with engine.stream(se.Event(url=url, data="feed") for url in sources.feeds) as run:
+        events = [se.Event(url=url, data="feed") for url in sources.feeds]  # a list: progress knows its length
+        recording = [se.observe.Recording(hosts=10)] if options.report else []
+        # Progress is for who sees it, and is shown below what is printed.
+        progress = se.observe.Progress if sys.stderr.isatty() else nullcontext
+        async with engine.stream(events, instruments=recording) as run, progress(run):
             async for outcome in run:
                 print(line(outcome), flush=True)
                 outcomes.append(outcome)
+        if options.report:
+            run.report.write_html(options.report)
         print_table(outcomes, run.report, time.monotonic() - began, sources.web)
 
 
@@ -212,6 +220,7 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=36, metavar="N", help="how many links to follow in all")
     parser.add_argument("--per-feed", type=int, default=2, metavar="N", help="how many links of one feed to follow")
     parser.add_argument("--seed", type=int, default=1, help="of what is invented, latencies included")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run, for a browser")
     options = parser.parse_args()
     if options.corpus and not all((options.corpus / part).is_dir() for part in ("feeds", "articles")):
         parser.error(f"{options.corpus} has no feeds/ and articles/")

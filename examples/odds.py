@@ -1,7 +1,7 @@
 """Compare odds: each event is scraped on three bookmakers, and its three outcomes come close together.
 
     python examples/odds.py                    1,311 events, on loopback; takes three quarters of a minute
-    python examples/odds.py --events 100
+    python examples/odds.py --events 100 --report odds.html    and writes a page about the run; progress needs `rich`
 
 The third bookmaker wants 25 ms between two requests. The first one goes away for a while when half of the events have
 been asked for: it answers 503 with `Retry-After: 3`, and nobody asks it again before that. When a third of the
@@ -15,9 +15,11 @@ import json
 import math
 import random
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from pathlib import Path
 
 import trio
 
@@ -52,15 +54,24 @@ async def compare(options: argparse.Namespace) -> None:
             event_limit=10,
         )
         outcomes: list[se.Outcome[Odds]] = []
-        async with engine.stream(se.Event(number) for number in range(options.events)) as run:
+        events = [se.Event(number) for number in range(options.events)]  # a list: progress knows its length
+        recording = [se.observe.Recording()] if options.report else []
+        async with engine.stream(events, instruments=recording) as run, progress(run):
             async for outcome in run:
                 outcomes.append(outcome)
                 if len(outcomes) == options.events:  # a third of them: each event has three
                     engine.tune(event_limit=30)
                     print(f"at {run.report.elapsed:5.1f} s  event limit raised from 10 to 30", flush=True)
+        if options.report:
+            run.report.write_html(options.report)
         print_report(run.report, outcomes)
         for bookmaker, site in zip(bookmakers, (first, second, third), strict=True):
             print(f"{bookmaker.name:12}{pace(site)}")
+
+
+def progress(run: se.Run[Odds]) -> AbstractAsyncContextManager[object]:
+    """Show how far a run is, where somebody sees it."""
+    return se.observe.Progress(run) if sys.stderr.isatty() else nullcontext()
 
 
 def print_report(report: se.Report, outcomes: Sequence[se.Outcome[Odds]]) -> None:
@@ -136,6 +147,7 @@ def main() -> None:
         "--away", type=float, default=3.0, metavar="S", help="seconds for which one bookmaker goes away"
     )
     parser.add_argument("--seed", type=int, default=1, help="of latencies and odds")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run, for a browser")
     options = parser.parse_args()
     if options.events < 3:
         parser.error("it takes at least 3 events")

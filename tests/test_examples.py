@@ -110,9 +110,11 @@ async def test_feeds_from_an_opml_file(tmp_path):
     assert "Page /shared" in done.stdout.decode()
 
 
-def test_odds():
+def test_odds(tmp_path):
     """All tasks succeed though one bookmaker goes away amid the run, and the third is asked no faster than it wants."""
-    printed = output("odds", "--events", 120, "--latency", 0.05, "--away", 1)
+    page = tmp_path / "odds.html"
+    printed = output("odds", "--events", 120, "--latency", 0.05, "--away", 1, "--report", page)
+    assert "cardinal: its rate (0.025 s between requests) held it back" in page.read_text("utf-8")
     table = rows(printed)
     assert "outcomes    360 of 120 events" in printed
     assert "360 succeeded, 0 failed, 0 cancelled" in printed

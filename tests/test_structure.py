@@ -47,7 +47,7 @@ LAYERS = {
         {"errors", "model", "decide", "observe", "http", "schedule", "deliver", "run", "served"},
         {"attrs", "httpx", "trio"},
     ),
-    "sync": ({"engine", "model", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
+    "sync": ({"engine", "model", "observe", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
     "__init__": ({"engine", "errors", "http", "model", "run", "stores", "sync"}, set()),
 }
 """`httpx` is imported by `errors`, `model`, `tasks` and `engine` for its types only."""

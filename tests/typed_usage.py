@@ -167,6 +167,8 @@ assert_type(REPORT.ok(max_failures=0.01), bool)
 assert_type(REPORT.exit_code(), int)
 assert_type(REPORT.to_dict(), dict[str, Any])
 assert_type(REPORT.to_json(indent=2), str)
+REPORT.write_html("report.html")
+se.collect(PLATFORMS, [], progress=True)
 if REPORT.figures is not None:
     assert_type(REPORT.figures.platforms["betpawa"].head.p99, float)
     assert_type(REPORT.figures.held["betpawa"].sentence, str)

@@ -28,6 +28,7 @@ from scrapeengine.model.settings import Settings
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
+from scrapeengine.observe.showing import shows
 from scrapeengine.run.backing import Work
 from scrapeengine.run.intake import Events, check_events
 from scrapeengine.run.plan import Plan, Said
@@ -118,11 +119,23 @@ class Engine(Generic[T]):
         return self._run_of(SourceWork(events), sinks, instruments)
 
     async def run(
-        self, events: Events, *, sinks: Sequence[Sink[T]] = (), instruments: Sequence[Instrument] = ()
+        self,
+        events: Events,
+        *,
+        sinks: Sequence[Sink[T]] = (),
+        instruments: Sequence[Instrument] = (),
+        progress: bool = False,
     ) -> Report:
         """Run events to their end; their outcomes go to the sinks only.
 
+        Args:
+            events: as for `stream`.
+            sinks: as for `stream`.
+            instruments: as for `stream`.
+            progress: whether to show how far it is, on stderr (`observe.Progress`); needs the extra `progress`.
+
         Raises:
+            ImportError: `progress` is asked for, and rich is not installed.
             EngineBusy: the engine is running already.
             Exception: what the source raised, after all that it gave before has ended; what a sink raised.
             BaseException: what a test framework raised in a scraper (`pytest.fail`), after all has ended, and only
@@ -130,7 +143,7 @@ class Engine(Generic[T]):
 
         Checkpoint. If cancelled, the run is cancelled.
         """
-        return await report_of(self.stream(events, sinks=sinks, instruments=instruments))
+        return await report_of(self.stream(events, sinks=sinks, instruments=instruments), shows(progress))
 
     async def enqueue(
         self,

@@ -13,7 +13,7 @@ import importlib
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, Unpack
 
@@ -27,6 +27,7 @@ from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
+from scrapeengine.observe.showing import shows
 from scrapeengine.run.intake import Events
 from scrapeengine.run.run import Run
 from scrapeengine.tasks.signals import cancels
@@ -73,6 +74,7 @@ def run(
     default: Platform[T] | None = None,
     sinks: Sequence[Sink[T]] = (),
     instruments: Sequence[Instrument] = (),
+    progress: bool = False,
     clock: trio.abc.Clock | None = None,
     signals: Signals = "raise",
     **options: Unpack[EngineOptions],
@@ -89,6 +91,7 @@ def run(
         default: as for `Engine`.
         sinks: as for `Engine.stream`.
         instruments: as for `Engine.stream`.
+        progress: whether to show how far it is, on stderr (`observe.Progress`); needs the extra `progress`.
         clock: the clock of the run, `trio.testing.MockClock(autojump_threshold=0)`, say; None: trio's own.
         signals: once a signal has stopped the run, and all has ended: "raise" goes on with what the signal is for, or
             "return" returns, and the report says it as `stopped`.
@@ -99,11 +102,12 @@ def run(
             `await asyncio.to_thread(scrapeengine.run, …)` there.
         KeyboardInterrupt: SIGINT has stopped the run. It has the `report`, and of `collect` the `outcomes`.
         SystemExit: SIGTERM has; the same, and its code is 143.
+        ImportError: `progress` is asked for, and rich is not installed.
         Exception, BaseException: what `Engine.run` raises.
     """
     engine = Engine(platforms, default=default, **options)
     stream = partial(engine.stream, events, sinks=sinks, instruments=instruments)
-    return _to_the_end(partial(_begin, stream), clock, None, signals, _RUN)
+    return _to_the_end(partial(_begin, stream), clock, None, signals, _RUN, progress)
 
 
 def collect(
@@ -112,6 +116,7 @@ def collect(
     *,
     default: Platform[T] | None = None,
     instruments: Sequence[Instrument] = (),
+    progress: bool = False,
     clock: trio.abc.Clock | None = None,
     signals: Signals = "raise",
     **options: Unpack[EngineOptions],
@@ -122,7 +127,7 @@ def collect(
     """
     engine, outcomes = Engine(platforms, default=default, **options), list[Outcome[T]]()
     stream = partial(engine.stream, events, instruments=instruments)
-    _to_the_end(partial(_begin, stream), clock, outcomes, signals, _RUN)
+    _to_the_end(partial(_begin, stream), clock, outcomes, signals, _RUN, progress)
     return outcomes
 
 
@@ -135,6 +140,7 @@ def serve(
     until: Until | None = None,
     lease: float = 30.0,
     instruments: Sequence[Instrument] = (),
+    progress: bool = False,
     clock: trio.abc.Clock | None = None,
     signals: Signals = "raise",
     **options: Unpack[EngineOptions],
@@ -152,6 +158,7 @@ def serve(
         until: as for `Engine.serve`.
         lease: as for `Engine.serve`.
         instruments: as for `Engine.stream`.
+        progress: as for `run`.
         clock: as for `run`.
         signals: as for `run`.
         **options: what else `Engine` takes.
@@ -165,6 +172,7 @@ def serve(
         SystemExit: as for `run`.
         ValueError: as for `Engine.serve`, or the URL is none.
         StoreError: the store could not be opened.
+        ImportError: as for `run`.
         Exception, BaseException: what `Run.wait` raises, and sinks.
     """
     engine = Engine(platforms, default=default, **options)
@@ -176,7 +184,7 @@ def serve(
         opened = await stack.enter_async_context(store) if isinstance(store, AbstractAsyncContextManager) else store
         return await stack.enter_async_context(serve(opened))
 
-    return _to_the_end(begin, clock, None, signals, _SERVE)
+    return _to_the_end(begin, clock, None, signals, _SERVE, progress)
 
 
 async def _begin(stream: Callable[[], AbstractAsyncContextManager[Run[T]]], stack: AsyncExitStack) -> Run[T]:
@@ -189,6 +197,7 @@ def _to_the_end(
     outcomes: list[Outcome[T]] | None,
     signals: Signals,
     instead: Instead,
+    progress: bool,  # noqa: FBT001 - as it was given
 ) -> Report:
     """Make a run to its end in this thread.
 
@@ -198,8 +207,10 @@ def _to_the_end(
         outcomes: gets them, as their consumer; None: there is none.
         signals: what comes of a signal.
         instead: what to write where this cannot be.
+        progress: whether it is shown.
     """
     _check(signals, clock, instead)
+    show = shows(progress)
 
     async def main() -> Report:
         failure: BaseException | None = None
@@ -208,6 +219,7 @@ def _to_the_end(
             if threading.current_thread() is threading.main_thread():
                 numbers = stack.enter_context(trio.open_signal_receiver(*_HEEDED))
             run = await begin(stack)
+            await stack.enter_async_context(nullcontext() if show is None else show(run))
             nursery = await stack.enter_async_context(trio.open_nursery())
             if numbers is not None:
                 nursery.start_soon(_heed_signals, run, numbers)

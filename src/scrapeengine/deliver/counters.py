@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -76,6 +75,13 @@ class Counters:
         name = platform if platform in self.declared else self.default
         self._closed[name] = max(seconds, self._closed.get(name, 0.0))
 
+    def by_platform(self) -> dict[str, Counts]:
+        """Freeze how tasks have ended, by platform. From any thread."""
+        found: dict[str, dict[str, int]] = {}
+        for (platform, kind), count in self._outcomes.copy().items():
+            found.setdefault(platform, {})[kind] = count
+        return {name: Counts(**kinds) for name, kinds in sorted(found.items())}
+
     def report(self, stopped: str | None, instruments: Instruments) -> Report:
         """Freeze the counts of a run. From any thread.
 
@@ -83,17 +89,17 @@ class Counters:
             stopped: why it was stopped; None: it was not.
             instruments: who listens: one of them may keep figures.
         """
-        outcomes = dict(self._outcomes)  # in one step
-        names: Iterable[str] = {platform for platform, _ in outcomes}
+        platforms = self.by_platform()
+        outcomes = Counts(**{kind: sum(getattr(each, kind) for each in platforms.values()) for kind in _KINDS})
         ended = self.anchor.now() if self.ended is None else self.ended
         return Report(
             started=datetime.fromtimestamp(self.anchor.wall_time, UTC),
             elapsed=ended - self.anchor.trio_time,
             events=self.events,
-            duplicates=_counts(outcomes, None).duplicates,
+            duplicates=outcomes.duplicates,
             tasks=self.tasks,
-            outcomes=_counts(outcomes, None),
-            platforms={name: _counts(outcomes, name) for name in sorted(names)},
+            outcomes=outcomes,
+            platforms=platforms,
             errors=dict(self._errors),
             unread=self.unread,
             undelivered=self.undelivered,
@@ -107,9 +113,4 @@ class Counters:
         )
 
 
-def _counts(outcomes: Mapping[tuple[str, str], int], name: str | None) -> Counts:
-    kinds: Counter[str] = Counter()
-    for (platform, kind), count in outcomes.items():
-        if name is None or platform == name:
-            kinds[kind] += count
-    return Counts(**kinds)
+_KINDS = tuple(field.name for field in attrs.fields(Counts))

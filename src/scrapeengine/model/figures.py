@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from scrapeengine.model.described import described
+from scrapeengine.model.history import RunHistory
 
 __all__ = ["Distribution", "Figures", "HeldBack", "PlatformFigures"]
 
@@ -103,3 +104,6 @@ class Figures:
     """What held each platform back."""
     event_limit: float
     """The share of time in which the event limit held any platform back."""
+    history: RunHistory | None = attrs.field(default=None, repr=False, metadata={"drawn": True})
+    """How the run went, for `Report.write_html` to draw; None: the recording keeps none. It is thousands of numbers,
+    and so in neither `to_dict` nor `to_json`."""

@@ -281,6 +281,10 @@ class ConnectionOpened:
     port: int
     seconds: float
     """How long it took, the name's lookup and TLS included."""
+    event: Event
+    """The event of the task whose request it was made for."""
+    by: str
+    """That task's platform."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

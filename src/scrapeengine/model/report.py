@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -124,6 +126,22 @@ class Report:
         """
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
+    def write_html(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it as a page for a browser, in one file that needs no network.
+
+        Figures, the timeline, latencies, and what held each platform back are on it where a `Recording` was among the
+        run's instruments; else it says how to have them. It is written aside and then renamed: what was there before is
+        there until then, and no half of it is ever seen. It blocks while it writes: some 50 ms for 5,000 tasks.
+
+        Args:
+            path: the file.
+
+        Raises:
+            OSError: it could not be written; nothing is left beside it.
+        """
+        # What draws pages knows reports, and is imported when one is drawn.
+        importlib.import_module("scrapeengine.observe.html").write_html(self, path)
+
     def __str__(self) -> str:
         """Return it as it is read: a table, what had trouble, and what held the run back."""
         parts = [_outcomes(self), _trouble(self), _RECORD.splitlines()]
@@ -163,6 +181,8 @@ class Statistics:
     """The statistics of a run at this instant; once it is over, as of its end.
 
     They may be taken in any thread. Then each number was true at some instant in between, not all at the same.
+
+    Size: 11 attributes, a record of one instant.
     """
 
     event_limit: int
@@ -184,6 +204,10 @@ class Statistics:
     closed."""
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """The platforms that are under penalty, whether or not they have work, each with the seconds until it opens."""
+    events: int = 0
+    """Events accepted so far."""
+    outcomes: Mapping[str, Counts] = attrs.field(factory=dict)
+    """How tasks have ended so far, by platform as in `Report.platforms`."""
 
 
 _RECORD = "for requests, times and what held each platform back: instruments=[se.observe.Recording()]"

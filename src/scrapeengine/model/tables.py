@@ -32,7 +32,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], most: int = 40)
 def time(seconds: float) -> str:
     """Return a time to three digits, in the unit that it has most of."""
     for unit, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
-        if seconds >= unit:
+        if seconds >= unit * 0.9995:  # what would be shown as 1,000 of the next one
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds * 1e6:.0f} µs" if seconds else "0 s"
 
@@ -49,7 +49,8 @@ def size(number: int) -> str:
 def plain(value: Any) -> Any:
     """Return what JSON has for a value: dicts, lists, texts and numbers; None for a number that is not finite."""
     if attrs.has(type(value)):
-        return {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        fields = (field.name for field in attrs.fields(type(value)) if not field.metadata.get("drawn"))
+        return {name: plain(getattr(value, name)) for name in fields}
     match value:
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}

@@ -8,13 +8,15 @@ import typing
 
 if typing.TYPE_CHECKING:
     from scrapeengine.observe.endpoint import serve_metrics
+    from scrapeengine.observe.progress import Progress
     from scrapeengine.observe.prometheus import Prometheus
     from scrapeengine.observe.recording import Recording
     from scrapeengine.observe.traces import Traces, trace_context
 
-__all__ = ["Prometheus", "Recording", "Traces", "serve_metrics", "trace_context"]
+__all__ = ["Progress", "Prometheus", "Recording", "Traces", "serve_metrics", "trace_context"]
 
 _LATER = {
+    "Progress": "scrapeengine.observe.progress",
     "Prometheus": "scrapeengine.observe.prometheus",
     "Recording": "scrapeengine.observe.recording",
     "Traces": "scrapeengine.observe.traces",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import attrs
 
 from scrapeengine.decide.sketch import Sketch
+from scrapeengine.decide.spread import spread_of
 from scrapeengine.model.figures import PlatformFigures
+from scrapeengine.model.history import Spread
 from scrapeengine.model.instrument import (
     ConnectionOpened,
     RetryDecided,
@@ -172,6 +174,11 @@ class Counting:
     def counts(self) -> dict[str, PlatformCounts]:
         """Return the counts themselves, which go on, by platform. From any thread."""
         return dict(sorted(self._counts.copy().items()))
+
+    def spread(self) -> dict[str, Spread]:
+        """Return histograms of the times, by platform and by what took them. From any thread."""
+        found = sorted(self.sketches().items())
+        return {name: {of: spread_of(sketch) for of, sketch in each.items()} for name, each in found}
 
     def _of(self, platform: str) -> PlatformCounts:
         """Return the counts of a platform. One that is counted by its name is looked up before, where that is often."""

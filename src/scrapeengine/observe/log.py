@@ -15,7 +15,7 @@ import structlog
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import named
 
-__all__ = ["logger", "task_logger", "write"]
+__all__ = ["logger", "moved", "task_logger", "write"]
 
 _KEYS_AND_VALUES = structlog.processors.KeyValueRenderer(key_order=["event"])
 
@@ -41,6 +41,20 @@ def logger() -> Any:
         processors=None if structlog.is_configured() else _PLAIN,
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def moved(before: Mapping[int, Any]) -> list[tuple[logging.StreamHandler[Any], Any]]:
+    """Have lines go elsewhere that handlers of the program's write straight to a terminal: its root's, and ours.
+
+    Args:
+        before: what they write to now, by its `id`, and where lines go from now on.
+
+    Returns:
+        The handlers, each with where it wrote before.
+    """
+    handlers = [each for name in (None, "scrapeengine") for each in logging.getLogger(name).handlers]
+    streams = [each for each in handlers if isinstance(each, logging.StreamHandler) and id(each.stream) in before]
+    return [(each, each.setStream(before[id(each.stream)])) for each in streams]
 
 
 def task_logger(event: Event, platform: str) -> Any:

@@ -9,6 +9,7 @@ from scrapeengine.model.instrument import Instrument, RunStarted
 from scrapeengine.observe.counting import Counting, PlatformCounts
 from scrapeengine.observe.holding import Holding
 from scrapeengine.observe.labels import Labels
+from scrapeengine.observe.timeline import Timeline
 
 __all__ = ["Recording"]
 
@@ -16,34 +17,39 @@ __all__ = ["Recording"]
 class Recording(Instrument):
     """Records a run: give it to `stream`, `run` or `serve` among the `instruments`, and its figures are in the report.
 
-    What it needs depends on the number of platforms, and not on how long the run is: some 20 kB for each, and less than
-    a megabyte whatever happens. One recording listens to one run at a time, and begins anew with the next one; one that
-    joins a run (`run.watch`) knows what happens from then on.
+    What it needs depends on the number of platforms, and not on how long the run is: some 20 kB for each, less than a
+    megabyte whatever happens, and half a kilobyte for each task of the timeline. One recording listens to one run at a
+    time, and begins anew with the next one; one that joins a run (`run.watch`) knows what happens from then on.
 
     Size: the hooks of `Instrument`, which are its parts' to hear.
     """
 
-    def __init__(self, *, hosts: int = 0) -> None:
+    def __init__(self, *, hosts: int = 0, timeline: int = 5_000) -> None:
         """Make it.
 
         Args:
             hosts: how many of the hosts that the engine's default serves are told apart, the first that come. All
                 others are counted together, under the default's name.
+            timeline: how many tasks `Report.write_html` can show at most: the slowest, failures, the first and the last
+                of each kind, and a sample of all others; 0: none of that is recorded.
 
         Raises:
-            TypeError: `hosts` is no whole number.
-            ValueError: it is less than 0.
+            TypeError: one of them is no whole number.
+            ValueError: one is less than 0.
         """
         self._labels = Labels(whole(hosts, "Recording(hosts=…)", least=0))
         self.begun = 0.0
         """When the run has begun, or was joined, by its clock."""
         self._counting = Counting(self._labels)
         self._holding = Holding(self._labels)
+        bars = whole(timeline, "Recording(timeline=…)", least=0)
+        self._timeline = Timeline(self._labels, bars) if bars else None
 
     @property
     def parts(self) -> tuple[object, ...]:
         """The instruments that it is made of; they are told by the run itself, after it."""
-        return (self._counting, self._holding)
+        parts = (self._counting, self._holding)
+        return parts if self._timeline is None else (*parts, self._timeline)
 
     def run_started(self, details: RunStarted, /) -> None:
         """Begin anew."""
@@ -72,8 +78,13 @@ class Recording(Instrument):
         Args:
             now: the time, of the run's clock.
         """
-        platforms, event_limit = self._counting.figures(), self._holding.event_limit(now)
-        return Figures(platforms=platforms, held=self.held(now), event_limit=event_limit)
+        counting, holding, timeline = self._counting, self._holding, self._timeline
+        return Figures(
+            platforms=counting.figures(),
+            held=self.held(now),
+            event_limit=holding.event_limit(now),
+            history=None if timeline is None else timeline.history(now, counting.spread()),
+        )
 
     def held(self, now: float) -> dict[str, HeldBack]:
         """Return what held each platform back up to a time of the run's clock. From any thread."""

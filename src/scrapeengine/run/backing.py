@@ -96,6 +96,19 @@ class Backing(Protocol):
         """Whether what has ended is where it belongs, so that the run may end."""
         ...
 
+    async def pending(self) -> Mapping[str, int] | None:
+        """Count what is still to come, by platform, or as events of the source under the empty name.
+
+        Checkpoint, or none.
+
+        Returns:
+            What is not accepted yet and, as far as is known, will be; None: nobody knows.
+
+        Raises:
+            StoreError: a store could not be asked.
+        """
+        ...
+
     def open(self, nursery: trio.Nursery) -> None:
         """Start what works beside the run."""
         ...

@@ -19,6 +19,8 @@ def statistics(parts: Parts) -> Statistics:
     platforms = parts.lanes.statistics(now)
     return Statistics(
         closed=parts.lanes.closed(now),
+        events=parts.counters.events,
+        outcomes=parts.counters.by_platform(),
         event_limit=parts.plan.event_limit,
         in_progress=scheduler.events.borrowed_tokens,
         live=scheduler.agenda.live,

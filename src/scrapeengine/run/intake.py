@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from typing import Any, TypeAlias
 
 import trio
@@ -39,7 +39,7 @@ def check_events(events: object) -> None:
 class Intake:
     """Reads the source of one run.
 
-    Size: 11 attributes: what it reads, for whom, and how far it has come in this turn of the loop.
+    Size: 12 attributes: what it reads, for whom, and how far it has come in this turn of the loop.
     """
 
     def __init__(self, events: Events, admission: Admission) -> None:
@@ -50,6 +50,7 @@ class Intake:
         self._events = events
         self._admission = admission
         self._instruments = admission.instruments
+        self._taken = 0
         self._read_on = 0
         self._since = -math.inf
         self._now = 0.0
@@ -58,6 +59,13 @@ class Intake:
         """Set where there is room, for which it waits; None: it reads on."""
         self._stopped = False
         self._scope = trio.CancelScope()
+
+    def left(self) -> int | None:
+        """Return how many events are still to be read; None: the source has no length, or not the one that it said."""
+        if self.done:
+            return 0
+        left = len(self._events) - self._taken if isinstance(self._events, Sized) else -1
+        return left if left >= 0 else None
 
     def wake(self) -> None:
         """Look again whether there is room."""
@@ -124,6 +132,7 @@ class Intake:
                 f"the source gave {told(event)}, which is no Event; write Event(id) or Event(url='https://…')"
             )
         self._now = self._admission.accept(event)
+        self._taken += 1
 
     def _comes(self, how: Coming | Holdup) -> None:
         for meter in self._instruments.holdups:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -105,6 +105,21 @@ class Run(Generic[T]):
     def statistics(self) -> Statistics:
         """Say what the run is doing at this instant, from any thread; after its end, as it was then."""
         return self._session.statistics()
+
+    async def pending(self) -> Mapping[str, int] | None:
+        """Count what is still to come, and not accepted yet; None: nobody knows, for the source has no length.
+
+        Returns:
+            Of a store the jobs by platform that are ready, and those that are delayed too where the run waits for them
+            (`until="empty"`). Of a source the number of its events, under the empty name. What tasks will follow, and
+            what others will enqueue, nobody knows.
+
+        Raises:
+            StoreError: the store could not be asked.
+
+        Checkpoint where a store is asked, else none.
+        """
+        return await self._session.backing.pending()
 
     def explain(self, platform: str | None = None) -> str:
         """Say in plain sentences what holds a platform back at this instant; None: each that has work. From any thread.
@@ -218,16 +233,23 @@ class Stream(Generic[T]):
         return swallowed and not own  # of the body's own error the nursery was told nothing
 
 
-async def report_of(stream: AbstractAsyncContextManager[Run[T]]) -> Report:
+async def report_of(
+    stream: AbstractAsyncContextManager[Run[T]],
+    shows: Callable[[Any], AbstractAsyncContextManager[object]] | None = None,
+) -> Report:
     """Make a run to its end for who wants its report only.
+
+    Args:
+        stream: the run.
+        shows: shows its progress; None: it is not shown.
 
     Raises:
         BaseException: what `Run.wait` raises, and the run.
 
     Checkpoint. If cancelled, the run is cancelled.
     """
-    async with stream as run:  # which may take the cancellation of its own scope for its end
-        await run.wait()
+    async with stream as run, nullcontext() if shows is None else shows(run):
+        await run.wait()  # the run may take the cancellation of its own scope for its end
     return run.report
 
 

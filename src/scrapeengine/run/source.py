@@ -89,6 +89,11 @@ class SourceBacking:
         self.wake = self.jobs.wake
         """Reads on, where there is room for outcomes."""
 
+    async def pending(self) -> Mapping[str, int] | None:
+        """Count the events that the source still has, if it has a length. No checkpoint."""
+        left = self.jobs.left()
+        return None if left is None else {"": left}
+
     def open(self, nursery: trio.Nursery) -> None:
         """Do nothing: the intake is all that works here."""
 

@@ -57,7 +57,7 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 14 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
+    Size: 16 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
     nowhere else.
     """
 
@@ -65,6 +65,7 @@ class StoreBacking:
         """Build it, inside out."""
         store, lease, only = work.store, work.lease, work.only
         self._trouble = trouble = work.trouble
+        self._store, self._until = store, work.until
         holder = Leaseholder(store, uuid.uuid4().hex, lease, trouble)
         self._parts = parts
         self._hooks = hooks
@@ -128,6 +129,11 @@ class StoreBacking:
         # A run that was stopped waits for no outcomes of earlier ones: they are delivered another time.
         behind = self._redelivery.behind and self._parts.scheduler.stopped is None
         return not (self._writer.behind or behind)
+
+    async def pending(self) -> Mapping[str, int] | None:
+        """Count the jobs that are ready, and those that are delayed where the run waits for them. Checkpoint."""
+        counted, serves, wait = await self._store.stats(), self._parts.plan.serves, self._until == "empty"
+        return {name: each.ready + wait * each.delayed for name, each in counted.items() if serves(name)}
 
     def open(self, nursery: trio.Nursery) -> None:
         """Start what works beside the claims."""

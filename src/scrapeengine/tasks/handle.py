@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scrapeengine.model.validators import Validator
 
-__all__ = ["Progress", "TaskHandle", "TaskHttp", "TaskServices"]
+__all__ = ["TaskHandle", "TaskHttp", "TaskProgress", "TaskServices"]
 
 R = TypeVar("R")
 
@@ -58,7 +58,7 @@ class TaskServices(RequestServices, Protocol):
         ...
 
 
-class Progress(Protocol):
+class TaskProgress(Protocol):
     """The progress of a task."""
 
     attempt: int
@@ -74,7 +74,7 @@ class TaskHandle:
 
     __slots__ = ("_log", "_progress", "_record", "_services")
 
-    def __init__(self, record: TaskRecord, services: TaskServices, progress: Progress) -> None:
+    def __init__(self, record: TaskRecord, services: TaskServices, progress: TaskProgress) -> None:
         self._record = record
         self._services = services
         self._progress = progress

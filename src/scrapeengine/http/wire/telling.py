@@ -61,7 +61,15 @@ class RequestTelling:
         hear = self._task.instruments
         if hear.connection_opened:
             origin, now = self._call.origin, trio.current_time()
-            details = ConnectionOpened(time=now, platform=self._to, host=origin.host, port=origin.port, seconds=seconds)
+            details = ConnectionOpened(
+                time=now,
+                platform=self._to,
+                host=origin.host,
+                port=origin.port,
+                seconds=seconds,
+                event=self._task.event,
+                by=self._task.platform_name,
+            )
             hear.tell(hear.connection_opened, details)
 
     def begun(self, now: float) -> Call:
