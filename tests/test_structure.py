@@ -23,8 +23,8 @@ LAYERS = {
     "model": ({"errors", "model"}, {"attrs", "httpx", "can_ada"}),
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": (
-        {"errors", "model", "decide", "observe"},
-        {"attrs", "structlog", "logging", "trio", "prometheus_client", "opentelemetry"},
+        {"uninterrupted", "errors", "model", "decide", "observe"},
+        {"attrs", "structlog", "logging", "trio", "h11", "prometheus_client", "opentelemetry"},
     ),
     "http": (
         {"errors", "model", "decide", "observe", "http"},
@@ -48,6 +48,8 @@ LAYERS = {
         {"attrs", "httpx", "trio"},
     ),
     "sync": ({"engine", "model", "observe", "tasks", "deliver", "run", "served", "stores"}, {"trio"}),
+    "cli": ({"__init__", "errors", "model", "observe", "stores"}, {"attrs", "trio"}),
+    "__main__": ({"cli"}, set()),
     "__init__": ({"engine", "errors", "http", "model", "run", "stores", "sync"}, set()),
 }
 """`httpx` is imported by `errors`, `model`, `tasks` and `engine` for its types only."""

@@ -191,6 +191,15 @@ async def measured() -> None:
         assert_type(await nursery.start(se.observe.serve_metrics, 0, METRICS), Any)
 
 
+async def looked_at(store: se.Store) -> None:
+    """Serve live pages."""
+    engine = se.Engine(PLATFORMS)
+    async with engine.serve(store) as run, se.observe.Dashboard(run, engine, store, port=8765) as page:
+        print(page.url)
+    async with se.observe.Dashboard(store=store):
+        await store.pause("betpawa")
+
+
 COOKIES = se.Engine(PLATFORMS).cookies("shop.test")
 COOKIES.set("session", "x", domain="shop.test", expires=2e9)
 COOKIES.from_json(COOKIES.to_json())

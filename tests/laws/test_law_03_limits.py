@@ -125,3 +125,44 @@ async def test_a_wait_that_the_scraper_gives_up_gives_control_back_with_a_slot(a
     assert not world.ledger.broken
     [first] = [outcome for outcome in outcomes if outcome.event.id == "first"]
     assert (first.parked, first.ran) == (10, 1)
+
+
+@given(
+    limit=st.integers(1, 4),
+    takes=st.integers(1, 8),
+    paused=st.integers(0, 30),
+    lasts=st.integers(1, 40),
+    others=st.booleans(),
+)
+def test_nothing_starts_on_a_platform_while_it_is_paused_in_the_store(limit, takes, paused, lasts, others):
+    """From a quarter of a second after it was, until it is resumed; then all that waited runs. Others go on."""
+    starts, ends = {"p": [], "q": []}, []
+
+    async def scrape(task):
+        starts[task.platform].append(trio.current_time())
+        await trio.sleep(takes / 4)
+        ends.append(trio.current_time())
+
+    async def main():
+        engine = se.Engine([se.Platform(name, scrape, limit=limit) for name in starts])
+        async with se.open_store("memory:") as store:
+            names = [["p"], ["q"]] if others else [["p"]]
+            await engine.enqueue(store, [se.Event(n, platforms=names[n % len(names)]) for n in range(24)])
+            # One that comes while it is paused, and one without which the run would end then, with an error.
+            await engine.enqueue(store, [se.Event("late", platforms=["p"])], delay=(paused + lasts / 2) / 4)
+            await engine.enqueue(store, [se.Event("last", platforms=["q"])], delay=(paused + lasts) / 4 + 1)
+            begun = trio.current_time()
+            async with engine.serve(store, until="empty") as run, trio.open_nursery() as nursery:
+                nursery.start_soon(run.wait)
+                await trio.sleep(paused / 4)
+                await store.pause("p")
+                first = trio.current_time() + 0.25
+                await trio.sleep(lasts / 4)
+                last = trio.current_time()
+                await store.resume("p")
+        assert not [at for at in starts["p"] if first <= at < last]
+        assert len(ends) == 26
+        if others:
+            assert starts["q"][:12] == [begun + (n // limit) * takes / 4 for n in range(12)]
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -59,7 +59,7 @@ class PlainStore:
 
     async def call(self, name, *args, **values):
         """Have the model asked; once that was begun it is not cancelled."""
-        self.closings += name in {"close", "reopen"}
+        self.closings += name in {"close", "reopen", "pause", "resume"}
         answers = []
         done = trio.Event()
         try:
@@ -87,7 +87,7 @@ class PlainStore:
             answer = getattr(self.model, name)(*args, **values)
         if name == "due":
             self._fresh = False
-        elif name in {"enqueue", "release", "hasten", "complete", "cancel", "retry", "reopen"}:
+        elif name in {"enqueue", "release", "hasten", "complete", "cancel", "retry", "reopen", "pause", "resume"}:
             self._fresh = self._fresh or any(job.status.value == "ready" for job in self.model.rows.values())
             self._changed.set()
             self._changed = trio.Event()

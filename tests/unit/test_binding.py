@@ -99,7 +99,7 @@ SAID = {
     "the event limit held it back 99 % of the time; raising its limit or its rate would not help": {
         "event limit": 0.99
     },
-    "a pause (a limit of 0) held it back 100 % of the time": {"pause": 1.0},
+    "a pause (a limit of 0, or in the store) held it back 100 % of the time": {"pause": 1.0},
     "its bound of 8 tasks, running and parked, held it back 50 % of the time": {"parked": 0.5, "nothing": 0.5},
     "nothing held it back": {"nothing": 0.995, "rate": 0.005},
 }

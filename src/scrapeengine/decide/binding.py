@@ -233,7 +233,7 @@ def _words(reason: str, limit: int, interval: float) -> str:
 
 
 _WORDS = {
-    Holdup.PAUSE.value: "a pause (a limit of 0)",
+    Holdup.PAUSE.value: "a pause (a limit of 0, or in the store)",
     Holdup.PENALTY.value: "a penalty, for it had asked not to be called,",
     Holdup.SHARE.value: "the share that other engines on the store left it",
     Holdup.CONSUMER.value: "the consumer, which did not read outcomes in time,",

@@ -313,7 +313,7 @@ class LimitChanged:
     platform: str
     limit: int
     reason: str
-    """The part that holds: its "limit", or the "share" that other engines leave."""
+    """The part that holds: its "limit", the "share" that other engines leave, or a "pause" in the store."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

@@ -254,7 +254,10 @@ class Kept:
 @described
 @attrs.frozen(kw_only=True)
 class QueueStatistics:
-    """The jobs of one platform, counted."""
+    """The jobs of one platform, counted.
+
+    Size: 11 attributes, a record.
+    """
 
     ready: int = 0
     delayed: int = 0
@@ -267,6 +270,10 @@ class QueueStatistics:
     """The number of the first three that recur."""
     oldest: float | None = None
     """Seconds since the oldest of the ready ones was enqueued; None if none is ready."""
+    paused: bool = False
+    """Whether the store lets no task start there (`Store.pause`)."""
+    closed: float = 0.0
+    """Seconds until it opens again, by what all engines know; 0: it is open."""
 
 
 @described
@@ -312,3 +319,5 @@ class ShareGrant:
     """Whether others want it too, so that it should be asked for again soon."""
     openings: int = 0
     """How often the platform was reopened by hand. One more than before: what was known of a penalty is over."""
+    paused: bool = False
+    """Whether no task is to start there, whoever asks, for somebody has said so (`Store.pause`); then `slots` is 0."""

@@ -166,10 +166,10 @@ class PlatformStatistics:
     opens_in: float
     """Seconds until a request may start: for the rate, or because the platform is closed."""
     held_by: str = "nothing"
-    """What holds it back at this instant: a "pause" (a limit of 0), a "penalty" (it is closed), its "limit", the
-    "share" that other engines leave, its "rate", its "parked" tasks, the "consumer", the "sinks" or the "store" (who
-    takes outcomes too slowly), the "event limit", or "nothing"; where no work waits there, what of the first two
-    would."""
+    """What holds it back at this instant: a "pause" (a limit of 0, or in the store), a "penalty" (it is closed), its
+    "limit", the "share" that other engines leave, its "rate", its "parked" tasks, the "consumer", the "sinks" or the
+    "store" (who takes outcomes too slowly), the "event limit", or "nothing"; where no work waits there, what of the
+    first two would."""
     held_for: float = 0.0
     """Seconds for which that has been so. A pause counts from when it began, in this run; a penalty from when the
     platform closed; all else from when a task last started or went on there, while work waited."""

@@ -71,9 +71,10 @@ class Store(Protocol):
 
     @property
     def closings(self) -> int:
-        """How often platforms were closed or reopened here by hand: while it is 0 engines need not ask about that.
+        """How often platforms were closed, reopened, paused or resumed here by hand; at first, whether any is paused.
 
-        Where they share the store they hear of both by `share`, and this may stay 0.
+        While it is 0 engines need not ask about that. Where they share the store they hear of it by `share`, and this
+        may stay 0.
         """
         ...
 
@@ -120,7 +121,7 @@ class Store(Protocol):
         ...
 
     async def stats(self) -> dict[str, QueueStatistics]:
-        """Count the jobs of each platform that has any."""
+        """Count the jobs of each platform that has any, or that is paused or closed; and say so of those."""
         ...
 
     async def jobs(
@@ -187,6 +188,18 @@ class Store(Protocol):
 
         Jobs that were given back until its end are ready at once.
         """
+        ...
+
+    async def pause(self, platform: str) -> None:
+        """Let no task of a platform start, in any engine on the store, until `resume`; it is kept with the jobs.
+
+        What runs goes on. Engines that share the store (`shared`) hear of it within half a second, and of `resume` too;
+        others at their next look at the store.
+        """
+        ...
+
+    async def resume(self, platform: str) -> None:
+        """End a `pause`. What an engine has paused for itself, by a limit of 0, stays so."""
         ...
 
     # -- what an engine asks for

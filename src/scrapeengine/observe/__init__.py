@@ -8,14 +8,16 @@ import typing
 
 if typing.TYPE_CHECKING:
     from scrapeengine.observe.endpoint import serve_metrics
+    from scrapeengine.observe.live.dashboard import Dashboard
     from scrapeengine.observe.progress import Progress
     from scrapeengine.observe.prometheus import Prometheus
     from scrapeengine.observe.recording import Recording
     from scrapeengine.observe.traces import Traces, trace_context
 
-__all__ = ["Progress", "Prometheus", "Recording", "Traces", "serve_metrics", "trace_context"]
+__all__ = ["Dashboard", "Progress", "Prometheus", "Recording", "Traces", "serve_metrics", "trace_context"]
 
 _LATER = {
+    "Dashboard": "scrapeengine.observe.live.dashboard",
     "Progress": "scrapeengine.observe.progress",
     "Prometheus": "scrapeengine.observe.prometheus",
     "Recording": "scrapeengine.observe.recording",

@@ -202,7 +202,7 @@ class Prometheus(Instrument):
     @property
     def parts(self) -> tuple[object, ...]:
         """What listens to a run: anew for each one, which is told of it by the run itself."""
-        recording = Recording(hosts=self._hosts)
+        recording = Recording(hosts=self._hosts, timeline=0)
         return recording, MeasuredRun(self, recording)
 
     def begin(self, run: MeasuredRun) -> None:

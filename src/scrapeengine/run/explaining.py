@@ -48,8 +48,10 @@ def explain(parts: Parts, backing: Backing, platform: str | None) -> str:
         if name not in parts.plan.platforms and parts.plan.default is None:
             known = ", ".join(map(repr, sorted(parts.plan.declared)))
             raise UnknownPlatform(f"no platform is named {told(platform)}; the engine has {known}")
-        return f"{named(name)}: {_without_lane(parts, name)}"
-    sentences = [_about(parts, lane) for _, lane in sorted(lanes.items()) if not lane.idle]
+        return _alone(parts, name)
+    # Where the store pauses a platform work waits there too, which has been given back.
+    busy = {name for name, lane in lanes.items() if not lane.idle} | parts.lanes.pauses.by_store.keys()
+    sentences = [_about(parts, lanes[name]) if name in lanes else _alone(parts, name) for name in sorted(busy)]
     return "\n".join([_whole(parts, backing), *sentences])
 
 
@@ -68,18 +70,24 @@ def _about(parts: Parts, lane: Lane) -> str:
     return f"{named(lane.name)}: {_reason(parts, lane, now)}; {_counts(lane)}"
 
 
+def _alone(parts: Parts, name: str) -> str:
+    return f"{named(name)}: {_without_lane(parts, name)}"
+
+
 def _without_lane(parts: Parts, name: str) -> str:
     stands = parts.lanes.without_lane(name, parts.counters.anchor.now())
     match Holdup(stands.held_by):
         case Holdup.PAUSE:
-            return _paused(name)
+            return _paused(parts, name)
         case Holdup.PENALTY:
             return _closed(stands.opens_in)
         case _:
             return "no work waits there"
 
 
-def _paused(name: str) -> str:
+def _paused(parts: Parts, name: str) -> str:
+    if parts.plan.platform(name).limit:
+        return f"it is paused in the store, for all engines there; go on with store.resume({told(name)})"
     return f"it is paused, for its limit is 0; go on with tune({told(name)}, limit=…)"
 
 
@@ -101,7 +109,7 @@ def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a s
         case Holdup.NOTHING:
             return "nothing holds it back" if lane.records else "no work waits there"
         case Holdup.PAUSE:
-            return _paused(name)
+            return _paused(parts, name)
         case Holdup.PENALTY:
             return _closed(lane.gate.penalty.until - now)
         case Holdup.SHARE:

@@ -15,6 +15,7 @@ from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
+from scrapeengine.schedule.pauses import Pauses
 from scrapeengine.schedule.scheduler import Scheduler
 from scrapeengine.uninterrupted import uninterrupted
 
@@ -73,9 +74,9 @@ class Lanes:
         self.gates = gates
         self._closing = closing
         self._share = share
-        self._paused: dict[str, float] = {}
-        """The platforms that are paused, with a lane or without, each with since when."""
-        self._look_for_pauses(trio.current_time())
+        self.pauses = Pauses()
+        """The platforms that are paused, with a lane or without."""
+        self.pauses.look_at(platforms.limits(), trio.current_time())
 
     def get(self, name: str, now: float) -> Lane:
         """Return the lane of a platform; its gate is as an earlier lane or run has left it."""
@@ -83,7 +84,8 @@ class Lanes:
         if lane is None:
             platform = self.platforms.platform(name)
             lane = Lane.of(name, platform, self.gates.take(name, platform.rate, now), self._share)
-            lane.moved, lane.paused = now, self._paused.get(name, now)
+            lane.moved, lane.paused = now, self.pauses.since(name, now)
+            lane.limit.stop(stopped=name in self.pauses.by_store)
             self.scheduler.lanes[name] = lane
             self.scheduler.refresh(lane)
         return lane
@@ -151,7 +153,7 @@ class Lanes:
 
     def retune(self, now: float) -> None:
         """Let lanes be as their platforms are now."""
-        self._look_for_pauses(now)
+        self.pauses.look_at(self.platforms.limits(), now)
         for lane in self.scheduler.lanes.values():
             platform = self.platforms.platform(lane.name)
             if platform is lane.platform:
@@ -169,6 +171,19 @@ class Lanes:
                 self.tell_limit(lane, now)
             self.scheduler.refresh(lane)
 
+    def pause(self, lane: Lane, now: float, *, paused: bool) -> None:
+        """Let no task of a lane start, or end that, since the store says so. A limit of 0 is another matter."""
+        self.pauses.tell(lane.name, now, paused=paused)
+        if lane.limit.stopped is paused:
+            return
+        if not paused:
+            lane.moved = now
+        elif lane.limit.own:
+            lane.paused = now
+        lane.limit.stop(stopped=paused)
+        self.tell_limit(lane, now)
+        self.scheduler.refresh(lane)
+
     def closed(self, now: float) -> dict[str, float]:
         """Name the platforms that are under penalty, each with the seconds until it opens. From any thread."""
         lanes = self.scheduler.lanes.copy()
@@ -180,7 +195,8 @@ class Lanes:
 
         From any thread: what is walked through is copied in one step, and nothing is changed.
         """
-        found = {name: self.without_lane(name, now) for name in (self.platforms.limits() | self.gates.closed(now))}
+        known = self.platforms.limits() | self.gates.closed(now) | self.pauses.by_store
+        found = {name: self.without_lane(name, now) for name in known}
         for name, lane in self.scheduler.lanes.copy().items():
             if name in found or not lane.idle or lane.gate.closed(now):
                 found[name] = lane.statistics(now, standing(self.scheduler.facts(lane, now)))
@@ -190,8 +206,9 @@ class Lanes:
         """Say how a platform stands that has no work, and no lane. From any thread."""
         limit, penalty = self.platforms.platform(name).limit, self.gates.penalty(name)
         closed = max(0.0, penalty.until - now)
-        holdup = Holdup.PAUSE if not limit else Holdup.PENALTY if closed else Holdup.NOTHING
-        since = {Holdup.PAUSE: self._paused.get(name, now), Holdup.PENALTY: penalty.since}.get(holdup, now)
+        paused = not limit or name in self.pauses.by_store
+        holdup = Holdup.PAUSE if paused else Holdup.PENALTY if closed else Holdup.NOTHING
+        since = {Holdup.PAUSE: self.pauses.since(name, now), Holdup.PENALTY: penalty.since}.get(holdup, now)
         return PlatformStatistics(
             limit=limit,
             running=0,
@@ -201,12 +218,6 @@ class Lanes:
             held_by=holdup.value,
             held_for=max(0.0, now - since),
         )
-
-    def _look_for_pauses(self, now: float) -> None:
-        """Take down which platforms are paused, and since when. In one step: others may be looking."""
-        self._paused = {
-            name: self._paused.get(name, now) for name, limit in self.platforms.limits().items() if not limit
-        }
 
     def __repr__(self) -> str:
         """Count what is there."""

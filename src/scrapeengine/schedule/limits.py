@@ -8,6 +8,7 @@ A limit has parts, and each part has one writer:
 
     own      what the platform's policy says               `Lanes`, when a lane is made or tuned
     share    what other engines leave to this one          `Sharing`, and its end; `math.inf` where nobody shares it
+    stopped  whether the store says that none may start    `Lanes`, when it is told so
 
 The least of them holds. No one else reads a part in its place: what runs is bounded by `now`, what is parked and runs
 by `bound`, and both are computed here, when a part changes.
@@ -34,12 +35,17 @@ __all__ = ["EffectiveLimit"]
 @uninterrupted
 @attrs.define(eq=False, repr=False)
 class EffectiveLimit:
-    """The limit of one lane, as it is now."""
+    """The limit of one lane, as it is now.
+
+    Size: 11 attributes: its three parts, the tokens, and what follows of both.
+    """
 
     own: int
     """The limit of the platform's policy."""
     share: float = math.inf
     """The tasks that other engines leave to this one."""
+    stopped: bool = attrs.field(default=False, init=False)
+    """Whether the platform is paused in the store."""
     ends: float = attrs.field(default=math.inf, init=False)
     """When that is over, in trio's time, and nothing starts."""
     uncovered: bool = attrs.field(default=False, init=False)
@@ -66,8 +72,8 @@ class EffectiveLimit:
 
     @property
     def reason(self) -> str:
-        """The part that holds: "limit" or "share"."""
-        return "limit" if self.own <= self.share else "share"
+        """The part that holds: "limit", "share" or "pause"."""
+        return "pause" if self.stopped else "limit" if self.own <= self.share else "share"
 
     @property
     def taken(self) -> int:
@@ -82,6 +88,11 @@ class EffectiveLimit:
     def tune(self, own: int) -> None:
         """Go by what the platform's policy says from now on."""
         self.own = own
+        self._compute()
+
+    def stop(self, *, stopped: bool) -> None:
+        """Let nothing start, or end that: so the store says."""
+        self.stopped = stopped
         self._compute()
 
     def leave(self, share: float, ends: float | None = None) -> None:
@@ -111,7 +122,7 @@ class EffectiveLimit:
         return not self.uncovered
 
     def _compute(self) -> None:
-        self.now = int(min(self.own, self.share))
+        self.now = 0 if self.stopped else int(min(self.own, self.share))
         self.bound = 2 * self.own
         self.limiter.total_tokens = self.now
 

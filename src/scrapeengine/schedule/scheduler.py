@@ -417,7 +417,7 @@ class Scheduler:
         """Say how a lane stands, as far as that can hold it back. From any thread: nothing is changed."""
         return LaneFacts(
             waiting=lane.queue.waiting + len(lane.returning),
-            own_limit=lane.limit.own,
+            own_limit=0 if lane.limit.stopped else lane.limit.own,
             limit=lane.limit.now,
             running=lane.limit.taken,
             started=len(lane.records),

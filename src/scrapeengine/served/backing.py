@@ -92,7 +92,7 @@ class StoreBacking:
             deliveries=deliveries,
             starts=store.starts,
         )
-        self._closings = Closings(holder, parts, hooks, ready)
+        self._closings = Closings(holder, parts, hooks, self.ends, ready)
         others, self._sharing = None, None
         if store.shared:
             others = Others(holder, parts.plan.serves)

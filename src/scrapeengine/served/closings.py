@@ -3,6 +3,9 @@
 Lanes at work hear of both where they ask for their share (`served.sharing`). Here the others do: those of a store that
 is not shared, and platforms that are closed for so long that nothing of theirs is in hand. They are asked about after
 each look at what is ready, for who closes or reopens a platform wakes all who wait for that.
+
+A pause in the store (`Store.pause`) is heard of in the same two ways. A platform without work is not asked about, so a
+run learns of its pause with the first job that it claims there, which it gives back unstarted.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import trio
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareRequest
 from scrapeengine.model.urls import named
-from scrapeengine.run.backing import Parts, RunHooks
+from scrapeengine.run.backing import Ends, Parts, RunHooks
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.claims import ReadyPlatforms
 from scrapeengine.served.leases import Leaseholder
@@ -32,19 +35,22 @@ _SAME = 0.001
 class Closings:
     """Tells the store what the program has said of platforms' penalties, and hears what others have said there."""
 
-    def __init__(self, holder: Leaseholder, parts: Parts, hooks: RunHooks, ready: ReadyPlatforms) -> None:
+    def __init__(self, holder: Leaseholder, parts: Parts, hooks: RunHooks, ends: Ends, ready: ReadyPlatforms) -> None:
         """Make it.
 
         Args:
             holder: the run, as the store knows it.
             parts: the run's.
             hooks: told of platforms that others have closed or reopened.
+            ends: where jobs are given back that wait for a platform which is paused.
             ready: told of those that have closed: the run may end with that.
         """
         self._holder = holder
         self._lanes = parts.lanes
         self._plan = parts.plan
+        self._lines = parts.lines
         self._hooks = hooks
+        self._ends = ends
         self._ready = ready
         self._said: dict[str, float | None] = {}
         """Until when, in trio's time, the program has closed platforms; None: it has reopened them."""
@@ -97,7 +103,7 @@ class Closings:
             ready: those that have ready jobs in the store.
         """
         requests: dict[str, ShareRequest] = {}
-        for name in filter(self._unasked, ready):
+        for name in filter(self._unasked, dict.fromkeys([*ready, *self._lanes.pauses.by_store, *self._in_hand()])):
             with self._lanes.visit(name) as lane:
                 openings = lane.gate.penalty.openings
             requests[name] = ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, openings=openings)
@@ -110,8 +116,14 @@ class Closings:
         shift = self._holder.shift()
         for name, grant in grants.items():
             closed = None if grant.closed_until is None else grant.closed_until - shift
-            self._heard(name, grant.openings, closed)
+            self._heard(name, grant.openings, closed, paused=grant.paused)
         self._lanes.scheduler.settle()
+
+    def _in_hand(self) -> list[str]:
+        """Name the platforms whose jobs are all here, so that the store does not speak of them."""
+        if self._holder.store.shared:
+            return []  # these ask for their share
+        return [name for name, lane in self._lanes.scheduler.lanes.items() if not lane.idle]
 
     def _unasked(self, name: str) -> bool:
         """Say whether nobody else asks about a platform."""
@@ -119,13 +131,16 @@ class Closings:
         if not self._holder.store.shared:
             # Each look would ask, and cost as much again: only where somebody has closed or reopened something.
             return self._holder.store.closings > 0 and (name in plan.platforms or plan.default is not None)
+        if name in self._lanes.pauses.by_store:
+            return lane is None or lane.idle
         if lane is None:
             return self._lanes.gates.closed_until(name) > trio.current_time()
         # One at work asks for its share, and to ask for nothing here would give that back.
         return lane.idle and lane.gate.closed(trio.current_time())
 
-    def _heard(self, platform: str, openings: int, closed: float | None) -> None:
+    def _heard(self, platform: str, openings: int, closed: float | None, *, paused: bool) -> None:
         with self._lanes.visit(platform) as lane:
+            self.paused_by_others(lane, paused=paused)
             penalty = lane.gate.penalty
             if penalty.openings is None and not self._holder.store.shared:
                 # The gate of a host is as good as forgotten while it is open. What it hears of was asked for before
@@ -150,6 +165,19 @@ class Closings:
         """Say that others have reopened a platform, and claim for it again."""
         self._hooks.opened_by_others(lane)
         self._ready.room(lane.name)
+
+    def paused_by_others(self, lane: Lane, *, paused: bool) -> None:
+        """Hear whether a platform is paused in the store. What waits for one that is goes back: it is not due to us."""
+        if paused is not (lane.name in self._lanes.pauses.by_store):
+            if paused:
+                self._lines.say("a platform is paused in the store; store.resume lets it go on", lane.name)
+            else:
+                self._lines.say("a platform goes on that was paused in the store", lane.name)
+            self._lanes.pause(lane, trio.current_time(), paused=paused)
+            self._ready.room(lane.name)
+        if paused:
+            for job in lane.queue.waiting_jobs():
+                self._ends.give_up(job, "the platform is paused")
 
     def __repr__(self) -> str:
         """Count what the store is not told yet."""

@@ -63,7 +63,7 @@ class LaneDesk:
         if not plan.serves(platform):
             return 0
         lane, limit = self._parts.scheduler.lanes.get(platform), plan.platform(platform).limit
-        if limit == 0 or (lane is not None and lane.at_bound):
+        if limit == 0 or platform in self._parts.lanes.pauses.by_store or (lane is not None and lane.at_bound):
             return 0
         ahead = max(1, limit // 2)
         if lane is None:
@@ -138,6 +138,8 @@ class LaneDesk:
             parts.instruments.tell(parts.instruments.job_claimed, details)
         if scheduler.stopped is not None:  # the claim was on its way then
             self._ends.give_up(job, scheduler.stopped)
+        elif lane.limit.stopped:  # it was claimed before it was known that the platform is paused
+            self._ends.give_up(job, "the platform is paused")
         elif not lane.patient(now):
             self._ends.turn_away(job, lane)
         else:

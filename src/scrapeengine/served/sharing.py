@@ -65,6 +65,10 @@ class SharingHost(Protocol):
         """Say that others have reopened a platform."""
         ...
 
+    def paused_by_others(self, lane: Lane, *, paused: bool) -> None:
+        """Let nothing start on a platform that is paused in the store, and let it go on where it is not any more."""
+        ...
+
 
 @uninterrupted
 class Sharing:
@@ -234,8 +238,9 @@ class Sharing:
         if now >= lane.limit.ends:
             lane.limit.lapse()  # before the answer was here, and perhaps before the store knew of the question
         lane.limit.leave(share.slots, until)
+        self._host.paused_by_others(lane, paused=share.paused)
         self._lanes.tell_limit(lane, now)
-        waits = lane.limit.own > 0 and not lane.limit.taken and not lane.gate.closed(now)
+        waits = not share.paused and lane.limit.own > 0 and not lane.limit.taken and not lane.gate.closed(now)
         self._others.have_slots(lane.name, without=share.slots == 0 and waits)
         (self._contended.add if share.contended else self._contended.discard)(lane.name)
         allotment = lane.gate.rate_limiter

@@ -97,10 +97,11 @@ class WhenEmpty:
             self._say_what_is_left(counted)
             return True
         left = [name for name, each in sorted(own.items()) if each.ready or each.delayed]
-        if not leased and all(map(self._paused, left)):
+        if not leased and all(own[name].paused or self._paused(name) for name in left):
             raise ValueError(
                 f'serve(until="empty") would never end: the {ready + delayed:,} jobs that are left are all on '
-                f'platforms that are paused, {_listed(left)}; go on with tune(…, limit=…), or write until="idle"'
+                f"platforms that are paused, {_listed(left)}; go on with tune(…, limit=…) or store.resume(…), or "
+                'write until="idle"'
             )
         if not self._said:
             self._said = True

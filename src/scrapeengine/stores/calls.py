@@ -161,6 +161,16 @@ class TableStore:
         self.closings += 1
         await self._backend.run(lambda tables: closing.reopen(tables, platform))
 
+    async def pause(self, platform: str) -> None:
+        """See `Store`."""
+        self.closings += 1
+        await self._backend.run(lambda tables: closing.pause(tables, platform, paused=True))
+
+    async def resume(self, platform: str) -> None:
+        """See `Store`."""
+        self.closings += 1
+        await self._backend.run(lambda tables: closing.pause(tables, platform, paused=False))
+
     async def _in_parts(
         self, which: Selection, statuses: Collection[JobStatus], behind: Callable[..., Done], of: Callable[..., int]
     ) -> int:

@@ -153,6 +153,14 @@ class CheckedStore:
         """See `Store`."""
         await self._store.reopen(_name(platform))
 
+    async def pause(self, platform: str) -> None:
+        """See `Store`."""
+        await self._store.pause(_name(platform))
+
+    async def resume(self, platform: str) -> None:
+        """See `Store`."""
+        await self._store.resume(_name(platform))
+
     # -- what an engine asks for
 
     async def due(self, until: float | None = None) -> list[str]:

@@ -158,6 +158,14 @@ class DictSharingTable:
         """See `SharingTable`."""
         self._gates[platform] = gate
 
+    def shut(self, now: float) -> dict[str, SharedGate]:
+        """See `SharingTable`."""
+        return {
+            name: gate
+            for name, gate in self._gates.items()
+            if gate.paused or (gate.closed_until is not None and gate.closed_until > now)
+        }
+
     def restart(self, seconds: float) -> None:
         """See `SharingTable`."""
         self._locks.clear()

@@ -163,6 +163,7 @@ def _share(
     # Within its turn it keeps what it was granted, which is less than it holds where others are to have some of that;
     # if it was none, it may get some as soon as there are.
     slots = mine.slots if share_request.keep and mine.slots else grant(share_request.limit, mine, others)
+    slots = 0 if gate.paused else slots
     # What is for this very instant may have been used.
     kept = tuple(at for at in _to_come(old, gate) if at < tables.awake + _INSTANT or not share_request.anew)
     taken = sorted([*kept, *(at for stake in live if stake.owner != owner for at in _to_come(stake, gate))])
@@ -183,6 +184,7 @@ def _share(
         closed_until=None if closed is None else closed - ahead,
         contended=contended(mine, others),
         openings=gate.openings,
+        paused=gate.paused,
     )
 
 

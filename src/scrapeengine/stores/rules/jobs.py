@@ -20,10 +20,11 @@ from scrapeengine.model.job import (
 from scrapeengine.stores.rules.beside import remember
 from scrapeengine.stores.rules.leasing import arrive, clear, end, forget, in_hand, known, promote
 from scrapeengine.stores.rules.rows import Row, Texts, new_row, stored
-from scrapeengine.stores.rules.tables import Tables
+from scrapeengine.stores.rules.tables import SharedGate, Tables
 
 __all__ = ["becomes_pending", "cancel", "complete", "enqueue", "full", "get", "offer", "position", "stats"]
 
+_OPEN = SharedGate()
 _APART = 0.001
 """Seconds by which a job that recurs is moved on when its time is another's on the same platform."""
 
@@ -105,17 +106,24 @@ def position(tables: Tables, platform: str, id: str) -> int | None:
 
 
 def stats(tables: Tables) -> dict[str, QueueStatistics]:
-    """Count the jobs of each platform, by what is true now."""
+    """Count the jobs of each platform, by what is true now; and name those that are paused or closed."""
     promote(tables)
     forget(tables)
     counts, recurring = tables.jobs.counts(), tables.jobs.recur()
+    shut = tables.sharing.shut(tables.awake)
     found = {}
-    for platform in sorted(counts):
-        numbers = {status.value: n for status, n in counts[platform].items() if n}
-        if numbers:
+    for platform in sorted(counts.keys() | shut.keys()):
+        numbers = {status.value: n for status, n in counts.get(platform, {}).items() if n}
+        if numbers or platform in shut:
             since = tables.jobs.oldest(platform)
-            oldest = None if since is None else max(0.0, tables.now - since)
-            found[platform] = QueueStatistics(**numbers, recurring=recurring.get(platform, 0), oldest=oldest)
+            gate = shut.get(platform, _OPEN)
+            found[platform] = QueueStatistics(
+                **numbers,
+                recurring=recurring.get(platform, 0),
+                oldest=None if since is None else max(0.0, tables.now - since),
+                paused=gate.paused,
+                closed=0.0 if gate.closed_until is None else max(0.0, gate.closed_until - tables.awake),
+            )
     return found
 
 

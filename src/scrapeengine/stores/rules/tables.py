@@ -279,6 +279,8 @@ class SharedGate(NamedTuple):
     """The start times that are reserved and before this are in `tat`, the others in the stakes."""
     openings: int = 0
     """How often it was reopened by hand."""
+    paused: bool = False
+    """Whether no task is to start there."""
 
 
 class SharingTable(Protocol):
@@ -326,6 +328,10 @@ class SharingTable(Protocol):
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """Write down what is known of a platform."""
+        ...
+
+    def shut(self, now: float) -> dict[str, SharedGate]:
+        """Return what is known of the platforms that are paused, or closed at a time."""
         ...
 
     def restart(self, seconds: float) -> None:

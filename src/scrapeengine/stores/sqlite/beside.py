@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["SqlOutboxTable", "SqlPageTable", "SqlSeenTable", "SqlSharingTable"]
 
 
-_STAKE = ", ".join(Stake._fields)
+_STAKE, _GATE = ", ".join(Stake._fields), ", ".join(SharedGate._fields)
+_SHUT = "WHERE (paused OR closed_until IS NOT NULL)"
+"""As the index has it, so that it is used."""
 
 
 @attrs.frozen
@@ -178,13 +180,17 @@ class SqlSharingTable:
 
     def gate(self, platform: str) -> SharedGate:
         """See `SharingTable`."""
-        query = "SELECT tat, closed_until, interval, counted, openings FROM gates WHERE platform = ?"
-        rows = fetch(self._db, query, (platform,))
-        return SharedGate(*rows[0]) if rows else SharedGate()
+        rows = fetch(self._db, f"SELECT {_GATE} FROM gates WHERE platform = ?", (platform,))  # noqa: S608 - a fixed set
+        return _gate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?, ?)", (platform, *gate))
+        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?, ?, ?)", (platform, *gate))
+
+    def shut(self, now: float) -> dict[str, SharedGate]:
+        """See `SharingTable`."""
+        query = f"SELECT platform, {_GATE} FROM gates {_SHUT} AND (paused OR closed_until > ?)"  # noqa: S608 - a fixed set
+        return {platform: _gate(*values) for platform, *values in fetch(self._db, query, (now,))}
 
     def restart(self, seconds: float) -> None:
         """See `SharingTable`."""
@@ -192,3 +198,8 @@ class SqlSharingTable:
         self._db.execute("DELETE FROM stakes")
         query = "UPDATE gates SET tat = tat + :s, closed_until = closed_until + :s, counted = counted + :s"
         self._db.execute(query, {"s": seconds})
+
+
+def _gate(*values: Any) -> SharedGate:
+    gate = SharedGate(*values)
+    return gate._replace(paused=bool(gate.paused))

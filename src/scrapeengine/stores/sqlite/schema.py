@@ -108,7 +108,12 @@ _THIRD = (
 rows of earlier versions. `within` belongs to a cadence that was changed while its job was in hand. `opening` is through
 whom something was taken: the number of a file whose lock says whether that one lives (`stores.sqlite.liveness`)."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = (
+    "ALTER TABLE gates ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX gates_shut ON gates (platform) WHERE paused OR closed_until IS NOT NULL",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 

@@ -1,10 +1,13 @@
-"""Behaviours: jobs are looked through, run again and forgotten, and platforms closed and reopened by hand."""
+"""Behaviours: jobs are looked through, run again and forgotten, and platforms closed and paused by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
+import trio
+import trio.testing
 
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
@@ -16,6 +19,7 @@ from scrapeengine.testing.stores.scenes import (
     behaviour,
     claimed,
     done,
+    holds,
     job,
     known,
     order,
@@ -294,6 +298,54 @@ class ClosingScenes(StoreScenes):
         same(await order(store), ["a"])
         same((await known(store, "p", "b")).status, JobStatus.DELAYED)
         same((await known(store, "q", "a")).status, JobStatus.DELAYED)
+
+    @behaviour()
+    async def test_a_platform_is_paused_until_it_is_resumed(self, store: Store, passes: Passes) -> None:
+        """Nobody gets a slot there, whoever had some, however much time passes; no other platform is concerned."""
+        asked = ShareRequest(limit=3, wanted=3, held=0, rate=None, requests=0)
+        same((await store.share("me", {"p": asked}, 5))["p"].slots, 3)
+        await store.pause("p")
+        await store.pause("p")
+        for request in (asked, attrs.evolve(asked, held=2, keep=True)):
+            grants = await store.share("me", {"p": request, "q": asked}, 5)
+            same((grants["p"].slots, grants["p"].paused), (0, True))
+            same((grants["q"].slots, grants["q"].paused), (3, False))
+        await passes(1e6)
+        for _ in range(2):
+            holds((await _heard(store, "p")).paused, "a pause lasts until it is ended")
+            await store.reopen("p")
+        await store.resume("p")
+        grant = (await store.share("me", {"p": attrs.evolve(asked, keep=True)}, 5))["p"]
+        same((grant.slots, grant.paused), (3, False))
+
+    @behaviour()
+    async def test_what_is_paused_or_closed_is_counted_with_the_jobs(self, store: Store, passes: Passes) -> None:
+        """Also where there are none; what is open again is not."""
+        await store.enqueue([job("a")])
+        await store.pause("p")
+        await store.pause("q")
+        await store.close("r", 10)
+        await passes(4)
+        counted = await store.stats()
+        same({name: (each.ready, each.paused, each.closed) for name, each in counted.items()}, {
+            "p": (1, True, 0), "q": (0, True, 0), "r": (0, False, 6),
+        })  # fmt: skip
+        await store.resume("p")
+        await store.resume("q")
+        await passes(6)
+        counted = await store.stats()
+        same({name: (each.paused, each.closed) for name, each in counted.items()}, {"p": (False, 0)})
+
+    @behaviour()
+    async def test_who_waits_looks_again_when_a_platform_is_paused_or_resumed(self, store: Store) -> None:
+        """So an engine that has nothing in hand hears of it."""
+        await store.enqueue([job("a")])
+        for call in (store.pause, store.resume):
+            await store.due()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.wait, 1e9)
+                await trio.testing.wait_all_tasks_blocked()
+                await call("p")
 
 
 async def _pages(store: Store, limit: int) -> list[StoredJob]:

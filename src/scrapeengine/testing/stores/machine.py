@@ -229,6 +229,11 @@ class StoreMachine(RuleBasedStateMachine):
             values["events"] = [Event(each, platforms=sorted(platforms)) for each in sorted(ids)]
         self.both(name, **values)
 
+    @rule(platform=st.sampled_from(PLATFORMS), name=st.sampled_from(["pause", "resume"]))
+    def pause(self, platform: str, name: str) -> None:
+        """A platform is paused for all engines, or goes on."""
+        self.both(name, platform)
+
     @rule(platform=st.sampled_from(PLATFORMS), seconds=SPANS, opens=st.booleans())
     def close(self, platform: str, seconds: float, *, opens: bool) -> None:
         """A platform is closed by hand, or reopened."""

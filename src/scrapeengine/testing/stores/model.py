@@ -101,6 +101,8 @@ class ModelShare:
     closed_until: float | None = None
     openings: int = 0
     """How often it was reopened."""
+    paused: bool = False
+    """Whether no task is to start there."""
 
     def grant(self, owner: str, asked: ShareRequest, lease: float, moment: Moment) -> ShareGrant:
         """Say what an engine may do."""
@@ -111,6 +113,7 @@ class ModelShare:
         before = self.holds.pop(owner, (Hold(0, 0, 0), 0.0))[0]
         mine, others = attrs.evolve(before, wanted=asked.wanted, held=asked.held), [it for it, _ in self.holds.values()]
         slots = mine.slots if asked.keep and mine.slots else grant(asked.limit, mine, others)
+        slots = 0 if self.paused else slots
         times: tuple[float, ...] = ()
         kept = [at for at in self.times.get(owner, []) if at < awake + 1e-6 or not asked.anew]
         self.times[owner] = kept
@@ -135,6 +138,7 @@ class ModelShare:
             closed_until=None if self.closed_until is None else self.closed_until + ahead,
             contended=contended(mine, others),
             openings=self.openings,
+            paused=self.paused,
         )
 
     def count(self, awake: float) -> None:
@@ -218,12 +222,20 @@ class StoreModel:
         self._promote(math.inf)
         self._forget()
         found = {}
-        for platform in {job.platform for job in self.rows.values()}:
+        awake = self.moment.awake
+        shut = {name for name, it in self.shares.items() if it.paused or (it.closed_until or -math.inf) > awake}
+        for platform in shut | {job.platform for job in self.rows.values()}:
             jobs = [job for job in self.rows.values() if job.platform == platform]
             counts = {status.value: len([job for job in jobs if job.status is status]) for status in JobStatus}
             since = min((job.enqueued for job in jobs if job.status is READY), default=None)
             counts["recurring"] = len([job for job in jobs if job.status.pending and job.cadence is not None])
-            found[platform] = QueueStatistics(**counts, oldest=None if since is None else self.moment.now - since)
+            share = self.shares.get(platform, ModelShare())
+            found[platform] = QueueStatistics(
+                **counts,
+                oldest=None if since is None else self.moment.now - since,
+                paused=share.paused,
+                closed=0.0 if share.closed_until is None else max(0.0, share.closed_until - awake),
+            )
         return found
 
     def jobs(
@@ -282,6 +294,14 @@ class StoreModel:
         for job in self._delayed():
             if job.returned and job.platform == platform:
                 self._arrive(job)
+
+    def pause(self, platform: str) -> None:
+        """Let no task of a platform start."""
+        self.shares.setdefault(platform, ModelShare()).paused = True
+
+    def resume(self, platform: str) -> None:
+        """End a pause."""
+        self.shares.setdefault(platform, ModelShare()).paused = False
 
     # -- what an engine asks for
 

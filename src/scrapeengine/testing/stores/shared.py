@@ -76,6 +76,8 @@ _REFUSED: list[tuple[Callable[[Any], Awaitable[object]], type[Exception], str]] 
     (lambda store: store.forget(events=["a"]), TypeError, "Event"),
     (lambda store: store.close("p", 0), ValueError, "seconds"),
     (lambda store: store.reopen(None), TypeError, "platform"),
+    (lambda store: store.pause(None), TypeError, "platform"),
+    (lambda store: store.resume(7), TypeError, "platform"),
 ]
 
 
@@ -341,6 +343,8 @@ def _every_call(store: Store) -> dict[str, Callable[[], Awaitable[object]]]:
         "forget": partial(store.forget, ids=["a"]),
         "close": partial(store.close, "p", 1),
         "reopen": partial(store.reopen, "p"),
+        "pause": partial(store.pause, "p"),
+        "resume": partial(store.resume, "p"),
         "due": store.due,
         "claim": partial(store.claim, "p", 1, "me", 1),
         "renew": partial(store.renew, [], 1),

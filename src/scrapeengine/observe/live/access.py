@@ -1,0 +1,74 @@
+"""Who may ask the live page for what. Pure: a decision on the words of one request.
+
+A page on loopback is reached by every page that the same browser has open. What keeps these out:
+
+- They do not know the token. It stands in the fragment of the page's address, which no browser sends anywhere; the
+  page's own script takes it from there into a header. So no log, no `Referer` and no link has it.
+- A request with that header is none that a foreign page may send without being asked first (CORS, Fetch standard 3.2),
+  and nobody answers that question here.
+- A foreign name that leads to this address (DNS rebinding) is no name that is served.
+- What changes something is a POST of JSON, with the `Origin` of the page itself where there is one.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+import attrs
+
+__all__ = ["Access", "Denial"]
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@attrs.frozen
+class Denial:
+    """The answer to who may not ask."""
+
+    status: int
+    why: str
+
+
+@attrs.frozen
+class Access:
+    """What is asked of each request."""
+
+    token: str = attrs.field(repr=False)
+    """Who has it may do all."""
+    hosts: frozenset[str]
+    """The names by which the page may be called beside those of loopback, in small letters, without ports."""
+
+    def refusal(self, method: str, headers: Mapping[str, str], *, acts: bool, is_open: bool) -> Denial | None:  # noqa: PLR0911 - a line each
+        """Say why a request is refused; None: it is not.
+
+        Args:
+            method: the request's.
+            headers: the request's, by their names in small letters. One that was given twice is not among them.
+            acts: whether what is asked for changes something.
+            is_open: whether everybody may have it: it says nothing of any run.
+        """
+        host = headers.get("host", "")
+        if host_name(host) not in _LOOPBACK | self.hosts:
+            return Denial(403, "this name is not served here; give Dashboard(hosts=[…]) the name that you call it by")
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
+            return Denial(403, "another page has asked for this")
+        if method != ("POST" if acts else "GET"):
+            return Denial(405, f"this is for {'POST' if acts else 'GET'} alone")
+        if is_open:
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            return Denial(401, "the token is wrong, or there is none; it stands behind the # of the page's address")
+        if acts and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return Denial(415, "this takes JSON alone")
+        return None
+
+
+def host_name(host: str) -> str:
+    """Return the name in a `Host` header, without its port; an IPv6 address without its brackets."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
