@@ -293,7 +293,7 @@ WORDS = {
     "source": "the source, or the store, which gave no work, held it back",
     "lookahead": "the lookahead or max_pending, for which the source was not read on, held it back",
     "penalty": "a penalty, for it had asked not to be called, held it back",
-    "pause": "a pause (a limit of 0) held it back",
+    "pause": "a pause (a limit of 0, or in the store) held it back",
 }
 NAMES = {"limit": "its limit", "rate": "its rate", "event_limit": "the event limit"}
 
