@@ -301,8 +301,8 @@ MUTANTS = [
     (
         7,
         "decide/agenda.py",
-        "        queue.open = False\n        return [job.entry for job in held if self._released(job.entry)]",
-        "        queue.open = False\n        return []",
+        "        return [job.entry for job in held if self._released(job.entry)]",
+        "        return []",
     ),
     (8, "run/services.py", "self._ends.waiting < self._outbox.buffer", "self._ends.waiting <= self._outbox.buffer"),
     (

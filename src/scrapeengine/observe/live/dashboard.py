@@ -164,9 +164,8 @@ class Dashboard:
     ) -> None:
         """Close all connections. Checkpoint. What the body raised leaves as it is."""
         assert self._nursery is not None
-        self._nursery.cancel_scope.shield = (
-            True  # its tasks end at once, and what cancels the body is the body's affair
-        )
+        # Shielded: its tasks end at once, and what cancels the body is the body's affair.
+        self._nursery.cancel_scope.shield = True
         self._nursery.cancel_scope.cancel()
         try:
             await self._manager.__aexit__(None, None, None)
