@@ -24,7 +24,7 @@ LAYERS = {
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": (
         {"uninterrupted", "errors", "model", "decide", "observe"},
-        {"attrs", "structlog", "logging", "trio", "h11"},
+        {"attrs", "structlog", "logging", "trio", "h11", "prometheus_client", "opentelemetry"},
     ),
     "http": (
         {"errors", "model", "decide", "observe", "http"},
@@ -32,7 +32,7 @@ LAYERS = {
     ),
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
-    "deliver": ({"uninterrupted", "model", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
+    "deliver": ({"uninterrupted", "model", "decide", "observe", "schedule", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

@@ -22,7 +22,7 @@ __all__ = ["Counters"]
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
 
-    Size: 13 attributes, most of them one number each.
+    Size: 14 attributes, most of them one number each.
     """
 
     anchor: Anchor
@@ -37,6 +37,8 @@ class Counters:
     returned: int = 0
     lost: int = 0
     redelivered: int = 0
+    ran: float = 0.0
+    """Seconds that all tasks ran, added up."""
     ended: float | None = None
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
@@ -61,6 +63,7 @@ class Counters:
                 assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
+        self.ran += outcome.ran
         return failure
 
     def duplicate(self, platform: str) -> None:
@@ -106,6 +109,7 @@ class Counters:
             redelivered=self.redelivered,
             closed=dict(sorted(self._closed.copy().items())),
             figures=instruments.figures(ended),
+            one_by_one=self.ran,
         )
 
 

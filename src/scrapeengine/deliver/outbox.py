@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from scrapeengine.decide.holding import Holdup, slowest
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
 from scrapeengine.model.outcome import Outcome
@@ -40,6 +41,10 @@ class Room(Protocol):
 
     def taken(self) -> None:
         """Look again whether there is room: outcomes have left."""
+        ...
+
+    def moved(self) -> None:
+        """Look again who takes outcomes too slowly: there is no room, or none yet, and where they wait has changed."""
         ...
 
     def unread(self) -> None:
@@ -108,6 +113,15 @@ class Outbox(Generic[T]):
     def has_room(self) -> bool:
         """Say whether a task may start, for all that waits here."""
         return self.waiting < self.buffer
+
+    def slowest(self, store: int = 0) -> Holdup:
+        """Say who takes outcomes too slowly. From any thread.
+
+        Args:
+            store: the outcomes that the store has not accepted yet.
+        """
+        unread = len(self._ready)
+        return slowest(consumer=unread, sinks=self.waiting - unread, store=store)
 
     def deliver(self, outcome: Outcome[T]) -> None:
         """Count the outcome of a task, once, and send it on its way; a failure is logged. Never blocks."""
@@ -186,6 +200,8 @@ class Outbox(Generic[T]):
             return
         for outcome in batch:
             self._hand(outcome)
+        if self._instruments.watched:
+            self._room.moved()
 
     def passed(self) -> None:
         """Say that nothing is passed on any more."""
@@ -224,6 +240,8 @@ class Outbox(Generic[T]):
         if self._instruments.buffer_full:
             details = BufferFull(time=trio.current_time(), waiting=self.waiting)
             self._instruments.tell(self._instruments.buffer_full, details)
+        if self._instruments.watched:
+            self._room.moved()
         if self._consumed and self.reader is None:
             self._room.unread()
 

@@ -122,8 +122,9 @@ def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a s
             return f"its rate holds it back ({when})"
         case Holdup.PARKED:
             return f"its parked tasks hold it back: with {lane.limit.bound} begun, twice its limit, none starts"
-        case Holdup.BUFFER:
-            return "the consumer, the sinks or the store hold it back: as many outcomes wait as the buffer has room for"
+        case Holdup.CONSUMER | Holdup.SINKS | Holdup.STORE as slow:
+            who = {Holdup.CONSUMER: "the consumer to read them", Holdup.SINKS: "the sinks", Holdup.STORE: "the store"}
+            return f"as many outcomes wait for {who[slow]} as the buffer has room for"
         case Holdup.EVENTS:
             total = int(parts.scheduler.events.total_tokens)
             return f"the event limit of {total} holds it back"
