@@ -6,7 +6,7 @@
 
 At most ten are asked at once. Podcast 0 never answers: it fails after `--timeout` seconds in each round, and holds up
 nobody but itself. Printed is a line for each round, and one for each podcast that goes live or off the air; with
-`--each` one for each check.
+`--each` one for each check. `--report FILE` writes a page about the last round.
 """
 
 from __future__ import annotations
@@ -150,8 +150,11 @@ async def watch(options: argparse.Namespace) -> None:
         engine = se.Engine([platform], event_limit=AT_ONCE)
         events = [se.Event(number) for number in range(options.podcasts)]
         await engine.enqueue(store, events, cadence=se.Cadence(min_interval=options.every, max_interval=options.every))
-        async for report in engine.rounds(store, every=options.every, sinks=[journal]):
+        recording = [se.observe.Recording()] if options.report else []
+        async for report in engine.rounds(store, every=options.every, sinks=[journal], instruments=recording):
             journal.end_round(report)
+            if options.report:
+                report.write_html(options.report)
             if len(journal.reports) == options.rounds:
                 break
     print_table(journal, podcasts)
@@ -181,6 +184,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds; else a day of them, or no end")
     parser.add_argument("--store", default="memory:", metavar="URL", help="such as sqlite:podcasts.db")
     parser.add_argument("--virtual", action="store_true", help="simulate clock and podcasts")
+    parser.add_argument("--report", metavar="FILE", help="write a page about the last round there")
     parser.add_argument("--each", action="store_true", help="print each check")
     options = parser.parse_args()
     if options.podcasts < 1 or (options.rounds is not None and options.rounds < 1):

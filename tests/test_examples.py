@@ -139,11 +139,12 @@ def test_in_asyncio(pages, seconds, all_fed):
     assert numbers(re.search(r"ticked .* times", printed)[0])[0] > 0
 
 
-def test_podcasts_of_which_one_never_answers():
+def test_podcasts_of_which_one_never_answers(tmp_path):
     """It takes its own ten seconds of a round, the other nine are done in one, and so it is in each round."""
-    printed = output(
-        "podcasts", "--virtual", "--podcasts", 10, "--timeout", 10, "--rounds", 3, "--each", failure=SILENT
-    )
+    page = tmp_path / "round.html"
+    options = ("--podcasts", 10, "--timeout", 10, "--rounds", 3, "--each", "--report", page)
+    printed = output("podcasts", "--virtual", *options, failure=SILENT)
+    assert "AttemptTimeout" in page.read_text("utf-8")
     table = rows(printed)
     rounds, median, longest = numbers(table["rounds"])
     assert (rounds, median) == (3, 10)

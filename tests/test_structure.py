@@ -24,7 +24,7 @@ LAYERS = {
     "decide": ({"errors", "model", "decide"}, {"attrs"}),
     "observe": (
         {"uninterrupted", "errors", "model", "decide", "observe"},
-        {"attrs", "structlog", "logging", "trio", "h11"},
+        {"attrs", "structlog", "logging", "trio", "h11", "prometheus_client", "opentelemetry"},
     ),
     "http": (
         {"errors", "model", "decide", "observe", "http"},
@@ -34,7 +34,7 @@ LAYERS = {
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
     "standstill": (set(), {"trio"}),
     "sinks": ({"standstill", "errors", "model", "decide", "sinks"}, {"attrs", "trio", "compression", "backports"}),
-    "deliver": ({"uninterrupted", "model", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
+    "deliver": ({"uninterrupted", "model", "decide", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

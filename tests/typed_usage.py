@@ -6,6 +6,7 @@ from typing import Any, assert_never, assert_type
 
 import attrs
 import httpx
+import trio
 
 import scrapeengine as se
 from scrapeengine import stores
@@ -184,6 +185,23 @@ se.collect(PLATFORMS, [], progress=True)
 if REPORT.figures is not None:
     assert_type(REPORT.figures.platforms["betpawa"].head.p99, float)
     assert_type(REPORT.figures.held["betpawa"].sentence, str)
+
+
+class Ends(se.Instrument):
+    """An instrument with one hook: the others need not be there."""
+
+    def task_ended(self, details: Any, /) -> None:
+        """Write it down."""
+
+
+METRICS = se.observe.Prometheus()
+MEASURED = se.run(PLATFORMS, events(), instruments=[METRICS, Ends()])
+
+
+async def measured() -> None:
+    """Serve metrics beside a run."""
+    async with trio.open_nursery() as nursery:
+        assert_type(await nursery.start(se.observe.serve_metrics, 0, METRICS), Any)
 
 
 async def looked_at(store: se.Store) -> None:

@@ -153,6 +153,7 @@ class Engine(Generic[T]):
         cadence: Cadence | None = None,
         delay: float = 0.0,
         replace: bool = False,
+        context: Mapping[str, str] | None = None,
     ) -> list[Known]:
         """Put events into a store, all or none: a job for each on each of its platforms.
 
@@ -165,6 +166,8 @@ class Engine(Generic[T]):
             delay: seconds until they are ready.
             replace: whether events that are pending get the new data, priority and delay. What runs goes on with the
                 old ones, and the reply says so (`Known.replaced`).
+            context: texts by name that come with the jobs to the instruments of whoever runs them (`JobClaimed`), such
+                as `se.observe.trace_context()`; 8192 characters at most. Jobs that are known keep what they have.
 
         Returns:
             For each job, in the order of the events and their platforms, whether it is new, and its present state. An
@@ -174,14 +177,16 @@ class Engine(Generic[T]):
         Raises:
             UnknownPlatform: an event names a platform that the engine does not have, or none at all. None was taken.
             TypeError: what is given is no store or no event, or the data of an event can't be stored. None was taken.
-            ValueError: an id or a priority can't be stored. None was taken.
+            ValueError: an id or a priority can't be stored, or the context is too large. None was taken.
             StoreFull: there is no room, and the store was told to raise.
             StoreError: the store could not take them. None was taken.
 
         Checkpoint. If cancelled, all were taken or none.
         """
         check_trio()
-        return await served.serving.enqueue(self._plan.routes, store, events, cadence, delay, replace=replace)
+        return await served.serving.enqueue(
+            self._plan.routes, store, events, cadence, delay, replace=replace, context=context
+        )
 
     def serve(
         self,

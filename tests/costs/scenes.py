@@ -7,7 +7,7 @@ import scrapeengine as se
 from costs.counting import run
 from costs.lockstep import Lockstep
 
-__all__ = ["Scene", "asks", "by_run", "by_stream", "returns"]
+__all__ = ["Scene", "asks", "by_run", "by_stream", "counted", "returns"]
 
 
 async def returns(task):
@@ -23,6 +23,14 @@ async def asks(task):
 async def by_stream(engine, events):
     """Read all outcomes."""
     async with engine.stream(events) as stream:
+        async for _ in stream:
+            pass
+    return stream.report
+
+
+async def counted(engine, events):
+    """Read all outcomes, and have the run recorded, without a timeline."""
+    async with engine.stream(events, instruments=[se.observe.Recording(timeline=0)]) as stream:
         async for _ in stream:
             pass
     return stream.report

@@ -6,13 +6,14 @@ What the code of others has a part in has a margin for their versions.
 
 import functools
 
+import attrs
 import httpx
 import pytest
 import trio
 
 from costs.counting import Calls, Steps, a_task
 from costs.lockstep import Lockstep
-from costs.scenes import Scene, asks, by_run, returns
+from costs.scenes import Scene, asks, by_run, counted, returns
 
 N = 240
 
@@ -111,6 +112,21 @@ def test_a_task_makes_so_many_calls(name):
     assert found["ours"] <= OF_OURS * ours
     assert found["python"] <= OF_OTHERS * python
     assert found["c"] <= OF_OTHERS * c
+
+
+COUNTED = {
+    # what a recording adds to each task: calls of ours, of all functions in Python, of functions in C
+    "alone": (2.51, 3.1, 4.11),  # that it begins, and its time in the queue
+    "a request": (10.62, 14.33, 10.3),  # and that it is sent, its head, its end, and two more times
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_to_count_a_task_costs_so_many_calls(name):
+    """No details object is made, and no hook is called."""
+    found, without = calls(attrs.evolve(SCENES[name], how=counted)), calls(SCENES[name])
+    for kind, most in zip(("ours", "python", "c"), COUNTED[name], strict=True):
+        assert found[kind] - without[kind] <= most * OF_OTHERS
 
 
 @pytest.mark.parametrize("name", CLOCK)

@@ -299,7 +299,8 @@ async def test_a_store_that_cannot_remember_is_logged_and_the_success_stands(aut
     with structlog.testing.capture_logs() as logs:
         [outcomes] = await runs(se.Engine([Pages().platform(ending("success"))], validators=store), ["e"])
     assert isinstance(outcomes["e"], se.Success)
-    [log] = logs
+    log, over = logs
+    assert over["event"] == "the run is over"
     assert (log["log_level"], log["event"]) == ("warning", "the validators of a task could not be kept")
     assert isinstance(log["exc_info"], LookupError)
 
@@ -311,7 +312,7 @@ async def test_a_store_that_cannot_recall_costs_the_whole_page(autojump_clock):
         [outcomes] = await runs(se.Engine([pages.platform(ending("success"))], validators=store), ["e"])
     assert isinstance(outcomes["e"], se.Success)
     assert len(pages.asked) == 1
-    assert [log["event"] for log in logs] == ["the validators of a URL could not be had"]
+    assert [log["event"] for log in logs] == ["the validators of a URL could not be had", "the run is over"]
 
 
 async def test_a_recall_is_made_before_each_attempt(autojump_clock):

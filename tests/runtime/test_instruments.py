@@ -1,6 +1,8 @@
 """What those who listen to a run hear: each thing that happens, in its order, and nothing that would change the run."""
 
+import contextvars
 import pathlib
+import re
 
 import httpx
 import pytest
@@ -32,7 +34,7 @@ def of(listener, hook):
     return [details for name, details in listener.heard if name == hook]
 
 
-def timeline(listener, *, but=("lane_held", "source_waiting")):
+def timeline(listener, *, but=("lane_held", "source_waiting", "task_entered")):
     """Draw what was heard, one line for each thing: its time, its hook, and what it is about."""
     begun = listener.heard[0][1].time
     return [
@@ -124,6 +126,28 @@ async def test_a_scraper_that_runs_again_is_heard(autojump_clock):
     assert (ended.outcome.attempts, ended.time - retried.time) == (2, 8)
 
 
+async def test_what_is_set_as_a_task_is_entered_is_that_tasks_own(autojump_clock):
+    """Its scraper sees it, also where another one ran in the same trio task before."""
+    variable, seen = contextvars.ContextVar("variable", default=None), []
+
+    class Sets(se.Instrument):
+        def task_entered(self, details):
+            assert variable.get() is None
+            variable.set(details.event.id)
+
+    async def scrape(task):
+        await trio.sleep(1)
+        seen.append((task.event.id, variable.get()))
+
+    engine = se.Engine([se.Platform("A", scrape, limit=2)])
+    listener = listening("task_started", "task_entered", "task_ended")
+    await engine.run(map(se.Event, range(6)), instruments=[Sets(), listener])
+    assert sorted(seen) == [(str(n), str(n)) for n in range(6)]
+    assert variable.get() is None
+    of_first = [name for name, details in listener.heard if about(details).startswith("0 A")]
+    assert of_first == ["task_started", "task_entered", "task_ended"]
+
+
 async def test_tuning_is_heard(autojump_clock):
     """Another limit, another rate; what does not change is not told."""
     world = World(default=[("sleep", 10)])
@@ -182,8 +206,8 @@ async def test_a_full_buffer_and_a_source_that_waits_are_heard(autojump_clock):
         await trio.sleep(5)
         assert [details.waiting for details in of(listener, "buffer_full")] == [2]
         assert of(listener, "source_waiting")
-        assert of(listener, "lane_held")[-1].by == "buffer"
-        assert "the consumer, the sinks or the store hold it back" in run.explain("A")
+        assert of(listener, "lane_held")[-1].by == "consumer"
+        assert "outcomes wait for the consumer to read them" in run.explain("A")
         outcomes = [outcome async for outcome in run]
     assert len(outcomes) == 20
     [ended] = of(listener, "source_ended")
@@ -284,6 +308,27 @@ async def test_one_that_raises_is_logged_and_taken_out(autojump_clock, caplog):
     assert len(calls) == 1
     assert caplog.text.count("in a hook") >= 1
     assert "Broken" in caplog.text
+
+
+async def test_one_that_is_slow_is_named_with_its_time(autojump_clock, caplog):
+    """Once, and again when it takes twice as long; one that is quick is not."""
+
+    class Slow(se.Instrument):
+        def task_ended(self, details):
+            autojump_clock.jump({0: 0.02, 1: 0.03, 2: 0.009, 3: 0.05}[int(details.outcome.event.id)])
+
+    class Quick(se.Instrument):
+        def task_ended(self, _details):
+            pass
+
+    world = World()
+    engine = world.engine([world.platform("A", limit=1)])
+    await engine.run(map(se.Event, range(4)), instruments=[Slow(), Quick()])
+    said = re.findall(r"instrument='(.*?)' hook='(\w+)' seconds=([\d.]+)", caplog.text)
+    assert [(name.rpartition(".")[2], hook, seconds) for name, hook, seconds in said] == [
+        ("Slow", "task_ended", "0.02"),
+        ("Slow", "task_ended", "0.05"),
+    ]
 
 
 async def test_what_a_hook_changes_happens_after_the_step(autojump_clock):

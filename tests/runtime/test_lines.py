@@ -23,9 +23,42 @@ SOURCE = pathlib.Path(se.__file__).parent
 
 @pytest.fixture
 def lines():
-    """Capture the lines of the engine as structlog has them."""
+    """Capture the lines of the engine as structlog has them, but for that of each run's end."""
     with structlog.testing.capture_logs() as captured:
+        structlog.get_config()["processors"].insert(0, but_the_end)
         yield captured
+
+
+def but_the_end(_, __, line):
+    """Leave out the line of a run's end."""
+    if line["event"] == "the run is over":
+        raise structlog.DropEvent
+    return line
+
+
+async def test_at_its_end_a_run_says_how_long_a_loop_would_have_taken(autojump_clock):
+    """One line, which has how its tasks have ended; why it was stopped, if it was. The report says the same."""
+    world = World(scripts={("3", "A"): [("sleep", 1), ("raise", "error")]}, default=[("sleep", 2), ("request", 1, 200)])
+    engine = world.engine([world.platform("A", limit=10)])
+    with structlog.testing.capture_logs() as captured:
+        report = await engine.run(map(se.Event, range(20)))
+        async with engine.stream(map(se.Event, range(20))) as run:
+            await trio.sleep(0.5)
+            await run.stop(0)
+    first, second = [line for line in captured if line["event"] == "the run is over"]
+    assert report.one_by_one == pytest.approx(19 * 3 + 1)
+    assert first == {
+        "event": "the run is over",
+        "log_level": "info",
+        "succeeded": 19,
+        "failed": 1,
+        "skipped": 0,
+        "cancelled": 0,
+        "seconds": 6.0,
+        "one_by_one": 58.0,
+    }
+    assert (second["cancelled"], second["seconds"], second["one_by_one"]) == (20, 0.5, 5.0)
+    assert second["why"] == run.report.stopped
 
 
 def of(lines, what):
@@ -389,6 +422,11 @@ def test_each_line_is_in_the_guide_with_its_level_and_fields():
         found[what] = (levels, fields)
     dynamic = {
         # lines whose fields are put together where they are written
+        "a hook of an instrument is slow, and all tasks wait for it": ({"warning"}, {"instrument", "hook", "seconds"}),
+        "the run is over": (
+            {"info"},
+            {"succeeded", "failed", "skipped", "cancelled", "seconds", "one_by_one", "why"},
+        ),
         "more was left out": ({"info"}, {"of", "platform", "error", "left_out"}),
         "nothing can run here now; the run waits until the store is empty": ({"info"}, {"ready", "delayed", "leased"}),
     }

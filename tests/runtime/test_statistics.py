@@ -55,7 +55,7 @@ async def test_the_consumer_holds_it_back(autojump_clock):
     world = World(default=[("sleep", 1)])
     async with world.engine([world.platform("A", limit=3)], buffer=2).stream(map(se.Event, range(20))) as run:
         await trio.sleep(5)
-        assert held(run) == ("buffer", 4)  # three started at once, and one more in the place of the first that ended
+        assert held(run) == ("consumer", 4)  # three started at once, and one more in the place of the first that ended
         await drain(run)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.decide.gate import Gate
-from scrapeengine.decide.holding import Holdup, LaneFacts, LaneTimes, held_by, held_since, standing
+from scrapeengine.decide.holding import Holdup, LaneFacts, LaneTimes, held_by, held_since, slowest, standing
 from scrapeengine.decide.penalty import Penalty
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.policy import Rate
@@ -26,7 +26,7 @@ FACTS = st.builds(
     started=COUNTS,
     closed=st.booleans(),
     rate_open=st.booleans(),
-    has_room=st.booleans(),
+    full=st.sampled_from([None, Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE]),
     event_slot=st.booleans(),
 )
 TIMES = st.builds(
@@ -46,6 +46,16 @@ def test_what_holds_work_back_holds_the_platform_back(facts: LaneFacts) -> None:
         assert standing(facts) is (Holdup.PENALTY if facts.closed else Holdup.NOTHING)
 
 
+@given(COUNTS, COUNTS, COUNTS)
+def test_who_has_the_most_before_it_is_the_slowest(consumer: int, sinks: int, store: int) -> None:
+    """Of equals the one that comes last on the way."""
+    found = slowest(consumer=consumer, sinks=sinks, store=store)
+    before = {Holdup.CONSUMER: consumer, Holdup.SINKS: sinks, Holdup.STORE: store}
+    assert before[found] == max(before.values())
+    later = list(before)[: list(before).index(found)]
+    assert all(before[each] < before[found] for each in later)
+
+
 @given(FACTS)
 def test_where_work_waits_and_nothing_is_amiss_nothing_holds_it_back(facts: LaneFacts) -> None:
     """And each reason is one that is there."""
@@ -56,7 +66,8 @@ def test_where_work_waits_and_nothing_is_amiss_nothing_holds_it_back(facts: Lane
         Holdup.LIMIT: facts.limit <= facts.running,
         Holdup.RATE: not facts.rate_open,
         Holdup.PARKED: facts.started >= 2 * facts.own_limit,
-        Holdup.BUFFER: not facts.has_room,
+        **dict.fromkeys((Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE), False),
+        **({facts.full: True} if facts.full else {}),
         Holdup.EVENTS: not facts.event_slot,
     }
     found = held_by(facts)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scrapeengine.decide.records import (
     NotJson,
+    context_of,
     digest_of,
     error_text,
     event_of,
@@ -48,6 +49,22 @@ events = st.builds(
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     """Its URL, its platforms, its data, and what says how urgent it is."""
     assert event_of(event.id, event.priority, payload_of(event)) == event
+
+
+@given(events, st.dictionaries(texts, texts, max_size=3))
+def test_what_comes_with_an_event_is_none_of_its_own(event: Event, context: dict[str, str]) -> None:
+    """It comes back as it was, and the event does not know of it. Without any the payload is as it ever was."""
+    payload = payload_of(event, context)
+    assert event_of(event.id, event.priority, payload) == event
+    assert context_of(payload) == context
+    assert payload_of(event, {}) == payload_of(event)
+    assert context_of(payload_of(event)) == {}
+
+
+@pytest.mark.parametrize("payload", ['{"context":[1]}', '{"context":{"a":1}}', '{"context":null}', "{}"])
+def test_what_no_program_of_ours_has_written_is_no_context(payload: str) -> None:
+    """It is left out."""
+    assert context_of(payload) == {}
 
 
 def test_an_event_that_is_its_url() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scrapeengine.decide.sketch import ERROR, LEAST, MOST, Sketch
 
 TIMES = st.floats(0, MOST) | st.floats(-6, 6).map(lambda power: 10.0**power)
-NUMBERS = TIMES | st.sampled_from([0.0, LEAST, 1.0, MOST])
+EDGES = st.integers(-690, 690).map(lambda power: (1.01 / 0.99) ** power)
+NUMBERS = TIMES | EDGES | st.sampled_from([0.0, LEAST, 1.0, MOST])
 SHARES = st.floats(0, 1) | st.sampled_from([0.5, 0.9, 0.99])
 
 
@@ -35,8 +36,8 @@ def test_to_merge_is_to_have_seen_both(some: list[float], others: list[float]) -
     """In any order."""
     merged, whole = sketch_of(some), sketch_of([*some, *others])
     merged.merge(sketch_of(others))
-    assert merged._buckets == whole._buckets
-    assert (merged.count, merged.most, merged._tiny) == (whole.count, whole.most, whole._tiny)
+    assert merged._all().buckets == whole._all().buckets
+    assert (merged.count, merged.most, merged._all().tiny) == (whole.count, whole.most, whole._all().tiny)
     assert math.isclose(merged.total, whole.total)
     assert [merged.quantile(each) for each in (0, 0.5, 1)] == [whole.quantile(each) for each in (0, 0.5, 1)]
 
@@ -45,11 +46,35 @@ def test_to_merge_is_to_have_seen_both(some: list[float], others: list[float]) -
 def test_its_memory_is_bounded_and_its_quantiles_rise(numbers: list[float], shares: list[float]) -> None:
     """Whatever is seen: also what is far beyond a million seconds, where the greatest is exact."""
     sketch = sketch_of(numbers)
-    assert all(math.log(LEAST) / math.log(1.0202) - 1 <= bucket <= 692 for bucket in sketch._buckets)
+    assert all(math.log(LEAST) / math.log(1.0202) - 1 <= bucket <= 692 for bucket in sketch._all().buckets)
     found = [sketch.quantile(share) for share in sorted(shares)]
     assert found == sorted(found)
     assert all(0 <= each <= sketch.most for each in found)
     assert sketch.most == max((number for number in numbers if number >= LEAST), default=0.0)
+
+
+@given(st.lists(NUMBERS, max_size=600), st.lists(NUMBERS.filter(lambda bound: bound >= LEAST), max_size=8))
+def test_a_histogram_counts_numbers_up_to_each_bound(numbers: list[float], bounds: list[float]) -> None:
+    """But for those that are 1 % away from one, it is exact; how many they are, and their sum, in any case."""
+    bounds = sorted(bounds)
+    counts, count, total = sketch_of(numbers).histogram(bounds)
+    assert count == len(numbers)
+    assert math.isclose(total, sum(numbers))
+    for bound, found in zip(bounds, counts, strict=True):
+        least = sum(number <= bound * (1 - 1.01 * ERROR) for number in numbers)
+        assert least <= found <= sum(number <= bound * (1 + 1.01 * ERROR) for number in numbers)
+
+
+@given(st.lists(st.lists(NUMBERS, max_size=300), max_size=4))
+def test_to_look_between_changes_nothing(parts: list[list[float]]) -> None:
+    """Whenever it is done, and by whomever: each number is seen once."""
+    sketch, seen = Sketch(), 0
+    for numbers in parts:
+        for number in numbers:
+            sketch.add(number)
+        seen += len(numbers)
+        assert sketch.count == sketch.distribution().count == seen
+    assert sketch._all().buckets == sketch_of([number for numbers in parts for number in numbers])._all().buckets
 
 
 def test_it_says_what_it_has_seen() -> None:
@@ -65,4 +90,5 @@ def test_a_million_numbers_need_no_more_buckets_than_there_are() -> None:
     """At most 1,383, from a microsecond to a million seconds."""
     buckets = {round(math.log(10.0 ** (power / 1000)) / math.log(1.01 / 0.99)) for power in range(-6000, 6001)}
     sketch = sketch_of([10.0 ** (power / 4000) for power in range(-24_000, 24_001)])
-    assert len(sketch._buckets) <= 1383 <= len(buckets) + 1
+    assert len(sketch._all().buckets) <= 1383 <= len(buckets) + 1
+    assert len(sketch._state[1]) < 256

@@ -1,7 +1,8 @@
 """The share of time in which each platform was held back, by the reason. Pure accounting of what was heard.
 
 At each instant one reason holds a platform back: the one that `decide/holding.py` names as long as work waits there, or
-else the way that work comes (`Coming`). So the shares of a platform sum to 1.
+else the way that work comes (`Coming`), or who takes outcomes too slowly, for which no work is asked for. So the shares
+of a platform sum to 1.
 
 How work comes is the same for all platforms. So it has one account for all, and a platform on which no work waits notes
 how that stood when it began to: what the source does costs nothing for each platform.
@@ -28,7 +29,7 @@ class Coming(enum.Enum):
     READ = "source"
     """The source, or the store, gives none yet."""
     UNREAD = "lookahead"
-    """The source is not read on: `lookahead`, `max_pending` or `buffer` is reached."""
+    """The source is not read on: `lookahead` or `max_pending` is reached."""
     NONE = Holdup.NOTHING.value
     """No more comes."""
 
@@ -80,7 +81,9 @@ class _Platform:
         spent = self.held.spent(now)
         spent.pop(Holdup.NOTHING.value, None)
         idle = self._idle(coming, now) if self.held.reason == Holdup.NOTHING.value else self.idle
-        return spent | idle  # they have no reason in common
+        for reason, seconds in idle.items():  # who takes outcomes too slowly may hold back what waits and what comes
+            spent[reason] = spent.get(reason, 0.0) + seconds
+        return spent
 
     def _idle(self, coming: _Account, now: float) -> dict[str, float]:
         since = {reason: seconds - self.before.get(reason, 0.0) for reason, seconds in coming.spent(now).items()}
@@ -129,8 +132,8 @@ class Binding:
         self._number = 0
         """How many it does."""
 
-    def comes(self, how: Coming, now: float) -> None:
-        """Hear how work comes from now on."""
+    def comes(self, how: Coming | Holdup, now: float) -> None:
+        """Hear how work comes from now on, or who takes outcomes too slowly, for which none is asked for."""
         if how.value != self._coming.reason:
             self._coming.turn(how.value, now)
 
@@ -233,8 +236,10 @@ _WORDS = {
     Holdup.PAUSE.value: "a pause (a limit of 0, or in the store)",
     Holdup.PENALTY.value: "a penalty, for it had asked not to be called,",
     Holdup.SHARE.value: "the share that other engines on the store left it",
-    Holdup.BUFFER.value: "the consumer, the sinks or the store, which did not take outcomes in time,",
+    Holdup.CONSUMER.value: "the consumer, which did not read outcomes in time,",
+    Holdup.SINKS.value: "the sinks, which did not take outcomes in time,",
+    Holdup.STORE.value: "the store, which did not accept outcomes in time,",
     Holdup.EVENTS.value: "the event limit",
-    Coming.READ.value: "the source, which gave no work,",
-    Coming.UNREAD.value: "the lookahead, max_pending or buffer, for which the source was not read on,",
+    Coming.READ.value: "the source, or the store, which gave no work,",
+    Coming.UNREAD.value: "the lookahead or max_pending, for which the source was not read on,",
 }

@@ -10,7 +10,7 @@ import enum
 
 import attrs
 
-__all__ = ["Holdup", "LaneFacts", "LaneTimes", "held_by", "held_since", "standing"]
+__all__ = ["Holdup", "LaneFacts", "LaneTimes", "held_by", "held_since", "slowest", "standing"]
 
 
 class Holdup(enum.Enum):
@@ -30,8 +30,12 @@ class Holdup(enum.Enum):
     """Running and parked tasks are twice the limit."""
     RATE = "rate"
     """The next request may not start yet."""
-    BUFFER = "buffer"
-    """So many outcomes wait for the consumer, the sinks or the store that no task starts."""
+    CONSUMER = "consumer"
+    """So many outcomes wait that no task starts, most of them for who reads them."""
+    SINKS = "sinks"
+    """The same, most of them for the sinks."""
+    STORE = "store"
+    """The same, most of them for the store to accept them."""
     EVENTS = "event limit"
     """As many events are in progress as may be."""
 
@@ -53,8 +57,8 @@ class LaneFacts:
     """Whether it is under penalty."""
     rate_open: bool
     """Whether a request may start now."""
-    has_room: bool
-    """Whether there is room for outcomes."""
+    full: Holdup | None
+    """Who takes outcomes too slowly, so that there is no room for more; None: there is."""
     event_slot: bool
     """Whether one more event may be in progress."""
 
@@ -90,9 +94,24 @@ def held_by(facts: LaneFacts) -> Holdup:  # noqa: PLR0911 - a line for each reas
         return Holdup.RATE
     if facts.started >= 2 * facts.own_limit:
         return Holdup.PARKED
-    if not facts.has_room:
-        return Holdup.BUFFER
+    if facts.full is not None:
+        return facts.full
     return Holdup.NOTHING if facts.event_slot else Holdup.EVENTS
+
+
+def slowest(*, consumer: int, sinks: int, store: int) -> Holdup:
+    """Say who takes outcomes too slowly, where there are too many.
+
+    They go from the store to the sinks to the consumer, and none of these waits for the next one. So they pile up where
+    it is slow; who has the most before it is named, and of equals the last.
+
+    Args:
+        consumer: the outcomes that the consumer may read.
+        sinks: those that sinks have not taken.
+        store: those that the store has not accepted.
+    """
+    most = max(consumer, sinks, store)
+    return Holdup.CONSUMER if consumer == most else Holdup.SINKS if sinks == most else Holdup.STORE
 
 
 def standing(facts: LaneFacts) -> Holdup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from scrapeengine.decide.texts import text_of, written
@@ -16,6 +16,7 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 
 __all__ = [
     "NotJson",
+    "context_of",
     "digest_of",
     "error_text",
     "event_of",
@@ -29,13 +30,19 @@ __all__ = [
 ]
 
 _BYTES = "bytes"
+_CONTEXT = "context"
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _ENCODE_STRICTLY = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """`json.dumps` makes its encoder anew where it is told how."""
 
 
-def payload_of(event: Event) -> str:
+def payload_of(event: Event, context: Mapping[str, str] | None = None) -> str:
     """Return what a store keeps of an event beside its id and priority.
+
+    Args:
+        event: the event.
+        context: what is to come with it to whoever runs it, and is none of its own: texts by name. Who does not know
+            of it, as an older version, leaves it.
 
     Raises:
         TypeError: its data is neither JSON nor bytes.
@@ -49,6 +56,8 @@ def payload_of(event: Event) -> str:
         kept["platforms"] = list(event.platforms)
     if event.data is not None:
         kept |= _kept(event.data, f"the data of {event!r}")
+    if context:
+        kept[_CONTEXT] = dict(context)
     return _ENCODE(kept)
 
 
@@ -63,6 +72,14 @@ def event_of(id: str, priority: int, payload: str) -> Event:
         data=_given_back(kept),
         priority=priority,
     )
+
+
+def context_of(payload: str) -> dict[str, str]:
+    """Return what has come with an event; what is no text is left out. The payload is one that `event_of` can read."""
+    context = json.loads(payload).get(_CONTEXT)
+    if not isinstance(context, dict):
+        return {}
+    return {name: value for name, value in context.items() if isinstance(value, str)}
 
 
 class NotJson(TypeError):

@@ -39,6 +39,8 @@ class Counters:
     redelivered: int = 0
     set_aside: Counter[str] = attrs.field(factory=Counter)
     """Outcomes that sinks have refused, by the file that has them."""
+    ran: float = 0.0
+    """Seconds that all tasks ran, added up."""
     ended: float | None = None
     """When the run ended."""
     _outcomes: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
@@ -63,6 +65,7 @@ class Counters:
                 assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
         self._outcomes[platform, kind] += 1
+        self.ran += outcome.ran
         return failure
 
     def duplicate(self, platform: str) -> None:
@@ -109,6 +112,7 @@ class Counters:
             set_aside=dict(self.set_aside.copy()),
             closed=dict(sorted(self._closed.copy().items())),
             figures=instruments.figures(ended),
+            one_by_one=self.ran,
         )
 
 

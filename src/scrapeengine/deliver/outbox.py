@@ -19,6 +19,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import attrs
 import trio
 
+from scrapeengine.decide.holding import Holdup, slowest
 from scrapeengine.deliver.channel import SinkChannel
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.model.instrument import BufferFull, OutcomeDelivered
@@ -45,6 +46,10 @@ class Room(Protocol):
 
     def taken(self) -> None:
         """Look again whether there is room: outcomes have left."""
+        ...
+
+    def moved(self) -> None:
+        """Look again who takes outcomes too slowly: there is no room, or none yet, and where they wait has changed."""
         ...
 
     def unread(self) -> None:
@@ -118,6 +123,8 @@ class Outbox(Generic[T]):
         self._owed: dict[int, Owed[T]] = {}
         """What not all have had, by the identity of the outcome; only where there are sinks."""
         self._room_for_sinks = 0
+        self._untaken = 0
+        """How many of them a sink has not had."""
 
     def feed(self, name: str, feed: SinkChannel[T], room: int) -> None:
         """Have a sink fed, which needs room for so many outcomes at least."""
@@ -129,7 +136,7 @@ class Outbox(Generic[T]):
         """Let so many outcomes wait before no task starts any more, or as many more as sinks have use for at once."""
         self.buffer = max(buffer, self._room_for_sinks)
 
-    def slowest(self) -> str | None:
+    def slowest_sink(self) -> str | None:
         """Name the sink for which outcomes wait, as many as there is room for; None: it is none of them."""
         waiting = {name: len(feed) for name, feed in self._feeds.items()}
         name = max(waiting, key=lambda each: waiting[each], default=None)
@@ -147,6 +154,15 @@ class Outbox(Generic[T]):
     def has_room(self) -> bool:
         """Say whether a task may start, for all that waits here."""
         return self.waiting < self.buffer
+
+    def slowest(self, store: int = 0) -> Holdup:
+        """Say who takes outcomes too slowly. From any thread.
+
+        Args:
+            store: the outcomes that the store has not accepted yet.
+        """
+        unread = len(self._ready)
+        return slowest(consumer=unread, sinks=self._untaken, store=store)
 
     def deliver(self, outcome: Outcome[T]) -> None:
         """Count the outcome of a task, once, and send it on its way; a failure is logged. Never blocks."""
@@ -177,6 +193,7 @@ class Outbox(Generic[T]):
             return
         self.waiting += 1
         self._owed[id(outcome)] = Owed(outcome, len(feeds), reader, to is None)
+        self._untaken += bool(feeds)
         for feed in feeds:
             feed.put(outcome)
         if reader:
@@ -189,10 +206,13 @@ class Outbox(Generic[T]):
         for outcome in outcomes:
             owed = self._owed[id(outcome)]
             owed.sinks -= 1
+            self._untaken -= not owed.sinks
             if not owed.sinks and sink is not None:
                 self.tell_delivered(outcome, "sinks")
             self._settle(owed)
         self._room.taken()
+        if self._instruments.watched:
+            self._room.moved()
 
     def _settle(self, owed: Owed[T]) -> None:
         if not owed.sinks and not owed.reader:
@@ -303,6 +323,8 @@ class Outbox(Generic[T]):
         if self._instruments.buffer_full:
             details = BufferFull(time=trio.current_time(), waiting=self.waiting)
             self._instruments.tell(self._instruments.buffer_full, details)
+        if self._instruments.watched:
+            self._room.moved()
         if self._consumed and self.reader is None:
             self._room.unread()
 

@@ -84,9 +84,10 @@ class HeldBack:
 
     shares: Mapping[str, float]
     """Shares of time by reason, with the sum 1. As long as work waited there: "limit", "share" (other engines), "rate",
-    "penalty", "pause", "parked", "event limit" and "buffer", as in `PlatformStatistics.held_by`. While none did:
-    "source" (it, or the store, gave no work), "lookahead" (it was not read on) and "nothing" (no more came). Of hosts
-    that are counted together the time in which work waited, host by host."""
+    "penalty", "pause", "parked", "event limit", "consumer", "sinks" and "store", as in `PlatformStatistics.held_by`.
+    While none did: "source" (it, or the store, gave no work), "lookahead" (it was not read on), or "consumer" and
+    "sinks" (it was not read on for them), and "nothing" (no more came). Of hosts that are counted together the time in
+    which work waited, host by host."""
     sentence: str
     """The same in one sentence."""
 

@@ -11,13 +11,13 @@ the run's clock, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.model.report import Report
+from scrapeengine.model.report import Report, Statistics
 from scrapeengine.model.settings import Settings
 from scrapeengine.model.urls import shown
 
@@ -47,6 +47,7 @@ __all__ = [
     "SourceEnded",
     "SourceWaiting",
     "TaskEnded",
+    "TaskEntered",
     "TaskParked",
     "TaskResumed",
     "TaskRetried",
@@ -67,6 +68,10 @@ class RunStarted:
     """The name of the platform that serves all other hosts; empty: there is none."""
     settings: Settings
     """All knobs as they are now."""
+    statistics: Callable[[], Statistics]
+    """Returns what the run is doing, as `run.statistics()`; from any thread, also after the run."""
+    report: Callable[[], Report]
+    """Returns what the run has done so far, as `run.report`; the same."""
     joined: bool = False
     """Whether the run had begun before, and it is the instrument that came now (`run.watch`)."""
 
@@ -119,6 +124,18 @@ class TaskStarted:
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
+class TaskEntered:
+    """The scraper of a task is called now. The hook is called in the context of the task.
+
+    Context variables that it sets there are the task's own, and its scraper sees them.
+    """
+
+    time: float
+    event: Event
+    platform: str
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class TaskParked:
     """A task waits, and has given its token back."""
 
@@ -154,7 +171,8 @@ class LaneHeld:
     platform: str
     by: str
     """The value of a `Holdup`: its "limit", the "share" that other engines leave, its "rate", a "penalty", a "pause" (a
-    limit of 0), its "parked" tasks, the "event limit", the "buffer"; or "nothing": no work waits there."""
+    limit of 0), its "parked" tasks, the "event limit", the "consumer", the "sinks" or the "store" (who takes outcomes
+    too slowly); or "nothing": no work waits there."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -315,6 +333,10 @@ class JobClaimed:
     time: float
     platform: str
     id: str
+    context: Mapping[str, str]
+    """What has come with it from whoever enqueued it (`enqueue(context=…)`)."""
+    recurs: bool
+    """Whether it comes again and again."""
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -360,14 +382,18 @@ class BufferFull:
     waiting: int
 
 
-class Instrument(Protocol):
+class Instrument:
     """Listens to a run. Inherit from it, and write the hooks that you want; those that you leave out are not called.
 
     A hook that raises is logged, and its instrument is taken out; the run goes on.
 
-    An instrument may be made of others: where it has `parts`, a tuple of instruments, these are told too, after it.
+    An instrument may be made of others: where its class has `parts`, a tuple of instruments, these are told too, after
+    it. They are asked for once for each run, and may be other ones each time.
 
-    Size: 25 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
+    Not a protocol, though nothing is inherited from it but hooks that do nothing: type checkers take the empty methods
+    of a protocol for abstract ones, and would not let a program make an instrument that lacks some.
+
+    Size: 26 hooks, one for each thing that happens; each is asked for by name, and none has to be written.
     """
 
     def run_started(self, details: RunStarted, /) -> None:
@@ -387,6 +413,9 @@ class Instrument(Protocol):
 
     def task_started(self, details: TaskStarted, /) -> None:
         """Hear of a task that starts."""
+
+    def task_entered(self, details: TaskEntered, /) -> None:
+        """Hear of a task whose scraper is called now, in the task's own context."""
 
     def task_parked(self, details: TaskParked, /) -> None:
         """Hear of a task that waits."""

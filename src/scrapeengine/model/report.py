@@ -49,7 +49,7 @@ class Report:
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 16 attributes, a record of one run.
+    Size: 17 attributes, a record of one run.
     """
 
     started: datetime
@@ -90,6 +90,8 @@ class Report:
     """Seconds for which a round was still running when the next was due; 0: it was not."""
     figures: Figures | None = None
     """Requests, bytes and times by platform; None: no `se.observe.Recording()` was among the run's instruments."""
+    one_by_one: float = 0.0
+    """Seconds that a loop would have taken which runs one task after the other: those that all tasks ran, added up."""
 
     def ok(self, max_failures: float = 0.0) -> bool:
         """Say whether the run has done its work: not stopped, nothing refused by sinks, no more failures than may be.
@@ -169,8 +171,9 @@ class PlatformStatistics:
     """Seconds until a request may start: for the rate, or because the platform is closed."""
     held_by: str = "nothing"
     """What holds it back at this instant: a "pause" (a limit of 0, or in the store), a "penalty" (it is closed), its
-    "limit", the "share" that other engines leave, its "rate", its "parked" tasks, the "buffer" (the consumer, the sinks
-    or the store), the "event limit", or "nothing"; where no work waits there, what of the first two would."""
+    "limit", the "share" that other engines leave, its "rate", its "parked" tasks, the "consumer", the "sinks" or the
+    "store" (who takes outcomes too slowly), the "event limit", or "nothing"; where no work waits there, what of the
+    first two would."""
     held_for: float = 0.0
     """Seconds for which that has been so. A pause counts from when it began, in this run; a penalty from when the
     platform closed; all else from when a task last started or went on there, while work waited."""

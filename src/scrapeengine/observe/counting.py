@@ -10,25 +10,25 @@ from scrapeengine.model.figures import PlatformFigures
 from scrapeengine.model.history import Spread
 from scrapeengine.model.instrument import (
     ConnectionOpened,
-    RequestEnded,
     RetryDecided,
     RunStarted,
-    TaskResumed,
     TaskRetried,
-    TaskStarted,
 )
 from scrapeengine.observe.labels import Labels
 
-__all__ = ["Counting"]
+__all__ = ["Counting", "PlatformCounts"]
 
 
 @attrs.define(eq=False, repr=False)
-class _Counts:
+class PlatformCounts:
     """The counts of one platform.
 
-    Size: 17 attributes, one for each figure.
+    Size: 20 attributes, one for each figure.
     """
 
+    in_flight: int = 0
+    silent: int = 0
+    """Requests that no answer has come to."""
     answered: int = 0
     failed: int = 0
     cut_off: int = 0
@@ -43,34 +43,15 @@ class _Counts:
     connect: Sketch = attrs.field(factory=Sketch)
     head: Sketch = attrs.field(factory=Sketch)
     whole: Sketch = attrs.field(factory=Sketch)
+    head_is_whole: Sketch = attrs.field(factory=Sketch)
+    """Those of both, where all came with the head, on a kept connection: they are the same, and most are."""
     queued: Sketch = attrs.field(factory=Sketch)
     parked: Sketch = attrs.field(factory=Sketch)
-
-    def request(self, details: RequestEnded) -> None:
-        """Count a request that has ended."""
-        if details.status is not None:
-            self.statuses[details.status] = self.statuses.get(details.status, 0) + 1
-        if details.cancelled:
-            self.cut_off += 1
-        elif details.error is not None:
-            self.failed += 1
-        else:
-            self.answered += 1
-        if details.kept:
-            self.reused += 1
-        if details.head is not None:
-            self.head.add(details.head)
-        if details.whole:
-            self.received += details.received
-            self.decoded += details.decoded
-            self.whole.add(details.seconds)
-        else:
-            self.left += details.received
 
     def figures(self) -> PlatformFigures:
         """Freeze them. From any thread."""
         return PlatformFigures(
-            requests=self.answered + self.failed + self.cut_off,
+            requests=self.requests,
             answered=self.answered,
             failed=self.failed,
             cut_off=self.cut_off,
@@ -82,16 +63,28 @@ class _Counts:
             left=self.left,
             opened=self.opened,
             reused=self.reused,
-            connect=self.connect.distribution(),
-            head=self.head.distribution(),
-            whole=self.whole.distribution(),
-            queued=self.queued.distribution(),
-            parked=self.parked.distribution(),
+            **{of: sketch.distribution() for of, sketch in self.sketches().items()},
         )
+
+    @property
+    def requests(self) -> int:
+        """Those that have ended."""
+        return self.answered + self.failed + self.cut_off
+
+    def sketches(self) -> dict[str, Sketch]:
+        """Return what was seen of times, by what they are of. From any thread."""
+        both = self.head_is_whole
+        return {
+            "connect": self.connect,
+            "head": self.head.and_of(both),
+            "whole": self.whole.and_of(both),
+            "queued": self.queued,
+            "parked": self.parked,
+        }
 
 
 class Counting:
-    """Counts one run. It is a part of a `Recording`, and has hooks as any instrument."""
+    """Counts one run. It is a part of a `Recording`, a `RequestMeter`, and has hooks for what is rare."""
 
     def __init__(self, labels: Labels) -> None:
         """Make it.
@@ -100,19 +93,19 @@ class Counting:
             labels: the names under which platforms are counted.
         """
         self._labels = labels
-        self._counts: dict[str, _Counts] = {}
+        self._counts: dict[str, PlatformCounts] = {}
 
     def run_started(self, details: RunStarted) -> None:
         """Begin anew; each declared platform is there from the beginning."""
-        self._counts = {name: _Counts() for name in details.platforms}
+        self._counts = {name: PlatformCounts() for name in details.platforms}
 
-    def task_started(self, details: TaskStarted) -> None:
-        """Count how long it has waited for that."""
-        self._of(details.platform).queued.add(details.queued)
+    def task_began(self, platform: str, queued: float) -> None:
+        """Count a task that starts, and for how long it has waited for that."""
+        (self._counts.get(platform) or self._of(platform)).queued.add(queued)
 
-    def task_resumed(self, details: TaskResumed) -> None:
-        """Count how long it was parked."""
-        self._of(details.platform).parked.add(details.parked)
+    def task_returned(self, platform: str, parked: float) -> None:
+        """Count how long a task was parked."""
+        self._of(platform).parked.add(parked)
 
     def task_retried(self, details: TaskRetried) -> None:
         """Count a run of a scraper that comes again."""
@@ -128,27 +121,71 @@ class Counting:
         counts.opened += 1
         counts.connect.add(details.seconds)
 
-    def request_ended(self, details: RequestEnded) -> None:
+    def request_sent(self, to: str) -> None:
+        """Count a request that is on its way."""
+        (self._counts.get(to) or self._of(to)).in_flight += 1
+
+    def request_over(
+        self,
+        to: str,
+        status: int,
+        error: BaseException | None,
+        sizes: tuple[int, int],
+        times: tuple[float | None, float],
+        *,
+        kept: bool,
+        whole: bool,
+    ) -> None:
         """Count a request, where it went."""
-        self._of(details.to).request(details)
+        counts = self._counts.get(to) or self._of(to)
+        counts.in_flight -= 1
+        if status:
+            counts.statuses[status] = counts.statuses.get(status, 0) + 1
+        else:
+            counts.silent += 1
+        if error is None:
+            counts.answered += 1
+        elif isinstance(error, Exception):
+            counts.failed += 1
+        else:
+            counts.cut_off += 1
+        counts.reused += kept
+        head, seconds = times
+        if whole:
+            counts.received += sizes[0]
+            counts.decoded += sizes[1]
+            if head == seconds:
+                counts.head_is_whole.add(seconds)
+                return
+            counts.whole.add(seconds)
+        else:
+            counts.left += sizes[0]
+        if head is not None:
+            counts.head.add(head)
 
     def figures(self) -> dict[str, PlatformFigures]:
         """Freeze the counts, by platform. From any thread."""
         return {name: counts.figures() for name, counts in sorted(self._counts.copy().items())}
 
+    def sketches(self) -> dict[str, dict[str, Sketch]]:
+        """Return the sketches by platform and by what they are of. From any thread."""
+        return {name: each.sketches() for name, each in self._counts.copy().items()}
+
+    def counts(self) -> dict[str, PlatformCounts]:
+        """Return the counts themselves, which go on, by platform. From any thread."""
+        return dict(sorted(self._counts.copy().items()))
+
     def spread(self) -> dict[str, Spread]:
         """Return histograms of the times, by platform and by what took them. From any thread."""
-        kinds = ("connect", "head", "whole", "queued", "parked")
-        counts = sorted(self._counts.copy().items())
-        return {name: {kind: spread_of(getattr(each, kind)) for kind in kinds} for name, each in counts}
+        found = sorted(self.sketches().items())
+        return {name: {of: spread_of(sketch) for of, sketch in each.items()} for name, each in found}
 
-    def _of(self, platform: str) -> _Counts:
-        counts = self._counts.get(platform)  # a platform that is counted by its name needs no other one
+    def _of(self, platform: str) -> PlatformCounts:
+        """Return the counts of a platform. One that is counted by its name is looked up before, where that is often."""
+        name = self._labels.of(platform)
+        counts = self._counts.get(name)
         if counts is None:
-            name = self._labels.of(platform)
-            counts = self._counts.get(name)
-            if counts is None:
-                counts = self._counts[name] = _Counts()
+            counts = self._counts[name] = PlatformCounts()
         return counts
 
     def __repr__(self) -> str:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from scrapeengine.decide.binding import Binding, Coming, sentence
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.model.figures import HeldBack
-from scrapeengine.model.instrument import (
-    EventAccepted,
-    LaneHeld,
-    LimitChanged,
-    RateChanged,
-    RunStarted,
-    SourceEnded,
-    SourceWaiting,
-)
+from scrapeengine.model.instrument import LimitChanged, RateChanged, RunStarted
 from scrapeengine.model.urls import named
 from scrapeengine.observe.labels import Labels
 
@@ -20,7 +13,10 @@ __all__ = ["Holding"]
 
 
 class Holding:
-    """Hears what holds the platforms of one run back. It is a part of a `Recording`; it has hooks as any instrument."""
+    """Hears what holds the platforms of one run back.
+
+    It is a part of a `Recording`, a `HoldupMeter`, and has hooks for what is rare.
+    """
 
     def __init__(self, labels: Labels) -> None:
         """Make it.
@@ -42,23 +38,13 @@ class Holding:
         self._limits = {name: each.limit for name, each in settings.items()}
         self._intervals = {name: 0.0 if each.rate is None else each.rate.interval for name, each in settings.items()}
 
-    def event_accepted(self, details: EventAccepted) -> None:
-        """Hear that the source is read on, if it comes from there."""
-        if not details.followed:
-            self._binding.comes(Coming.READ, details.time)
+    def comes(self, how: Coming | Holdup, now: float) -> None:
+        """Hear how work comes from now on, or who takes outcomes too slowly, for which none is asked for."""
+        self._binding.comes(how, now)
 
-    def source_waiting(self, details: SourceWaiting) -> None:
-        """Hear that it is not."""
-        self._binding.comes(Coming.UNREAD, details.time)
-
-    def source_ended(self, details: SourceEnded) -> None:
-        """Hear that no more comes."""
-        self._binding.comes(Coming.NONE, details.time)
-
-    def lane_held(self, details: LaneHeld) -> None:
+    def held(self, platform: str, by: Holdup, now: float) -> None:
         """Hear what holds a platform back from now on."""
-        platform = details.platform
-        self._binding.held(platform, self._labels.of(platform), details.by, details.time)
+        self._binding.held(platform, self._labels.of(platform), by.value, now)
 
     def limit_changed(self, details: LimitChanged) -> None:
         """Know the limit of a platform; what other engines leave it is none of its own."""
@@ -70,7 +56,7 @@ class Holding:
         if details.platform in self._intervals:
             self._intervals[details.platform] = details.interval
 
-    def held(self, now: float) -> dict[str, HeldBack]:
+    def shares(self, now: float) -> dict[str, HeldBack]:
         """Say what held each platform back up to now. From any thread."""
         found = {}
         for name, shares in self._binding.shares(now).items():
@@ -78,6 +64,10 @@ class Holding:
             words = sentence(named(name), shares, self._limits.get(known, 0), self._intervals.get(known, 0.0))
             found[name] = HeldBack(shares=shares, sentence=words)
         return found
+
+    def intervals(self) -> dict[str, float]:
+        """Return the seconds between two requests, by platform; 0: it has no rate. From any thread."""
+        return self._intervals.copy()
 
     def event_limit(self, now: float) -> float:
         """Return the share of time in which the event limit held any platform back. From any thread."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import trio
 
 from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
-from scrapeengine.observe.log import logger
+from scrapeengine.observe.log import logger, write
+from scrapeengine.observe.meters import HoldupMeter, RequestMeter
 
 __all__ = ["HOOKS", "Instruments", "KeepsFigures", "Listeners", "check_instrument", "check_instruments"]
 
 HOOKS = tuple(name for name in vars(Instrument) if not name.startswith("_"))
 """The names of all hooks."""
+
+_SLOW = 0.01
+"""Seconds that a hook may take without a word."""
 
 Listeners: TypeAlias = tuple[tuple[object, Any], ...]
 """The instruments that have a hook, each with it."""
@@ -41,10 +45,16 @@ class Instruments:
     Size: an attribute for each hook.
     """
 
-    __slots__ = ("_all", "_telling", "requests", *HOOKS)
+    __slots__ = ("_all", "_slow", "_telling", "holdups", "meters", "requests", "watched", *HOOKS)
 
     requests: bool
-    """Whether anybody listens to requests on their way."""
+    """Whether anybody listens to requests on their way, or counts them."""
+    meters: tuple[RequestMeter, ...]
+    """Who counts tasks and requests."""
+    holdups: tuple[HoldupMeter, ...]
+    """Who keeps account of what holds platforms back."""
+    watched: bool
+    """Whether anybody wants to know what holds platforms back."""
 
     run_started: Listeners
     run_ended: Listeners
@@ -52,6 +62,7 @@ class Instruments:
     source_waiting: Listeners
     source_ended: Listeners
     task_started: Listeners
+    task_entered: Listeners
     task_parked: Listeners
     task_resumed: Listeners
     task_retried: Listeners
@@ -75,6 +86,8 @@ class Instruments:
     def __init__(self, instruments: Iterable[object] = ()) -> None:
         self._all = [part for each in instruments for part in _with_parts(each)]
         self._telling = 0
+        self._slow: dict[tuple[str, str], float] = {}
+        """The seconds that were said last of each hook that is slow."""
         self._list()
 
     @property
@@ -94,24 +107,42 @@ class Instruments:
         return next((each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)), None)
 
     def tell(self, listeners: Listeners, details: object) -> list[Any]:
-        """Call a hook of each, and return what they return. One that raises is logged and taken out."""
+        """Call a hook of each, and return what they return.
+
+        One that raises is logged and taken out; one that takes longer than 10 ms is logged, for all tasks wait for it.
+        """
         answers = []
         self._telling += 1
+        before = trio.current_time()
         try:
             for instrument, hook in listeners:
                 try:
                     answers.append(hook(details))
                 except Exception as error:  # noqa: BLE001 - it is the program's own, and no business of the run
                     self._take_out(instrument, hook, error)
+                now = trio.current_time()
+                if now - before > _SLOW:
+                    self._say_slow(instrument, hook, now - before)
+                    now = trio.current_time()
+                before = now
         finally:
             self._telling -= 1
         return answers
+
+    def _say_slow(self, instrument: object, hook: Any, seconds: float) -> None:
+        """Log that a hook is slow: the first time, and whenever it takes twice as long as was said last."""
+        names = type(instrument).__qualname__, _name(hook)
+        if seconds < 2 * self._slow.get(names, 0.0):
+            return
+        self._slow[names] = seconds
+        fields = {"instrument": names[0], "hook": names[1], "seconds": round(seconds, 3)}
+        write("warning", "a hook of an instrument is slow, and all tasks wait for it", fields)
 
     def _take_out(self, instrument: object, hook: Any, error: Exception) -> None:
         logger().error(
             "an instrument has failed, and is taken out",
             instrument=type(instrument).__qualname__,
-            hook=hook.__name__,
+            hook=_name(hook),
             exc_info=error,
         )
         self._all = [each for each in self._all if each is not instrument]
@@ -121,11 +152,19 @@ class Instruments:
         for name in HOOKS:
             listeners = [(each, getattr(each, name)) for each in self._all if _has(each, name)]
             setattr(self, name, tuple(listeners))
-        self.requests = bool(self.request_begun or self.request_ended or self.connection_opened)
+        self.meters = tuple(each for each in self._all if _implements(each, RequestMeter))
+        self.holdups = tuple(each for each in self._all if _implements(each, HoldupMeter))
+        self.requests = bool(self.request_begun or self.request_ended or self.connection_opened or self.meters)
+        self.watched = bool(self.lane_held or self.holdups)
 
     def __repr__(self) -> str:
         """Count the instruments."""
         return f"<Instruments {len(self._all)}>"
+
+
+def _name(hook: object) -> str:
+    """Return the name of a hook; a callable object has none."""
+    return getattr(hook, "__name__", type(hook).__qualname__)
 
 
 def _with_parts(instrument: object) -> list[object]:
@@ -134,6 +173,11 @@ def _with_parts(instrument: object) -> list[object]:
     if not isinstance(parts, tuple):
         parts = ()  # the program's own, and something else
     return [instrument, *(each for part in parts for each in _with_parts(part))]
+
+
+def _implements(instrument: object, protocol: type) -> TypeGuard[Any]:
+    """Say whether the class of an instrument has all methods of a protocol. An object that has any name has none."""
+    return all(hasattr(type(instrument), name) for name in vars(protocol) if not name.startswith("_"))
 
 
 def check_instruments(instruments: object) -> list[object]:
@@ -158,7 +202,7 @@ def check_instrument(instrument: object) -> object:
         raise TypeError(
             f"an instrument is an object, got the class {instrument.__name__}; write {instrument.__name__}()"
         )
-    if not any(_has(instrument, name) for name in HOOKS):
+    if not any(_has(instrument, name) for name in HOOKS) and not hasattr(type(instrument), "parts"):
         raise TypeError(
             f"an instrument has at least one hook, got {told(instrument)}; inherit from scrapeengine.Instrument, and "
             "write `def task_ended(self, details): …`, say"

@@ -24,6 +24,10 @@ class Labels:
         """Know the platforms that a run has declared."""
         self.default, self._names, self._left = details.default, set(details.platforms), self.hosts
 
+    def known(self, platform: str) -> str:
+        """Return the name under which a platform is counted by now."""
+        return platform if platform in self._names else self.default
+
     def of(self, platform: str) -> str:
         """Return the name under which a platform is counted."""
         if platform in self._names:

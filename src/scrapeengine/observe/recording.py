@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from scrapeengine.decide.sketch import Sketch
 from scrapeengine.model.checks import whole
-from scrapeengine.model.figures import Figures
+from scrapeengine.model.figures import Figures, HeldBack
 from scrapeengine.model.instrument import Instrument, RunStarted
-from scrapeengine.observe.counting import Counting
+from scrapeengine.observe.counting import Counting, PlatformCounts
 from scrapeengine.observe.holding import Holding
 from scrapeengine.observe.labels import Labels
 from scrapeengine.observe.timeline import Timeline
@@ -37,6 +38,8 @@ class Recording(Instrument):
             ValueError: one is less than 0.
         """
         self._labels = Labels(whole(hosts, "Recording(hosts=…)", least=0))
+        self.begun = 0.0
+        """When the run has begun, or was joined, by its clock."""
         self._counting = Counting(self._labels)
         self._holding = Holding(self._labels)
         bars = whole(timeline, "Recording(timeline=…)", least=0)
@@ -50,7 +53,24 @@ class Recording(Instrument):
 
     def run_started(self, details: RunStarted, /) -> None:
         """Begin anew."""
+        self.begun = details.time
         self._labels.begin(details)
+
+    def label(self, platform: str) -> str:
+        """Return the name under which a platform is counted; one that was not heard of yet gets no name by that."""
+        return self._labels.known(platform)
+
+    def sketches(self) -> dict[str, dict[str, Sketch]]:
+        """Return the sketches of "connect", "head", "whole", "queued" and "parked" by platform. From any thread."""
+        return self._counting.sketches()
+
+    def counts(self) -> dict[str, PlatformCounts]:
+        """Return the counts themselves, which go on, by platform. From any thread."""
+        return self._counting.counts()
+
+    def intervals(self) -> dict[str, float]:
+        """Return the seconds between two requests, by platform; 0: it has no rate. From any thread."""
+        return self._holding.intervals()
 
     def recorded(self, now: float) -> Figures:
         """Return the figures as they are. From any thread.
@@ -61,10 +81,14 @@ class Recording(Instrument):
         counting, holding, timeline = self._counting, self._holding, self._timeline
         return Figures(
             platforms=counting.figures(),
-            held=holding.held(now),
+            held=self.held(now),
             event_limit=holding.event_limit(now),
             history=None if timeline is None else timeline.history(now, counting.spread()),
         )
+
+    def held(self, now: float) -> dict[str, HeldBack]:
+        """Return what held each platform back up to a time of the run's clock. From any thread."""
+        return self._holding.shares(now)
 
     def __repr__(self) -> str:
         """Say what it is made of."""

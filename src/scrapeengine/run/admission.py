@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import trio
 
+from scrapeengine.decide.binding import Coming
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.decide.routing import Route
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.errors import AgendaFull
@@ -79,6 +81,10 @@ class Admission:
             and self._agenda.waiting_events < settings.max_pending
             and self._outbox.has_room()
         )
+
+    def held_by(self) -> Coming | Holdup:
+        """Say for what the source is not read on, where there is no room."""
+        return Coming.UNREAD if self._outbox.has_room() else self._outbox.slowest()
 
     def has_much_room(self) -> bool:
         """Say whether a source that waits for room is worth waking: not for each place, but for an eighth of them."""

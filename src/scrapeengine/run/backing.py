@@ -187,6 +187,10 @@ class RunHooks(Protocol):
         """Look whether there is room for more outcomes."""
         ...
 
+    def moved(self) -> None:
+        """Look again who takes outcomes too slowly, for those who listen."""
+        ...
+
     def pause(self, platform: str) -> None:
         """Let nothing start on a platform until the program says otherwise: its limit is 0."""
         ...

@@ -103,15 +103,7 @@ def _counts(lane: Lane) -> str:
     )
 
 
-def _full(parts: Parts) -> str:
-    """Say who does not take what waits."""
-    sink = parts.outbox.slowest()
-    if sink is not None:
-        return f"the sink {sink!r} holds it back: as many outcomes wait for it as there is room for"
-    return "the consumer, the sinks or the store hold it back: as many outcomes wait as the buffer has room for"
-
-
-def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a sentence for each
+def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: C901, PLR0911 - a sentence for each
     name = lane.name
     match standing(parts.scheduler.facts(lane, now)):
         case Holdup.NOTHING:
@@ -130,8 +122,11 @@ def _reason(parts: Parts, lane: Lane, now: float) -> str:  # noqa: PLR0911 - a s
             return f"its rate holds it back ({when})"
         case Holdup.PARKED:
             return f"its parked tasks hold it back: with {lane.limit.bound} begun, twice its limit, none starts"
-        case Holdup.BUFFER:
-            return _full(parts)
+        case Holdup.SINKS if (sink := parts.outbox.slowest_sink()) is not None:
+            return f"the sink {sink!r} holds it back: as many outcomes wait for it as there is room for"
+        case Holdup.CONSUMER | Holdup.SINKS | Holdup.STORE as slow:
+            who = {Holdup.CONSUMER: "the consumer to read them", Holdup.SINKS: "the sinks", Holdup.STORE: "the store"}
+            return f"as many outcomes wait for {who[slow]} as the buffer has room for"
         case Holdup.EVENTS:
             total = int(parts.scheduler.events.total_tokens)
             return f"the event limit of {total} holds it back"

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import trio
 
+from scrapeengine.decide.binding import Coming
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import SourceEnded, SourceWaiting
 from scrapeengine.model.urls import told
@@ -93,6 +95,7 @@ class Intake:
             self.error = error  # for the consumer
         finally:
             self.done = True
+            self._comes(Coming.NONE)
             if self._instruments.source_ended:
                 details = SourceEnded(time=trio.current_time(), error=self.error)
                 self._instruments.tell(self._instruments.source_ended, details)
@@ -131,14 +134,24 @@ class Intake:
         self._now = self._admission.accept(event)
         self._taken += 1
 
+    def _comes(self, how: Coming | Holdup) -> None:
+        for meter in self._instruments.holdups:
+            meter.comes(how, trio.current_time())
+
     async def _wait_for_room(self) -> None:
+        waited = False
         while not self._admission.has_room():
             # No checkpoint lies between that look and the wait, so no waking is missed.
             self.pause = trio.Event()
             if self._instruments.source_waiting:
                 self._instruments.tell(self._instruments.source_waiting, SourceWaiting(time=trio.current_time()))
+            if self._instruments.holdups:
+                self._comes(self._admission.held_by())
+            waited = True
             await self.pause.wait()
             self.pause = None
+        if waited and self._instruments.holdups:
+            self._comes(Coming.READ)
         self._read_on += 1
         # Where it was stopped its scope is cancelled, and this is where it leaves.
         if self._stopped or self._read_on >= _IN_A_ROW or self._now >= self._since + _SECONDS:

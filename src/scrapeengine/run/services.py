@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from scrapeengine.decide.agenda import Job
+from scrapeengine.decide.holding import Holdup
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.event import Event
 from scrapeengine.model.instrument import TaskStarted
@@ -77,11 +78,17 @@ class Starter:
             entry = job.entry
             details = TaskStarted(time=now, event=entry.event, platform=lane.name, queued=now - entry.accepted)
             self._instruments.tell(self._instruments.task_started, details)
+        for meter in self._instruments.meters:
+            meter.task_began(lane.queue.name, now - job.entry.accepted)
         return record
 
     def has_room(self) -> bool:
         """Say whether a task may start, for all outcomes that wait."""
         return self._outbox.waiting + self._ends.waiting < self._outbox.buffer
+
+    def full(self) -> Holdup | None:
+        """Say who takes outcomes too slowly, for which no task may start; None: there is room. From any thread."""
+        return None if self.has_room() else self._outbox.slowest(self._ends.waiting)
 
     def dry(self, lane: Lane) -> None:
         """Let the backing know of a lane that waits for a request that only others can book."""

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from scrapeengine.decide.agenda import Agenda
+from scrapeengine.decide.binding import Coming
 from scrapeengine.deliver.collector import Collector
 from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
@@ -27,7 +28,7 @@ from scrapeengine.model.report import Report, Statistics
 from scrapeengine.model.sink import READER
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.lines import Lines
-from scrapeengine.observe.log import logger
+from scrapeengine.observe.log import logger, write
 from scrapeengine.run.backing import Parts, Work
 from scrapeengine.run.explaining import statistics
 from scrapeengine.run.penalties import Penalties
@@ -141,8 +142,11 @@ class Session(Generic[T]):
         self.instruments.tell(mine.run_started, self._started(joined=True))
         if self.backing.jobs.done and mine.source_ended:
             self.instruments.tell(mine.source_ended, SourceEnded(time=now, error=None))
-        if mine.lane_held:
-            self.parts.scheduler.tell_holdups(mine.lane_held, now)
+        if self.backing.jobs.done:
+            for meter in mine.holdups:
+                meter.comes(Coming.NONE, now)
+        if mine.watched:
+            self.parts.scheduler.tell_holdups(mine, now)
 
     def _started(self, *, joined: bool) -> RunStarted:
         now, plan = trio.current_time(), self.parts.plan
@@ -153,6 +157,8 @@ class Session(Generic[T]):
             platforms=tuple(sorted(plan.declared)),
             default="" if plan.default is None else plan.default.name,
             settings=plan.knobs(),
+            statistics=self.statistics,
+            report=self.report,
             joined=joined,
         )
 
@@ -174,11 +180,18 @@ class Session(Generic[T]):
                 await parts.clients.aclose()
             except Exception as error:  # noqa: BLE001 - the run is over; what leaves it was chosen before
                 logger().error("the connections could not be closed", exc_info=error)
-        self._report = self.report()
+        report = self._report = self.report()
+        self._say_over(report)
         if self.instruments.run_ended:
-            details = RunEnded(time=trio.current_time(), report=self._report)
+            details = RunEnded(time=trio.current_time(), report=report)
             self.instruments.tell(self.instruments.run_ended, details)
         parts.lines.end()
+
+    def _say_over(self, report: Report) -> None:
+        """Say what came of the run, and how long a loop would have taken that runs one task after the other."""
+        kinds = {kind: getattr(report.outcomes, kind) for kind in ("succeeded", "failed", "skipped", "cancelled")}
+        seconds = {"seconds": round(report.elapsed, 3), "one_by_one": round(report.one_by_one, 3)}
+        write("info", "the run is over", kinds | seconds | ({} if report.stopped is None else {"why": report.stopped}))
 
     # -- what its rooms report
 
@@ -191,6 +204,12 @@ class Session(Generic[T]):
     def sink_failed(self) -> None:
         """Stop: what has ended goes to the other sinks, and then the error leaves."""
         self.shutdown.stop(0.0, "a sink has failed")
+
+    def moved(self) -> None:
+        """Look again who takes outcomes too slowly, for those who listen."""
+        if self._starter is not None and not self._starter.has_room():
+            self.parts.scheduler.moved(trio.current_time())
+            self.backing.wake()
 
     def unread(self) -> None:
         """Say so, if nobody has begun to read a while later."""

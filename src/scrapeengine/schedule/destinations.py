@@ -41,7 +41,7 @@ class OwnPlatform:
     @property
     def name(self) -> str:
         """The platform's name."""
-        return self._record.lane.name
+        return self._record.lane.queue.name
 
     def closed_for(self) -> float:
         """Return for how many seconds more the platform is under penalty; 0: it is open."""

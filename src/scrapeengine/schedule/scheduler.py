@@ -39,7 +39,7 @@ from scrapeengine.decide.agenda import Agenda, Entry, Job
 from scrapeengine.decide.holding import Holdup, LaneFacts, held_by
 from scrapeengine.decide.rate import Booking
 from scrapeengine.model.instrument import LaneHeld, PlatformOpened, TaskParked, TaskResumed
-from scrapeengine.observe.instruments import Instruments, Listeners
+from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.alarms import Alarms
 from scrapeengine.schedule.event_slots import EventSlotQueue
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
@@ -59,9 +59,16 @@ class Launcher(Protocol):
         """Say whether a task may start, for all outcomes that wait."""
         ...
 
+    def full(self) -> Holdup | None:
+        """Say who takes outcomes too slowly, for which no task may start; None: there is room. From any thread."""
+        ...
+
     def dry(self, lane: Lane) -> None:
         """Hear that a lane waits for a request that only others can book: its rate is shared."""
         ...
+
+
+_SLOW = {Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE}
 
 
 @uninterrupted
@@ -92,6 +99,10 @@ class Scheduler:
         self._ahead: OrderedDict[Lane, None] = OrderedDict()
         self._line = EventSlotQueue()
         self._blocked: OrderedDict[Lane, None] = OrderedDict()
+        self._to_tell: OrderedDict[Lane, None] = OrderedDict()
+        """The lanes that were served in this step; who listens hears at its end, for others may take what they saw."""
+        self._unroomy: OrderedDict[Lane, None] = OrderedDict()
+        """The lanes of which it was last said that they wait for room. Some are in line for an event slot too."""
         self._settling = False
 
     # -- what happens
@@ -108,10 +119,10 @@ class Scheduler:
         """Have a lane served for a job of an event that has just come, unless it waits for what that would need too.
 
         One that is full is served at its next end, and one in line as soon as there is an event slot; but who listens
-        wants to hear that it is held back.
+        wants to hear that it is held back, if it was not before.
         """
         waits = lane.queue.open and (lane in self._line.places or lane.full)
-        if self.instruments.lane_held or not waits:
+        if not waits or (self.instruments.watched and lane.held_by is Holdup.NOTHING):
             self.kick(lane)
 
     def room(self) -> None:
@@ -121,6 +132,8 @@ class Scheduler:
             self._kicked.update(self._blocked)
             self._blocked.clear()
             self.settle()
+        if self._unroomy:
+            self.moved(trio.current_time())
 
     def limit_events(self, event_limit: int) -> None:
         """Let so many events be in progress; who has more reaches it as they end."""
@@ -145,7 +158,7 @@ class Scheduler:
     def drop(self, lane: Lane) -> None:
         """Forget a lane that has no work."""
         del self.lanes[lane.name]
-        for line in (self._kicked, self._ahead, self._blocked):
+        for line in (self._kicked, self._ahead, self._blocked, self._to_tell, self._unroomy):
             line.pop(lane, None)
         self._line.leave(lane)
 
@@ -225,6 +238,8 @@ class Scheduler:
                     self._serve(self._line.next(), now, turn=True)
                 else:
                     break  # those in line wait for an end, an outcome that is read, or an alarm
+            while self._to_tell:
+                self._tell_holdup(self._to_tell.popitem()[0], now)
         finally:
             self._settling = False
 
@@ -245,25 +260,41 @@ class Scheduler:
         while lane.landing and not lane.full:
             if not self._bring_back(lane, lane.landing, now, book=False):
                 break  # for want of event slots, for which the lane is in line now
-        self._start_own(lane, now, turn=turn)
+        full = self._start_own(lane, now, turn=turn)
         # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
         while lane.foreign_requests and self._admit(lane, now):
             pass
-        if self.instruments.lane_held:
-            self._tell_holdup(lane, now)
+        if self.instruments.watched:
+            limit = lane.limit
+            if (
+                full
+                and lane.held_by is Holdup.LIMIT
+                and lane.queue.waiting
+                and lane.queue.open
+                and limit.own == limit.now
+            ):
+                self._to_tell.pop(
+                    lane, None
+                )  # the limit goes on to bind, as with most starts: it is not asked for again
+            else:
+                self._to_tell[lane] = None
 
-    def _start_own(self, lane: Lane, now: float, *, turn: bool) -> None:
-        """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any."""
+    def _start_own(self, lane: Lane, now: float, *, turn: bool) -> bool:
+        """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any.
+
+        Returns:
+            Whether it was looked for a token, and none is free.
+        """
         begun = False  # one event slot a turn, so that slots go round among the lanes in line
         if not (lane.returning or lane.queue.waiting):
-            return
+            return False
         # In this step tokens are taken here only, so they are counted down and not looked at again.
         free = lane.limit.now - lane.limit.limiter.borrowed_tokens
         while free > 0 and (lane.returning or lane.queue.waiting):
             opens_at = lane.gate.opens_at(now)
             if opens_at > now:
                 self._wake_at(lane, opens_at)  # nothing may be asked there before: the alarm serves it again
-                return
+                return False
             if lane.foreign_requests and not lane.own_next:
                 self._admit(lane, now)
                 continue
@@ -273,7 +304,7 @@ class Scheduler:
                 continue
             # Those that come back may lack event slots. Jobs of events that are in progress need none.
             if self._launcher is None or lane.at_bound:
-                return  # nothing new starts; at the bound the next end or return serves the lane again
+                return False  # nothing new starts; at the bound the next end or return serves the lane again
             may_begin = (
                 not begun
                 and self.events.borrowed_tokens < self._event_limit
@@ -285,7 +316,7 @@ class Scheduler:
                 self._line.join(lane)
                 if job is not None and lane.queue.choose(may_begin=False) is not None:
                     self._blocked[lane] = None
-                return
+                return False
             if not job.entry.in_progress:
                 self._begin(job.entry, lane)
                 self._line.turn(lane)
@@ -293,6 +324,7 @@ class Scheduler:
             self._start(lane, job, now)
             lane.own_next = False
             free -= 1
+        return free <= 0
 
     def _admit(self, lane: Lane, now: float) -> bool:
         """Book a request that a task of another platform wants to make here, if one may start. It takes no slot."""
@@ -356,12 +388,13 @@ class Scheduler:
         lane.limit.take(record.job)
         self.agenda.resume(record.job)
         record.booked = lane.gate.rate_limiter.book() if book else None
-        if self.instruments.task_resumed:
-            assert record.parked_since is not None
-            seconds = now - record.parked_since
-            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=seconds)
-            self.instruments.tell(self.instruments.task_resumed, details)
+        instruments, before = self.instruments, record.parked
         record.sit(now)
+        if instruments.task_resumed:
+            details = TaskResumed(time=now, event=entry.event, platform=lane.name, parked=record.parked - before)
+            instruments.tell(instruments.task_resumed, details)
+        for meter in instruments.meters:
+            meter.task_returned(lane.queue.name, record.parked - before)
         if record.wake is not None:
             record.wake.set()
         return True
@@ -390,26 +423,38 @@ class Scheduler:
             started=len(lane.records),
             closed=lane.gate.closed(now),
             rate_open=lane.gate.glance(now) <= now,
-            has_room=self._may_start(),
+            full=None if self._launcher is None else self._launcher.full(),
             event_slot=self.events.borrowed_tokens < self._event_limit,
         )
 
-    def tell_holdups(self, listeners: Listeners, now: float) -> None:
+    def tell_holdups(self, mine: Instruments, now: float) -> None:
         """Tell those who have come now what holds each platform back."""
         for lane in list(self.lanes.values()):
-            details = LaneHeld(time=now, platform=lane.name, by=held_by(self.facts(lane, now)).value)
-            self.instruments.tell(listeners, details)
+            self._tell_holdup(lane, now)  # all: as long as nobody listened, nobody had it written down
+            self._say_held(mine, lane, now)
+
+    def moved(self, now: float) -> None:
+        """Tell who listens if somebody else holds lanes back now, by not taking outcomes in time."""
+        # Those in line for an event slot are not served as long as there is no room, and would hear nothing of it.
+        for lane in [*self._unroomy, *self._line.places]:
+            self._tell_holdup(lane, now)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
-        limit = lane.limit
-        binds = lane.queue.waiting and limit.taken >= limit.now >= limit.own > 0 and not lane.gate.closed(now)
-        if binds and lane.held_by is Holdup.LIMIT:
-            return  # as `held_by` would find: where the limit binds, this is asked with each start
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup
-            details = LaneHeld(time=now, platform=lane.name, by=holdup.value)
-            self.instruments.tell(self.instruments.lane_held, details)
+            if holdup in _SLOW:
+                self._unroomy[lane] = None
+            else:
+                self._unroomy.pop(lane, None)
+            self._say_held(self.instruments, lane, now)
+
+    def _say_held(self, to: Instruments, lane: Lane, now: float) -> None:
+        for meter in to.holdups:
+            meter.held(lane.name, lane.held_by, now)
+        if to.lane_held:
+            details = LaneHeld(time=now, platform=lane.name, by=lane.held_by.value)
+            self.instruments.tell(to.lane_held, details)
 
     def _may_start(self) -> bool:
         return self._launcher is not None and self._launcher.has_room()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import trio
 
 from scrapeengine.decide.poison import is_poison
-from scrapeengine.decide.records import event_of
+from scrapeengine.decide.records import context_of, event_of
 from scrapeengine.model.instrument import JobClaimed
 from scrapeengine.model.job import Claimed
 from scrapeengine.model.urls import named
@@ -133,7 +133,8 @@ class LaneDesk:
         parts.counters.tasks += 1
         self._leases.take(claimed, job, asked)
         if parts.instruments.job_claimed:
-            details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id)
+            context, recurs = context_of(claimed.payload), claimed.cadence is not None
+            details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id, context=context, recurs=recurs)
             parts.instruments.tell(parts.instruments.job_claimed, details)
         if scheduler.stopped is not None:  # the claim was on its way then
             self._ends.give_up(job, scheduler.stopped)

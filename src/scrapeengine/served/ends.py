@@ -98,6 +98,8 @@ class StoredEnds:
         """Have the end of a task stored; if no task of its scraper can be, let none of them start any more."""
         try:
             self._writer.end(self._completions.of(held, outcome, task, trio.current_time()))
+            if self._parts.instruments.watched:
+                self._hooks.moved()
         except NotJson as error:
             lane = task.record.lane
             self._give_back(held)
@@ -143,6 +145,8 @@ class StoredEnds:
     def caught_up(self) -> None:
         """Look at all lanes again, and whether this was the last: the store knows all, or all was sent on its way."""
         self._ready.wake()
+        if self._parts.instruments.watched:
+            self._hooks.moved()
         self._hooks.check()
 
     def lose(self, held: Held) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import trio
 
@@ -15,9 +15,11 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.job import NewJob
 from scrapeengine.model.urls import told
 
-__all__ = ["check_store", "jobs_of", "new_jobs"]
+__all__ = ["check_context", "check_store", "jobs_of", "new_jobs"]
 
 _PRIORITIES = 2**63
+_CONTEXT = 8192
+"""The characters that may come with a job beside its event, as many as headers have room for."""
 _AT_ONCE = 200
 """The events of which jobs are made before others have their turn; fewer where they are large."""
 _SIZE = 256 * 1024
@@ -32,8 +34,25 @@ def check_store(store: object) -> None:
         )
 
 
+def check_context(context: object) -> None:
+    """Refuse what cannot come with a job."""
+    if context is None:
+        return
+    if not isinstance(context, Mapping) or not all(isinstance(each, str) for pair in context.items() for each in pair):
+        raise TypeError(
+            f"enqueue(context=…) takes texts by name, got {told(context)}; write context=se.observe.trace_context()"
+        )
+    size = sum(len(name) + len(value) for name, value in context.items())
+    if size > _CONTEXT:
+        raise ValueError(f"enqueue(context=…) takes {_CONTEXT} characters at most, got {size}; data is for the event")
+
+
 async def new_jobs(
-    events: Iterable[Event], routes: Routes, cadence: Cadence | None = None, delay: float = 0.0
+    events: Iterable[Event],
+    routes: Routes,
+    cadence: Cadence | None = None,
+    delay: float = 0.0,
+    context: Mapping[str, str] | None = None,
 ) -> list[NewJob]:
     """Make a job for each event on each of its platforms. Checkpoint if there are many.
 
@@ -54,14 +73,19 @@ async def new_jobs(
             count, size = 0, 0
         if not isinstance(event, Event):
             raise TypeError(f"enqueue takes Events, got {told(event)}; write Event(id) or Event(url='https://…')")
-        made = jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval)
+        made = jobs_of(event, routes, how, delay, None if cadence is None else cadence.min_interval, context)
         size += len(made[0].payload)
         jobs += made
     return jobs
 
 
 def jobs_of(
-    event: Event, routes: Routes, cadence: str | None = None, delay: float = 0.0, interval: float | None = None
+    event: Event,
+    routes: Routes,
+    cadence: str | None = None,
+    delay: float = 0.0,
+    interval: float | None = None,
+    context: Mapping[str, str] | None = None,
 ) -> list[NewJob]:
     """Make a job for an event on each of its platforms; raises as `new_jobs`."""
     route = routes.of(event)
@@ -71,5 +95,5 @@ def jobs_of(
         raise ValueError(f"{event!r} cannot be stored: its id has half a surrogate pair in it, which is no character")
     if event.priority >= _PRIORITIES:
         raise ValueError(f"{event!r} cannot be stored: its priority must be less than 2**63")
-    payload = payload_of(event)
+    payload = payload_of(event, context)
     return [NewJob(name, event.id, payload, event.priority, delay, cadence, interval) for name in route.known]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ from scrapeengine.run.run import Run, report_of
 from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served.backing import StoreWork
 from scrapeengine.served.claims import Round
-from scrapeengine.served.enqueueing import check_store, new_jobs
+from scrapeengine.served.enqueueing import check_context, check_store, new_jobs
 from scrapeengine.served.rounds import Alone, Rounds
 from scrapeengine.served.trouble import Trouble
 from scrapeengine.served.until import Until, check_until
@@ -36,7 +36,14 @@ RunOf: TypeAlias = Callable[
 
 
 async def enqueue(
-    routes: Routes, store: Store, events: Iterable[Event], cadence: Cadence | None, delay: float, *, replace: bool
+    routes: Routes,
+    store: Store,
+    events: Iterable[Event],
+    cadence: Cadence | None,
+    delay: float,
+    *,
+    replace: bool,
+    context: Mapping[str, str] | None,
 ) -> list[Known]:
     """Put events into a store; documented as `Engine.enqueue`."""
     check_store(store)
@@ -44,7 +51,8 @@ async def enqueue(
         raise TypeError(
             f"enqueue(cadence=…) must be a Cadence or None, got {cadence!r}; write Cadence(min_interval=180)"
         )
-    jobs = await new_jobs(events, routes, cadence, number(delay, "delay", zero=True))
+    check_context(context)
+    jobs = await new_jobs(events, routes, cadence, number(delay, "delay", zero=True), context)
     return await store.enqueue(jobs, replace=replace)
 
 

@@ -15,7 +15,7 @@ import trio
 
 from scrapeengine.decide.retry import backoff
 from scrapeengine.errors import RetriesExhausted, TaskTimeout
-from scrapeengine.model.instrument import TaskRetried
+from scrapeengine.model.instrument import TaskEntered, TaskRetried
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 from scrapeengine.schedule.lane import TaskRecord
 from scrapeengine.schedule.waiting import rest
@@ -57,6 +57,8 @@ class RunningTask:
         `PlatformClosed`, where it was to run again and would have to wait for too long.
         """
         self.record.begin()
+        if self.services.instruments.task_entered:
+            self._tell_entered()
         return self._attempts(TaskHandle(self.record, self.services, self))
 
     def ended_by(self, error: BaseException) -> Outcome[Any] | None:
@@ -125,6 +127,12 @@ class RunningTask:
             await rest(self.services.lanes.scheduler, record, seconds)
             self.attempt += 1
             self.emitted = None
+
+    def _tell_entered(self) -> None:
+        record, instruments = self.record, self.services.instruments
+        event, platform = record.job.entry.event, record.lane.name
+        details = TaskEntered(time=trio.current_time(), event=event, platform=platform)
+        instruments.tell(instruments.task_entered, details)
 
     def _tell_retry(self, after: float) -> None:
         record, instruments = self.record, self.services.instruments

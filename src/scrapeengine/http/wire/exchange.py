@@ -70,7 +70,7 @@ class Exchange:
     telling: RequestTelling | None = attrs.field(default=None, init=False)
     """Tells instruments of it; None: nobody listens."""
 
-    async def run(self, read: Reader[T], after: float = 0.0) -> T:
+    async def run(self, read: Reader[T], after: float = 0.0) -> T:  # noqa: C901 - who listens hears of each way out
         """Wait for its turn, send it, and read its answer in the time that an attempt has.
 
         Args:
@@ -95,16 +95,22 @@ class Exchange:
                 channel = await self._started(channel)
             holds = False
             try:
-                if self.telling is None:
-                    answer, holds = await self._carried(channel, read)
-                else:
-                    answer, holds = await self._told(channel, read)
+                now = self._sent = trio.current_time()
+                if self.telling is not None:
+                    self.call = self.telling.begun(now)
+                answer, holds = await self._carried(channel, read, now)
+                if self.telling is not None and not holds:
+                    self.telling.ended(channel.answer)
                 return answer
             except Stale as error:
+                self._tell_end(channel, error)
                 # The server closed a kept connection just as we used it. Once, on a fresh one, that costs no attempt.
                 if renewed or self.call.method not in IDEMPOTENT or not self.call.renewable:
                     raise self.failed(error, "send") from error
                 renewed = True
+            except BaseException as error:
+                self._tell_end(channel, error)
+                raise
             finally:
                 # Also what is renewed: it is left, and so closed, before another one is made.
                 if not holds:
@@ -171,25 +177,15 @@ class Exchange:
             return channel
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where("connect"))
 
-    async def _told(self, channel: Channel, read: Reader[T]) -> Read[T]:
-        """Send the request and read its answer, as `_carried` does, and tell instruments of it."""
-        assert self.telling is not None
-        self.call = self.telling.begun()
-        try:
-            got = await self._carried(channel, read)
-        except BaseException as error:
+    def _tell_end(self, channel: Channel, error: BaseException | None) -> None:
+        if self.telling is not None:
             self.telling.ended(channel.answer, error)
-            raise
-        if not got[1]:
-            self.telling.ended(channel.answer)
-        return got
 
-    async def _carried(self, channel: Channel, read: Reader[T]) -> Read[T]:
+    async def _carried(self, channel: Channel, read: Reader[T], now: float) -> Read[T]:
         """Send the request, heed the head of its answer, whatever becomes of the rest, and read it."""
-        self._sent = trio.current_time()
         platform = self.task.platform
         # Before it is sent: to a server that takes nothing, sending is as long as waiting for its answer.
-        channel.deadline = self._sent + platform.timeout.attempt - self._spent
+        channel.deadline = now + platform.timeout.attempt - self._spent
         try:
             await channel.ask(self.call, platform.caps.wire if self.most is None else self.most)
         except Stale:
@@ -199,10 +195,12 @@ class Exchange:
             if channel.answer.status in {429, 503}:  # the head was whole, though what came with it is not to be had
                 self._heed(channel)
             raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
+        answer = channel.answer
         if self.telling is not None:
-            self.telling.head()
+            self.telling.head_at = trio.current_time()
+            self.telling.done_with_head = answer.done
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
-        if channel.answer.status in {429, 503}:
+        if answer.status in {429, 503}:
             self._heed(channel)
         try:
             return await read(self, channel)

@@ -26,7 +26,16 @@ _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connectio
 class RequestTelling:
     """Tells of one request, from its connection to the end of its answer. A request that is sent anew begins anew."""
 
-    __slots__ = ("_attempt", "_begun", "_call", "_connect", "_connects", "_head", "_kept", "_task", "_to")
+    # As long as they are these, they are the class's: it is made for each request where somebody counts.
+    _connect = 0.0
+    _kept = True
+    """Whether no connection was made for it."""
+    _begun: float | None = None
+    """When it was sent; None: it was not, or it has ended."""
+    head_at: float | None = None
+    """When the head of its answer was there."""
+    done_with_head = False
+    """Whether all of its answer was there then, as of most: there is one look at the clock less."""
 
     def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int, *, connects: bool) -> None:
         """Make it.
@@ -39,16 +48,12 @@ class RequestTelling:
             connects: whether it is known of each connection that it is made.
         """
         self._task = task
-        self._to = to
+        self._to = to.name
         self._call = call
         self._attempt = attempt
-        self._connect = 0.0
         self._connects = connects
-        self._kept = True
-        """Whether no connection was made for it."""
-        self._begun: float | None = None
-        """When it was sent; None: it was not, or it has ended."""
-        self._head: float | None = None
+        self._meters = task.instruments.meters
+        """Who counts it: those who join while it is on its way have not heard of its sending."""
 
     def connected(self, seconds: float) -> None:
         """Say that a connection was made for it."""
@@ -58,7 +63,7 @@ class RequestTelling:
             origin, now = self._call.origin, trio.current_time()
             details = ConnectionOpened(
                 time=now,
-                platform=self._to.name,
+                platform=self._to,
                 host=origin.host,
                 port=origin.port,
                 seconds=seconds,
@@ -67,32 +72,44 @@ class RequestTelling:
             )
             hear.tell(hear.connection_opened, details)
 
-    def begun(self) -> Call:
+    def begun(self, now: float) -> Call:
         """Say that it is sent now, and return it as it goes out: with the headers that hooks have added."""
-        self._begun = trio.current_time()
-        self._head = None
+        self._begun, self.head_at = now, None
         hear = self._task.instruments
+        self._meters = hear.meters
+        for meter in self._meters:
+            meter.request_sent(self._to)
         if not hear.request_begun:
             return self._call
-        answers = hear.tell(hear.request_begun, RequestBegun(time=self._begun, **self._where()))
+        answers = hear.tell(hear.request_begun, RequestBegun(time=now, **self._where()))
         call = self._call
         for headers in answers:
             call = _with(call, headers)
         return call
 
-    def head(self) -> None:
-        """Say that the head of its answer is there."""
-        self._head = trio.current_time() - (self._begun or 0.0)
-
     def ended(self, answer: AnswerSoFar, error: BaseException | None = None) -> None:
         """Say how it ended. Again: nothing happens."""
-        if self._begun is None:
+        begun, head_at = self._begun, self.head_at
+        if begun is None:
             return
-        now, begun, self._begun = trio.current_time(), self._begun, None
+        self._begun = None
+        head = None if head_at is None else head_at - begun
+        over_at = head_at if self.done_with_head and head_at is not None else trio.current_time()
+        seconds, decoded = self._connect + over_at - begun, answer.size if answer.coding is None else answer.decoded
+        for meter in self._meters:
+            meter.request_over(
+                self._to,
+                answer.status,
+                error,
+                (answer.size, decoded),
+                (head, seconds),
+                kept=self._kept and self._connects,
+                whole=answer.done,
+            )
         hear = self._task.instruments
         if hear.request_ended:
             details = RequestEnded(
-                time=now,
+                time=trio.current_time(),
                 **self._where(),
                 status=answer.status or None,
                 error=error if isinstance(error, Exception) else None,
@@ -100,10 +117,10 @@ class RequestTelling:
                 kept=self._kept if self._connects else None,
                 whole=answer.done,
                 received=answer.size,
-                decoded=answer.size if answer.coding is None else answer.decoded,
+                decoded=decoded,
                 connect=self._connect,
-                head=self._head,
-                seconds=self._connect + now - begun,
+                head=head,
+                seconds=seconds,
             )
             hear.tell(hear.request_ended, details)
         self._connect = 0.0  # what is sent anew has a connection of its own
@@ -112,7 +129,7 @@ class RequestTelling:
         return {
             "event": self._task.event,
             "platform": self._task.platform_name,
-            "to": self._to.name,
+            "to": self._to,
             "method": self._call.method,
             "url": self._call.url,
             "attempt": self._attempt,

@@ -1,0 +1,220 @@
+"""Traces of runs: spans by OpenTelemetry's API, seen by its SDK's exporter in memory."""
+
+import pytest
+import trio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.trace import SpanKind, StatusCode
+
+import scrapeengine as se
+from scrapeengine.testing import Answer, Site
+from support.world import World
+
+
+class Program:
+    """A program with an SDK of its own."""
+
+    def __init__(self, sampler=None):
+        self.provider = TracerProvider(sampler=sampler)
+        self._exporter = InMemorySpanExporter()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = self.provider.get_tracer("program")
+
+    def spans(self, start=""):
+        """List the spans that have ended and whose name begins so."""
+        return [span for span in self._exporter.get_finished_spans() if span.name.startswith(start)]
+
+    def traces(self, **options):
+        """Make the instrument."""
+        return se.observe.Traces(self.provider, **options)
+
+
+def seconds(span):
+    """Return how long a span has lasted."""
+    return (span.end_time - span.start_time) / 1e9
+
+
+async def test_a_run_its_tasks_and_their_requests_are_spans(autojump_clock):
+    """Each task in a trace of its own, with a link to its run; a request by HTTP's conventions; retries are events."""
+    program = Program()
+    scripts = {("x", "A"): [("request", 1, 500), ("sleep", 2)], ("y", "A"): [("raise", "error")]}
+    world = World(scripts=scripts)
+    retry = se.Retry(attempts=2, initial_wait=1, max_wait=1, budget=1)
+    engine = world.engine([world.platform("A", retry=retry)], random=lambda: 1.0)
+    with program.tracer.start_as_current_span("program") as outer:
+        report = await engine.run([se.Event("x"), se.Event("y")], instruments=[program.traces()])
+    [run] = program.spans("scrape run")
+    assert run.parent.span_id == outer.get_span_context().span_id
+    assert run.attributes["scrapeengine.outcomes.failed"] == report.outcomes.failed == 1
+    assert seconds(run) == pytest.approx(report.elapsed, abs=1e-3) == pytest.approx(5, abs=1e-3)
+    assert run.start_time / 1e9 == pytest.approx(report.started.timestamp(), abs=1e-3)
+    y, x = program.spans("scrape A")
+    for task in (x, y):
+        assert task.parent is None
+        assert task.kind is SpanKind.INTERNAL
+        assert task.context.trace_id != run.context.trace_id
+        assert [link.context.span_id for link in task.links] == [run.context.span_id]
+    assert (x.attributes["scrapeengine.event.id"], x.attributes["scrapeengine.outcome"]) == ("x", "succeeded")
+    assert (y.attributes["error.type"], y.status.status_code) == ("Trouble", StatusCode.ERROR)
+    assert [event.name for event in x.events] == ["request retried", "parked", "resumed"]
+    first, second = program.spans("GET")
+    for number, request in enumerate((first, second)):
+        assert request.parent.span_id == x.context.span_id
+        assert request.kind is SpanKind.CLIENT
+        said = dict(request.attributes)
+        assert said["http.request.method"] == "GET"
+        assert said["http.response.status_code"] == 500
+        assert said["error.type"] == "500"
+        assert (said["server.address"], said["server.port"]) == ("a.test", 80)
+        assert said.get("http.request.resend_count", 0) == number
+        assert said["url.full"].startswith("http://a.test/x?latency=")
+        assert "500" not in said["url.full"]  # no value of a query
+        assert seconds(request) == pytest.approx(1)
+    assert len(program.spans()) == 6
+
+
+async def test_a_platform_that_closes_is_an_event_of_the_run(autojump_clock):
+    """And that it opens again."""
+    program = Program()
+    world = World(scripts={("x", "A"): [("request", 1, (429, 20))]})
+    engine = world.engine([world.platform("A")])
+    await engine.run([se.Event("x")], instruments=[program.traces()])
+    [run] = program.spans("scrape run")
+    assert [event.name for event in run.events][:2] == ["platform closed", "platform opened"]
+    assert run.events[0].attributes["scrapeengine.seconds"] == pytest.approx(20)
+
+
+async def test_a_scraper_sees_the_span_of_its_task(autojump_clock):
+    """What it starts is a child of it, and no other task sees that."""
+    program, seen = Program(), {}
+
+    async def scrape(task):
+        await trio.sleep(int(task.event.id) % 3)
+        with program.tracer.start_as_current_span(f"own {task.event.id}"):
+            seen[task.event.id] = trace.get_current_span()
+            await trio.sleep(1)
+
+    await se.Engine([se.Platform("A", scrape, limit=3)]).run(map(se.Event, range(12)), instruments=[program.traces()])
+    tasks = {span.attributes["scrapeengine.event.id"]: span for span in program.spans("scrape A")}
+    assert len(tasks) == 12
+    for span in program.spans("own"):
+        assert span.parent.span_id == tasks[span.name.removeprefix("own ")].context.span_id
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_site_that_is_to_know_gets_a_traceparent():
+    """No other does."""
+    program, came = Program(), {}
+
+    async def answer(request):
+        came[request.path] = request.headers.get("traceparent")
+        return Answer(body=b"ok")
+
+    async def scrape(task):
+        await task.http.get(f"/{task.platform}")
+
+    async with Site.open(answer) as site:
+        platforms = [se.Platform(name, scrape, base_url=site.url) for name in ("ours", "theirs")]
+        await se.Engine(platforms).run([se.Event(1)], instruments=[program.traces(propagate=["ours"])])
+    assert came["/theirs"] is None
+    [request] = [span for span in program.spans("GET") if span.attributes["url.full"].endswith("/ours")]
+    assert came["/ours"][:-3] == f"00-{request.context.trace_id:032x}-{request.context.span_id:016x}"
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{}/jobs.db"])
+async def test_the_trace_goes_on_from_who_has_enqueued_a_job(url, tmp_path):
+    """Its task is a child of the span in which it was enqueued; of a job that recurs it is linked."""
+    program = Program()
+    engine = se.Engine([se.Platform("A", nothing)])
+    async with se.open_store(url.format(tmp_path)) as store:
+        with program.tracer.start_as_current_span("enqueues") as sender:
+            context = se.observe.trace_context()
+            await engine.enqueue(store, [se.Event("once")], context=context)
+            cadence = se.Cadence(min_interval=3600)
+            await engine.enqueue(store, [se.Event("again")], cadence=cadence, context=context)
+        await engine.enqueue(store, [se.Event("alone")])
+        sent = sender.get_span_context()
+        async with engine.serve(store, until="idle", instruments=[program.traces()]) as run:
+            async for _ in run:
+                pass
+    tasks = {span.attributes["scrapeengine.event.id"]: span for span in program.spans("scrape A")}
+    assert tasks["once"].parent.span_id == sent.span_id
+    assert tasks["once"].context.trace_id == sent.trace_id
+    assert tasks["once"].kind is SpanKind.CONSUMER
+    assert tasks["again"].parent is tasks["alone"].parent is None
+    assert tasks["again"].links[-1].context.span_id == sent.span_id
+    assert len(tasks["alone"].links) == 1
+
+
+async def nothing(task):
+    """Do nothing."""
+    await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("context", "error"),
+    [({"a": 1}, TypeError), ("traceparent", TypeError), ({"a": "x" * 9000}, ValueError)],
+)
+async def test_what_cannot_come_with_a_job_is_refused(context, error):
+    """Before anything is in the store."""
+    async with se.open_store("memory:") as store:
+        with pytest.raises(error, match=r"enqueue\(context=…\) takes"):
+            await se.Engine([se.Platform("A", nothing)]).enqueue(store, [se.Event(1)], context=context)
+        assert not await store.stats()
+
+
+async def test_what_comes_with_a_job_is_told_and_nonsense_does_no_harm(autojump_clock):
+    """Instruments hear of it as it is; what is no trace begins one of its own."""
+    program, heard = Program(), []
+
+    class Hears(se.Instrument):
+        def job_claimed(self, details):
+            heard.append((dict(details.context), details.recurs))
+
+    engine = se.Engine([se.Platform("A", nothing)])
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [se.Event(1)], context={"traceparent": "nonsense", "tenant": "ü"})
+        await engine.poll(store, instruments=[program.traces(), Hears()])
+    assert heard == [({"traceparent": "nonsense", "tenant": "ü"}, False)]
+    assert program.spans("scrape A")[0].parent is None
+
+
+async def test_what_a_sampler_leaves_out_costs_no_spans_of_requests(autojump_clock):
+    """And a part of the tasks is sampled, not all or none of a run."""
+    program = Program(TraceIdRatioBased(0.3))
+    world = World(default=[("request", 1, 200)])
+    report = await world.engine([world.platform("A")]).run(map(se.Event, range(300)), instruments=[program.traces()])
+    assert report.outcomes.succeeded == 300
+    tasks = program.spans("scrape A")
+    assert 40 < len(tasks) < 140
+    requests = program.spans("GET")
+    assert {span.parent.span_id for span in requests} == {span.context.span_id for span in tasks}
+
+
+async def test_who_joins_and_who_is_cut_off(autojump_clock):
+    """Tasks that had begun before are left out; a request that is cut off ends with its task."""
+    program = Program()
+    world = World(default=[("request", 10, 200)])
+    engine = world.engine([world.platform("A", limit=1)])
+    async with engine.stream(map(se.Event, range(3))) as run:
+        await trio.sleep(1)
+        run.watch(program.traces())
+        await trio.sleep(12)
+        await run.stop(0)
+    [task] = program.spans("scrape A")
+    [request] = program.spans("GET")
+    assert task.attributes["scrapeengine.outcome"] == "cancelled"
+    assert request.attributes["error.type"] == "cancelled"
+    assert seconds(task) == pytest.approx(3)
+    assert program.spans("scrape run")[0].attributes["scrapeengine.stopped"]
+
+
+def test_what_it_cannot_be_made_of_is_refused():
+    """In words."""
+    with pytest.raises(TypeError, match=r"Traces\(propagate=…\) takes names"):
+        se.observe.Traces(propagate="ours")
+    assert repr(se.observe.Traces(propagate=["a"])) == "<Traces, propagated to 1 platforms>"
+    assert se.observe.trace_context() == {}
