@@ -102,7 +102,7 @@ def held_by(facts: LaneFacts) -> Holdup:  # noqa: PLR0911 - a line for each reas
 def slowest(*, consumer: int, sinks: int, store: int) -> Holdup:
     """Say who takes outcomes too slowly, where there are too many.
 
-    They go from the store to the sinks to the consumer, and none of these waits for the next one. So they pile up where
+    They go from the store to the sinks and to the consumer, and none of these waits for another. So they pile up where
     it is slow; who has the most before it is named, and of equals the last.
 
     Args:

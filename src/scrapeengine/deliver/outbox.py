@@ -268,6 +268,8 @@ class Outbox(Generic[T]):
         else:
             self.waiting -= 1
         self._room.taken()
+        if self.has_sinks and self._instruments.watched:
+            self._room.moved()
         if self._had is not None:
             self._in_hand[trio.lowlevel.current_task()] = outcome
         if self._instruments.outcome_delivered:
