@@ -273,9 +273,8 @@ class Scheduler:
                 and lane.queue.open
                 and limit.own == limit.now
             ):
-                self._to_tell.pop(
-                    lane, None
-                )  # the limit goes on to bind, as with most starts: it is not asked for again
+                # The limit goes on to bind, as with most starts: it is not asked for again.
+                self._to_tell.pop(lane, None)
             else:
                 self._to_tell[lane] = None
 
