@@ -12,6 +12,7 @@ import trio
 from scrapeengine.decide.holding import Holdup, standing
 from scrapeengine.model.instrument import LimitChanged, RateChanged
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
@@ -127,9 +128,9 @@ class Lanes:
 
     def slow_down(self, lane: Lane, seconds: float) -> None:
         """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
-        now, rate = trio.current_time(), lane.gate.rate_limiter.rate
+        now, rates = trio.current_time(), lane.gate.rate_limiter.rates
         lane.gate.slow_down(seconds, lane.platform.rate, now)
-        if lane.gate.rate_limiter.rate != rate:
+        if lane.gate.rate_limiter.rates != rates:
             self._tell_rate(lane, now)
 
     def tell_limit(self, lane: Lane, now: float) -> None:
@@ -141,9 +142,10 @@ class Lanes:
             instruments.tell(instruments.limit_changed, details)
 
     def _tell_rate(self, lane: Lane, now: float) -> None:
-        instruments, rate = self.scheduler.instruments, lane.gate.rate_limiter.rate
+        instruments = self.scheduler.instruments
         if instruments.rate_changed:
-            details = RateChanged(time=now, platform=lane.name, interval=0.0 if rate is None else rate.interval)
+            interval = longest_interval(lane.gate.rate_limiter.rates)
+            details = RateChanged(time=now, platform=lane.name, interval=interval)
             instruments.tell(instruments.rate_changed, details)
 
     def close(self, now: float) -> None:

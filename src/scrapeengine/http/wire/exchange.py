@@ -48,7 +48,7 @@ Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
 class Exchange:
     """One request on its way. It is made for each attempt, and for each hop of a redirect.
 
-    Size: 11 attributes: what an attempt is given, and where it stands.
+    Size: 12 attributes: what an attempt is given, and where it stands.
     """
 
     task: ClientTask
@@ -63,6 +63,8 @@ class Exchange:
     """Whether a redirect is followed, and its body so left unread."""
     fresh: bool = False
     """Whether a connection is made for it, whatever there is at hand."""
+    cost: int = 1
+    """The requests that it counts as, in the rates of the platform."""
     _sent: float | None = attrs.field(default=None, init=False)
     """Since when it is being connected or sent; None: it waits."""
     _spent: float = attrs.field(default=0.0, init=False)
@@ -86,12 +88,12 @@ class Exchange:
         if self.task.instruments.requests:
             self.telling = RequestTelling(self.task, self.to, self.call, self.attempt, connects=self.connector.connects)
         if after > 0:
-            await self.to.turn(after)
+            await self.to.turn(after, cost=self.cost)
         renewed = False
         while True:
             # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
-            if channel is None or not self.to.start(first=self.attempt == 1):
+            if channel is None or not self.to.start(first=self.attempt == 1, cost=self.cost):
                 channel = await self._started(channel)
             holds = False
             try:
@@ -150,15 +152,15 @@ class Exchange:
         while True:
             if channel is None:
                 if to.closed_for():  # to connect to a closed platform is to ask it all the same
-                    await to.turn()
+                    await to.turn(cost=self.cost)
                 channel = await self._connected()
-                if to.start(first=self.attempt == 1):
+                if to.start(first=self.attempt == 1, cost=self.cost):
                     return channel
             await channel.leave()
-            await to.turn(ahead=waited)
+            await to.turn(cost=self.cost, ahead=waited)
             waited = True
             channel = self.connector.at_hand(self.call.origin)
-            if channel is not None and to.start(first=self.attempt == 1):
+            if channel is not None and to.start(first=self.attempt == 1, cost=self.cost):
                 return channel
 
     async def _connected(self) -> Channel:

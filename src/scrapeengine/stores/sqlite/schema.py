@@ -113,7 +113,15 @@ _FOURTH = (
     "CREATE INDEX gates_shut ON gates (platform) WHERE paused OR closed_until IS NOT NULL",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = (
+    # What a platform owes, by each of its rates: [[seconds between two requests, theoretical arrival time], …].
+    "ALTER TABLE gates ADD COLUMN tats TEXT NOT NULL DEFAULT '[]'",
+    "UPDATE gates SET tats = json_array(json_array(interval, tat)) WHERE interval > 0 AND tat > -1e300",
+    "ALTER TABLE gates DROP COLUMN tat",
+    "ALTER TABLE gates DROP COLUMN interval",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 
