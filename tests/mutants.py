@@ -231,7 +231,7 @@ MUTANTS = [
         "restated(dict(gate.tats), now, [rate.interval for rate in rates])",
         "{rate.interval: max((tat for _, tat in gate.tats), default=-math.inf) for rate in rates}",
     ),
-    ("unit/test_share.py", "decide/share.py", "groupby(taken)", "groupby(enumerate(taken), lambda pair: pair[1])"),
+    ("unit/test_share.py", "decide/share.py", "len(list(same))", "1"),
     ("unit/test_share.py", "decide/share.py", "        tat += cost * rate.interval", "        tat += rate.interval"),
     (
         "served/test_several_rates.py",
@@ -284,6 +284,22 @@ MUTANTS = [
     (4, "schedule/scheduler.py", "not self._saves_up(lane, now) and ", ""),
     (4, "schedule/scheduler.py", "lane.returning[0].cost if lane.returning else lane.usual_cost", "1"),
     (4, "schedule/destinations.py", "booked.cost < cost", "False"),
+    ("unit/test_heed.py", "decide/heed.py", "max(0.0, said.remaining - started) + 1", "said.remaining + 1"),
+    ("unit/test_heed.py", "decide/heed.py", "(?<![\\w-])(r|t", "(r|t"),
+    ("unit/test_heed.py", "decide/heed.py", "min(said.reset + said.rounded, patience)", "said.reset + said.rounded"),
+    ("http/test_heeding.py", "schedule/lanes.py", "        if not lane.platform.heed:\n            return\n", ""),
+    (
+        "http/test_heeding.py",
+        "http/wire/exchange.py",
+        "                self._hear(channel)\n",
+        "                pass\n",
+    ),
+    (
+        10,
+        "schedule/lanes.py",
+        "                lane.gate.forget(now)\n            lane.platform",
+        "                pass\n            lane.platform",
+    ),
     (
         4,
         "decide/rate.py",

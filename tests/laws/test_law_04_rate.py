@@ -5,6 +5,7 @@ It holds for each of its rates, and a request counts as many times as it costs.
 
 import math
 
+import httpx
 import pytest
 import trio
 from hypothesis import given
@@ -102,6 +103,32 @@ async def test_a_dear_request_is_not_kept_waiting_by_cheap_ones(autojump_clock):
     place = ledger.costs["A"].index(10)
     assert place < 40
     assert not rate_broken(ledger.requests["A"], rate, costs=ledger.costs["A"])
+
+
+async def test_a_dear_request_is_not_kept_waiting_by_those_of_other_platforms(autojump_clock):
+    """They take turns with it: what is saved up for it is not theirs."""
+    rate, asked = se.Rate(1, burst=10), []
+
+    def answer(request):
+        asked.append((trio.current_time(), int(request.url.params["cost"])))
+        return httpx.Response(200)
+
+    async def dear(task):
+        for cost in [*[1] * 10, 10]:
+            await task.http.get("http://a.test/", params={"cost": cost}, cost=cost)
+
+    async def cheap(task):
+        for _ in range(40):
+            await task.http.get("http://a.test/", params={"cost": 1})
+
+    transport = httpx.MockTransport(answer)
+    there = se.Platform("A", dear, base_url="http://a.test", rate=rate, transport=transport)
+    here = se.Platform("B", cheap, base_url="http://b.test", transport=transport)
+    events = [se.Event("dear", platforms=["A"]), *(se.Event(number, platforms=["B"]) for number in range(3))]
+    await outcomes_of(se.Engine([there, here]), events)
+    assert len(asked) == 11 + 3 * 40
+    assert [cost for _, cost in asked].index(10) < 60
+    assert not rate_broken([at for at, _ in asked], rate, costs=[cost for _, cost in asked])
 
 
 async def test_retries_cost_as_much_again(autojump_clock):

@@ -46,7 +46,7 @@ class Allotment:
 
     It keeps what it was given until that lapses, and no more than `burst` bookings whose times have not.
 
-    Size: 16 methods: those of a `RateLimiter`, and how it comes to its times.
+    Size: 18 methods: those of a `RateLimiter`, and how it comes to its times.
     """
 
     rates: tuple[Rate, ...] = attrs.field(converter=rates_of)
@@ -62,6 +62,8 @@ class Allotment:
     """The times of the bookings, of each as many as it costs, in order."""
     _oldest: float = attrs.field(default=math.inf, init=False)
     """A time that none of these is before: until it lapses none has to be looked at."""
+    paced: float = attrs.field(default=0.0, init=False)
+    """The seconds between two requests by that pace; 0: there is none."""
     drops: int = attrs.field(default=0, init=False)
     """How often it has dropped what was reserved for it."""
     told: int = attrs.field(default=0, init=False)
@@ -93,7 +95,10 @@ class Allotment:
         if len(self._booked) >= _MOST:  # of more at once none would be sent in time: look again when some have gone
             opens_at = max(opens_at, now + _LATE / 4)
         usable = self._group(self._first(opens_at), cost)
-        return math.inf if usable is None else max(opens_at, self._times[usable + cost - 1])
+        if usable is not None:
+            return max(opens_at, self._times[usable + cost - 1])
+        # At a pace slower than the rate what is reserved too soon would have lapsed by then.
+        return opens_at - self._late if self.paced > self._late and opens_at - self._late > now else math.inf
 
     def copy(self) -> Allotment:
         """Return one that stands as this one does, to be asked what would be. From any thread."""
@@ -131,7 +136,7 @@ class Allotment:
                 next.
         """
         if not self.rates:
-            return True
+            return self._rate_limiter.use(booking, now, cost)
         times = self._booked.pop(booking, (-math.inf,))
         if not times[0] <= now < times[0] + self._late:
             self._rate_limiter.give_back(booking)
@@ -155,6 +160,11 @@ class Allotment:
         self.drop()
         self._rate_limiter.change(rates, now)
         self.rates, self._late = rates, _late(rates)
+
+    def pace(self, interval: float | None, now: float) -> None:
+        """Keep to a pace too, this engine alone, as `RateLimiter.pace` has it."""
+        self._rate_limiter.pace(interval, now)
+        self.paced = interval or 0.0
 
     def drop(self) -> None:
         """Drop all that was reserved, for others or for another rate; none of it is used, and nothing of it is owed."""

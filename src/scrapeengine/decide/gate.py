@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.decide.budget import Budget
+from scrapeengine.decide.heed import Heard, StatedLimit, pace
 from scrapeengine.decide.penalty import Penalty
 from scrapeengine.decide.rate import Booking, RateLimiter
 from scrapeengine.model.policy import Rate
@@ -22,6 +25,8 @@ class Gate:
     budget: Budget = attrs.field(factory=Budget, init=False)
     delay: float = attrs.field(default=0.0, init=False)
     """The seconds between two requests that robots.txt asks for; 0: none."""
+    heard: Heard | None = attrs.field(default=None, init=False)
+    """What the platform has stated of its limits; None: nothing that holds."""
 
     @classmethod
     def of(cls, rates: tuple[Rate, ...]) -> Gate:
@@ -45,6 +50,30 @@ class Gate:
             self.delay = seconds
             self.keep_to(rates, now)
 
+    def hear(self, said: StatedLimit, *, sent: float, now: float, patience: float) -> None:
+        """Keep to a limit that the platform has stated.
+
+        Args:
+            said: the limit.
+            sent: when the request was sent that was answered so.
+            now: the time.
+            patience: the longest wait that is taken from it, in seconds.
+        """
+        if self.heard is None:
+            self.heard = Heard()
+        shut, interval = pace(said, self.heard.started_since(sent), patience)
+        self.heard.stale_at = now + 2 * max(1.0, min(said.reset, patience))
+        if shut:
+            self.penalty.close(now + shut, now)
+        else:
+            self.rate_limiter.pace(interval, now)
+
+    def forget(self, now: float) -> None:
+        """Keep to nothing that the platform has stated. A penalty stays."""
+        if self.heard is not None:
+            self.heard = None
+            self.rate_limiter.pace(None, now)
+
     def closed(self, now: float) -> bool:
         """Say whether the platform is under penalty."""
         return now < self.penalty.until
@@ -55,12 +84,14 @@ class Gate:
 
     def opens_at(self, now: float, cost: int = 1) -> float:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
+        if self.heard is not None and now >= self.heard.stale_at:
+            self.forget(now)
         return max(self.rate_limiter.opens_at(now, cost), self.penalty.until)
 
     def glance(self, now: float, cost: int = 1) -> float:
         """Say what `opens_at` does, and change nothing: from any thread."""
         limiter = self.rate_limiter
-        looked = limiter.copy() if limiter.rates else limiter  # without a rate there is nothing to change
+        looked = limiter.copy() if limiter.rates or self.heard is not None else limiter  # else nothing is to change
         return max(looked.opens_at(now, cost), self.penalty.until)
 
     def use(self, booking: Booking, now: float, cost: int | None = None) -> bool:
@@ -71,6 +102,11 @@ class Gate:
         if self.closed(now):  # since it was booked: what does not go out takes nothing of the rate
             self.rate_limiter.give_back(booking)
             return False
+        if self.heard is not None:
+            started = self.rate_limiter.use(booking, now, cost)
+            if started:
+                self.heard.start(now, booking.cost if cost is None else cost)
+            return started
         return self.rate_limiter.use(booking, now, cost)
 
     def matters(self, now: float) -> bool:
@@ -79,13 +115,16 @@ class Gate:
 
     def matters_until(self) -> float:
         """Say from when on this gate is as good as a new one."""
-        return max(self.rate_limiter.matters_until(), self.penalty.forgotten_at(), self.budget.matters_until())
+        heard = -math.inf if self.heard is None else self.heard.stale_at
+        return max(self.rate_limiter.matters_until(), self.penalty.forgotten_at(), self.budget.matters_until(), heard)
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
         self.rate_limiter.shift(seconds)
         self.penalty.shift(seconds)
         self.budget.shift(seconds)
+        if self.heard is not None:
+            self.heard.shift(seconds)
 
 
 def _needed(rates: tuple[Rate, ...]) -> tuple[Rate, ...]:

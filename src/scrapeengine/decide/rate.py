@@ -18,7 +18,8 @@ costs more than the burst could never start so. It is booked where nothing else 
 
     sum of their costs  <=  max(burst, cost of the last one) + w * count / per
 
-Of several rates each has a `tat` of its own. A booking is granted when all of them grant it, and a use moves all.
+Of several rates each has a `tat` of its own, and so has a pace that the platform has stated (`decide.heed`). A booking
+is granted when all of them grant it, and a use moves all.
 
 A task may dally before it uses what was booked for its start, or never use it. One interval (of several the shortest)
 after the task has begun its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are
@@ -100,6 +101,8 @@ class RateLimiter:
     _open: deque[Booking] = attrs.field(factory=deque, init=False)
     _booked: int = attrs.field(default=0, init=False)
     """The cost of all that is open."""
+    _paced: _RateMeter | None = attrs.field(default=None, init=False)
+    """The last meter, if it is of a pace that the platform has stated."""
 
     def opens_at(self, now: float, cost: int = 1) -> float:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
@@ -173,11 +176,37 @@ class RateLimiter:
         """
         if self._booked:
             self._count(now, self._booked)
-        tats = restated({meter.interval: meter.tat for meter in self._meters}, now, [rate.interval for rate in rates])
-        self.rates, self._interval = rates, _shortest(rates)
+        own = self._meters[: len(self.rates)]
+        tats = restated({meter.interval: meter.tat for meter in own}, now, [rate.interval for rate in rates])
+        self.rates = rates
         self._meters = [_RateMeter(rate.burst, rate.interval, tats[rate.interval]) for rate in rates]
         self._open.clear()
         self._booked = 0
+        self._look_at_the_pace()
+
+    def pace(self, interval: float | None, now: float) -> None:
+        """Keep to a pace too, beside the rates: so many seconds between two requests; None: to none any more.
+
+        What is booked stays so, unless nothing is left to keep to.
+        """
+        before = self._paced
+        if before is not None:
+            self._meters.pop()
+        if interval is None:
+            self._paced = None
+        elif before is None:
+            self._paced = _RateMeter(1, interval, now + interval)
+        else:  # a part of the interval is over: that part of the new one
+            self._paced = _RateMeter(1, interval, now + max(0.0, before.tat - now) / before.interval * interval)
+        self._look_at_the_pace()
+        if not self._meters:
+            self._open.clear()
+            self._booked = 0
+
+    def _look_at_the_pace(self) -> None:
+        if self._paced is not None:
+            self._meters.append(self._paced)
+        self._interval = min((meter.interval for meter in self._meters), default=math.inf)
 
     def matters_until(self) -> float:
         """Say from when on this rate limiter is as good as a new one; what is booked and not used matters no more."""

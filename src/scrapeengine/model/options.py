@@ -117,3 +117,4 @@ class PlatformKnobs(TypedDict, total=False):
     caps: Caps
     robots: bool | str
     cookies: bool
+    heed: bool

@@ -136,7 +136,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
 
-    Size: 13 attributes, each of them an option that is described here and nowhere else.
+    Size: 14 attributes, each of them an option that is described here and nowhere else.
 
     Raises:
         TypeError: an argument is of the wrong type; the scraper is not async.
@@ -203,6 +203,11 @@ class Platform(Generic[T_co]):
     )
     """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives; `Engine.cookies`
     has them.
+    """
+    heed: bool = attrs.field(default=True, kw_only=True, validator=each(flag))
+    """Whether to heed the limits that the platform states in its answers (`RateLimit`, `X-RateLimit-Remaining` and the
+    like): what remains is spread over the time to the reset, never faster than `rate`. No wait of it is longer than
+    `Retry.patience`.
     """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=each(flag))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""

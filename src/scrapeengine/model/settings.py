@@ -34,6 +34,8 @@ class PlatformSettings:
     """Whether robots.txt is obeyed, and by which name."""
     cookies: bool
     """Whether cookies are kept."""
+    heed: bool
+    """Whether limits that the platform states are heeded."""
 
     @property
     def paused(self) -> bool:

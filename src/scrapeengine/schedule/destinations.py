@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.decide.rate import Booking
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
 from scrapeengine.schedule.lanes import Lanes
@@ -97,6 +98,10 @@ class OwnPlatform:
         """Close the platform, which asks not to be called; see `Lanes.refused`."""
         self._lanes.refused(self._record.lane, sent, after)
 
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated; see `Lanes.heard`."""
+        self._lanes.heard(self._record.lane, sent, said)
+
     def over_budget(self) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""
         return self._record.lane.over_budget(trio.current_time())
@@ -175,6 +180,11 @@ class OtherPlatform:
         """Close the platform, which asks not to be called; see `Lanes.refused`."""
         with self._lanes.visit(self.name) as there:
             self._lanes.refused(there, sent, after)
+
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated; see `Lanes.heard`."""
+        with self._lanes.visit(self.name) as there:
+            self._lanes.heard(there, sent, said)
 
     def over_budget(self) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""

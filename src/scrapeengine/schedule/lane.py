@@ -80,9 +80,9 @@ class TaskRecord:
 
     def begin(self) -> None:
         """Say that the scraper is called now, for which a request was booked: the booking lapses from now on."""
-        rate_limiter = self.lane.gate.rate_limiter
-        if self.booked is not None and rate_limiter.rates:
-            rate_limiter.begin(self.booked, trio.current_time())
+        gate = self.lane.gate
+        if self.booked is not None and (gate.rate_limiter.rates or gate.heard is not None):
+            gate.rate_limiter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
         """Stop the clock of its deadline: it gives its token back."""

@@ -280,9 +280,9 @@ def _requests(lane: Lane, allotment: Allotment, now: float) -> tuple[int, int]:
     starting = min(lane.queue.waiting, max(0, lane.limit.free))
     parked, foreign = (each.cost for each in lane.returning), (each.cost for each in lane.foreign_requests)
     costs = [*parked, *foreign, *repeat(lane.usual_cost, starting)]
-    left = allotment.left(now)
+    left, interval = allotment.left(now), max(allotment.paced, longest_interval(allotment.rates))
     for cost, alike in groupby(costs):
-        most = min(_MOST, max(1, int(_HALF / (longest_interval(allotment.rates) * cost))))
+        most = min(_MOST, max(1, int(_HALF / (interval * cost))))
         n = min(most, len(list(alike)))
         if cost > 1 and allotment.opens_at(now, cost) == math.inf:
             return cost, n  # what is left is not at one time

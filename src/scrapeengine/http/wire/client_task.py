@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import trio
 
+from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.observe.instruments import Instruments
@@ -56,6 +57,15 @@ class Destination(Protocol):
         Args:
             sent: when the request was sent that was refused, in trio's time.
             after: the seconds that it asks for; None: it does not say.
+        """
+        ...
+
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated.
+
+        Args:
+            sent: when the request was sent that was answered so, in trio's time.
+            said: the limit.
         """
         ...
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 import trio
 
+from scrapeengine.decide.heed import said_of
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
@@ -204,6 +205,10 @@ class Exchange:
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if answer.status in {429, 503}:
             self._heed(channel)
+        for name, _ in channel.answer.headers:  # no call for those, nearly all, that state no limit
+            if b"imit" in name or b"IMIT" in name:
+                self._hear(channel)
+                break
         try:
             return await read(self, channel)
         except Exception as error:  # noqa: BLE001 - as above
@@ -218,6 +223,12 @@ class Exchange:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
             self.to.refused(self._sent or 0.0, max(waits, default=None))
+
+    def _hear(self, channel: Channel) -> None:
+        """Let the platform know which limit it has stated, if it has."""
+        said = said_of(channel.answer.headers, self.task.wall())
+        if said is not None:
+            self.to.heard(self._sent or 0.0, said)
 
     def failed(self, error: Exception, phase: str) -> RequestError:
         """Return what the wire raised, in our own words.
