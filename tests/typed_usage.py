@@ -111,7 +111,7 @@ async def main() -> None:
     assert_type(await engine.run(more_events()), se.Report)
     engine.tune("betpawa", limit=0)
     assert_type(engine.settings(), se.Settings)
-    assert_type(engine.settings().platforms["betpawa"].rate, se.Rate | None)
+    assert_type(engine.settings().platforms["betpawa"].rate, tuple[se.Rate, ...])
     assert_type(await se.Engine([CAREFUL, THROUGH_A_PROXY], validators=Kept()).run([]), se.Report)
     async with httpx.AsyncClient(transport=se.Transport(block_private=True)) as client:
         assert_type(await client.get("https://a.example"), httpx.Response)

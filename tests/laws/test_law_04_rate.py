@@ -1,5 +1,11 @@
-"""Law 4: in any window of w seconds at most `burst + w * count / per` requests start on a platform."""
+"""Law 4: in any window of w seconds at most `burst + w * count / per` requests start on a platform.
 
+It holds for each of its rates, and a request counts as many times as it costs.
+"""
+
+import math
+
+import httpx
 import pytest
 import trio
 from hypothesis import given
@@ -7,7 +13,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from support.ledger import rate_broken
-from support.strategies import abandonments, cases, rates, requests, scripts, sleeps, stalls, troubles, waits
+from support.strategies import abandonments, cases, costs, rates, requests, scripts, sleeps, stalls, troubles, waits
 from support.world import World, outcomes_of, virtually
 
 
@@ -19,6 +25,129 @@ def test_no_window_holds_more_requests_than_the_rate_allows(case):
     for name, rate in case.rates.items():
         assert not rate_broken(world.ledger.requests[name], rate)
     assert not world.ledger.broken
+
+
+dear = st.tuples(st.just("request"), st.sampled_from([0, 0.25, 1.0]), st.sampled_from([200, "redirect"]), costs)
+
+
+@given(
+    st.lists(rates, min_size=1, max_size=3),
+    st.integers(1, 12),
+    st.lists(scripts(requests, dear, sleeps, stalls, abandonments), min_size=8, max_size=8),
+)
+def test_each_of_several_rates_holds_and_a_request_counts_as_it_costs(paces, limit, told):
+    """In any window, concurrent tasks, redirects and other platforms' tasks included, whatever stalls the loop."""
+    world = World(scripts={(str(number), "A"): script for number, script in enumerate(told)})
+    engine = world.engine([world.platform("A", limit=limit, rate=paces), world.platform("B")], event_limit=8)
+    events = [se.Event(number, platforms=("A",)) for number in range(8)]
+    virtually(outcomes_of, engine, events)
+    for rate in paces:
+        assert not rate_broken(world.ledger.requests["A"], rate, costs=world.ledger.costs["A"])
+    assert not world.ledger.broken
+
+
+@given(st.lists(rates, min_size=1, max_size=3), costs, st.integers(1, 3), st.integers(1, 12))
+def test_several_rates_and_costs_are_used_in_full(paces, cost, requests_each, events):
+    """Requests of one cost start exactly as the rates allow, a cost of more than the burst once all before is paid."""
+    world = World(default=[("request", 0, 200, cost)] * requests_each)
+    engine = world.engine([world.platform("A", limit=50, rate=paces)], event_limit=50)
+    virtually(outcomes_of, engine, [se.Event(n) for n in range(events)])
+    times = world.ledger.requests["A"]
+    assert len(times) == events * requests_each
+    tats = [times[0]] * len(paces)
+    for time in times:
+        opens_at = [tat - max(0, rate.burst - cost) * rate.interval for tat, rate in zip(tats, paces, strict=True)]
+        # A task starts when a request of cost 1 may, so never later than a dear one.
+        assert time == pytest.approx(max(times[0], *opens_at), abs=1e-6)
+        tats = [max(tat, time) + cost * rate.interval for tat, rate in zip(tats, paces, strict=True)]
+
+
+@given(rates, rates, rates, waits)
+def test_a_second_rate_that_is_tuned_holds_from_then_on(first, second, third, when):
+    """From the change on all the new rates hold, from one to two, to one, and to none."""
+    world = World(default=[("request", 0, 200)] * 2)
+    engine = world.engine([world.platform("A", limit=30, rate=first)], event_limit=30)
+    changes = []
+
+    async def main():
+        async with engine.stream(se.Event(n) for n in range(20)) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                for paces in ([first, second], [second, third], third, []):
+                    await trio.sleep(when)
+                    engine.tune("A", rate=paces)
+                    changes.append((trio.current_time(), [paces] if isinstance(paces, se.Rate) else paces))
+
+            async for _ in run:
+                pass
+            nursery.cancel_scope.cancel()
+
+    virtually(main)
+    times = world.ledger.requests["A"]
+    ends = [at for at, _ in changes[1:]] + [math.inf]
+    for (begin, paces), end in zip(changes, ends, strict=False):
+        for rate in paces:
+            assert not rate_broken([time for time in times if begin < time < end], rate)
+    assert len(times) == 40
+
+
+async def test_a_dear_request_is_not_kept_waiting_by_cheap_ones(autojump_clock):
+    """The rate is saved up for it: what stands behind it in the line, and what would start anew, waits."""
+    rate = se.Rate(1, burst=10)
+    cheap = [("request", 0, 200)] * 30
+    world = World(scripts={("dear", "A"): [*cheap[:10], ("request", 0, 200, 10)]}, default=cheap)
+    engine = world.engine([world.platform("A", rate=rate, limit=3)])
+    await outcomes_of(engine, [se.Event("dear"), *(se.Event(n) for n in range(6))])
+    ledger = world.ledger
+    place = ledger.costs["A"].index(10)
+    assert place < 40
+    assert not rate_broken(ledger.requests["A"], rate, costs=ledger.costs["A"])
+
+
+async def test_a_dear_request_is_not_kept_waiting_by_those_of_other_platforms(autojump_clock):
+    """They take turns with it: what is saved up for it is not theirs."""
+    rate, asked = se.Rate(1, burst=10), []
+
+    def answer(request):
+        asked.append((trio.current_time(), int(request.url.params["cost"])))
+        return httpx.Response(200)
+
+    async def dear(task):
+        for cost in [*[1] * 10, 10]:
+            await task.http.get("http://a.test/", params={"cost": cost}, cost=cost)
+
+    async def cheap(task):
+        for _ in range(40):
+            await task.http.get("http://a.test/", params={"cost": 1})
+
+    transport = httpx.MockTransport(answer)
+    there = se.Platform("A", dear, base_url="http://a.test", rate=rate, transport=transport)
+    here = se.Platform("B", cheap, base_url="http://b.test", transport=transport)
+    events = [se.Event("dear", platforms=["A"]), *(se.Event(number, platforms=["B"]) for number in range(3))]
+    await outcomes_of(se.Engine([there, here]), events)
+    assert len(asked) == 11 + 3 * 40
+    assert [cost for _, cost in asked].index(10) < 60
+    assert not rate_broken([at for at, _ in asked], rate, costs=[cost for _, cost in asked])
+
+
+async def test_retries_cost_as_much_again(autojump_clock):
+    """Each attempt of a request counts as it costs; its platform's retries are counted by ones."""
+    world = World(default=[("request", 0, 500, 3), ("request", 0, 200)])
+    engine = world.engine([world.platform("A", rate=se.Rate.every(1))])
+    await outcomes_of(engine, [se.Event(1)])
+    times = world.ledger.requests["A"]
+    assert [time - times[0] for time in times] == [0, 3, 6]
+
+
+@pytest.mark.parametrize(("cost", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+async def test_a_cost_that_is_none_is_refused(autojump_clock, cost, error):
+    """Before anything is asked."""
+    world = World(default=[("request", 0, 200, cost)])
+    [outcome], _ = await outcomes_of(world.engine([world.platform("A")]), [se.Event(1)])
+    assert isinstance(outcome.error, error)
+    assert "cost" in str(outcome.error)
+    assert not world.ledger.requests["A"]
 
 
 @given(rates, rates, waits, st.integers(1, 3))

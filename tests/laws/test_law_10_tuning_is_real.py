@@ -200,11 +200,34 @@ async def test_caps(autojump_clock):
     assert len(asked) == 3
 
 
+async def test_heed(autojump_clock):
+    """From then on what the platform states is not heeded, and what it has stated is forgotten."""
+    begun, asked = trio.current_time(), []
+
+    async def answer(_):
+        asked.append(trio.current_time() - begun)
+        await trio.sleep(0.1)
+        return httpx.Response(200, headers={"X-RateLimit-Remaining": "9", "X-RateLimit-Reset": "10.0"})
+
+    async def scrape(task):
+        await task.http.get("/")
+
+    platform = se.Platform("A", scrape, base_url="http://a.test", transport=httpx.MockTransport(answer), limit=5)
+    engine = se.Engine([platform])
+    async with engine.stream(map(se.Event, range(30))) as run:
+        async for _ in run:
+            if len(asked) == 10:
+                engine.tune("A", heed=False)
+    assert asked[9] == pytest.approx(5.1, abs=0.3)  # five at once, and then one a second
+    assert asked[29] - asked[9] <= 1
+    assert not engine.settings().platforms["A"].heed
+
+
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
     assert {*EngineKnobs.__annotations__, *PlatformKnobs.__annotations__} == {
         *("event_limit", "lookahead", "buffer", "max_pending"),
-        *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies"),
+        *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies", "heed"),
     }
 
 

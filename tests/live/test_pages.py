@@ -75,9 +75,13 @@ async def test_a_run_is_shown_and_steered():
             assert engine.settings().platforms["p"].limit == 3
             assert (await looker.do("tune", platform="p", limit=2, rate=500)).status == 200
             knobs = engine.settings().platforms["p"]
-            assert (knobs.limit, knobs.rate) == (2, se.Rate(500, burst=5))
+            assert (knobs.limit, knobs.rate) == (2, (se.Rate(500, burst=5),))
+            hourly = se.Rate(10_000, per=3600, burst=9000)
+            engine.tune("p", rate=[hourly, se.Rate(700, burst=5)])
+            assert (await looker.do("tune", platform="p", rate=600)).status == 200
+            assert engine.settings().platforms["p"].rate == (se.Rate(600, burst=5), hourly)
             assert (await looker.do("tune", platform="p", rate=None)).status == 200
-            assert engine.settings().platforms["p"].rate is None
+            assert engine.settings().platforms["p"].rate == ()
             assert (await looker.do("close", platform="p", seconds=100)).status == 200
             assert run.statistics().closed["p"] == pytest.approx(100, abs=1)
             assert (await looker.do("reopen", platform="p")).status == 200

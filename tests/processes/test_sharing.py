@@ -4,12 +4,14 @@ import os
 import random
 import signal
 from bisect import bisect_right
+from collections import Counter
 
 import pytest
 import trio
 
 import scrapeengine as se
 from scrapeengine.testing import Answer, Site
+from support.ledger import rate_broken
 
 RATE = 40
 LIMIT = 6
@@ -22,14 +24,14 @@ def most_in_a_second(times):
     return max(bisect_right(times, begin + 1.0) - index for index, begin in enumerate(times))
 
 
-async def at_work(workers, handler, *, processes, rate, limit, seconds, jobs=2000):
+async def at_work(workers, handler, *, processes, rate, limit, seconds, jobs=2000, **more):
     """Have processes serve a store with jobs that ask a site; return the site's ledger after some seconds of work."""
     async with Site.open(handler) as site:
         engine = se.Engine([se.Platform("A", nothing)])
         async with se.open_store(workers.url) as store:
             await engine.enqueue(store, [se.Event(number) for number in range(jobs)])
         for _ in range(processes):
-            workers.start("share", 5, site.url, rate, limit)
+            workers.start("share", 5, site.url, rate, limit, *more.values())
         with trio.fail_after(60):
             while not site.ledger.requests:
                 await trio.sleep(0.01)
@@ -58,6 +60,30 @@ async def test_four_processes_keep_one_rate_and_one_limit(workers):
     assert most_in_a_second(ledger.arrivals) <= RATE + 3
     assert ledger.most_in_flight <= LIMIT
     assert ledger.requests >= 0.7 * RATE * seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cost", [1, 3])
+async def test_three_processes_keep_several_rates_and_count_costs(workers, cost):
+    """Of 40/s and 60 in 3 s with a burst of 30: in any window what was booked, and nearly all of it is used."""
+
+    async def answer(_):
+        await trio.sleep(LATENCY)
+        return Answer(200)
+
+    rates, seconds = [se.Rate(40), se.Rate(60, per=3, burst=30)], 6
+    ledger = await at_work(
+        workers, answer, processes=3, rate="40,60/3/30", limit=LIMIT, seconds=seconds, requests=1, cost=cost
+    )
+    # The first of each process are asked for before it is known what its requests cost.
+    booked = sorted(Counter(when for times in workers.logged("booked") for when in times).items())
+    assert len(booked) >= ledger.requests
+    for rate in rates:
+        assert not rate_broken([when for when, _ in booked], rate, slack=1e-3, costs=[each for _, each in booked])
+        # What was booked may be used 25 ms later, and is some milliseconds on its way.
+        late = 0.04 * rate.count / rate.per
+        assert not rate_broken(sorted(ledger.arrivals), rate, slack=late, costs=[cost] * len(ledger.arrivals))
+    assert ledger.requests * cost >= 0.8 * 20 * seconds
 
 
 @pytest.mark.slow

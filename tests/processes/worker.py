@@ -2,9 +2,9 @@
 
     serve    STORE LOG LEASE       serve until killed; log what was accepted, and what was delivered
     enqueue  STORE LOG FIRST COUNT enqueue jobs in batches; log what was acknowledged
-    share    STORE LOG LEASE URL RATE LIMIT [REQUESTS]
+    share    STORE LOG LEASE URL RATE LIMIT [REQUESTS [COST]]
                                    serve platform "A", whose scraper asks URL; log the times that were booked;
-                                   a RATE of 0 is none
+                                   a RATE of 0 is none, and "40,60/3/30" is 40 a second and 60 in 3 s with a burst of 30
 
     ahead    STORE LOG LEASE SECONDS
                                    serve with a wall clock that is so much ahead, and make a round of it; the same log
@@ -80,14 +80,16 @@ async def enqueue(store_url, file, first, count):
             log(file, "acknowledged", *ids)
 
 
-async def share(store_url, file, lease, url, rate, limit, requests=1):
+async def share(store_url, file, lease, url, rate, limit, requests=1, cost=1):
     """Serve a platform whose rate and limit are all processes'."""
 
     async def ask(task):
         for _ in range(int(requests)):
-            await task.http.get(f"/{task.event.id}")
+            await task.http.get(f"/{task.event.id}", cost=int(cost))
 
-    platform = se.Platform("A", ask, base_url=url, rate=se.Rate(float(rate)) if float(rate) else None, limit=int(limit))
+    numbers = [[float(number) for number in each.split("/")] for each in rate.split(",")]
+    rates = [se.Rate(count, *per[:1], *map(int, per[1:])) for count, *per in numbers if count]
+    platform = se.Platform("A", ask, base_url=url, rate=rates, limit=int(limit))
     engine = se.Engine([platform], event_limit=100)
     async with se.open_store(store_url) as store:
         shared = store.share

@@ -18,7 +18,7 @@ async def scrape(task):
 
 def make_lanes(count):
     """Make lanes."""
-    return [Lane.of(str(number), se.Platform(str(number), scrape), Gate.of(None)) for number in range(count)]
+    return [Lane.of(str(number), se.Platform(str(number), scrape), Gate.of(())) for number in range(count)]
 
 
 def test_slots_go_round():

@@ -11,7 +11,8 @@ from support.world import World
 
 TURNED = {
     "limit": 3,
-    "rate": se.Rate(5),
+    "rate": (se.Rate(5), se.Rate.every(2)),
+    "heed": False,
     "timeout": se.Timeout(attempt=2),
     "retry": se.Retry(attempts=7),
     "caps": se.Caps(body=1000),

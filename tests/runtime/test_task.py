@@ -142,7 +142,7 @@ def test_a_wrong_engine_is_refused_where_it_is_made(platforms, options, error, h
 
 async def test_gates_are_forgotten_when_they_matter_no_more(autojump_clock):
     """Kept while their rate or penalty matters; looked at again when they were handed out meanwhile."""
-    gates, rate = Gates(), se.Rate.every(10)
+    gates, rate = Gates(), (se.Rate.every(10),)
 
     gates.attach(Anchor.drop())
     for name in ("a", "b"):
@@ -151,18 +151,18 @@ async def test_gates_are_forgotten_when_they_matter_no_more(autojump_clock):
         gates.keep(name, gate, 0)
     assert len(gates) == 2
     again = gates.take("a", rate, 5)
-    gates.keep("a", gates.take("c", None, 11), 11)  # "b" has run out, "a" is out on loan, "c" is as good as new
+    gates.keep("a", gates.take("c", (), 11), 11)  # "b" has run out, "a" is out on loan, "c" is as good as new
     assert len(gates) == 0
     again.rate_limiter.use(again.rate_limiter.book(), 12)
     gates.keep("a", again, 12)
-    assert gates.take("a", se.Rate.every(1), 12).opens_at(12) == 13
+    assert gates.take("a", (se.Rate.every(1),), 12).opens_at(12) == 13
     busy = gates.take("d", rate, 20)
     busy.rate_limiter.use(busy.rate_limiter.book(), 20)
     gates.keep("d", busy, 20)
     taken = gates.take("d", rate, 25)
     taken.penalty.refused(sent=25, now=25, after=100)
     gates.keep("d", taken, 25)
-    gates.keep("e", gates.take("e", None, 40), 40)  # the first look at "d" comes too early
+    gates.keep("e", gates.take("e", (), 40), 40)  # the first look at "d" comes too early
     assert len(gates) == 1
-    gates.keep("e", gates.take("e", None, 400), 400)
+    gates.keep("e", gates.take("e", (), 400), 400)
     assert len(gates) == 0

@@ -63,7 +63,7 @@ async def test_nothing_is_said_where_nobody_has_anything(autojump_clock, url, ca
 async def test_slots_that_others_have_are_said_once(autojump_clock, url, caplog):
     """Not at once: as a rule they give some back within the second."""
     caplog.set_level("INFO", logger="scrapeengine")
-    everything = {"A": ShareRequest(limit=1, wanted=1, held=1, rate=None, requests=0)}
+    everything = {"A": ShareRequest(limit=1, wanted=1, held=1, rates=(), requests=0)}
     async with se.open_store(url) as store, se.open_store(url) as other:
         await engine().enqueue(store, [se.Event("x")])
         await other.share("another", everything, 20)

@@ -85,7 +85,7 @@ def test_a_file_of_the_first_version_is_taken_over(path, ahead, slept):
             ]
             assert await store.lock("round", "you", 5)
             assert await store.undelivered("", 9, 5) == [Kept(Delivery("p", "done", 5), "o")]
-            asked = ShareRequest(limit=4, wanted=4, held=0, rate=None, requests=0)
+            asked = ShareRequest(limit=4, wanted=4, held=0, rates=(), requests=0)
             share = (await store.share("you", {"p": asked}, 5))["p"]
             assert (share.slots, share.closed_until - store.now()) == (4, pytest.approx(60))
             assert min(ticket.token for ticket in await claimed(store)) > 7

@@ -32,7 +32,7 @@ CALLS = {
     "defer": lambda store: partial(store.defer, "", [], 1),
     "unlock": lambda store: partial(store.unlock, "l", "me"),
     "share": lambda store: partial(
-        store.share, "me", {"p": ShareRequest(limit=1, wanted=1, held=0, rate=None, requests=0)}, 5
+        store.share, "me", {"p": ShareRequest(limit=1, wanted=1, held=0, rates=(), requests=0)}, 5
     ),
     "wait": lambda store: partial(store.wait, 0.01),
 }

@@ -35,7 +35,7 @@ def play(scenario):
 
 def share_request(wanted=9, held=0, limit=4, **values):
     """Make a request for a share."""
-    return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
+    return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rates": (), "requests": 0, **values})
 
 
 async def left(store, id, platform="p"):
@@ -162,10 +162,10 @@ def test_under_an_open_store_penalties_and_start_times_are_kept(url, step):
                 times = [at - store.now() for at in share.times]
                 return pytest.approx(times, abs=1e-5), share.closed_until and share.closed_until - store.now()
 
-            times, closed = await ask("me", rate=Rate(10), requests=5, closed_until=store.now() + 60)
+            times, closed = await ask("me", rates=(Rate(10),), requests=5, closed_until=store.now() + 60)
             assert (times, closed) == ([0, 0.1, 0.2, 0.3, 0.4], pytest.approx(60, abs=1e-5))
             machine.set_clock(step)
-            times, closed = await ask("you", rate=Rate(10), requests=2)
+            times, closed = await ask("you", rates=(Rate(10),), requests=2)
             assert (times, closed) == ([0.5, 0.6], pytest.approx(60, abs=1e-5))
             jump(30)
             # Who has known of it since then tells it in the time of now.
@@ -312,12 +312,12 @@ def test_two_that_opened_before_and_after_a_step_agree(path, step):
                     await one.enqueue([job("a", platform), job("b", platform, delay=8)])
                     assert len(await one.claim(platform, 9, "one", 5)) == 1
                     assert await one.lock(platform, "one", 5)
-                    asked = {platform: share_request(rate=Rate(10), requests=2, closed_until=one.now() + 20)}
+                    asked = {platform: share_request(rates=(Rate(10),), requests=2, closed_until=one.now() + 20)}
                     first = (await one.share("one", asked, 5))[platform]
                     jump(4)
                     assert platform not in await other.due()
                     assert not await other.lock(platform, "other", 5)
-                    second = (await other.share("other", {platform: share_request(rate=Rate(10), requests=1)}, 5))[
+                    second = (await other.share("other", {platform: share_request(rates=(Rate(10),), requests=1)}, 5))[
                         platform
                     ]
                     assert (first.slots, second.slots) == (4, 0)
@@ -344,7 +344,7 @@ def test_two_that_opened_before_and_after_a_step_give_no_start_time_twice(path, 
                 given = []
                 for number in range(6):
                     store = (mine, yours)[number % 2]
-                    asked = {"p": share_request(rate=Rate(1, per=10), requests=1)}
+                    asked = {"p": share_request(rates=(Rate(1, per=10),), requests=1)}
                     (at,) = (await store.share(str(number), asked, 500))["p"].times
                     given.append(at - store.now() + trio.current_time())
                     jump(1)
@@ -415,7 +415,7 @@ def test_a_reboot_ends_what_processes_had(path, off):
             _, c = await claimed(store, lease=1e6)
             await store.complete([done(c, outcome="o", deliver=1e6)])
             assert await store.lock("round", "me", 1e6)
-            told = share_request(rate=Rate(1, per=90), requests=1, closed_until=store.now() + 70)
+            told = share_request(rates=(Rate(1, per=90),), requests=1, closed_until=store.now() + 70)
             await store.share("me", {"p": told}, 1e6)
             shown = await store.get("p", "b")
             seen = store.now()
@@ -427,7 +427,7 @@ def test_a_reboot_ends_what_processes_had(path, off):
             assert await store.complete([done(c)]) == [ALREADY]
             assert await store.lock("round", "you", 5)
             assert await store.undelivered("", 9, 5) == [Kept(c, "o")]
-            share = (await store.share("you", {"p": share_request(rate=Rate(1, per=90), requests=1)}, 5))["p"]
+            share = (await store.share("you", {"p": share_request(rates=(Rate(1, per=90),), requests=1)}, 5))["p"]
             assert share.slots == 4
             assert share.closed_until - store.now() == pytest.approx(70 - off)
             assert [at - store.now() for at in share.times] == [pytest.approx(90 - off)]
@@ -455,7 +455,7 @@ def test_after_a_reboot_with_a_wrong_clock_nothing_waits_for_longer_than_its_len
             _, c = await claimed(store, lease=1e6)
             await store.complete([done(c)])
             assert await store.lock("round", "me", 1e6)
-            told = share_request(rate=Rate(1, per=90), requests=1, closed_until=store.now() + 70)
+            told = share_request(rates=(Rate(1, per=90),), requests=1, closed_until=store.now() + 70)
             await store.share("me", {"p": told}, 1e6)
             jump(20)
             await store.enqueue([job("d")])
@@ -468,7 +468,7 @@ def test_after_a_reboot_with_a_wrong_clock_nothing_waits_for_longer_than_its_len
                 assert await left(store, "b") == 30
             assert [each for each in await order(store) if each != "b"] == ["a", "d"]
             assert await store.lock("round", "you", 5)
-            share = (await store.share("you", {"p": share_request(rate=Rate(1, per=90), requests=1)}, 5))["p"]
+            share = (await store.share("you", {"p": share_request(rates=(Rate(1, per=90),), requests=1)}, 5))["p"]
             assert (share.closed_until or store.now()) - store.now() == pytest.approx(max(0, 50 - max(0, step)))
             assert [at - store.now() for at in share.times] == [pytest.approx(max(0, 70 - max(0, step)))]
             known = max(0, 40 - max(0, step))

@@ -35,6 +35,8 @@ class Ledger:
     ends: dict = attrs.field(factory=dict)
     requests: dict = attrs.field(factory=lambda: defaultdict(list))
     """When requests arrived, by platform."""
+    costs: dict = attrs.field(factory=lambda: defaultdict(list))
+    """What each of them cost."""
     closed_until: dict = attrs.field(factory=dict)
     """When each platform may be asked again, by what it has answered."""
 
@@ -70,9 +72,10 @@ class Ledger:
         if not self.events_inside[event]:
             del self.events_inside[event]
 
-    def request(self, platform):
+    def request(self, platform, cost=1):
         """A request arrives."""
         now = trio.current_time()
+        self.costs[platform].append(cost)
         self.requests[platform].append(now)
         self.in_flight[platform] += 1
         limit = self.limits.get(platform)
@@ -89,11 +92,17 @@ class Ledger:
             self.closed_until[platform] = max(until, self.closed_until.get(platform, until))
 
 
-def rate_broken(times, rate, slack=1e-6):
-    """Name a window in which more requests started than the rate allows: from each request to each later one."""
+def rate_broken(times, rate, slack=1e-6, *, costs=None):
+    """Name a window in which more requests started than the rate allows: from each request to each later one.
+
+    Each counts as many times as it costs, 1 if nothing is said; the last one of a window may cost more than the burst.
+    """
+    costs = costs or [1] * len(times)
     for first, begin in enumerate(times):
+        total = 0
         for last in range(first, len(times)):
-            allowed = rate.burst + (times[last] - begin) * rate.count / rate.per
-            if last - first + 1 > allowed + slack:
-                return f"{last - first + 1} requests in {times[last] - begin} s, {allowed} allowed"
+            total += costs[last]
+            allowed = max(rate.burst, costs[last]) + (times[last] - begin) * rate.count / rate.per
+            if total > allowed + slack:
+                return f"requests for {total} in {times[last] - begin} s, {allowed} allowed"
     return None

@@ -16,6 +16,8 @@ rates = st.builds(
     burst=st.integers(1, 4),
 )
 
+costs = st.just(1) | st.integers(1, 7)
+
 answers = st.one_of(
     st.just(200),
     st.sampled_from([404, 500, 503, "redirect"]),

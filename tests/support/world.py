@@ -4,7 +4,8 @@ A script is a list of steps, one tuple each:
 
     ("sleep", seconds)               the scraper works
     ("stall", seconds)               it blocks the whole loop (virtual time jumps)
-    ("request", latency, answer)     it makes a request; the answer is a status, (status, Retry-After), or "redirect"
+    ("request", latency, answer)     it makes a request; the answer is a status, (status, Retry-After), or "redirect";
+                                     a fourth element is its cost
     ("raise", kind)                  it raises: "error", "group", "mixed" (a group of groups), or what is no Exception:
                                      "panic", "panics" (a group with one in it)
     ("retry", seconds)               it calls task.retry, once; the second attempt goes on behind it
@@ -73,8 +74,8 @@ class World:
                     await trio.sleep(seconds)
                 case ("stall", seconds):
                     trio.lowlevel.current_clock().jump(seconds)
-                case ("request", latency, answer):
-                    await self._request(task, latency, answer, patience)
+                case ("request", latency, answer, *cost):
+                    await self._request(task, latency, answer, patience, *cost)
                     patience = None
                 case ("give up after", seconds):
                     patience = seconds
@@ -97,9 +98,9 @@ class World:
                     raise AssertionError(step)
         return task.event.id
 
-    async def _request(self, task, latency, answer, patience):
+    async def _request(self, task, latency, answer, patience, cost=1):
         event, platform = task.event.id, task.platform
-        asked = {"latency": latency, "status": 200, "hops": 0}
+        asked = {"latency": latency, "status": 200, "hops": 0, "cost": cost}
         match answer:
             case "redirect":
                 asked["hops"] = 1
@@ -110,7 +111,7 @@ class World:
         self.ledger.leave(event, platform)
         try:
             with trio.move_on_after(patience) if patience is not None else contextlib.nullcontext():
-                await task.http.get(f"/{event}", params=asked, check=False)
+                await task.http.get(f"/{event}", params=asked, check=False, cost=cost)
         finally:
             self.ledger.enter(event, platform)
 
@@ -127,7 +128,7 @@ class Wire(httpx.AsyncBaseTransport):
         platform, event = request.url.host.partition(".")[0].upper(), request.url.path.strip("/")
         status, after, hops = int(asked["status"]), asked.get("after"), int(asked["hops"])
         closed_for = None
-        ledger.request(platform)
+        ledger.request(platform, int(asked.get("cost", 1)))
         ledger.enter(event, platform)
         try:
             await trio.sleep(float(asked["latency"]))

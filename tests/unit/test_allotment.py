@@ -99,7 +99,7 @@ class Driver:
     def __init__(self, rate: Rate, start: float) -> None:
         self.rate = rate
         self.now = start
-        self.tat = -math.inf
+        self.tats: dict[float, float] = {}
         self.engines = [Engine(Allotment(rate)) for _ in range(3)]
 
     def run(self, steps: list[Step]) -> None:
@@ -128,7 +128,7 @@ class Driver:
 
     def ask(self, engine: Engine, n: int) -> None:
         """Have an engine reserve times, as the ledger has it, and take them in."""
-        times, self.tat = reserve(self.tat, self.now, self.rate, n)
+        times, self.tats = reserve(self.tats, self.now, [self.rate], n)
         engine.reserved += times
         engine.allotment.take_in(reversed(times), self.now)
 
@@ -198,7 +198,7 @@ def test_another_clock_changes_nothing(rate: Rate, first: list[Step], then: list
     driver = Driver(rate, 0.0)
     driver.run(first)
     driver.now += seconds
-    driver.tat += seconds
+    driver.tats = {interval: tat + seconds for interval, tat in driver.tats.items()}
     for engine in driver.engines:
         engine.allotment.shift(seconds)
         engine.booked = []
@@ -213,7 +213,7 @@ def test_another_clock_changes_nothing(rate: Rate, first: list[Step], then: list
 def test_no_request_is_later_than_its_time(rate: Rate, requests: int) -> None:
     """Where all is used at once, each request starts at the very time that was reserved for it."""
     allotment, now = Allotment(rate), 5.0
-    times, _ = reserve(-math.inf, now, rate, requests)
+    times, _ = reserve({}, now, [rate], requests)
     allotment.take_in(times, now)
     for number, time in enumerate(times):
         assert allotment.left(now) == requests - number
@@ -319,8 +319,8 @@ def test_a_change_drops_all() -> None:
     allotment = Allotment(Rate(1))
     allotment.take_in([0.0, 5.0], 0.0)
     booking = allotment.book()
-    allotment.change(Rate(2), 0.0)
-    assert allotment.rate == Rate(2)
+    allotment.change((Rate(2),), 0.0)
+    assert allotment.rates == (Rate(2),)
     assert not allotment.use(booking, 0.0)
     assert allotment.opens_at(0.0) == math.inf
     allotment.take_in([0.5], 0.0)
@@ -339,7 +339,7 @@ def test_without_a_rate_everything_starts_at_once() -> None:
     assert allotment.use(booking, 0.0)
     allotment.give_back(booking)
     assert allotment.matters_until() == -math.inf
-    allotment.change(Rate(1), 0.0)
+    allotment.change((Rate(1),), 0.0)
     assert not allotment.use(booking, 0.0)
 
 
@@ -355,3 +355,43 @@ def test_it_matters_until_what_it_has_is_lapsed() -> None:
     assert allotment.use(allotment.book(), 13.0)
     assert allotment.left(19.0) == 0
     assert allotment.matters_until() == 14.0
+
+
+def test_a_dear_request_takes_times_that_have_a_moment_in_common() -> None:
+    """As many as it costs, the earliest of these; who costs less than was booked leaves the rest."""
+    allotment = Allotment(Rate(10, burst=4))
+    allotment.take_in([0.0, 0.5, 0.5, 0.5, 0.55], 0.0)
+    assert allotment.opens_at(0.0, 2) == 0.5
+    assert allotment.opens_at(0.0, 4) == 0.55
+    assert allotment.opens_at(0.0, 5) == math.inf
+    booking = allotment.book(3)
+    assert not allotment.use(booking, 0.4)
+    booking = allotment.book(4)
+    assert allotment.use(booking, 0.56, 2)
+    assert allotment.left(0.56) == 2
+    late = allotment.book(2)
+    assert not allotment.use(late, 0.62)
+    assert allotment.left(0.62) == 1
+
+
+def test_the_times_of_a_dear_booking_lapse_one_by_one() -> None:
+    """What has not lapsed with the first of them is left for who books next."""
+    allotment = Allotment(Rate(10, burst=4))
+    allotment.take_in([0.5, 0.58], 0.0)
+    allotment.book(2)
+    assert allotment.left(0.61) == 1
+
+
+@given(st.lists(RATES, min_size=1, max_size=2), st.lists(st.tuples(st.integers(1, 6), st.floats(0, 2)), max_size=20))
+def test_dear_requests_are_used_at_the_very_times_that_were_reserved(
+    rates: list[Rate], asked: list[tuple[int, float]]
+) -> None:
+    """Whatever they cost, where each is asked for and used in its turn."""
+    allotment, now, tats = Allotment(rates), 0.0, dict[float, float]()
+    for cost, pause in asked:
+        now += pause * rates[0].interval
+        times, tats = reserve(tats, now, rates, 1, cost=cost)
+        allotment.take_in(times, now)
+        now = max(now, allotment.opens_at(now, cost))
+        assert now == pytest.approx(times[0], abs=1e-6)
+        assert allotment.use(allotment.book(cost), now, cost)

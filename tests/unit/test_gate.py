@@ -12,7 +12,7 @@ from scrapeengine.model.policy import Rate
 
 def test_a_new_gate_is_open() -> None:
     """A platform that was never asked may be asked at once, and there is nothing to remember."""
-    for gate in (Gate.of(None), Gate.of(Rate(1))):
+    for gate in (Gate.of(()), Gate.of((Rate(1),))):
         assert gate.opens_at(-1e9) == -math.inf
         assert not gate.closed(-1e9)
         assert not gate.matters(-1e9)
@@ -21,13 +21,13 @@ def test_a_new_gate_is_open() -> None:
 
 def test_it_has_the_rate_of_its_platform() -> None:
     """The meter keeps to the rate that the gate was made of."""
-    assert Gate.of(Rate(3)).rate_limiter.rate == Rate(3)
-    assert Gate.of(None).rate_limiter.rate is None
+    assert Gate.of((Rate(3),)).rate_limiter.rates == (Rate(3),)
+    assert Gate.of(()).rate_limiter.rates == ()
 
 
 def test_it_opens_when_both_rate_and_penalty_let_it() -> None:
     """The later of the two counts; only the penalty makes it closed."""
-    gate = Gate.of(Rate.every(10))
+    gate = Gate.of((Rate.every(10),))
     assert gate.use(gate.rate_limiter.book(), 0.0)
     assert gate.opens_at(0.0) == 10.0
     assert not gate.closed(0.0)
@@ -39,7 +39,7 @@ def test_it_opens_when_both_rate_and_penalty_let_it() -> None:
 
 def test_it_is_closed_until_the_penalty_ends() -> None:
     """At the very instant of its end the platform is open."""
-    gate = Gate.of(None)
+    gate = Gate.of(())
     gate.penalty.refused(sent=0.0, now=0.0, after=5.0)
     assert gate.closed(0.0)
     assert gate.closed(4.999)
@@ -48,7 +48,7 @@ def test_it_is_closed_until_the_penalty_ends() -> None:
 
 def test_no_booked_request_starts_once_it_has_closed() -> None:
     """A penalty that comes between booking and sending holds the request back, and gives its booking back."""
-    gate = Gate.of(Rate.every(10))
+    gate = Gate.of((Rate.every(10),))
     booking = gate.rate_limiter.book()
     gate.penalty.refused(sent=-1.0, now=0.5, after=2.0)
     assert not gate.use(booking, 1.0)
@@ -58,7 +58,7 @@ def test_no_booked_request_starts_once_it_has_closed() -> None:
 
 def test_without_a_rate_only_the_penalty_holds_back() -> None:
     """An unlimited platform is closed by its penalty all the same."""
-    gate = Gate.of(None)
+    gate = Gate.of(())
     assert gate.use(gate.rate_limiter.book(), 1.0)
     gate.penalty.refused(sent=0.0, now=1.0, after=1.0)
     assert not gate.use(gate.rate_limiter.book(), 1.5)
@@ -67,7 +67,7 @@ def test_without_a_rate_only_the_penalty_holds_back() -> None:
 
 def test_a_lapsed_booking_starts_nothing() -> None:
     """An open gate does not make up for a booking that has lapsed."""
-    gate = Gate.of(Rate.every(1))
+    gate = Gate.of((Rate.every(1),))
     booking = gate.rate_limiter.book()
     gate.rate_limiter.begin(booking, 0.0)
     assert not gate.use(booking, 1.5)
@@ -75,7 +75,7 @@ def test_a_lapsed_booking_starts_nothing() -> None:
 
 def test_it_matters_as_long_as_rate_or_penalty_do() -> None:
     """It may be forgotten once neither differs from a new one's."""
-    gate = Gate.of(Rate.every(10))
+    gate = Gate.of((Rate.every(10),))
     assert gate.use(gate.rate_limiter.book(), 0.0)
     assert gate.matters_until() == 10.0
     assert gate.matters(9.9)
@@ -88,7 +88,7 @@ def test_it_matters_as_long_as_rate_or_penalty_do() -> None:
 
 def test_shift_moves_rate_and_penalty() -> None:
     """On another clock all times are as much later."""
-    gate = Gate.of(Rate.every(100))
+    gate = Gate.of((Rate.every(100),))
     assert gate.use(gate.rate_limiter.book(), 0.0)
     gate.penalty.refused(sent=0.0, now=0.0, after=5.0)
     gate.shift(1000.0)
@@ -100,7 +100,7 @@ def test_shift_moves_rate_and_penalty() -> None:
 
 def test_gates_share_nothing() -> None:
     """The penalty of one platform closes no other."""
-    one, other = Gate.of(None), Gate.of(None)
+    one, other = Gate.of(()), Gate.of(())
     one.penalty.refused(sent=0.0, now=0.0, after=5.0)
     assert not other.closed(1.0)
 
@@ -108,8 +108,8 @@ def test_gates_share_nothing() -> None:
 @pytest.mark.parametrize("delays", [(2.0, 5.0), (5.0, 2.0)])
 def test_of_several_delays_the_slowest_holds(delays) -> None:
     """Two robots.txt on one platform, in any order: neither undoes what the other asks for."""
-    gate = Gate.of(Rate(10))
+    gate = Gate.of((Rate(10),))
     for seconds in delays:
-        gate.slow_down(seconds, Rate(10), 0.0)
+        gate.slow_down(seconds, (Rate(10),), 0.0)
     assert gate.use(gate.rate_limiter.book(), 0.0)
     assert gate.opens_at(0.0) == 5.0

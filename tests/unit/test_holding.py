@@ -14,7 +14,7 @@ from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.holding import Holdup, LaneFacts, LaneTimes, held_by, held_since, slowest, standing
 from scrapeengine.decide.penalty import Penalty
 from scrapeengine.decide.rate import Booking
-from scrapeengine.model.policy import Rate
+from scrapeengine.model.policy import Rate, rates_of
 
 COUNTS = st.integers(0, 4)
 FACTS = st.builds(
@@ -130,7 +130,7 @@ def test_a_glance_sees_what_opens_at_says_and_changes_nothing(
     ahead: float,
 ) -> None:
     """Whatever was booked, and begun, and not used; now and later: `opens_at` lets lapse what is over by then."""
-    gate, now = (Gate.sharing if shared else Gate.of)(rate), 0.0
+    gate, now = (Gate.sharing if shared else Gate.of)(rates_of(rate)), 0.0
     if isinstance(gate.rate_limiter, Allotment):
         gate.rate_limiter.take_in([number / 3 for number in range(20)], now)
     bookings: list[Booking] = []
@@ -157,4 +157,4 @@ def state(gate: Gate) -> object:
     own = limiter._rate_limiter if isinstance(limiter, Allotment) else limiter
     shared = (limiter._times, list(limiter._booked.values())) if isinstance(limiter, Allotment) else None
     bookings = [(each.begun, each.counts) for each in own._open]
-    return own._tat, bookings, shared, gate.penalty.until
+    return own._meters, own._booked, bookings, shared, gate.penalty.until

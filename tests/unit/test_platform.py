@@ -45,7 +45,7 @@ def make(**changes: Any) -> Platform[int]:
 def test_the_defaults() -> None:
     """A name and a scraper are enough."""
     platform = Platform("p", scrape)
-    assert (platform.name, platform.scrape, platform.limit, platform.rate) == ("p", scrape, 8, None)
+    assert (platform.name, platform.scrape, platform.limit, platform.rate) == ("p", scrape, 8, ())
     assert (platform.timeout, platform.retry, dict(platform.headers)) == (Timeout(), Retry(), {})
     assert platform.base_url is None
     assert platform.host is None
@@ -147,10 +147,11 @@ def test_a_base_url_of_another_type_is_refused() -> None:
 
 def test_a_rate_is_a_rate_or_none() -> None:
     """A number is no rate; the message shows the rate to write."""
-    assert make(rate=Rate(2)).rate == Rate(2)
+    assert make(rate=Rate(2)).rate == (Rate(2),)
     for wrong in (2, 0, False, "2/s", Rate):
         with pytest.raises(
-            TypeError, match=r"^Platform\(rate=…\) must be a Rate or None, got .*; write rate=Rate\(2\)"
+            TypeError,
+            match=r"^Platform\(rate=…\) must be a Rate, several in a list, or None, got .*; write rate=Rate\(2\)",
         ):
             make(rate=wrong)
 

@@ -193,8 +193,8 @@ def test_what_is_owed_is_owed_in_requests(seconds: float, opens: float) -> None:
     """Five requests at once, of a burst of five, take five intervals to be earned back: new ones after a change."""
     rate_limiter = RateLimiter(Rate(1, burst=5))
     saturated(rate_limiter, 5)
-    rate_limiter.change(Rate.every(seconds), 0.0)
-    assert rate_limiter.rate == Rate.every(seconds)
+    rate_limiter.change((Rate.every(seconds),), 0.0)
+    assert rate_limiter.rates == (Rate.every(seconds),)
     assert rate_limiter.opens_at(0.0) == pytest.approx(opens)
 
 
@@ -202,9 +202,9 @@ def test_a_change_counts_from_now() -> None:
     """Half an interval that has passed is half an interval that is owed no more."""
     rate_limiter = RateLimiter(Rate.every(10))
     ask(rate_limiter, 0.0)
-    rate_limiter.change(Rate.every(1), 5.0)
+    rate_limiter.change((Rate.every(1),), 5.0)
     assert rate_limiter.opens_at(5.0) == pytest.approx(5.5)
-    rate_limiter.change(Rate.every(100), 5.0)
+    rate_limiter.change((Rate.every(100),), 5.0)
     assert rate_limiter.opens_at(5.0) == pytest.approx(55.0)
 
 
@@ -212,10 +212,10 @@ def test_a_change_gives_nothing_on_credit() -> None:
     """A meter that owes nothing is as good as a new one under the new rate, and no better."""
     rate_limiter = RateLimiter(Rate.every(1))
     ask(rate_limiter, 0.0)
-    rate_limiter.change(Rate(1, burst=2), 1000.0)
+    rate_limiter.change((Rate(1, burst=2),), 1000.0)
     assert saturated(rate_limiter, 4, now=1000.0) == [1000, 1000, 1001, 1002]
     fresh = RateLimiter(Rate.every(1))
-    fresh.change(Rate.every(5), 1000.0)
+    fresh.change((Rate.every(5),), 1000.0)
     assert saturated(fresh, 3, now=1000.0) == [1000, 1005, 1010]
 
 
@@ -223,7 +223,7 @@ def test_a_change_to_a_larger_burst_opens_at_once() -> None:
     """What the new burst allows more may start at the instant of the change."""
     rate_limiter = RateLimiter(Rate(1))
     ask(rate_limiter, 0.0)
-    rate_limiter.change(Rate(1, burst=3), 0.0)
+    rate_limiter.change((Rate(1, burst=3),), 0.0)
     assert saturated(rate_limiter, 4) == [0, 0, 1, 2]
 
 
@@ -231,7 +231,7 @@ def test_what_was_booked_under_another_rate_has_lapsed() -> None:
     """It is counted as used at the change, and must be booked anew."""
     rate_limiter = RateLimiter(Rate(100, burst=2))
     booking, other = booked(rate_limiter, 0.0), booked(rate_limiter, 0.0, begun=0.0)
-    rate_limiter.change(Rate.every(10), 0.005)
+    rate_limiter.change((Rate.every(10),), 0.005)
     assert not rate_limiter.use(booking, 0.005)
     assert not rate_limiter.use(other, 0.005)
     assert rate_limiter.opens_at(0.005) == pytest.approx(20.005)
@@ -241,11 +241,11 @@ def test_a_rate_taken_away_and_given_again_owes_nothing() -> None:
     """While there was no rate nothing was counted; the new one begins anew."""
     rate_limiter = RateLimiter(Rate.every(1000))
     ask(rate_limiter, 0.0)
-    rate_limiter.change(None, 1.0)
+    rate_limiter.change((), 1.0)
     assert all(ask(rate_limiter, 1.0) for _ in range(10))
     assert rate_limiter.opens_at(1.0) == -math.inf
-    rate_limiter.change(Rate.every(10), 2.0)
-    assert rate_limiter.rate == Rate.every(10)
+    rate_limiter.change((Rate.every(10),), 2.0)
+    assert rate_limiter.rates == (Rate.every(10),)
     assert saturated(rate_limiter, 2, now=2.0) == [2, 12]
 
 
@@ -253,7 +253,7 @@ def test_what_was_booked_without_a_rate_is_not_used_under_one() -> None:
     """A booking that no meter counted must be made again."""
     rate_limiter = RateLimiter(None)
     booking = booked(rate_limiter, 0.0)
-    rate_limiter.change(Rate.every(10), 0.0)
+    rate_limiter.change((Rate.every(10),), 0.0)
     assert not rate_limiter.use(booking, 0.0)
     assert rate_limiter.opens_at(0.0) <= 0.0
 
@@ -262,9 +262,9 @@ def test_what_was_booked_under_a_rate_is_free_without_one() -> None:
     """Without a rate everything may start; nothing of it comes back when there is one again."""
     rate_limiter = RateLimiter(Rate.every(10))
     booking = booked(rate_limiter, 0.0)
-    rate_limiter.change(None, 1.0)
+    rate_limiter.change((), 1.0)
     assert rate_limiter.use(booking, 100.0)
-    rate_limiter.change(Rate.every(10), 200.0)
+    rate_limiter.change((Rate.every(10),), 200.0)
     assert not rate_limiter.use(booking, 200.0)
     assert rate_limiter.opens_at(200.0) == -math.inf
 

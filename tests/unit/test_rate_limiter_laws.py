@@ -1,7 +1,12 @@
-"""The law of the rate: in any window of w seconds at most `burst + w * count / per` requests start."""
+"""The law of the rate: in any window of w seconds at most `burst + w * count / per` requests start.
+
+Of several rates each holds, and a request counts as many times as it costs; the last of a window may cost more than the
+burst.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import pytest
@@ -21,15 +26,17 @@ class Wait(NamedTuple):
 
 
 class UntilOpen(NamedTuple):
-    """Let time pass until the meter is open, and so many intervals more."""
+    """Let time pass until the meter is open for a request, and so many intervals more."""
 
     intervals: float
+    cost: int = 1
 
 
 class Book(NamedTuple):
-    """Book as often as the meter is open, at most so many times."""
+    """Book requests of one cost as often as the meter is open for them, at most so many times."""
 
     times: int
+    cost: int = 1
 
 
 class Begin(NamedTuple):
@@ -38,7 +45,7 @@ class Begin(NamedTuple):
     index: int
 
 
-class Use(NamedTuple):
+class UseOne(NamedTuple):
     """Use one of the bookings that are left."""
 
     index: int
@@ -50,15 +57,18 @@ class Forget(NamedTuple):
     index: int
 
 
-Step: TypeAlias = Wait | UntilOpen | Book | Begin | Use | Forget
+Use: TypeAlias = tuple[float, int]
+"""When a request started, and what it cost."""
+Step: TypeAlias = Wait | UntilOpen | Book | Begin | UseOne | Forget
 
 SOME = st.floats(0, 1.5) | st.sampled_from([0.0, 0.5, 1.0])
+COSTS = st.just(1) | st.integers(1, 8)
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
     st.builds(Wait, SOME)
-    | st.builds(UntilOpen, st.just(0.0) | SOME)
-    | st.builds(Book, st.integers(1, 4))
+    | st.builds(UntilOpen, st.just(0.0) | SOME, COSTS)
+    | st.builds(Book, st.integers(1, 4), COSTS)
     | st.builds(Begin, st.integers(0, 9))
-    | st.builds(Use, st.integers(0, 9))
+    | st.builds(UseOne, st.integers(0, 9))
     | st.builds(Forget, st.integers(0, 9)),
     max_size=80,
 )
@@ -67,12 +77,13 @@ STEPS: st.SearchStrategy[list[Step]] = st.lists(
 class Driver:
     """Drives a meter as a lane does, with the delays of an event loop, and writes down what the platform sees."""
 
-    def __init__(self, rate: Rate, start: float = 0.0) -> None:
-        self.rate_limiter = RateLimiter(rate)
-        self.rate = rate
+    def __init__(self, rate: Rate, start: float = 0.0, *, others: Sequence[Rate] = ()) -> None:
+        self.rate_limiter = RateLimiter([rate, *others])
+        self.rates = [rate, *others]
+        self.interval = min(each.interval for each in self.rates)
         self.now = start
         self.booked: list[Booking] = []
-        self.uses: list[float] = []
+        self.uses: list[Use] = []
         self.most_kept = 0
 
     def run(self, steps: list[Step]) -> None:
@@ -80,25 +91,25 @@ class Driver:
         for step in steps:
             match step:
                 case Wait(intervals):
-                    self.now += intervals * self.rate.interval
-                case UntilOpen(intervals):
-                    self.now = max(self.now, self.rate_limiter.opens_at(self.now)) + intervals * self.rate.interval
-                case Book(times):
-                    self.book(times)
+                    self.now += intervals * self.interval
+                case UntilOpen(intervals, cost):
+                    self.now = max(self.now, self.rate_limiter.opens_at(self.now, cost)) + intervals * self.interval
+                case Book(times, cost):
+                    self.book(times, cost)
                 case Begin(index) if self.booked:
                     self.begin(self.booked[index % len(self.booked)])
-                case Use(index) if self.booked:
+                case UseOne(index) if self.booked:
                     self.use(self.booked.pop(index % len(self.booked)))
                 case Forget(index) if self.booked:
                     self.begin(self.booked.pop(index % len(self.booked)))
                 case _:
                     pass
 
-    def book(self, times: int) -> None:
+    def book(self, times: int, cost: int = 1) -> None:
         """Book at this instant, as long as the meter is open."""
         for _ in range(times):
-            if self.rate_limiter.opens_at(self.now) <= self.now:
-                self.booked.append(self.rate_limiter.book())
+            if self.rate_limiter.opens_at(self.now, cost) <= self.now:
+                self.booked.append(self.rate_limiter.book(cost))
                 self.most_kept = max(self.most_kept, len(self.rate_limiter._open))
 
     def begin(self, booking: Booking) -> None:
@@ -108,11 +119,11 @@ class Driver:
 
     def use(self, booking: Booking) -> None:
         """Use a booking; it starts a request at any time until an interval after its task has begun."""
-        good = booking.begun is None or self.now < booking.begun + self.rate.interval
+        good = booking.begun is None or self.now < booking.begun + self.interval
         started = self.rate_limiter.use(booking, self.now)
         assert started or not good
         if started:
-            self.uses.append(self.now)
+            self.uses.append((self.now, booking.cost))
 
     def use_all(self) -> None:
         """Use what is left."""
@@ -121,34 +132,41 @@ class Driver:
         self.booked = []
 
 
-def check(uses: list[float], rate: Rate) -> None:
+def check(uses: list[Use], rates: Iterable[Rate]) -> None:
     """Check the law in every window that begins and ends with a request; all others hold no more."""
-    for first, begin in enumerate(uses):
-        for last, end in enumerate(uses[first:], start=1):
-            allowed = rate.burst + (end - begin) * rate.count / rate.per
-            assert last <= allowed * (1 + 1e-6), f"{last} requests in {end - begin} s, where {allowed} are allowed"
+    for rate in rates:
+        for first, (begin, _) in enumerate(uses):
+            total = 0
+            for end, cost in uses[first:]:
+                total += cost
+                allowed = max(rate.burst, cost) + (end - begin) * rate.count / rate.per
+                assert total <= allowed * (1 + 1e-6), f"{total} requests in {end - begin} s, where {allowed} may be"
 
 
-@given(RATES, STEPS, st.floats(0, 100))
-def test_no_window_has_more_requests_than_the_rate_allows(rate: Rate, steps: list[Step], start: float) -> None:
+@given(RATES, st.lists(RATES, max_size=2), STEPS, st.floats(0, 100))
+def test_no_window_has_more_requests_than_each_rate_allows(
+    rate: Rate, others: list[Rate], steps: list[Step], start: float
+) -> None:
     """The law holds for uses that come late, in any order or never, on any clock; and none is refused in vain."""
-    driver = Driver(rate, start)
+    driver = Driver(rate, start, others=others)
     driver.run(steps)
     driver.use_all()
-    check(driver.uses, rate)
+    check(driver.uses, driver.rates)
 
 
-@given(RATES, st.lists(st.floats(0, 3), min_size=1, max_size=40))
-def test_a_saturated_lane_with_a_slow_loop_keeps_to_the_rate(rate: Rate, delays: list[float]) -> None:
+@given(RATES, st.lists(RATES, max_size=1), st.lists(st.tuples(st.floats(0, 3), COSTS), min_size=1, max_size=40))
+def test_a_saturated_lane_with_a_slow_loop_keeps_to_the_rate(
+    rate: Rate, others: list[Rate], delays: list[tuple[float, int]]
+) -> None:
     """The same where each booking is made as soon as it may be, and used after a stall, be it a long one."""
-    driver = Driver(rate)
-    for delay in delays:
-        driver.now = max(driver.now, driver.rate_limiter.opens_at(driver.now))
-        driver.book(9)
-        driver.now += delay * rate.interval
+    driver = Driver(rate, others=others)
+    for delay, cost in delays:
+        driver.now = max(driver.now, driver.rate_limiter.opens_at(driver.now, cost))
+        driver.book(9, cost)
+        driver.now += delay * driver.interval
         driver.use_all()
     assert len(driver.uses) >= len(delays)
-    check(driver.uses, rate)
+    check(driver.uses, driver.rates)
 
 
 @pytest.mark.parametrize("burst", [1, 2, 5])
@@ -161,7 +179,7 @@ def test_the_law_holds_for_a_use_just_one_interval_late(burst: int) -> None:
     driver.use_all()
     driver.book(9)
     driver.use_all()
-    check(driver.uses, driver.rate)
+    check(driver.uses, driver.rates)
 
 
 @given(RATES, STEPS)
@@ -174,12 +192,16 @@ def test_what_is_kept_of_bookings_is_bounded(rate: Rate, steps: list[Step]) -> N
 
 @given(RATES, STEPS)
 def test_it_opens_again_whatever_was_done_before(rate: Rate, steps: list[Step]) -> None:
-    """Once each task that was booked for has begun, the whole burst is there after as long as it takes to earn it."""
+    """Once each task that was booked for has begun, the whole burst is there after as long as it takes to earn it.
+
+    That is the burst, or what was dearer, and an interval.
+    """
     driver = Driver(rate)
     driver.run(steps)
     for booking in driver.booked:
         driver.begin(booking)
-    driver.now += (rate.burst + 1.001) * rate.interval
+    dearest = max([rate.burst, *(cost for _, cost in driver.uses), *(each.cost for each in driver.booked), 8])
+    driver.now += (dearest + 1.001) * rate.interval
     for _ in range(rate.burst):
         assert driver.rate_limiter.opens_at(driver.now) <= driver.now
         driver.rate_limiter.book()
@@ -216,13 +238,13 @@ def test_the_law_holds_from_a_change_on(before: Rate, after: Rate, first: list[S
     """Windows that begin at a change or later keep to the new rate, whatever is on its way at the change."""
     driver = Driver(before)
     driver.run(first)
-    driver.rate_limiter.change(after, driver.now)
-    driver.rate, driver.uses = after, []
+    driver.rate_limiter.change((after,), driver.now)
+    driver.rates, driver.interval, driver.uses = [after], after.interval, []
     assert not any(driver.rate_limiter.use(booking, driver.now) for booking in driver.booked)
     driver.booked = []
     driver.run(then)
     driver.use_all()
-    check(driver.uses, after)
+    check(driver.uses, [after])
 
 
 @given(RATES, STEPS, STEPS, st.floats(-100, 100))
@@ -233,7 +255,7 @@ def test_another_clock_changes_nothing(rate: Rate, first: list[Step], then: list
     driver.booked = []
     driver.rate_limiter.shift(seconds)
     driver.now += seconds
-    driver.uses = [use + seconds for use in driver.uses]
+    driver.uses = [(at + seconds, cost) for at, cost in driver.uses]
     driver.run(then)
     driver.use_all()
-    check(driver.uses, rate)
+    check(driver.uses, [rate])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
+from scrapeengine.decide.share import Hold, contended, grant, reserve, used
 from scrapeengine.model.policy import Rate
 
 RATES = st.builds(Rate, st.floats(0.1, 100), per=st.floats(0.1, 10), burst=st.integers(1, 6) | st.just(1))
+COSTS = st.just(1) | st.integers(1, 8)
 
 
 @attrs.define
@@ -191,70 +193,96 @@ def test_it_is_contended_if_others_have_a_use_for_it_too() -> None:
     assert not contended(wants, [])
 
 
-@given(RATES, st.floats(0, 100), st.lists(st.tuples(st.floats(0, 3), st.integers(-1, 8)), max_size=30))
-def test_reserved_times_keep_to_the_rate_together(rate: Rate, start: float, calls: list[tuple[float, int]]) -> None:
-    """Whoever reserves them and when; they come in order, none before now, and as many as were asked for."""
-    tat, now, times = -math.inf, start, list[float]()
-    for gap, n in calls:
-        now += gap * rate.interval
-        new, tat = reserve(tat, now, rate, n)
-        assert len(new) == max(0, n)
+Request: TypeAlias = tuple[float, int]
+"""A start time, and what it costs."""
+
+
+def requests(times: tuple[float, ...], cost: int) -> list[Request]:
+    """Return what was reserved, request by request."""
+    assert all(times[at] == times[at - at % cost] for at in range(len(times)))
+    return [(at, cost) for at in times[::cost]]
+
+
+def flat(requests: list[Request]) -> list[float]:
+    """Return the times of requests, as the ledger has them."""
+    return [at for at, cost in sorted(requests) for _ in range(cost)]
+
+
+def check(requests: list[Request], rates: list[Rate], *, rounding: float = 0.0) -> None:
+    """Assert that requests conform to each rate."""
+    requests = sorted(requests)
+    for rate in rates:
+        for first, (begin, _) in enumerate(requests):
+            total = 0
+            for end, cost in requests[first:]:
+                total += cost
+                most = max(rate.burst, cost) + (end - begin + rounding) * rate.count / rate.per
+                assert total <= most * (1 + 1e-6)
+
+
+@given(
+    st.lists(RATES, min_size=1, max_size=3),
+    st.floats(0, 100),
+    st.lists(st.tuples(st.floats(0, 3), st.integers(-1, 8), COSTS), max_size=30),
+)
+def test_reserved_times_keep_to_all_rates_together(
+    rates: list[Rate], start: float, calls: list[tuple[float, int, int]]
+) -> None:
+    """Whoever reserves them and when, whatever they cost; in order, none before now, as many as were asked for."""
+    tats, now, known = dict[float, float](), start, list[Request]()
+    for gap, n, cost in calls:
+        now += gap * rates[0].interval
+        new, tats = reserve(tats, now, rates, n, cost=cost)
+        assert len(new) == max(0, n) * cost
         assert all(time >= now for time in new)
-        times += new
-    assert times == sorted(times)
-    for first, begin in enumerate(times):
-        for last, end in enumerate(times[first:], start=1):
-            assert last <= (rate.burst + (end - begin) * rate.count / rate.per) * (1 + 1e-6)
+        known += requests(new, cost)
+    assert flat(known) == [at for at, cost in known for _ in range(cost)]
+    check(known, rates)
 
 
 def test_reserved_times_are_no_later_than_they_must_be() -> None:
     """The burst at once, then one each interval; a pause earns the burst again, and no more."""
-    times, tat = reserve(-math.inf, 10.0, Rate(2, burst=3), 5)
+    rates = [Rate(2, burst=3)]
+    times, tats = reserve({}, 10.0, rates, 5)
     assert times == (10.0, 10.0, 10.0, 10.5, 11.0)
-    assert reserve(tat, 10.0, Rate(2, burst=3), 1)[0] == (11.5,)
-    assert reserve(tat, 99.0, Rate(2, burst=3), 4)[0] == (99.0, 99.0, 99.0, 99.5)
+    assert reserve(tats, 10.0, rates, 1)[0] == (11.5,)
+    assert reserve(tats, 99.0, rates, 4)[0] == (99.0, 99.0, 99.0, 99.5)
+    assert reserve(tats, 10.0, rates, 2, cost=2)[0] == (12.0, 12.0, 13.0, 13.0)
+    assert reserve(tats, 10.0, rates, 2, cost=4)[0] == (12.5, 12.5, 12.5, 12.5, 14.5, 14.5, 14.5, 14.5)
+    assert reserve({}, 10.0, [*rates, Rate.every(3)], 3)[0] == (10.0, 13.0, 16.0)
 
 
 @given(
-    RATES,
+    st.lists(RATES, min_size=1, max_size=3),
     st.floats(0, 100),
-    st.lists(st.tuples(st.integers(0, 2), st.floats(0, 3), st.integers(-1, 8), st.booleans()), max_size=30),
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0, 3), st.integers(-1, 8), COSTS, st.booleans()), max_size=30),
 )
-def test_what_is_given_back_is_reserved_again_and_all_keeps_to_the_rate(
-    rate: Rate, start: float, calls: list[tuple[int, float, int, bool]]
+def test_what_is_given_back_is_reserved_again_and_all_keeps_to_the_rates(
+    rates: list[Rate], start: float, calls: list[tuple[int, float, int, int, bool]]
 ) -> None:
     """Whoever gives back what is still to come, and when; what is over counts as used."""
-    tat, now, over, engines = -math.inf, start, list[float](), [list[float](), list[float](), list[float]()]
-    for index, gap, n, anew in calls:
-        now += gap * rate.interval
-        past = [time for times in engines for time in times if time < now]
-        tat, over = used(tat, past, rate.interval), sorted([*over, *past])
-        engines = [[time for time in times if time >= now] for times in engines]
+    tats = {rate.interval: -math.inf for rate in rates}
+    now, over, engines = start, list[Request](), [list[Request](), list[Request](), list[Request]()]
+    for index, gap, n, cost, anew in calls:
+        now += gap * rates[0].interval
+        past = [request for engine in engines for request in engine if request[0] < now]
+        tats = {interval: used(tat, flat(past), interval) for interval, tat in tats.items()}
+        over += past
+        engines = [[request for request in engine if request[0] >= now] for engine in engines]
         if anew:
             engines[index] = []
-        taken = sorted(time for times in engines for time in times)
-        new, _ = reserve(tat, now, rate, n, taken)
-        assert len(new) == max(0, n)
+        taken = [request for engine in engines for request in engine]
+        new, _ = reserve(tats, now, rates, n, flat(taken), cost=cost)
+        assert len(new) == max(0, n) * cost
         assert list(new) == sorted(new)
         assert all(time >= now for time in new)
-        engines[index] += new
-        times = sorted([*over, *taken, *new])
-        for first, begin in enumerate(times):
-            for last, end in enumerate(times[first:], start=1):
-                assert last <= (rate.burst + (end - begin + 1e-5) * rate.count / rate.per) * (1 + 1e-6)
-
-
-def test_at_another_rate_requests_are_owed_and_not_seconds() -> None:
-    """Half a request is half an interval, of whatever length; who owes nothing owes nothing."""
-    assert restated(20.0, 10.0, 0.1, 20.0) == 10.05
-    assert restated(10.05, 10.0, 20.0, 0.1) == pytest.approx(20.0)
-    assert restated(9.0, 10.0, 20.0, 0.1) == 9.0
-    assert restated(-math.inf, 10.0, 20.0, 0.1) == -math.inf
+        engines[index] += requests(new, cost)
+        check([*over, *taken, *requests(new, cost)], rates, rounding=1e-5)
 
 
 def test_what_others_have_reserved_at_a_slower_rate_is_left_where_it_is() -> None:
     """New times come as close to it as the new rate allows, on both sides."""
-    times, _ = reserve(-math.inf, 0.0, Rate(4), 5, [0.6, 1.7])
+    times, _ = reserve({}, 0.0, [Rate(4)], 5, [0.6, 1.7])
     assert times == pytest.approx((0.0, 0.25, 0.85, 1.1, 1.35))
-    times, _ = reserve(-math.inf, 0.0, Rate(1), 1, [0.5, 0.6])  # these are closer than this rate has it
+    times, _ = reserve({}, 0.0, [Rate(1)], 1, [0.5, 0.6])  # these are closer than this rate has it
     assert times == pytest.approx((2.5,))

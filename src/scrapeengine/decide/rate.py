@@ -12,10 +12,19 @@ that are open could be used at that instant. With k of them open this keeps, at 
 A booking adds one to k, which is what it is checked for; a use at s takes one from k and puts `tat` to
 `max(tat, s) + interval`; both keep the inequality, and time does. So every use conforms, however late it comes.
 
-A task may dally before it uses what was booked for its start, or never use it. One interval after the task has begun
-its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are paced by this. A booking
-whose request has first to be connected lapses unused: the request is booked anew when it can be sent, and meanwhile
-other tasks were begun at the same pace.
+A request of *cost* c counts as c of them: k is the sum of the costs, and a use puts `tat` on by c intervals. One that
+costs more than the burst could never start so. It is booked where nothing else is open and all before it is paid
+(`tat <= t`), and those after it wait until it is. That keeps, for requests of any costs in any window of w seconds:
+
+    sum of their costs  <=  max(burst, cost of the last one) + w * count / per
+
+Of several rates each has a `tat` of its own, and so has a pace that the platform has stated (`decide.heed`). A booking
+is granted when all of them grant it, and a use moves all.
+
+A task may dally before it uses what was booked for its start, or never use it. One interval (of several the shortest)
+after the task has begun its booking *lapses*: it counts as used when the task began. Scrapers that make no requests are
+paced by this. A booking whose request has first to be connected lapses unused: the request is booked anew when it can
+be sent, and meanwhile other tasks were begun at the same pace.
 
 Rejected: to reserve a time ahead and to sleep until then. After a stall of the loop all that slept start at once, and
 what is decided meanwhile (a penalty, a new rate) comes too late for them. Rejected too: to move `tat` with the booking.
@@ -26,18 +35,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 import attrs
 
-from scrapeengine.model.policy import Rate
+from scrapeengine.model.policy import Rate, rates_of
 
-__all__ = ["Booking", "RateLimiter"]
+__all__ = ["Booking", "RateLimiter", "restated"]
 
 
 @attrs.define(eq=False)
 class Booking:
     """The right to start one request."""
 
+    cost: int = 1
+    """How many requests it counts as."""
     begun: float | None = None
     """When the task that it was made for has begun; None before."""
     counts: bool = True
@@ -47,38 +59,80 @@ class Booking:
 _FREE = Booking()
 
 
+@attrs.define
+class _RateMeter:
+    """What one rate has counted."""
+
+    burst: int
+    interval: float
+    tat: float = -math.inf
+
+
+def _meters(rates: Sequence[Rate]) -> list[_RateMeter]:
+    return [_RateMeter(rate.burst, rate.interval) for rate in rates]
+
+
+def restated(tats: Mapping[float, float], now: float, intervals: Sequence[float]) -> dict[float, float]:
+    """Return the theoretical arrival times at other rates: what is owed is owed in requests, not in seconds.
+
+    Args:
+        tats: those up to now, by the seconds between two requests.
+        now: the time.
+        intervals: the seconds between two requests from now on. Of one that is new the most is owed that was of any.
+    """
+    owed = max(((tat - now) / interval for interval, tat in tats.items()), default=0.0)
+    anew = {interval: now + owed * interval if owed > 0 else -math.inf for interval in intervals}
+    return anew | {interval: tats[interval] for interval in intervals if interval in tats}
+
+
 @attrs.define(eq=False)
 class RateLimiter:
-    """The rate of one platform. All times are seconds of one clock, and never go back."""
+    """The rates of one platform. All times are seconds of one clock, and never go back."""
 
-    rate: Rate | None
-    """The rate to keep to; None: everything may start at once."""
-    _tat: float = attrs.field(default=-math.inf, init=False)
+    rates: tuple[Rate, ...] = attrs.field(converter=rates_of)
+    """The rates to keep to, each of them; without any everything may start at once."""
+    _meters: list[_RateMeter] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _meters(self.rates), takes_self=True)
+    )
+    _interval: float = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _shortest(self.rates), takes_self=True)
+    )
+    """After how many seconds a booking lapses."""
     _open: deque[Booking] = attrs.field(factory=deque, init=False)
+    _booked: int = attrs.field(default=0, init=False)
+    """The cost of all that is open."""
+    _paced: _RateMeter | None = attrs.field(default=None, init=False)
+    """The last meter, if it is of a pace that the platform has stated."""
 
-    def opens_at(self, now: float) -> float:
+    def opens_at(self, now: float, cost: int = 1) -> float:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
-        if self.rate is None:
-            return -math.inf
-        self._lapse(now, self.rate.interval)
-        free = self.rate.burst - len(self._open)
-        if free > 0:
-            return self._tat - (free - 1) * self.rate.interval
-        begun = self._open[0].begun
-        return (now if begun is None else begun) + self.rate.interval
+        opens_at = -math.inf
+        if self._open:
+            self._lapse(now)
+        for meter in self._meters:
+            room = (max(cost, meter.burst)) - cost - self._booked
+            if room < 0:
+                begun = self._open[0].begun
+                return (now if begun is None else begun) + self._interval
+            at = meter.tat - room * meter.interval
+            opens_at = max(opens_at, at)
+        return opens_at
 
     def copy(self) -> RateLimiter:
         """Return one that stands as this one does, to be asked what would be. From any thread."""
-        copied = RateLimiter(self.rate)
-        copied._tat, copied._open = self._tat, self._open.copy()
+        copied = RateLimiter(self.rates)
+        copied._meters = [_RateMeter(meter.burst, meter.interval, meter.tat) for meter in self._meters]
+        copied._open = self._open.copy()
+        copied._booked = sum(booking.cost for booking in copied._open)
         return copied
 
-    def book(self) -> Booking:
+    def book(self, cost: int = 1) -> Booking:
         """Book a request that is about to start. Only when `opens_at` has come."""
-        if self.rate is None:
+        if not self._meters:
             return _FREE
-        booking = Booking()
+        booking = Booking(cost)
         self._open.append(booking)
+        self._booked += cost
         return booking
 
     def begin(self, booking: Booking, now: float) -> None:
@@ -91,48 +145,94 @@ class RateLimiter:
         if booking in self._open:
             booking.counts = False
 
-    def use(self, booking: Booking, now: float) -> bool:
-        """Start the request that was booked; false if the booking has lapsed and nothing may start."""
-        if self.rate is None:
+    def use(self, booking: Booking, now: float, cost: int | None = None) -> bool:
+        """Start the request that was booked; false if the booking has lapsed and nothing may start.
+
+        Args:
+            booking: what was booked.
+            now: the time.
+            cost: what the request costs, at most as much as was booked; None: as much.
+        """
+        if not self._meters:
             return True
-        self._lapse(now, self.rate.interval)
+        self._lapse(now)
         if booking not in self._open:
             return False
         self._open.remove(booking)
-        self._tat = max(self._tat, now) + self.rate.interval
+        self._booked -= booking.cost
+        self._count(now, booking.cost if cost is None else cost)
         return True
 
     def give_back(self, booking: Booking) -> None:
         """Undo a booking that is not going to be used."""
         if booking in self._open:
             self._open.remove(booking)
+            self._booked -= booking.cost
 
-    def change(self, rate: Rate | None, now: float) -> None:
-        """Keep to another rate from now on. What is owed under the old one is owed in requests, not in seconds.
+    def change(self, rates: tuple[Rate, ...], now: float) -> None:
+        """Keep to other rates from now on. What is owed under the old ones is owed in requests, not in seconds.
 
         What is booked and not used has lapsed, and counts as used now.
         """
-        if rate is None or self.rate is None:
-            self._tat = -math.inf
-        else:
-            owed = max(0.0, self._tat - now) / self.rate.interval + len(self._open)
-            self._tat = now + owed * rate.interval
+        if self._booked:
+            self._count(now, self._booked)
+        own = self._meters[: len(self.rates)]
+        tats = restated({meter.interval: meter.tat for meter in own}, now, [rate.interval for rate in rates])
+        self.rates = rates
+        self._meters = [_RateMeter(rate.burst, rate.interval, tats[rate.interval]) for rate in rates]
         self._open.clear()
-        self.rate = rate
+        self._booked = 0
+        self._look_at_the_pace()
+
+    def pace(self, interval: float | None, now: float) -> None:
+        """Keep to a pace too, beside the rates: so many seconds between two requests; None: to none any more.
+
+        What is booked stays so, unless nothing is left to keep to.
+        """
+        before = self._paced
+        if before is not None:
+            self._meters.pop()
+        if interval is None:
+            self._paced = None
+        elif before is None:
+            self._paced = _RateMeter(1, interval, now + interval)
+        else:  # a part of the interval is over: that part of the new one
+            self._paced = _RateMeter(1, interval, now + max(0.0, before.tat - now) / before.interval * interval)
+        self._look_at_the_pace()
+        if not self._meters:
+            self._open.clear()
+            self._booked = 0
+
+    def _look_at_the_pace(self) -> None:
+        if self._paced is not None:
+            self._meters.append(self._paced)
+        self._interval = min((meter.interval for meter in self._meters), default=math.inf)
 
     def matters_until(self) -> float:
         """Say from when on this rate limiter is as good as a new one; what is booked and not used matters no more."""
-        return self._tat
+        return max((meter.tat for meter in self._meters), default=-math.inf)
 
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more. What is booked and not used has lapsed."""
-        self._tat += seconds
+        for meter in self._meters:
+            meter.tat += seconds
         self._open.clear()
+        self._booked = 0
 
-    def _lapse(self, now: float, interval: float) -> None:
+    def _count(self, at: float, cost: int) -> None:
+        for meter in self._meters:
+            meter.tat = max(at, meter.tat) + cost * meter.interval
+
+    def _lapse(self, now: float) -> None:
         while self._open:
             begun = self._open[0].begun
-            if begun is None or now < begun + interval:
+            if begun is None or now < begun + self._interval:
                 return
-            if self._open.popleft().counts:
-                self._tat = max(self._tat, begun) + interval
+            lapsed = self._open.popleft()
+            self._booked -= lapsed.cost
+            if lapsed.counts:
+                self._count(begun, lapsed.cost)
+
+
+def _shortest(rates: Sequence[Rate]) -> float:
+    return min((rate.interval for rate in rates), default=math.inf)

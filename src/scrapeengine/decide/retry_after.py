@@ -6,7 +6,7 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-__all__ = ["seconds_of"]
+__all__ = ["instant", "seconds_of"]
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _LONGEST = 366 * 86400.0
@@ -29,14 +29,14 @@ def seconds_of(retry_after: str | None, date: str | None, wall: float) -> float 
     if _DIGITS.fullmatch(text):
         digits = text.lstrip("0")
         return _LONGEST if len(digits) > 9 else min(float(digits or 0), _LONGEST)
-    until = _instant(text)
+    until = instant(text)
     if until is None:
         return None
-    now = _instant(date.strip(" \t")) if date else None
+    now = instant(date.strip(" \t")) if date else None
     return min(max(0.0, until - (wall if now is None else now)), _LONGEST)
 
 
-def _instant(text: str) -> float | None:
+def instant(text: str) -> float | None:
     """Read an HTTP date in any of its three forms. `asctime`'s has no zone, and means UTC as the others do."""
     try:
         moment = parsedate_to_datetime(text)

@@ -20,10 +20,11 @@ Rejected: to take a slot away only when it is idle. A slot that is always busy w
 grant more than is wanted while nobody else wants it. The next engine would find nothing, and wait for who has no use.
 Rejected, too: to write down what is held in place of a smaller grant. Who asks again within its turn would get it back.
 
-The ledger also holds, for each engine, the start times that are reserved for it. Those that are over count as used
-(`used`); new ones are put between and behind those that are to come (`reserve`), so that all of them together conform
-to the rate of who asks. So what an engine gives back, since its rate has changed, is free at once, wherever it lay; and
-at a new rate only what was used is owed, in requests (`restated`).
+The ledger also holds, for each engine, the start times that are reserved for it; a request of cost c has its time c
+times. Those that are over count as used (`used`); new ones are put between and behind those that are to come
+(`reserve`), so that all of them together conform to the rates of who asks. So what an engine gives back, since its rate
+has changed, is free at once, wherever it lay; and at a new rate only what was used is owed, in requests
+(`decide.rate`).
 
 Rejected: one number for all that was ever reserved, as `decide.rate` has for what was used. What is given back from the
 middle of it is lost, and at another rate nobody knows how much of it was to come: after one each 20 s a rate of 50 a
@@ -33,13 +34,14 @@ second was not used for 12 s.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 import attrs
 
 from scrapeengine.model.policy import Rate
 
-__all__ = ["Hold", "contended", "grant", "reserve", "restated", "used"]
+__all__ = ["Hold", "contended", "grant", "reserve", "used"]
 
 _SAME = 5e-6
 """Seconds by which two times may differ that are the same but for rounding."""
@@ -106,59 +108,68 @@ def used(tat: float, times: Iterable[float], interval: float) -> float:
     return tat
 
 
-def restated(tat: float, now: float, interval: float, by: float) -> float:
-    """Return the theoretical arrival time at another rate: what is owed is owed in requests, not in seconds.
-
-    Args:
-        tat: that of what was used.
-        now: the time.
-        interval: the seconds between two requests from now on.
-        by: the seconds between two before.
-    """
-    return tat if tat <= now else now + (tat - now) * interval / by
-
-
-def reserve(tat: float, now: float, rate: Rate, n: int, taken: Sequence[float] = ()) -> tuple[tuple[float, ...], float]:
+def reserve(
+    tats: Mapping[float, float],
+    now: float,
+    rates: Sequence[Rate],
+    n: int,
+    taken: Sequence[float] = (),
+    *,
+    cost: int = 1,
+) -> tuple[tuple[float, ...], dict[float, float]]:
     """Reserve start times of a platform, by the algorithm of `decide.rate`, between and behind those that are taken.
 
-    With one rate all times that are reserved keep to it together, whoever they are for: in any window of w seconds
-    there are at most `burst + w * count / per` of them. Those that were reserved at a faster rate, and are still to
-    come, need not; none is put before them then that would be in their way.
+    With the same rates all times that are reserved keep to each of them together, whoever they are for: in any window
+    of w seconds there are at most `burst + w * count / per` of them. Those that were reserved at a faster rate, and are
+    still to come, need not; none is put before them then that would be in their way.
 
     Args:
-        tat: the theoretical arrival time of all that is over; `-math.inf` at first.
+        tats: the theoretical arrival times of all that is over, by the seconds between two requests; as new if missing.
         now: seconds of a clock that never goes back; no time is reserved before.
-        rate: the platform's.
-        n: how many times; none if it is not positive.
-        taken: times that are reserved already, and not in `tat`; in order.
+        rates: the platform's, one at least.
+        n: how many requests; none if it is not positive.
+        taken: times that are reserved already, and not counted yet; in order. Those that are the same are one request,
+            of as much cost.
+        cost: the cost of each request.
 
     Returns:
-        The times, from `now` on and in order, and the theoretical arrival time after them and all that come before.
+        The times, from `now` on and in order; of a request as many, all the same, as it costs. And the theoretical
+        arrival times after them and all that come before.
     """
+    counted = [tats.get(rate.interval, -math.inf) for rate in rates]
+    groups = [(at, len(list(same))) for at, same in groupby(taken)]
     times: list[float] = []
-    slack = (rate.burst - 1) * rate.interval
     begin = 0
-    while len(times) < n:
-        at = max(now, tat - slack)
-        after = max(tat, at) + rate.interval
-        if begin < len(taken) and (taken[begin] <= at or not _fits(after, slack, rate.interval, taken[begin:])):
-            now = max(now, taken[begin])  # behind this one
-            tat = max(tat, taken[begin]) + rate.interval
-            begin += 1
-            continue
-        times.append(at)
-        tat = after
-    return tuple(times), tat
+    while len(times) < n * cost:
+        at = max(now, *(_opens_at(tat, rate, cost) for tat, rate in zip(counted, rates, strict=True)))
+        after = [max(tat, at) + cost * rate.interval for tat, rate in zip(counted, rates, strict=True)]
+        if begin < len(groups):
+            fits = at < groups[begin][0] and all(
+                _fits(tat, rate, groups[begin:]) for tat, rate in zip(after, rates, strict=True)
+            )
+            if not fits:
+                time, its_cost = groups[begin]
+                now = max(now, time)  # behind this one
+                counted = [max(tat, time) + its_cost * rate.interval for tat, rate in zip(counted, rates, strict=True)]
+                begin += 1
+                continue
+        times += [at] * cost
+        counted = after
+    return tuple(times), {rate.interval: tat for rate, tat in zip(rates, counted, strict=True)}
 
 
-def _fits(tat: float, slack: float, interval: float, taken: Sequence[float]) -> bool:
-    """Say whether times that are taken conform, with what has come before them."""
-    for at in taken:
-        if at < tat - slack - _SAME:
+def _opens_at(tat: float, rate: Rate, cost: int) -> float:
+    return tat - (max(rate.burst, cost) - cost) * rate.interval
+
+
+def _fits(tat: float, rate: Rate, groups: Sequence[tuple[float, int]]) -> bool:
+    """Say whether requests that are taken conform, with what has come before them."""
+    for at, cost in groups:
+        if at < _opens_at(tat, rate, cost) - _SAME:
             return False
         if tat <= at:
             break  # all as if nothing had come before
-        tat += interval
+        tat += cost * rate.interval
     return True
 
 

@@ -268,8 +268,6 @@ class Outbox(Generic[T]):
         else:
             self.waiting -= 1
         self._room.taken()
-        if self.has_sinks and self._instruments.watched:
-            self._room.moved()
         if self._had is not None:
             self._in_hand[trio.lowlevel.current_task()] = outcome
         if self._instruments.outcome_delivered:
@@ -292,6 +290,8 @@ class Outbox(Generic[T]):
         owed = self._owed[id(outcome)]
         owed.reader = False
         self._settle(owed)
+        if self._instruments.watched:
+            self._room.moved()
 
     def _hand(self, outcome: Outcome[T]) -> None:
         """Lay an outcome ready, for one who reads."""

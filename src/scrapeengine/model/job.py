@@ -282,7 +282,10 @@ class QueueStatistics:
 @described
 @attrs.frozen(kw_only=True)
 class ShareRequest:
-    """The wants of an engine on a platform that it shares with others."""
+    """The wants of an engine on a platform that it shares with others.
+
+    Size: 11 attributes, a message.
+    """
 
     limit: int
     """The platform's limit: how many tasks may run at once, in all engines."""
@@ -290,10 +293,12 @@ class ShareRequest:
     """The number of tasks that it could run now, those that run included."""
     held: int
     """The number that it runs now, or may start before it has the answer."""
-    rate: Rate | None
-    """The platform's rate; None: no limit."""
+    rates: tuple[Rate, ...]
+    """The platform's rates; none: no limit."""
     requests: int
     """The number of requests more that it could make now, or soon."""
+    cost: int = 1
+    """The cost of each of them."""
     lead: float = 0.0
     """Seconds until it can make the first of them: what it takes to ask."""
     anew: bool = False
@@ -315,7 +320,8 @@ class ShareGrant:
     slots: int
     """The most tasks that it may run at once, until its lease ends or it asks again."""
     times: tuple[float, ...]
-    """From when on it may make one more request each; in order. One that is not used within an interval is lost."""
+    """From when on it may make one more request each; in order. One that is not used within an interval is lost. A
+    request that costs more than 1 needs as many, and has them at one time."""
     closed_until: float | None
     """Until when the platform is closed, by what all engines know."""
     contended: bool

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
@@ -110,10 +110,11 @@ class PlatformKnobs(TypedDict, total=False):
     """Knobs of a platform that `Engine.tune` turns; see `Platform`."""
 
     limit: int
-    rate: Rate | None
+    rate: Rate | Iterable[Rate] | None
     timeout: Timeout
     retry: Retry
     headers: Mapping[str, str]
     caps: Caps
     robots: bool | str
     cookies: bool
+    heed: bool

@@ -13,7 +13,7 @@ import httpx
 
 from scrapeengine.model.checks import each, flag, whole
 from scrapeengine.model.described import described
-from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
+from scrapeengine.model.policy import Caps, Rate, Retry, Timeout, rates_of
 from scrapeengine.model.task import Task
 from scrapeengine.model.urls import host_of, told
 
@@ -67,21 +67,27 @@ def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
         )
 
 
-def _policy(kind: type, write: Callable[[object], str], *, none: str = "") -> Any:
+def _check_rates(_: object, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
+    check = _policy(Rate, lambda n: f"Rate({n}), for {n} a second", or_else=", several in a list, or None")
+    for rate in value:
+        check(_, attribute, rate)
+
+
+def _policy(kind: type, write: Callable[[object], str], *, or_else: str = "") -> Any:
     """Make an attrs validator that takes a policy, and says for a bare number which one it stands for.
 
     Args:
         kind: the policy's class.
         write: returns what to write for a number.
-        none: the meaning of None; "": there is none.
+        or_else: what else it may be, in words.
     """
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if isinstance(value, kind) or (value is None and none):
+        if isinstance(value, kind):
             return
         plain = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         raise TypeError(
-            f"Platform({attribute.name}=…) must be a {kind.__name__}{none}, got {told(value)}; "
+            f"Platform({attribute.name}=…) must be a {kind.__name__}{or_else}, got {told(value)}; "
             f"write {attribute.name}={write(value if plain else 2)}"
         )
 
@@ -160,10 +166,10 @@ class Platform(Generic[T_co]):
         ),
     )
     """The most tasks that run at once. 0: the platform is paused."""
-    rate: Rate | None = attrs.field(
-        default=None, kw_only=True, validator=_policy(Rate, lambda n: f"Rate({n}), for {n} a second", none=" or None")
-    )
-    """The rate at which requests may start. None: as many as the limit lets."""
+    rate: tuple[Rate, ...] = attrs.field(default=(), kw_only=True, converter=rates_of, validator=_check_rates)
+    """The rate at which requests may start, or several, each of which holds: `[Rate(10), Rate(1000, per=3600)]`. It is
+    kept as a tuple. None, or an empty one: as many as the limit lets.
+    """
     timeout: Timeout = attrs.field(
         default=Timeout(),
         kw_only=True,
@@ -203,6 +209,11 @@ class Platform(Generic[T_co]):
     )
     """Whether to keep the platform's cookies, for all its tasks and for as long as the engine lives; `Engine.cookies`
     has them.
+    """
+    heed: bool = attrs.field(default=True, kw_only=True, validator=each(flag))
+    """Whether to heed the limits that the platform states in its answers (`RateLimit`, `X-RateLimit-Remaining` and the
+    like): what remains is spread over the time to the reset, never faster than `rate`. No wait of it is longer than
+    `Retry.patience`.
     """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=each(flag))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""

@@ -12,7 +12,7 @@ from scrapeengine.model.checks import each, number, whole
 from scrapeengine.model.described import described
 from scrapeengine.model.standards import IDEMPOTENT
 
-__all__ = ["Caps", "Rate", "Retry", "Timeout"]
+__all__ = ["Caps", "Rate", "Retry", "Timeout", "fastest", "longest_interval", "rates_of"]
 
 _STOP = "; to stop a platform, give it limit=0"
 
@@ -63,7 +63,8 @@ def _check_errors(_: object, __: object, value: tuple[type[Exception], ...]) -> 
 class Rate:
     """The number of requests that may start in a period: `count` in `per` seconds, `burst` of them at once.
 
-    In any window of w seconds at most `burst + w * count / per` requests start.
+    In any window of w seconds at most `burst + w * count / per` requests start. One with a `cost` of n counts as n; one
+    that costs more than `burst` starts all the same, once all before it is paid, and the bound has its cost there.
 
     What a request starts late, the next ones make up for only if there is a burst. A loop wakes up to 2 ms late, so
     with `burst=1` rates above about 50 a second are not reached in full; with `burst=2` they are, up to some 500.
@@ -92,6 +93,23 @@ class Rate:
     def interval(self) -> float:
         """The seconds between two requests when they come evenly."""
         return self.per / self.count
+
+
+def rates_of(given: Rate | Iterable[Rate] | None) -> tuple[Rate, ...]:
+    """Return rates as a tuple: one is a tuple of one, and None is none. What is none stays in it, to be refused."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, Iterable) else (given,)
+
+
+def longest_interval(rates: Iterable[Rate]) -> float:
+    """Return the seconds between two requests when they come evenly, by all of some rates; 0 without any."""
+    return max((rate.interval for rate in rates), default=0.0)
+
+
+def fastest(rates: Iterable[Rate]) -> Rate | None:
+    """Return the rate that by itself would let most through; None without any."""
+    return min(rates, key=lambda rate: rate.interval, default=None)
 
 
 @described

@@ -22,8 +22,8 @@ class PlatformSettings:
 
     limit: int
     """The most tasks that run at once; 0: the platform is paused."""
-    rate: Rate | None
-    """The rate at which requests may start; None: as many as the limit lets."""
+    rate: tuple[Rate, ...]
+    """The rates at which requests may start, each of which holds; none: as many as the limit lets."""
     timeout: Timeout
     """How long requests and tasks may take."""
     retry: Retry
@@ -34,6 +34,8 @@ class PlatformSettings:
     """Whether robots.txt is obeyed, and by which name."""
     cookies: bool
     """Whether cookies are kept."""
+    heed: bool
+    """Whether limits that the platform states are heeded."""
 
     @property
     def paused(self) -> bool:

@@ -106,6 +106,9 @@ class HeadOptions(TypedDict, total=False):
     follow_redirects: bool
     """Follow redirects, as many as `Caps(redirects=…)` says: true, if it is not said; else the answer is the redirect,
     its body read. `response.history` has those that were followed."""
+    cost: int
+    """The requests that it counts as in the rates of the platform that it goes to: 1, if it is not said. Each attempt
+    and each redirect of it counts as many. `limit` and `Retry.budget` count it as one."""
 
 
 class GetOptions(HeadOptions, total=False):
@@ -159,8 +162,8 @@ class Http(Protocol):
         Args:
             method: the HTTP method.
             url: absolute, or relative to the platform's `base_url` (a platform without one: to the event's URL).
-            **options: `params`, `headers`, `content`, `data`, `files`, `json`, `check`, `conditional` and
-                `follow_redirects`, as `RequestOptions` has them.
+            **options: `params`, `headers`, `content`, `data`, `files`, `json`, `check`, `conditional`,
+                `follow_redirects` and `cost`, as `RequestOptions` has them.
 
         Returns:
             The answer, its body read and decoded.

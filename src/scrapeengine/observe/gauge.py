@@ -10,6 +10,7 @@ import attrs
 from scrapeengine.decide.progress import Gauged
 from scrapeengine.decide.sketch import Sketch
 from scrapeengine.model.instrument import RateChanged, RequestEnded, RunStarted, TaskEnded, TaskStarted
+from scrapeengine.model.policy import longest_interval
 
 __all__ = ["Gauge"]
 
@@ -59,8 +60,8 @@ class Gauge:
         settings = details.settings.platforms
         self.default = details.default
         for name in details.platforms:
-            rate = settings[name].rate if name in settings else None
-            meter = self._meters[name] = _Meter(0.0 if rate is None else rate.interval)
+            rates = settings[name].rate if name in settings else ()
+            meter = self._meters[name] = _Meter(longest_interval(rates))
             meter.looks.append((details.time, 0))
 
     def rate_changed(self, details: RateChanged) -> None:

@@ -6,6 +6,7 @@ from scrapeengine.decide.binding import Binding, Coming, sentence
 from scrapeengine.decide.holding import Holdup
 from scrapeengine.model.figures import HeldBack
 from scrapeengine.model.instrument import LimitChanged, RateChanged, RunStarted
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.urls import named
 from scrapeengine.observe.labels import Labels
 
@@ -36,7 +37,7 @@ class Holding:
         self._binding = Binding(details.platforms, details.time)
         settings = details.settings.platforms
         self._limits = {name: each.limit for name, each in settings.items()}
-        self._intervals = {name: 0.0 if each.rate is None else each.rate.interval for name, each in settings.items()}
+        self._intervals = {name: longest_interval(each.rate) for name, each in settings.items()}
 
     def comes(self, how: Coming | Holdup, now: float) -> None:
         """Hear how work comes from now on, or who takes outcomes too slowly, for which none is asked for."""

@@ -24,6 +24,7 @@ from scrapeengine.model.instrument import (
     TaskResumed,
 )
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.urls import named
 from scrapeengine.observe.labels import Labels
 
@@ -83,8 +84,8 @@ class Timeline:
         self._begin(details.time)
         settings = details.settings.platforms
         for name in details.platforms:
-            rate = settings[name].rate if name in settings and name != details.default else None
-            self._paces[name] = PaceCount(details.time, None if rate is None else 1 / rate.interval)
+            rates = settings[name].rate if name in settings and name != details.default else ()
+            self._paces[name] = PaceCount(details.time, 1 / longest_interval(rates) if rates else None)
 
     def task_parked(self, details: TaskParked) -> None:
         """Hear since when a task is parked."""

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import trio
 
 from scrapeengine.decide.gate import Gate
+from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.decide.rate import Booking
 from scrapeengine.schedule.lane import ForeignRequest, Lane, TaskRecord
 from scrapeengine.schedule.lanes import Lanes
@@ -47,11 +48,12 @@ class OwnPlatform:
         """Return for how many seconds more the platform is under penalty; 0: it is open."""
         return self._record.lane.gate.closed_for(trio.current_time())
 
-    def start(self, *, first: bool) -> bool:
+    def start(self, *, first: bool, cost: int) -> bool:
         """Start a request now: by what was booked, past an empty line, or in a turn just passed.
 
         Args:
             first: whether it is no retry.
+            cost: its cost.
 
         Returns:
             False if it may not start: wait for its `turn`.
@@ -65,13 +67,14 @@ class OwnPlatform:
         if record.parked_since is not None:
             return False  # another coroutine of the same task waits, and this one has no token
         booked, record.booked = record.booked, None  # a booking is good for one request, whether it is used or lapses
-        return _started(record, record.lane, booked, first=first)
+        return _started(record, record.lane, booked, first=first, cost=cost)
 
-    async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
+    async def turn(self, after: float = 0.0, *, cost: int, ahead: bool = False) -> None:
         """Wait, parked, until `after` seconds have passed and a request is booked; `start` uses it.
 
         Args:
             after: seconds.
+            cost: its cost.
             ahead: whether it goes to the head of the line: it has waited there before.
 
         Raises:
@@ -88,12 +91,16 @@ class OwnPlatform:
         async with Parked(scheduler, record):
             if after > 0:
                 await trio.sleep(after)
-            await in_line(scheduler, record, first=ahead)
+            await in_line(scheduler, record, first=ahead, cost=cost)
         record.begin()
 
     def refused(self, sent: float, after: float | None) -> None:
         """Close the platform, which asks not to be called; see `Lanes.refused`."""
         self._lanes.refused(self._record.lane, sent, after)
+
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated; see `Lanes.heard`."""
+        self._lanes.heard(self._record.lane, sent, said)
 
     def over_budget(self) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""
@@ -125,7 +132,7 @@ class OtherPlatform:
         with self._lanes.visit(self.name) as there:
             return there.gate.closed_for(trio.current_time())
 
-    def start(self, *, first: bool) -> bool:
+    def start(self, *, first: bool, cost: int) -> bool:
         """Start a request now, as `OwnPlatform.start` does."""
         record = self._record
         if record.ended:
@@ -134,9 +141,10 @@ class OtherPlatform:
             return False
         with self._lanes.visit(self.name) as there:
             booked, self._booked = self._booked, None
-            return _started(record, there, booked[1] if booked and booked[0] is there.gate else None, first=first)
+            booking = booked[1] if booked and booked[0] is there.gate else None
+            return _started(record, there, booking, first=first, cost=cost)
 
-    async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
+    async def turn(self, after: float = 0.0, *, cost: int, ahead: bool = False) -> None:
         """Wait, parked, for a request on that platform, as `OwnPlatform.turn` does on the task's own.
 
         The task comes back to its own token. What was booked there may have lapsed by then. So who comes again
@@ -149,14 +157,14 @@ class OtherPlatform:
             check(record, there)
             # With its token, if that is still good for a request.
             seated = ahead and record.lane.limit.covers(trio.current_time())
-            booked = await self._book(there, ForeignRequest(seated=True), ahead=True) if seated else None
+            booked = await self._book(there, ForeignRequest(seated=True, cost=cost), ahead=True) if seated else None
             if booked is not None:
                 self._booked = there.gate, booked
                 return
             async with Parked(self._lanes.scheduler, record):
                 if after > 0:
                     await trio.sleep(after)
-                booked = await self._book(there, ForeignRequest(), ahead=ahead)
+                booked = await self._book(there, ForeignRequest(cost=cost), ahead=ahead)
             # None is for those that wait with their token, and this one had given it up.
             assert booked is not None
             self._booked = there.gate, booked
@@ -172,6 +180,11 @@ class OtherPlatform:
         """Close the platform, which asks not to be called; see `Lanes.refused`."""
         with self._lanes.visit(self.name) as there:
             self._lanes.refused(there, sent, after)
+
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated; see `Lanes.heard`."""
+        with self._lanes.visit(self.name) as there:
+            self._lanes.heard(there, sent, said)
 
     def over_budget(self) -> str:
         """Say in words that the platform's budget has no retry left; else nothing."""
@@ -221,17 +234,26 @@ class OtherPlatform:
 AnyPlatform: TypeAlias = OwnPlatform | OtherPlatform
 
 
-def _started(record: TaskRecord, lane: Lane, booked: Booking | None, *, first: bool) -> bool:
+def _started(record: TaskRecord, lane: Lane, booked: Booking | None, *, first: bool, cost: int) -> bool:
     gate, now, limit = lane.gate, trio.current_time(), record.lane.limit
     if (limit.uncovered or now >= limit.ends) and not limit.covers(now):
         # Its token is of a share that has ended, and may be another's by now. It is parked, until it has a new one.
         if booked is not None:
             gate.rate_limiter.give_back(booked)
         return False
-    started = booked is not None and gate.use(booked, now)
+    started = False
+    if booked is not None:
+        if cost != lane.last_cost:
+            lane.last_cost, lane.usual_cost = cost, min(cost, lane.last_cost)
+        elif cost != lane.usual_cost:
+            lane.usual_cost = cost
+        if booked.cost < cost:
+            gate.rate_limiter.give_back(booked)  # nobody knew, before the task began, what its requests cost
+        else:
+            started = gate.use(booked, now, cost)
     # Without a booking only past an empty line: who stands in line was there before.
     if not started and (_just_begun(booked, now) or not (lane.returning or lane.foreign_requests)):
-        started = gate.opens_at(now) <= now and gate.use(gate.rate_limiter.book(), now)
+        started = gate.opens_at(now, cost) <= now and gate.use(gate.rate_limiter.book(cost), now, cost)
     if not started:
         return False
     if first:

@@ -17,7 +17,7 @@ __all__ = ["Gates"]
 class Gates:
     """Gates of platforms that have no lane now; none that a new one would serve as well."""
 
-    def __init__(self, make: Callable[[Rate | None], Gate] = Gate.of) -> None:
+    def __init__(self, make: Callable[[tuple[Rate, ...]], Gate] = Gate.of) -> None:
         """Make an empty one.
 
         Args:
@@ -48,12 +48,12 @@ class Gates:
         """Mark where the clock stands at the end of a run."""
         self._anchor = anchor
 
-    def take(self, name: str, rate: Rate | None, now: float) -> Gate:
+    def take(self, name: str, rates: tuple[Rate, ...], now: float) -> Gate:
         """Hand out the gate of a platform that gets a lane."""
         gate = self._kept.pop(name, None)
         if gate is None:
-            return self._make(rate)
-        gate.keep_to(rate, now)
+            return self._make(rates)
+        gate.keep_to(rates, now)
         return gate
 
     def closed_until(self, name: str) -> float:
@@ -61,9 +61,9 @@ class Gates:
         gate = self._kept.get(name)
         return -math.inf if gate is None else gate.penalty.until
 
-    def close(self, name: str, rate: Rate | None, until: float, now: float) -> None:
+    def close(self, name: str, rates: tuple[Rate, ...], until: float, now: float) -> None:
         """Close a platform that has no lane now until a time at least."""
-        gate = self.take(name, rate, now)
+        gate = self.take(name, rates, now)
         gate.penalty.close(until, now)
         self.keep(name, gate, now)
 

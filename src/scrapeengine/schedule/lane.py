@@ -4,6 +4,7 @@ Who may write which field:
 
     `TaskRecord`
         booked                      the scheduler, as it starts or brings back the task; whoever uses the booking
+        cost                        whoever waits for a request, before the task joins the line
         parked, parked_since        `leave` and `sit`, called by the scheduler alone
         wake                        the scheduler, as the task joins one of the lane's lines
         stopped                     `cancel`, once
@@ -19,6 +20,7 @@ Who may write which field:
         own_next, alarm, held_by    the scheduler
         moved                       the scheduler, and `Lanes` where a pause ends
         paused                      `Lanes`
+        last_cost, usual_cost       destinations
         turned                      `EventSlotQueue`
         guests                      `Lanes.visit`
 """
@@ -47,13 +49,18 @@ __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 
 @attrs.define(eq=False, repr=False)
 class TaskRecord:
-    """The scheduler's record of a task that was started and has not ended: it holds a token, or is parked."""
+    """The scheduler's record of a task that was started and has not ended: it holds a token, or is parked.
+
+    Size: 11 attributes, which the scheduler and the task look at together.
+    """
 
     job: Job
     lane: Lane
     started: float
     booked: Booking | None
     """A request that was booked for it and that it has not used."""
+    cost: int = attrs.field(default=1, init=False)
+    """The cost of the request for which it waits."""
     scope: trio.CancelScope
     """The scope that its deadline and a stop cancel."""
     parked: float = attrs.field(default=0.0, init=False)
@@ -73,9 +80,9 @@ class TaskRecord:
 
     def begin(self) -> None:
         """Say that the scraper is called now, for which a request was booked: the booking lapses from now on."""
-        rate_limiter = self.lane.gate.rate_limiter
-        if self.booked is not None and rate_limiter.rate is not None:
-            rate_limiter.begin(self.booked, trio.current_time())
+        gate = self.lane.gate
+        if self.booked is not None and (gate.rate_limiter.rates or gate.heard is not None):
+            gate.rate_limiter.begin(self.booked, trio.current_time())
 
     def leave(self, now: float) -> None:
         """Stop the clock of its deadline: it gives its token back."""
@@ -112,6 +119,7 @@ class ForeignRequest:
 
     seated: bool = False
     """Whether its task holds its own token meanwhile."""
+    cost: int = 1
     wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when it is booked, or sent away."""
     booked: Booking | None = attrs.field(default=None, init=False)
@@ -122,7 +130,7 @@ class ForeignRequest:
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
 
-    Size: 17 fields and 14 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    Size: 19 fields and 15 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
     platform: Platform[Any]
@@ -142,6 +150,13 @@ class Lane:
     """Requests of other platforms' tasks that wait for their turn here, in their order."""
     own_next: bool = attrs.field(default=False, init=False)
     """Whether it is the turn of this platform's own tasks, where foreign requests wait too."""
+    last_cost: int = attrs.field(default=1, init=False)
+    """The cost of the last request that was booked for a task."""
+    usual_cost: int = attrs.field(default=1, init=False)
+    """The lesser of the last two: what is booked for a task that starts, of which nobody knows what it will cost.
+
+    Where that is too little it is booked anew. Too much of a shared rate would be lost to all.
+    """
     guests: int = attrs.field(default=0, init=False)
     """The number of other platforms' tasks that have to do with this one now; it stays for them."""
     turned: int = attrs.field(default=0, init=False)
@@ -169,6 +184,12 @@ class Lane:
     def idle(self) -> bool:
         """Whether nothing waits, runs or is parked here."""
         return not (self.queue.waiting or self.records or self.guests)
+
+    @property
+    def next_cost(self) -> int:
+        """The cost of the next request of a task of its own. From any thread."""
+        returning = self.returning.copy()
+        return returning[0].cost if returning else self.usual_cost
 
     @property
     def full(self) -> bool:
@@ -245,7 +266,7 @@ class Lane:
             running=taken,
             parked=max(0, len(self.records) - taken),
             waiting=self.queue.waiting,
-            opens_in=max(0.0, self.gate.glance(now) - now),
+            opens_in=max(0.0, self.gate.glance(now, self.next_cost) - now),
             held_by=holdup.value,
             held_for=0.0 if since is None else max(0.0, now - since),
         )

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import trio
 
+from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.decide.holding import Holdup, standing
 from scrapeengine.model.instrument import LimitChanged, RateChanged
 from scrapeengine.model.platform import Platform
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.report import PlatformStatistics
 from scrapeengine.schedule.gates import Gates
 from scrapeengine.schedule.lane import Lane
@@ -54,7 +56,7 @@ class Closing(Protocol):
 class Lanes:
     """Brings lanes onto the scheduler and takes them off, and keeps them as their platforms are now.
 
-    Size: 16 methods. Each is short, and does one thing to a lane or says one of all platforms.
+    Size: 17 methods. Each is short, and does one thing to a lane or says one of all platforms.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Lanes:
         if lane is None:
             platform = self.platforms.platform(name)
             lane = Lane.of(name, platform, self.gates.take(name, platform.rate, now), self._share)
+            if not platform.heed:
+                lane.gate.forget(now)
             lane.moved, lane.paused = now, self.pauses.since(name, now)
             lane.limit.stop(stopped=name in self.pauses.by_store)
             self.scheduler.lanes[name] = lane
@@ -125,11 +129,29 @@ class Lanes:
         # At the end: what has closed here has given event slots back, which other lanes may have now.
         self.scheduler.settle()
 
+    def heard(self, lane: Lane, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that a platform has stated in an answer, unless it is not to be heeded.
+
+        Args:
+            lane: the platform's.
+            sent: when the request was sent that was answered so.
+            said: what was stated.
+        """
+        if not lane.platform.heed:
+            return
+        now, until = trio.current_time(), lane.gate.penalty.until
+        lane.gate.hear(said, sent=sent, now=now, patience=lane.platform.retry.patience)
+        if lane.gate.penalty.until > until:
+            self.have_closed(lane)
+        else:  # its next turn may be sooner than the alarm
+            self.scheduler.kick(lane)
+            self.scheduler.settle(now)
+
     def slow_down(self, lane: Lane, seconds: float) -> None:
         """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""
-        now, rate = trio.current_time(), lane.gate.rate_limiter.rate
+        now, rates = trio.current_time(), lane.gate.rate_limiter.rates
         lane.gate.slow_down(seconds, lane.platform.rate, now)
-        if lane.gate.rate_limiter.rate != rate:
+        if lane.gate.rate_limiter.rates != rates:
             self._tell_rate(lane, now)
 
     def tell_limit(self, lane: Lane, now: float) -> None:
@@ -141,9 +163,10 @@ class Lanes:
             instruments.tell(instruments.limit_changed, details)
 
     def _tell_rate(self, lane: Lane, now: float) -> None:
-        instruments, rate = self.scheduler.instruments, lane.gate.rate_limiter.rate
+        instruments = self.scheduler.instruments
         if instruments.rate_changed:
-            details = RateChanged(time=now, platform=lane.name, interval=0.0 if rate is None else rate.interval)
+            interval = longest_interval(lane.gate.rate_limiter.rates)
+            details = RateChanged(time=now, platform=lane.name, interval=interval)
             instruments.tell(instruments.rate_changed, details)
 
     def close(self, now: float) -> None:
@@ -161,6 +184,8 @@ class Lanes:
             if platform.rate != lane.platform.rate:  # else what is booked would lapse for nothing
                 lane.gate.keep_to(platform.rate, now)
                 self._tell_rate(lane, now)
+            if not platform.heed:
+                lane.gate.forget(now)
             lane.platform, lane.home = platform, platform.host
             if platform.limit != lane.limit.own:
                 if not platform.limit:

@@ -262,7 +262,7 @@ class Scheduler:
                 break  # for want of event slots, for which the lane is in line now
         full = self._start_own(lane, now, turn=turn)
         # What the own ones leave of the rate, also where the lane is full: foreign requests take no token here.
-        while lane.foreign_requests and self._admit(lane, now):
+        while lane.foreign_requests and not self._saves_up(lane, now) and self._admit(lane, now):
             pass
         if self.instruments.watched:
             limit = lane.limit
@@ -278,7 +278,7 @@ class Scheduler:
             else:
                 self._to_tell[lane] = None
 
-    def _start_own(self, lane: Lane, now: float, *, turn: bool) -> bool:
+    def _start_own(self, lane: Lane, now: float, *, turn: bool) -> bool:  # noqa: C901 - each lack has its branch
         """Let a platform's own tasks go on or start, in turns with its foreign requests where there are any.
 
         Returns:
@@ -290,13 +290,15 @@ class Scheduler:
         # In this step tokens are taken here only, so they are counted down and not looked at again.
         free = lane.limit.now - lane.limit.limiter.borrowed_tokens
         while free > 0 and (lane.returning or lane.queue.waiting):
-            opens_at = lane.gate.opens_at(now)
+            cost = lane.returning[0].cost if lane.returning else lane.usual_cost
+            opens_at = lane.gate.opens_at(now, cost)
             if opens_at > now:
                 self._wake_at(lane, opens_at)  # nothing may be asked there before: the alarm serves it again
                 return False
             if lane.foreign_requests and not lane.own_next:
-                self._admit(lane, now)
-                continue
+                if self._admit(lane, now):
+                    continue
+                return False  # its turn, and it is a dear one
             if lane.returning and self._bring_back(lane, lane.returning, now, book=True):
                 lane.own_next = False
                 free -= 1
@@ -325,14 +327,21 @@ class Scheduler:
             free -= 1
         return free <= 0
 
+    def _saves_up(self, lane: Lane, now: float) -> bool:
+        """Say whether it is the turn of a dear request of the lane's own, which cheap ones would keep waiting."""
+        if not lane.own_next or not lane.returning or lane.full:
+            return False
+        cost = lane.returning[0].cost
+        return cost > 1 and lane.gate.opens_at(now, cost) > now
+
     def _admit(self, lane: Lane, now: float) -> bool:
         """Book a request that a task of another platform wants to make here, if one may start. It takes no slot."""
-        opens_at = lane.gate.opens_at(now)
+        opens_at = lane.gate.opens_at(now, lane.foreign_requests[0].cost)
         if opens_at > now:
             self._wake_at(lane, opens_at)
             return False
         foreign_request = lane.foreign_requests.popleft()
-        foreign_request.booked = lane.gate.rate_limiter.book()
+        foreign_request.booked = lane.gate.rate_limiter.book(foreign_request.cost)
         # If it lapses it counts for nothing: its task comes back to its own token first, and books anew if it is late.
         lane.gate.rate_limiter.begin(foreign_request.booked, now)
         lane.gate.rate_limiter.excuse(foreign_request.booked)
@@ -369,7 +378,7 @@ class Scheduler:
         lane.moved = now
         lane.limit.take(job)
         self.agenda.start(job)
-        lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(), now)] = None
+        lane.records[self._launcher.launch(lane, job, lane.gate.rate_limiter.book(lane.usual_cost), now)] = None
 
     def _bring_back(self, lane: Lane, parked: deque[TaskRecord], now: float, *, book: bool) -> bool:
         """Give the first parked task that can have them its slots again; false if it is for want of event slots."""
@@ -380,13 +389,19 @@ class Scheduler:
         else:
             self._ahead[lane] = None
             return False
+        if book and record is not parked[0]:
+            opens_at = lane.gate.opens_at(now, record.cost)
+            if opens_at > now:  # dearer than the first, whose event lacks its slot
+                self._wake_at(lane, opens_at)
+                self._ahead[lane] = None
+                return False
         parked.remove(record)
         if not entry.in_progress:
             self._begin(entry)
         lane.moved = now
         lane.limit.take(record.job)
         self.agenda.resume(record.job)
-        record.booked = lane.gate.rate_limiter.book() if book else None
+        record.booked = lane.gate.rate_limiter.book(record.cost) if book else None
         instruments, before = self.instruments, record.parked
         record.sit(now)
         if instruments.task_resumed:
@@ -421,7 +436,7 @@ class Scheduler:
             running=lane.limit.taken,
             started=len(lane.records),
             closed=lane.gate.closed(now),
-            rate_open=lane.gate.glance(now) <= now,
+            rate_open=lane.gate.glance(now, lane.next_cost) <= now,
             full=None if self._launcher is None else self._launcher.full(),
             event_slot=self.events.borrowed_tokens < self._event_limit,
         )

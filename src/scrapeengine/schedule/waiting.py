@@ -98,13 +98,14 @@ async def rest(scheduler: Scheduler, record: TaskRecord, seconds: float) -> None
     record.begin()
 
 
-async def in_line(scheduler: Scheduler, record: TaskRecord, *, first: bool) -> None:
+async def in_line(scheduler: Scheduler, record: TaskRecord, *, first: bool, cost: int = 1) -> None:
     """Wait in the lane's line, parked, until token and booking are given.
 
     Args:
         scheduler: the run's.
         record: the task.
         first: whether it goes to the head of the line.
+        cost: the cost of the request.
 
     Raises:
         PlatformClosed: the platform is closed for longer than its policy's patience.
@@ -112,7 +113,7 @@ async def in_line(scheduler: Scheduler, record: TaskRecord, *, first: bool) -> N
 
     Checkpoint, unless both are given at once.
     """
-    lane = record.lane
+    lane, record.cost = record.lane, cost
     # Again, for it may be woken without them: the platform has closed, and whoever is patient stands in line anew.
     while record.parked_since is not None:
         check(record, lane)

@@ -106,7 +106,7 @@ class Closings:
         for name in filter(self._unasked, dict.fromkeys([*ready, *self._lanes.pauses.by_store, *self._in_hand()])):
             with self._lanes.visit(name) as lane:
                 openings = lane.gate.penalty.openings
-            requests[name] = ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, openings=openings)
+            requests[name] = ShareRequest(limit=1, wanted=0, held=0, rates=(), requests=0, openings=openings)
         if not requests:
             return
         try:

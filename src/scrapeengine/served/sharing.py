@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from itertools import groupby, repeat
 from typing import Protocol
 
 import attrs
@@ -30,6 +31,7 @@ import trio
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import ShareGrant, ShareRequest
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.schedule.lane import Lane
 from scrapeengine.schedule.lanes import Lanes
 from scrapeengine.served.leases import Leaseholder
@@ -193,7 +195,7 @@ class Sharing:
         """Ask for nothing, and tell the others if the platform has closed."""
         until = self._refusals.get(name)
         closed = None if until is None else until + self._holder.shift()
-        return ShareRequest(limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed)
+        return ShareRequest(limit=1, wanted=0, held=0, rates=(), requests=0, closed_until=closed)
 
     def _share_request(self, lane: Lane, now: float, *, keep: bool) -> ShareRequest:
         limit, gate = lane.limit, lane.gate
@@ -204,20 +206,18 @@ class Sharing:
         held = max(limit.taken, limit.now) if covered else limit.now
         coming = lane.queue.waiting + len(lane.returning) + len(lane.landing)
         more = lane.name in self._ready
-        rate, requests, anew = gate.rate_limiter.rate, 0, False
+        cost, requests, anew = 1, 0, False
         if isinstance(gate.rate_limiter, Allotment):
             anew = gate.rate_limiter.drops != gate.rate_limiter.told
-        if rate is not None and isinstance(gate.rate_limiter, Allotment):
-            starting = min(lane.queue.waiting, max(0, limit.free))
-            wanted = starting + len(lane.returning) + len(lane.foreign_requests)
-            requests = max(0, min(wanted, _MOST, max(1, int(_HALF / rate.interval))) - gate.rate_limiter.left(now))
+            cost, requests = _requests(lane, gate.rate_limiter, now)
         closed = gate.penalty.until
         return ShareRequest(
             limit=limit.own,
             wanted=limit.own if more else min(limit.own, limit.taken + coming),
             held=held,
-            rate=rate,
+            rates=gate.rate_limiter.rates,
             requests=requests,
+            cost=cost,
             lead=self._lead,
             anew=anew,
             keep=keep,
@@ -271,6 +271,25 @@ class Sharing:
     def __repr__(self) -> str:
         """Count what is there."""
         return f"<Sharing {len(self._granted)} platforms, {len(self._contended)} contended>"
+
+
+def _requests(lane: Lane, allotment: Allotment, now: float) -> tuple[int, int]:
+    """Say of which cost a lane needs requests first, and how many of these more."""
+    if not allotment.rates:
+        return 1, 0
+    starting = min(lane.queue.waiting, max(0, lane.limit.free))
+    parked, foreign = (each.cost for each in lane.returning), (each.cost for each in lane.foreign_requests)
+    costs = [*parked, *foreign, *repeat(lane.usual_cost, starting)]
+    left, interval = allotment.left(now), max(allotment.paced, longest_interval(allotment.rates))
+    for cost, alike in groupby(costs):
+        most = min(_MOST, max(1, int(_HALF / (interval * cost))))
+        n = min(most, len(list(alike)))
+        if cost > 1 and allotment.opens_at(now, cost) == math.inf:
+            return cost, n  # what is left is not at one time
+        if n * cost > left:
+            return cost, n - left // cost
+        left -= n * cost
+    return 1, 0
 
 
 def _drops(lane: Lane) -> int:

@@ -50,6 +50,8 @@ class Way:
     """Whether redirects are followed."""
     check: bool = True
     """Whether a 4xx or 5xx is raised."""
+    cost: int = 1
+    """The requests that each attempt and each redirect counts as."""
 
 
 class Attempts:
@@ -153,7 +155,9 @@ class Attempts:
                 dressed, known = await self._dressed(call, way, platform)
             self._to = to = task.destination(call.host)
             connector = self._means.of(platform)[1]
-            exchange = Exchange(task, connector, dressed, attempt, to, way.most, follows=follows, fresh=step.fresh)
+            exchange = Exchange(
+                task, connector, dressed, attempt, to, way.most, follows=follows, fresh=step.fresh, cost=way.cost
+            )
             answer = await exchange.run(way.read, after)
             spent += exchange.elapsed()
             if platform.cookies:

@@ -22,6 +22,7 @@ from scrapeengine.http.wire.exchange import whole
 from scrapeengine.http.wire.prepared import Means
 from scrapeengine.http.wire.uploads import CallersError
 from scrapeengine.model.checks import number
+from scrapeengine.model.checks import whole as whole_number
 from scrapeengine.model.task import GetOptions, HeadOptions, PostOptions, RequestOptions, StreamOptions
 from scrapeengine.model.validators import Validator
 
@@ -30,6 +31,7 @@ __all__ = ["TaskClient"]
 _WHOLE = Way(whole)
 _BUILDS = ("params", "headers", "content", "data", "files", "json")
 """The options that say what is asked for; the others say how."""
+_FREE = "; it is how many requests it counts as in the platform's rate, and there is none for free"
 
 
 class TaskClient:
@@ -155,11 +157,13 @@ def _parted(function: str, options: Mapping[str, Any], known: type) -> tuple[dic
     cap = options.get("cap")
     if cap is not None:
         number(cap, "stream(cap=…)", endless=True)
+    cost = whole_number(options.get("cost", 1), f"task.http.{function}(cost=…)", least=1, instead=_FREE)
     way = Way(
         streamed(cap) if function == "stream" else whole,
         conditional=options.get("conditional", False),
         most=cap,
         follow=options.get("follow_redirects", True),
         check=options.get("check", True),
+        cost=cost,
     )
     return {name: options[name] for name in _BUILDS if name in options} or None, way

@@ -183,7 +183,7 @@ async def _put_off(task: ClientTask, call: Call, seconds: float) -> None:
     if task.is_served(call.host):
         there.refused(trio.current_time(), seconds)  # the next request waits until it opens
     else:
-        await there.turn(seconds)
+        await there.turn(seconds, cost=1)
 
 
 async def _fetched(task: ClientTask, connector: Connector, call: Call) -> tuple[int | None, bytes]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import trio
 
+from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
 from scrapeengine.observe.instruments import Instruments
@@ -25,22 +26,24 @@ class Destination(Protocol):
         """Return for how many seconds more the platform is under penalty; 0: it is open."""
         ...
 
-    def start(self, *, first: bool) -> bool:
+    def start(self, *, first: bool, cost: int) -> bool:
         """Start a request now, by what was booked or past an empty line; it must be sent without a checkpoint.
 
         Args:
             first: whether it is no retry.
+            cost: the requests that it counts as.
 
         Returns:
             False if it may not start: wait for its `turn`.
         """
         ...
 
-    async def turn(self, after: float = 0.0, *, ahead: bool = False) -> None:
+    async def turn(self, after: float = 0.0, *, cost: int, ahead: bool = False) -> None:
         """Wait, parked, until `after` seconds have passed and a request is booked; `start` uses it.
 
         Args:
             after: seconds.
+            cost: the requests that it counts as.
             ahead: whether it has waited before, and stands first in line.
 
         Raises:
@@ -54,6 +57,15 @@ class Destination(Protocol):
         Args:
             sent: when the request was sent that was refused, in trio's time.
             after: the seconds that it asks for; None: it does not say.
+        """
+        ...
+
+    def heard(self, sent: float, said: StatedLimit) -> None:
+        """Keep to a limit that the platform has stated.
+
+        Args:
+            sent: when the request was sent that was answered so, in trio's time.
+            said: the limit.
         """
         ...
 

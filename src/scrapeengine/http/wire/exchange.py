@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 import trio
 
+from scrapeengine.decide.heed import said_of
 from scrapeengine.decide.retry_after import seconds_of
 from scrapeengine.errors import AttemptTimeout, RequestError
 from scrapeengine.http.transport.failures import BodyOverCap, Expired, Stale, Unreadable
@@ -48,7 +49,7 @@ Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
 class Exchange:
     """One request on its way. It is made for each attempt, and for each hop of a redirect.
 
-    Size: 11 attributes: what an attempt is given, and where it stands.
+    Size: 12 attributes: what an attempt is given, and where it stands.
     """
 
     task: ClientTask
@@ -63,6 +64,8 @@ class Exchange:
     """Whether a redirect is followed, and its body so left unread."""
     fresh: bool = False
     """Whether a connection is made for it, whatever there is at hand."""
+    cost: int = 1
+    """The requests that it counts as, in the rates of the platform."""
     _sent: float | None = attrs.field(default=None, init=False)
     """Since when it is being connected or sent; None: it waits."""
     _spent: float = attrs.field(default=0.0, init=False)
@@ -86,12 +89,12 @@ class Exchange:
         if self.task.instruments.requests:
             self.telling = RequestTelling(self.task, self.to, self.call, self.attempt, connects=self.connector.connects)
         if after > 0:
-            await self.to.turn(after)
+            await self.to.turn(after, cost=self.cost)
         renewed = False
         while True:
             # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
-            if channel is None or not self.to.start(first=self.attempt == 1):
+            if channel is None or not self.to.start(first=self.attempt == 1, cost=self.cost):
                 channel = await self._started(channel)
             holds = False
             try:
@@ -150,15 +153,15 @@ class Exchange:
         while True:
             if channel is None:
                 if to.closed_for():  # to connect to a closed platform is to ask it all the same
-                    await to.turn()
+                    await to.turn(cost=self.cost)
                 channel = await self._connected()
-                if to.start(first=self.attempt == 1):
+                if to.start(first=self.attempt == 1, cost=self.cost):
                     return channel
             await channel.leave()
-            await to.turn(ahead=waited)
+            await to.turn(cost=self.cost, ahead=waited)
             waited = True
             channel = self.connector.at_hand(self.call.origin)
-            if channel is not None and to.start(first=self.attempt == 1):
+            if channel is not None and to.start(first=self.attempt == 1, cost=self.cost):
                 return channel
 
     async def _connected(self) -> Channel:
@@ -202,6 +205,10 @@ class Exchange:
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if answer.status in {429, 503}:
             self._heed(channel)
+        for name, _ in channel.answer.headers:  # no call for those, nearly all, that state no limit
+            if b"imit" in name or b"IMIT" in name:
+                self._hear(channel)
+                break
         try:
             return await read(self, channel)
         except Exception as error:  # noqa: BLE001 - as above
@@ -216,6 +223,12 @@ class Exchange:
             # Sent twice, by the site and what stands before it: the longer one holds.
             waits = [wait for wait in (seconds_of(value, date, wall) for value in values) if wait is not None]
             self.to.refused(self._sent or 0.0, max(waits, default=None))
+
+    def _hear(self, channel: Channel) -> None:
+        """Let the platform know which limit it has stated, if it has."""
+        said = said_of(channel.answer.headers, self.task.wall())
+        if said is not None:
+            self.to.heard(self._sent or 0.0, said)
 
     def failed(self, error: Exception, phase: str) -> RequestError:
         """Return what the wire raised, in our own words.

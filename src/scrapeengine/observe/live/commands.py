@@ -15,7 +15,7 @@ from scrapeengine.model.event import Event
 from scrapeengine.model.job import JobStatus, NewJob
 from scrapeengine.model.options import PlatformKnobs
 from scrapeengine.model.platform import check_platform_name
-from scrapeengine.model.policy import Rate
+from scrapeengine.model.policy import Rate, fastest
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named, told
 from scrapeengine.observe.live.subject import LiveSubject, Steered
@@ -101,9 +101,12 @@ class Commands:
             changes["limit"] = whole(limit, "limit", least=0)
         if rate is not _KEPT:
             each = self._engine().settings().platforms.get(platform)
-            before = None if each is None else each.rate
-            burst = 1 if before is None else before.burst
-            changes["rate"] = None if rate is None else Rate(number(rate, "rate"), burst=burst)
+            before = () if each is None else each.rate
+            first = fastest(before)
+            burst = 1 if first is None else first.burst
+            # Of several the fastest is tuned: the others are contracts, of an hour or a day.
+            others = [other for other in before if other is not first]
+            changes["rate"] = None if rate is None else [Rate(number(rate, "rate"), burst=burst), *others]
         if not changes:
             raise ValueError("tune what? give a limit, or a rate in requests a second")
         self._engine().tune(platform, **changes)

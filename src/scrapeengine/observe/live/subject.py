@@ -16,6 +16,7 @@ import trio
 
 from scrapeengine.model.job import JobStatus, QueueStatistics, StoredJob
 from scrapeengine.model.options import PlatformKnobs
+from scrapeengine.model.policy import fastest
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.model.settings import PlatformSettings, Settings
 from scrapeengine.model.store import Store
@@ -146,7 +147,7 @@ def _knobs(settings: Settings, names: list[str | None]) -> dict[str, Any]:
 
 
 def _knob(settings: PlatformSettings) -> dict[str, Any]:
-    rate = settings.rate
+    rate = fastest(settings.rate)
     return {"limit": settings.limit, "rate": None if rate is None else rate.count / rate.per}
 
 

@@ -197,10 +197,4 @@ class DictSharingTable:
         """See `SharingTable`."""
         self._locks.clear()
         self._stakes.clear()
-        self._gates = {platform: _moved(gate, seconds) for platform, gate in self._gates.items()}
-
-
-def _moved(gate: SharedGate, seconds: float) -> SharedGate:
-    closed = gate.closed_until
-    closed = None if closed is None else closed + seconds
-    return gate._replace(tat=gate.tat + seconds, closed_until=closed, counted=gate.counted + seconds)
+        self._gates = {platform: gate.moved(seconds) for platform, gate in self._gates.items()}

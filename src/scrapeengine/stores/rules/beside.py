@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
+from scrapeengine.decide.rate import restated
+from scrapeengine.decide.share import Hold, contended, grant, reserve, used
 from scrapeengine.errors import StoreError
 from scrapeengine.model.job import Delivery, Kept, Reply, ShareGrant, ShareRequest
+from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.sink import Position
 from scrapeengine.model.validators import Validator
 from scrapeengine.stores.rules.tables import SharedGate, Stake, Tables
@@ -231,20 +233,20 @@ def _counted(gate: SharedGate, stakes: Sequence[Stake], now: float) -> SharedGat
         # What is for this very instant may be used, or given back, by who lives; who does not may have used it.
         over = now + _INSTANT if stake.until <= now else now - _INSTANT
         times += (at for at in _to_come(stake, gate) if at < over)
-    if not times or gate.interval is None:
+    if not times or not gate.tats:
         return gate
-    return gate._replace(tat=used(gate.tat, times, gate.interval), counted=now - _INSTANT)
+    tats = tuple((interval, used(tat, times, interval)) for interval, tat in gate.tats)
+    return gate._replace(tats=tats, counted=now - _INSTANT)
 
 
 def _reserved(
     gate: SharedGate, taken: Sequence[float], now: float, share_request: ShareRequest
 ) -> tuple[SharedGate, tuple[float, ...]]:
     """Reserve start times beside those that are taken."""
-    rate = share_request.rate
-    if rate is None or share_request.requests <= 0:
+    rates, cost = share_request.rates, share_request.cost
+    if not rates or share_request.requests <= 0:
         return gate, ()
-    if gate.interval is not None:
-        gate = gate._replace(tat=restated(gate.tat, now, rate.interval, gate.interval))
-    most = max(1, int(_AHEAD * rate.count / rate.per))
-    times, _ = reserve(gate.tat, now + share_request.lead, rate, min(share_request.requests, most), taken)
-    return gate._replace(interval=rate.interval), times
+    tats = restated(dict(gate.tats), now, [rate.interval for rate in rates])
+    most = max(1, int(_AHEAD / (longest_interval(rates) * cost) + _INSTANT))
+    times, _ = reserve(tats, now + share_request.lead, rates, min(share_request.requests, most), taken, cost=cost)
+    return gate._replace(tats=tuple(tats.items())), times

@@ -283,19 +283,24 @@ class Stake(NamedTuple):
 
 
 class SharedGate(NamedTuple):
-    """The rate and the penalty of a platform, for all engines."""
+    """The rates and the penalty of a platform, for all engines."""
 
-    tat: float = -math.inf
-    """The theoretical arrival time of its rate, after all start times before `counted`."""
+    tats: tuple[tuple[float, float], ...] = ()
+    """The theoretical arrival times, after all start times before `counted`, of the rates at which times were reserved
+    last, each with the seconds between two requests before it; empty: no times were reserved so far."""
     closed_until: float | None = None
-    interval: float | None = None
-    """The seconds between two requests, by the rate at which times were reserved last; None: at no rate so far."""
     counted: float = -math.inf
-    """The start times that are reserved and before this are in `tat`, the others in the stakes."""
+    """The start times that are reserved and before this are in `tats`, the others in the stakes."""
     openings: int = 0
     """How often it was reopened by hand."""
     paused: bool = False
     """Whether no task is to start there."""
+
+    def moved(self, seconds: float) -> SharedGate:
+        """Return it as it is by a clock that shows so many seconds more."""
+        tats = tuple((interval, tat + seconds) for interval, tat in self.tats)
+        closed = None if self.closed_until is None else self.closed_until + seconds
+        return self._replace(tats=tats, closed_until=closed, counted=self.counted + seconds)
 
 
 class SharingTable(Protocol):

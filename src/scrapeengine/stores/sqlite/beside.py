@@ -207,12 +207,15 @@ class SqlSharingTable:
 
     def gate(self, platform: str) -> SharedGate:
         """See `SharingTable`."""
-        rows = fetch(self._db, f"SELECT {_GATE} FROM gates WHERE platform = ?", (platform,))  # noqa: S608 - a fixed set
+        query = f"SELECT {_GATE} FROM gates WHERE platform = ?"  # noqa: S608 - a fixed set
+        rows = fetch(self._db, query, (platform,))
         return _gate(*rows[0]) if rows else SharedGate()
 
     def set_gate(self, platform: str, gate: SharedGate) -> None:
         """See `SharingTable`."""
-        self._db.execute("REPLACE INTO gates VALUES (?, ?, ?, ?, ?, ?, ?)", (platform, *gate))
+        tats, *values = gate
+        query = f"REPLACE INTO gates (platform, {_GATE}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - a fixed set
+        self._db.execute(query, (platform, json.dumps(tats), *values))
 
     def shut(self, now: float) -> dict[str, SharedGate]:
         """See `SharingTable`."""
@@ -223,10 +226,10 @@ class SqlSharingTable:
         """See `SharingTable`."""
         self._db.execute("DELETE FROM locks")
         self._db.execute("DELETE FROM stakes")
-        query = "UPDATE gates SET tat = tat + :s, closed_until = closed_until + :s, counted = counted + :s"
-        self._db.execute(query, {"s": seconds})
+        for (platform,) in fetch(self._db, "SELECT platform FROM gates", ()):
+            self.set_gate(platform, self.gate(platform).moved(seconds))
 
 
-def _gate(*values: Any) -> SharedGate:
-    gate = SharedGate(*values)
+def _gate(tats: str, *values: Any) -> SharedGate:
+    gate = SharedGate(tuple((interval, tat) for interval, tat in json.loads(tats)), *values)
     return gate._replace(paused=bool(gate.paused))

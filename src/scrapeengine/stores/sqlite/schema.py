@@ -126,7 +126,15 @@ _FIFTH = (
     "CREATE TABLE positions (sink TEXT, slot TEXT, value TEXT NOT NULL, PRIMARY KEY (sink, slot)) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_SIXTH = (
+    # What a platform owes, by each of its rates: [[seconds between two requests, theoretical arrival time], …].
+    "ALTER TABLE gates ADD COLUMN tats TEXT NOT NULL DEFAULT '[]'",
+    "UPDATE gates SET tats = json_array(json_array(interval, tat)) WHERE interval > 0 AND tat > -1e300",
+    "ALTER TABLE gates DROP COLUMN tat",
+    "ALTER TABLE gates DROP COLUMN interval",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """The statements that make version n + 1 out of version n. Only ever append."""
 
 

@@ -302,7 +302,7 @@ class ClosingScenes(StoreScenes):
     @behaviour()
     async def test_a_platform_is_paused_until_it_is_resumed(self, store: Store, passes: Passes) -> None:
         """Nobody gets a slot there, whoever had some, however much time passes; no other platform is concerned."""
-        asked = ShareRequest(limit=3, wanted=3, held=0, rate=None, requests=0)
+        asked = ShareRequest(limit=3, wanted=3, held=0, rates=(), requests=0)
         same((await store.share("me", {"p": asked}, 5))["p"].slots, 3)
         await store.pause("p")
         await store.pause("p")
@@ -364,6 +364,6 @@ async def _heard(
 ) -> ShareGrant:
     """Ask for nothing, and hear whether the platform is closed."""
     nothing = ShareRequest(
-        limit=1, wanted=0, held=0, rate=None, requests=0, closed_until=closed_until, openings=openings
+        limit=1, wanted=0, held=0, rates=(), requests=0, closed_until=closed_until, openings=openings
     )
     return (await store.share("me", {platform: nothing}, 5))[platform]

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import attrs
 
 from scrapeengine.decide.poison import LIVED, LONG, PAUSE
-from scrapeengine.decide.share import Hold, contended, grant, reserve, restated, used
+from scrapeengine.decide.rate import restated
+from scrapeengine.decide.share import Hold, contended, grant, reserve, used
 from scrapeengine.errors import StoreFull
 from scrapeengine.model.event import Event
 from scrapeengine.model.job import (
@@ -97,8 +98,7 @@ class ModelShare:
     """By owner, with the end of the lease."""
     times: dict[str, list[float]] = attrs.field(factory=dict)
     """The start times that are reserved and still to come, by owner."""
-    tat: float = -math.inf
-    interval: float = math.nan
+    tats: dict[float, float] = attrs.field(factory=dict)
     closed_until: float | None = None
     openings: int = 0
     """How often it was reopened."""
@@ -118,13 +118,12 @@ class ModelShare:
         times: tuple[float, ...] = ()
         kept = [at for at in self.times.get(owner, []) if at < awake + 1e-6 or not asked.anew]
         self.times[owner] = kept
-        if asked.rate is not None and asked.requests > 0:
-            if not math.isnan(self.interval):
-                self.tat = restated(self.tat, awake, asked.rate.interval, self.interval)
-            self.interval = asked.rate.interval
-            most = max(1, int(0.5 * asked.rate.count / asked.rate.per))
+        if asked.rates and asked.requests > 0:
+            self.tats = restated(self.tats, awake, [rate.interval for rate in asked.rates])
+            most = max(1, int(0.5 / (max(rate.interval for rate in asked.rates) * asked.cost) + 1e-6))
             taken = sorted(at for each in self.times.values() for at in each)
-            times, _ = reserve(self.tat, awake + asked.lead, asked.rate, min(asked.requests, most), taken)
+            n = min(asked.requests, most)
+            times, _ = reserve(self.tats, awake + asked.lead, asked.rates, n, taken, cost=asked.cost)
             self.times[owner] = [*kept, *times]
         if mine.demand or self.times[owner]:
             served = awake if slots or mine.held else mine.served
@@ -149,8 +148,7 @@ class ModelShare:
             bound = awake + (1e-6 if until <= awake else -1e-6)
             over += [at for at in self.times[name] if at < bound]
             self.times[name] = [at for at in self.times[name] if at >= bound]
-        if over:
-            self.tat = used(self.tat, over, self.interval)
+        self.tats = {interval: used(tat, over, interval) for interval, tat in self.tats.items()}
 
 
 @attrs.define(eq=False)
@@ -441,7 +439,7 @@ class StoreModel:
         for share in self.shares.values():
             share.count(math.inf)
             share.holds.clear()
-            share.tat += moved
+            share.tats = {interval: tat + moved for interval, tat in share.tats.items()}
             share.closed_until = None if share.closed_until is None else share.closed_until + moved
 
     def die(self, running: Collection[int]) -> None:

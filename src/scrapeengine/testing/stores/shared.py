@@ -13,7 +13,7 @@ import trio
 
 from scrapeengine.errors import StoreClosed
 from scrapeengine.model.job import JobStatus, ShareRequest, Ticket
-from scrapeengine.model.policy import Rate
+from scrapeengine.model.policy import Rate, rates_of
 from scrapeengine.model.sink import Position
 from scrapeengine.model.store import Store
 from scrapeengine.testing.stores.scenes import (
@@ -149,7 +149,9 @@ class SharingScenes(StoreScenes):
         """The times that all are given keep to the rate together, half a second of it at once."""
 
         async def times(owner: str, rate: Rate | None, requests: int) -> list[float]:
-            found = (await store.share(owner, {"p": _share_request(5, rate=rate, requests=requests)}, 5))["p"].times
+            found = (await store.share(owner, {"p": _share_request(5, rates=rates_of(rate), requests=requests)}, 5))[
+                "p"
+            ].times
             return [at - store.now() for at in found]
 
         same(await times("a", Rate(10), 99), [0.0, 0.1, 0.2, 0.3, 0.4])
@@ -165,7 +167,7 @@ class SharingScenes(StoreScenes):
         """What was used is owed in requests, what is given back is free, what others have reserved stays there."""
 
         async def times(owner: str, rate: Rate, requests: int, *, anew: bool = False) -> list[float]:
-            share_request = _share_request(5, rate=rate, requests=requests, anew=anew)
+            share_request = _share_request(5, rates=rates_of(rate), requests=requests, anew=anew)
             found = (await store.share(owner, {"p": share_request}, 100))["p"].times
             return [at - store.now() for at in found]
 
@@ -186,7 +188,7 @@ class SharingScenes(StoreScenes):
         """Those of others stay, and all together keep to the rate."""
 
         async def times(owner: str, requests: int, *, anew: bool = False) -> list[float]:
-            share_request = _share_request(5, rate=Rate(4), requests=requests, anew=anew)
+            share_request = _share_request(5, rates=(Rate(4),), requests=requests, anew=anew)
             found = (await store.share(owner, {"p": share_request}, 5))["p"].times
             return [at - store.now() for at in found]
 
@@ -334,7 +336,7 @@ async def _wait(store: Store, at_most: float, woken: trio.Event) -> None:
 
 
 def _share_request(wanted: int, held: int = 0, limit: int = 4, **values: Any) -> ShareRequest:
-    return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rate": None, "requests": 0, **values})
+    return ShareRequest(**{"limit": limit, "wanted": wanted, "held": held, "rates": (), "requests": 0, **values})
 
 
 def _every_call(store: Store) -> dict[str, Callable[[], Awaitable[object]]]:
