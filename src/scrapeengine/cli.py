@@ -21,6 +21,7 @@ from scrapeengine.errors import ScrapeError
 from scrapeengine.model.sink import Sink
 from scrapeengine.model.urls import told
 from scrapeengine.observe import Dashboard
+from scrapeengine.observe.live.server import require
 from scrapeengine.schedule.clock import Anchor
 from scrapeengine.sinks.again import bring_in
 from scrapeengine.sinks.functions import whole_sink
@@ -77,6 +78,7 @@ def _dashboard(given: argparse.Namespace) -> int:
 
 
 async def _show(url: str, port: int) -> None:
+    require()  # before a store is opened for nothing
     async with open_store(url) as store, Dashboard(store=store, port=port) as page:
         sys.stdout.write(page.url + "\n")
         sys.stdout.flush()
@@ -92,8 +94,8 @@ def _url_of(store: str) -> str:
     if "://" in store and not store.startswith("sqlite:"):
         return store
     path = path.removeprefix("///")
-    if not Path(path).is_file():
-        raise ValueError(f"there is no file {told(path)}; give the path of a store, as in jobs.db")
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        raise ValueError(f"there is no file {told(path)}, or nothing in it; give the path of a store, as in jobs.db")
     return f"sqlite:{path}"
 
 

@@ -47,7 +47,7 @@ async def test_a_store_that_others_serve_is_shown_until_ctrl_c(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["dashboard", "no/such.db"], "there is no file 'no/such.db'; give the path of a store"),
+        (["dashboard", "no/such.db"], "there is no file 'no/such.db', or nothing in it; give the path of a store"),
         (["dashboard", "sqlite:no/such.db"], "there is no file 'no/such.db'"),
         (["dashboard", "sqlite:///no/such.db"], "there is no file 'no/such.db'"),
         (["dashboard", "memory:"], r"write Dashboard(store=store) there"),
@@ -91,7 +91,7 @@ def test_what_is_written_wrongly_is_argparses(arguments, capsys):
 @pytest.mark.parametrize(("missing", "extra"), [("h11", "dashboard"), ("apsw", "sqlite")])
 def test_without_an_extra_it_says_what_to_install(missing, extra, tmp_path):
     """In one line, and no traceback."""
-    (tmp_path / "jobs.db").touch()
+    (tmp_path / "jobs.db").write_bytes(b"something")
     program = (
         f"import sys; sys.modules['{missing}'] = None; import scrapeengine.cli as cli; sys.exit(cli.main(sys.argv[1:]))"
     )

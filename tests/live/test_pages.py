@@ -81,7 +81,7 @@ async def test_a_run_is_shown_and_steered():
             assert (await looker.do("tune", platform="p", rate=600)).status == 200
             assert engine.settings().platforms["p"].rate == (se.Rate(600, burst=5), hourly)
             assert (await looker.do("tune", platform="p", rate=None)).status == 200
-            assert engine.settings().platforms["p"].rate == ()
+            assert engine.settings().platforms["p"].rate == (hourly,)  # which is a contract
             assert (await looker.do("close", platform="p", seconds=100)).status == 200
             assert run.statistics().closed["p"] == pytest.approx(100, abs=1)
             assert (await looker.do("reopen", platform="p")).status == 200
@@ -193,6 +193,19 @@ async def test_a_million_hosts_are_a_bounded_page():
         assert found["page"]["more_platforms"] > 1_800
         assert len(found["explain"]) <= 51
         assert len(page._feed.latest) < 300_000
+
+
+async def test_a_host_that_the_default_serves_has_its_limit_and_contracts():
+    """Paused there it goes on with the default's limit, and tuned it keeps the rate of an hour."""
+    hourly = se.Rate(1000, per=3600)
+    engine = se.Engine([], default=se.Platform("*", scrape, limit=3, rate=[se.Rate(10, burst=5), hourly]))
+    async with engine.stream([]) as run, se.observe.Dashboard(run, engine) as page:
+        looker = Looker(page)
+        assert (await looker.do("pause", platform="h.test")).status == 200
+        assert (await looker.do("resume", platform="h.test")).status == 200
+        assert (await looker.do("tune", platform="h.test", rate=5)).status == 200
+    knobs = engine.settings().platforms["h.test"]
+    assert (knobs.limit, knobs.rate) == (3, (se.Rate(5, burst=5), hourly))
 
 
 async def test_a_store_is_shown_and_steered(tmp_path):

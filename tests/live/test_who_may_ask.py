@@ -145,6 +145,7 @@ async def test_the_page_has_no_inline_script_or_style(shown):
         b"\x16\x03\x01 TLS",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nOrigin: http://evil.example\r\n\r\n",
         b"POST /do HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000,
     ],

@@ -376,3 +376,83 @@ def test_the_dashboard_asks_for_what_there_is(metrics):
             )
             assert {label for pair in used for label in pair if label} <= known, panel["title"]
     assert len(page["panels"]) > 15
+
+
+async def test_runs_at_once_on_one_platform_are_closed_once(metrics, autojump_clock):
+    """The time at which it opens is no sum of two times, and a share is one of all that may run."""
+    world = World(default=[("request", 0, (429, 300)), ("sleep", 9)])
+    async with trio.open_nursery() as nursery:
+        for number in range(2):
+            engine = world.engine([world.platform("A", limit=2), world.platform(f"B{number}", limit=4)])
+            events = [se.Event(f"{number}", platforms=["A"]), se.Event(f"b{number}", platforms=[f"B{number}"])]
+            nursery.start_soon(lambda engine=engine, events=events: engine.run(events, instruments=[metrics]))
+        await trio.sleep(1)
+        seen = samples(metrics)
+        nursery.cancel_scope.cancel()
+    assert seen["scrapeengine_closed", "A"] == 1
+    assert seen["scrapeengine_closed_until_timestamp_seconds", "A"] < 3e9
+    assert 0 <= seen["scrapeengine_utilisation_ratio", "A"] <= 1
+
+
+async def test_seconds_that_were_said_never_become_fewer(metrics, autojump_clock):
+    """Also of hosts that share a label, some of which are done with."""
+    world = World(default=[("sleep", 1)])
+    hosts = [se.Event(f"{n}", url=f"http://h{n % 5}.test/") for n in range(40)]
+    engine = se.Engine([], default=world.platform("*", limit=1))
+    said = []
+    async with engine.stream(hosts, instruments=[metrics]) as run:
+        async for _ in run:
+            said.append(samples(metrics).get(("scrapeengine_held_back_seconds_total", "*", "limit"), 0.0))
+            await trio.sleep(0.1)
+    said.append(samples(metrics)["scrapeengine_held_back_seconds_total", "*", "limit"])
+    assert said == sorted(said)
+    assert said[-1] == pytest.approx(5 * 7)  # five hosts: the last of eight tasks of each waits for seven
+
+
+class Broken:
+    """A collector of somebody else's."""
+
+    def describe(self):
+        """List nothing."""
+        return []
+
+    def collect(self):
+        """Fail."""
+        raise RuntimeError("none of yours")
+
+
+async def test_a_collector_that_fails_is_an_answer(metrics, caplog):
+    """Neither the page nor the program ends by it."""
+    metrics.registry.register(Broken())
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(se.observe.serve_metrics, 0, metrics)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            for _ in range(2):
+                assert (await client.get("/metrics")).status_code == 500
+        nursery.cancel_scope.cancel()
+    assert "the metrics could not be written" in caplog.text
+    with pytest.raises(ValueError, match="at most 65535, got 70000"):
+        await se.observe.serve_metrics(70_000, metrics)
+
+
+async def test_two_platforms_whose_names_are_shortened_alike_stay_two(metrics, autojump_clock):
+    """And what no text can have in it breaks none."""
+    world = World(default=[("sleep", 1)])
+    engine = world.engine([se.Platform(name, world.scrape) for name in ("shop?a=1", "shop?a=2")])
+    await engine.run([se.Event(n) for n in range(3)], instruments=[metrics])
+    text = openmetrics(metrics.registry).decode()
+    found = [
+        sample.labels["platform"]
+        for each in read_openmetrics(text)
+        for sample in each.samples
+        if sample.name == "scrapeengine_outcomes_total" and sample.labels["kind"] == "succeeded"
+    ]
+    assert len(set(found)) == len(found) == 2
+
+
+async def test_figures_are_those_of_who_keeps_a_timeline(metrics, autojump_clock):
+    """Whatever the order in which instruments are given."""
+    world = World(default=[("request", 0, 200)])
+    for instruments in ([metrics, se.observe.Recording()], [se.observe.Recording(), metrics]):
+        report = await world.engine([world.platform("A")]).run([se.Event(1)], instruments=instruments)
+        assert report.figures.history is not None

@@ -162,11 +162,14 @@ class Binding:
         self._number += (by == limit) - (before == limit)
         self._limited.turn(limit if self._number else Holdup.NOTHING.value, now)
 
+    def seconds(self, now: float) -> dict[str, dict[str, float]]:
+        """Return the seconds by platform and reason; of hosts that share a label all their seconds. From any thread."""
+        spent = {name: account.spent(self._coming, now) for name, account in self._platforms.copy().items()}
+        return spent | {label: hosts.spent(now) for label, hosts in self._hosts.copy().items()}
+
     def shares(self, now: float) -> dict[str, dict[str, float]]:
         """Return the shares of time by platform and reason, each platform's with the sum 1. From any thread."""
-        spent = {name: account.spent(self._coming, now) for name, account in self._platforms.copy().items()}
-        spent |= {label: hosts.spent(now) for label, hosts in self._hosts.copy().items()}
-        return {name: _shares(each) for name, each in sorted(spent.items())}
+        return {name: _shares(each) for name, each in sorted(self.seconds(now).items())}
 
     def event_limit(self, now: float) -> float:
         """Return the share of time in which the event limit held any platform back. From any thread."""

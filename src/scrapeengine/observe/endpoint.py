@@ -22,6 +22,7 @@ __all__ = ["serve_metrics"]
 _LARGEST_HEAD = 16 * 1024
 _PATIENCE = 10.0
 """Seconds for a request to come, and for its answer to be taken."""
+_PORTS = 65_535
 _EVERY = 0.25
 """Seconds between two looks at how late the loop is."""
 
@@ -48,11 +49,13 @@ async def serve_metrics(
 
     Raises:
         TypeError: `metrics` is none, or `port` no whole number.
+        ValueError: there is no such port.
         OSError: it cannot listen there.
 
     Checkpoint. If cancelled, connections are closed, and nothing listens any more.
     """
-    whole(port, "serve_metrics(port, …)", least=0)
+    if whole(port, "serve_metrics(port, …)", least=0) > _PORTS:
+        raise ValueError(f"serve_metrics(port, …) must be at most {_PORTS}, got {port}; 0 takes any that is free")
     if not isinstance(metrics, Prometheus):
         raise TypeError(f"serve_metrics takes a Prometheus, got {told(metrics)}; write serve_metrics(9100, metrics)")
     listeners = await trio.open_tcp_listeners(port, host=host)
@@ -102,7 +105,11 @@ class _Endpoint:
             except Exception as error:  # noqa: BLE001 - a store that fails is no reason to say nothing of the runs
                 logger().warning("the jobs of the store could not be counted for its metrics", exc_info=error)
                 self._metrics.stored({})
-        body = await trio.to_thread.run_sync(encode, self._metrics.registry, limiter=self._one_at_a_time)
+        try:
+            body = await trio.to_thread.run_sync(encode, self._metrics.registry, limiter=self._one_at_a_time)
+        except Exception as error:  # noqa: BLE001 - of a collector that is the program's own: no business of the run
+            logger().error("the metrics could not be written", exc_info=error)
+            return _written(HTTPStatus.INTERNAL_SERVER_ERROR, b"they could not be written; the log says why\n")
         return _written(HTTPStatus.OK, body, kind, head_only=method == "HEAD")
 
 

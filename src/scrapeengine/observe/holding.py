@@ -66,6 +66,10 @@ class Holding:
             found[name] = HeldBack(shares=shares, sentence=words)
         return found
 
+    def seconds(self, now: float) -> dict[str, dict[str, float]]:
+        """Return the seconds by platform and by what held it back, up to now. From any thread."""
+        return self._binding.seconds(now)
+
     def intervals(self) -> dict[str, float]:
         """Return the seconds between two requests, by platform; 0: it has no rate. From any thread."""
         return self._intervals.copy()

@@ -103,8 +103,9 @@ class Instruments:
         return more
 
     def figures(self, now: float) -> Figures | None:
-        """Return the figures of the first that keeps some. From any thread."""
-        return next((each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)), None)
+        """Return the figures of the first that keeps some; one that keeps a timeline goes first. From any thread."""
+        kept = [each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)]
+        return next((figures for figures in kept if figures.history is not None), kept[0] if kept else None)
 
     def tell(self, listeners: Listeners, details: object) -> list[Any]:
         """Call a hook of each, and return what they return.

@@ -10,6 +10,7 @@ all that a `Recording` does for a request.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -77,6 +78,8 @@ _GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "store_jobs": ("Jobs in the store", ("platform", "state")),
     "store_oldest_seconds": ("Time since the oldest ready job was enqueued", ("platform",)),
 }
+_OF_ANY = {"closed", "closed_until_timestamp_seconds"}
+"""Gauges of which runs that go on at once have the largest; what all others have is added up."""
 _STATES = ("ready", "delayed", "leased", "done", "skipped", "failed", "cancelled")
 
 _Gauges = dict[tuple[str, ...], float]
@@ -139,9 +142,6 @@ class MeasuredRun:
             }
             for gauge, number in numbers.items():
                 found[gauge, label] = found.get((gauge, label), 0) + number
-        for label in {key[1] for key in found if key[0] == "limit"}:
-            limit = found["limit", label]
-            found["utilisation_ratio", label] = found["tasks_running", label] / limit if limit else 0.0
         now = report.started.timestamp() + report.elapsed
         for name, seconds in stands.closed.items():
             label, until = recording.label(name), "closed_until_timestamp_seconds"
@@ -192,6 +192,10 @@ class Prometheus(Instrument):
         self._declared: frozenset[str] = frozenset()
         """The names that platforms of a store are counted under."""
         self._stored: Mapping[str, QueueStatistics] = {}
+        self._held: dict[tuple[str, ...], float] = {}
+        """The seconds for which platforms were held back, as they were said last."""
+        self._names: dict[str, str] = {}
+        """The values of labels, by what they stand for: two platforms whose names are shortened alike stay two."""
         try:
             registry.register(self)
         except ValueError as error:
@@ -231,24 +235,47 @@ class Prometheus(Instrument):
         for run in running:
             totals = totals.with_more(run.totals())
             for key, value in run.gauges().items():
-                gauges[key] = gauges.get(key, 0.0) + value
+                before = gauges.get(key, 0.0)
+                gauges[key] = max(before, value) if key[0] in _OF_ANY else before + value
+        for label in [key[1] for key in gauges if key[0] == "limit"]:
+            limit = gauges["limit", label]
+            gauges["utilisation_ratio", label] = gauges["tasks_running", label] / limit if limit else 0.0
+        self._never_less(totals)
         return self._families(totals, gauges)
+
+    def _never_less(self, totals: Totals) -> None:
+        """Let what was said of the time stand: in another thread it may be read late by a turn, and a counter rises."""
+        for key, seconds in totals.counters.items():
+            if key[0] == "held_back_seconds":
+                totals.counters[key] = self._held[key] = max(seconds, self._held.get(key, 0.0))
 
     def _families(self, totals: Totals, gauges: _Gauges) -> Iterator[Metric]:
         for name, (text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(f"{_PREFIX}{name}", text, labels=labels)
             for values, number in totals.of(name):
-                counter.add_metric([named(value) for value in values], number)
+                counter.add_metric([self._named(value) for value in values], number)
             yield counter
         for name, (metric, text) in _HISTOGRAMS.items():
-            yield _histogram(metric, text, {key[1]: each for key, each in totals.sketches.items() if key[0] == name})
+            sketches = {self._named(key[1]): each for key, each in totals.sketches.items() if key[0] == name}
+            yield _histogram(metric, text, sketches)
         yield _histogram("loop_lag_seconds", "By how much the loop was late", {"": self.lag}, ())
         for name, (text, labels) in _GAUGES.items():
             gauge = GaugeMetricFamily(f"{_PREFIX}{name}", text, labels=labels)
             for key, number in sorted(gauges.items()):
                 if key[0] == name:
-                    gauge.add_metric([named(value) for value in key[1:]], number)
+                    gauge.add_metric([self._named(value) for value in key[1:]], number)
             yield gauge
+
+    def _named(self, value: str) -> str:
+        label = self._names.get(value)
+        if label is None:
+            label, taken = named(value).encode("utf-8", "replace").decode(), set(self._names.values())
+            for number in itertools.count(2):
+                if label not in taken:
+                    break
+                label = f"{named(value)} ({number})"
+            self._names[value] = label
+        return label
 
     def _of_store(self) -> _Gauges:
         """Count the jobs of a store by platform; those of platforms that no run has declared together."""
@@ -278,5 +305,5 @@ def _histogram(metric: str, text: str, sketches: Mapping[str, Sketch], labels: S
             ),
             ("+Inf", count),
         ]
-        found.add_metric([named(platform)][: len(labels)], list(buckets), total)
+        found.add_metric([platform][: len(labels)], list(buckets), total)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scrapeengine.decide.sketch import Sketch
 from scrapeengine.model.checks import whole
-from scrapeengine.model.figures import Figures, HeldBack
+from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument, RunStarted
 from scrapeengine.observe.counting import Counting, PlatformCounts
 from scrapeengine.observe.holding import Holding
@@ -38,8 +38,6 @@ class Recording(Instrument):
             ValueError: one is less than 0.
         """
         self._labels = Labels(whole(hosts, "Recording(hosts=…)", least=0))
-        self.begun = 0.0
-        """When the run has begun, or was joined, by its clock."""
         self._counting = Counting(self._labels)
         self._holding = Holding(self._labels)
         bars = whole(timeline, "Recording(timeline=…)", least=0)
@@ -53,7 +51,6 @@ class Recording(Instrument):
 
     def run_started(self, details: RunStarted, /) -> None:
         """Begin anew."""
-        self.begun = details.time
         self._labels.begin(details)
 
     def label(self, platform: str) -> str:
@@ -81,14 +78,14 @@ class Recording(Instrument):
         counting, holding, timeline = self._counting, self._holding, self._timeline
         return Figures(
             platforms=counting.figures(),
-            held=self.held(now),
+            held=holding.shares(now),
             event_limit=holding.event_limit(now),
             history=None if timeline is None else timeline.history(now, counting.spread()),
         )
 
-    def held(self, now: float) -> dict[str, HeldBack]:
-        """Return what held each platform back up to a time of the run's clock. From any thread."""
-        return self._holding.shares(now)
+    def held_seconds(self, now: float) -> dict[str, dict[str, float]]:
+        """Return the seconds by platform and by what held it back, up to a time of the run's clock. From any thread."""
+        return self._holding.seconds(now)
 
     def __repr__(self) -> str:
         """Say what it is made of."""

@@ -74,9 +74,9 @@ def totals_of(recording: Recording, report: Report, now: float) -> Totals:
         totals.add(each.decoded, "decoded_bytes", platform)
         totals.add(each.opened, "connections", platform)
         totals.add(each.reused, "requests_on_kept_connections", platform)
-    for platform, held in recording.held(now).items():
-        for reason, share in held.shares.items():
-            totals.add(share * (now - recording.begun), "held_back_seconds", platform, reason)
+    for platform, held in recording.held_seconds(now).items():
+        for reason, seconds in held.items():
+            totals.add(seconds, "held_back_seconds", platform, reason)
     for platform, sketches in recording.sketches().items():
         for name, sketch in sketches.items():
             totals.sketches[name, platform] = sketch

@@ -44,7 +44,7 @@ class Access:
 
         Args:
             method: the request's.
-            headers: the request's, by their names in small letters. One that was given twice is not among them.
+            headers: the request's, by their names in small letters.
             acts: whether what is asked for changes something.
             is_open: whether everybody may have it: it says nothing of any run.
         """

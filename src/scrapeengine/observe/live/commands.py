@@ -16,6 +16,7 @@ from scrapeengine.model.job import JobStatus, NewJob
 from scrapeengine.model.options import PlatformKnobs
 from scrapeengine.model.platform import check_platform_name
 from scrapeengine.model.policy import Rate, fastest
+from scrapeengine.model.settings import PlatformSettings
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import named, told
 from scrapeengine.observe.live.subject import LiveSubject, Steered
@@ -100,13 +101,14 @@ class Commands:
         if limit is not _KEPT:
             changes["limit"] = whole(limit, "limit", least=0)
         if rate is not _KEPT:
-            each = self._engine().settings().platforms.get(platform)
+            each = _knobs(self._engine(), platform)
             before = () if each is None else each.rate
             first = fastest(before)
             burst = 1 if first is None else first.burst
             # Of several the fastest is tuned: the others are contracts, of an hour or a day.
             others = [other for other in before if other is not first]
-            changes["rate"] = None if rate is None else [Rate(number(rate, "rate"), burst=burst), *others]
+            fast = [] if rate is None else [Rate(number(rate, "rate"), burst=burst)]
+            changes["rate"] = [*fast, *others] or None
         if not changes:
             raise ValueError("tune what? give a limit, or a rate in requests a second")
         self._engine().tune(platform, **changes)
@@ -192,7 +194,12 @@ def _id(id: object) -> str:
     return id
 
 
+def _knobs(engine: Steered, platform: str) -> PlatformSettings | None:
+    """Return the knobs of a platform, or of the default that serves such a host; None: nobody does."""
+    platforms = engine.settings().platforms
+    return platforms.get(platform) or platforms.get("*")
+
+
 def _limit(engine: Steered, platform: str) -> int:
-    """Return the limit of a platform, if it was declared or tuned; 0 of a host that only the default serves."""
-    each = engine.settings().platforms.get(platform)
+    each = _knobs(engine, platform)
     return 0 if each is None else each.limit

@@ -34,6 +34,8 @@ MOST = 64
 """The most connections that are open at once."""
 _PATIENCE = 10.0
 """Seconds for a request to come, and for each part of an answer to be taken."""
+_COUNTS = {"host", "origin", "authorization", "content-type"}
+"""The headers by which it is decided who may do what."""
 _LONGEST_HEAD, _LONGEST_BODY = 16 * 1024, 64 * 1024
 _AT_ONCE = 64 * 1024
 
@@ -52,7 +54,7 @@ class Asked:
     path: str
     """Without its query."""
     headers: Mapping[str, str]
-    """By their names in small letters; one that was given twice is not among them."""
+    """By their names in small letters."""
     body: bytes = attrs.field(repr=False)
 
 
@@ -160,21 +162,23 @@ async def _read(wire: Any, stream: trio.SocketStream) -> Asked | PageReply | Non
         elif isinstance(event, h11.EndOfMessage):
             assert head is not None
             path = head.target.decode("ascii", "replace").partition("?")[0]
-            return Asked(head.method.decode("ascii"), path, _once(head.headers), body)
+            headers = _once(head.headers)
+            if headers is None:
+                return _refused(400)
+            return Asked(head.method.decode("ascii"), path, headers, body)
         else:  # the connection was closed, before a request or in the middle of one
             return None
 
 
-def _once(headers: Any) -> dict[str, str]:
-    """Return headers by name; of one that was given twice nobody knows which counts, so none does."""
+def _once(headers: Any) -> dict[str, str] | None:
+    """Return headers by name; None: one that counts was given twice, and nobody knows which."""
     found: dict[str, str] = {}
-    twice = set()
     for name, value in headers:
         key = name.decode("ascii").lower()
-        if key in found:
-            twice.add(key)
+        if key in found and key in _COUNTS:
+            return None
         found[key] = value.decode("latin-1")
-    return {name: value for name, value in found.items() if name not in twice}
+    return found
 
 
 async def _send(wire: Any, stream: trio.SocketStream, reply: PageReply) -> None:
