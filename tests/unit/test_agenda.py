@@ -340,3 +340,36 @@ def test_a_job_joins_an_event_in_progress_whose_platform_is_closed() -> None:
     assert agenda.join(Event("x"), b, now=0.0) is not None
     assert first.entry.keeping == 1
     assert agenda.end(first)
+
+
+def called_back(agenda: Agenda, queue: Queue) -> Entry:
+    """Start a job, park it, and call it back."""
+    entry = launch(agenda, queue)
+    (job,) = entry.jobs
+    assert agenda.park(job)
+    agenda.begin(entry)
+    agenda.call_back(job)
+    return entry
+
+
+def test_a_job_that_was_called_back_keeps_its_event_until_it_ends() -> None:
+    """Resumed it goes on keeping it, and gives it back as it ends, running or not."""
+    for resumed in (False, True):
+        agenda, a = Agenda(), Queue("a")
+        accept(agenda, "m1", a)
+        entry = called_back(agenda, a)
+        (job,) = entry.jobs
+        if resumed:
+            agenda.resume(job)
+        assert (entry.in_progress, entry.keeping, a.called_back) == (True, 1, None if resumed else job)
+        assert agenda.end(job)
+        assert (entry.in_progress, a.called_back) == (False, None)
+
+
+def test_a_platform_that_closes_calls_nobody_back() -> None:
+    """The event of who was gives its slot to others."""
+    agenda, a = Agenda(), Queue("a")
+    accept(agenda, "m1", a)
+    entry = called_back(agenda, a)
+    assert agenda.close(a) == [entry]
+    assert (entry.in_progress, a.called_back) == (False, None)

@@ -127,3 +127,11 @@ def test_of_a_group_the_first_one_counts_and_of_a_crash_what_was_raised():
 def raising(error):
     """Raise it."""
     raise error
+
+
+def test_kinds_beyond_the_room_are_told_as_one(monkeypatch):
+    """By example: two of them share what is left out."""
+    monkeypatch.setattr(quota, "_MOST_KINDS", 1)
+    asked = Quota()
+    assert [asked.ask(kind, 5.0) for kind in "abc"] == [0, 0, None]
+    assert asked.ask("d", 6.0) == 1

@@ -131,7 +131,12 @@ class Instruments:
         return answers
 
     def _say_slow(self, instrument: object, hook: Any, seconds: float) -> None:
-        """Log that a hook is slow: the first time, and whenever it takes twice as long as was said last."""
+        """Log that a hook is slow: the first time, and whenever it takes twice as long as was said last.
+
+        Not one of ours, of which no program can take more care: it is late where the machine has other things to do.
+        """
+        if type(instrument).__module__.startswith("scrapeengine."):
+            return
         names = type(instrument).__qualname__, _name(hook)
         if seconds < 2 * self._slow.get(names, 0.0):
             return
