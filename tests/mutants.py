@@ -32,7 +32,8 @@ MUTANTS = [
         "pending.get(name, 0) + events * share",
         "pending.get(name, 0)",
     ),
-    ("unit/test_progress_view.py", "decide/progress.py", "{named(name)} {named(task)}", "{named(name)} {task}"),
+    ("unit/test_progress_view.py", "decide/progress.py", "for each in named(id))", "for each in id)"),
+    ("unit/test_progress_view.py", "decide/progress.py", 'each if each.isprintable() else "?"', "each"),
     ("unit/test_spread.py", "decide/spread.py", "    counts[-1] += count - below[-1]\n", ""),
     ("runtime/test_timeline.py", "observe/timeline.py", "        pace.add(trio.current_time())\n", "        pass\n"),
     (
@@ -55,7 +56,21 @@ MUTANTS = [
     (
         "runtime/test_progress.py",
         "observe/progress.py",
-        "            handler.setStream(stream)\n",
+        "_LAST if error is None else 0, shield=error is not None",
+        "_LAST",
+    ),
+    ("runtime/test_progress.py", "observe/progress.py", "        self._nursery.cancel_scope.shield = True\n", ""),
+    ("runtime/test_progress.py", "observe/progress.py", "_on_one_terminal(sys.stdout, self._show.file)", "True"),
+    (
+        "runtime/test_progress.py",
+        "observe/log.py",
+        "        if handler.stream is now:\n",
+        "        if True:\n",
+    ),
+    (
+        "runtime/test_progress.py",
+        "observe/log.py",
+        "            handler.setStream(was)\n",
         "            pass\n",
     ),
     (

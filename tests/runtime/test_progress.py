@@ -6,6 +6,7 @@ import logging
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -76,11 +77,13 @@ async def test_in_a_terminal_it_is_drawn_in_its_place(autojump_clock, monkeypatc
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is there again
 
 
-def in_a_terminal(program, columns):
+def in_a_terminal(program, columns=80, stdout=None):
     """Run a program with a terminal of so many columns, and return what it has written there."""
     ours, its = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"}
-    process = subprocess.Popen([sys.executable, "-c", program], stdin=its, stdout=its, stderr=its, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=its, stdout=stdout or its, stderr=its, env=environment
+    )
     os.close(its)
     found = b""
     while True:
@@ -116,6 +119,119 @@ def test_a_real_terminal(columns):
     assert shown.rstrip().endswith("30")
 
 
+def test_what_is_printed_goes_where_it_is_meant_to(tmp_path):
+    """Into a file as ever, while progress is in the terminal; and so it is for another terminal."""
+    ours, its = pty.openpty()
+    with (tmp_path / "out.jsonl").open("w") as file:
+        shown = in_a_terminal(PROGRAM, stdout=file)
+    assert sorted((tmp_path / "out.jsonl").read_text().splitlines(keepends=True)) == sorted(
+        ["30\n", *(f"printed {n}\n" for n in range(30))]
+    )
+    assert "30 of 30 tasks" in shown
+    assert "printed" not in shown
+    shown = in_a_terminal(PROGRAM, stdout=its)
+    assert "printed" not in shown
+    assert os.read(ours, 1000).count(b"printed") == 30
+    os.close(ours)
+    os.close(its)
+
+
+async def test_two_at_once_leave_logs_where_they_were(autojump_clock, monkeypatch):
+    """Whichever ends first; a handler that the program moves meanwhile stays there."""
+    monkeypatch.setenv("TERM", "xterm")
+    said, elsewhere = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    handlers = logging.StreamHandler(said), logging.StreamHandler(said)
+    for handler in handlers:
+        logging.getLogger().addHandler(handler)
+    try:
+        async with engine_of().stream([]) as run, trio.open_nursery() as nursery:
+            for start, end in ((0, 2), (1, 3)):
+                nursery.start_soon(show_from, run, start, end)
+            await trio.sleep(1.5)
+            handlers[1].setStream(elsewhere)
+        assert [handler.stream for handler in handlers] == [said, elsewhere]
+        assert sys.stderr is said
+    finally:
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
+
+
+async def show_from(run, start, end):
+    """Show progress from one instant to another."""
+    await trio.sleep(start)
+    async with se.observe.Progress(run):
+        await trio.sleep(end - start)
+
+
+async def test_a_body_that_fails_while_it_is_cancelled(autojump_clock):
+    """Raises what it raises: to ask a store once more would raise a cancellation instead."""
+    engine = engine_of()
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, EVENTS)
+        with pytest.raises(ValueError, match="mine"), trio.CancelScope() as scope:
+            async with engine.serve(store) as run, se.observe.Progress(run, file=io.StringIO()):
+                await trio.sleep(0.1)
+                scope.cancel()
+                raise ValueError("mine")
+
+
+NUMBERS = ("event_limit", "in_progress", "live", "buffered", "events", "running", "parked", "waiting")
+
+
+class Interrupted:
+    """A run of which it is asked what is pending until Ctrl-C is pressed, once that is cancelled."""
+
+    def watch(self, instrument):
+        """Take no note of it."""
+
+    def statistics(self):
+        """Say nothing."""
+        return se.Statistics(**dict.fromkeys(NUMBERS, 0), platforms={}, outcomes={})
+
+    async def pending(self):
+        """Wait."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            with trio.CancelScope(shield=True):
+                for _ in range(10):  # until trio has handed it to its main task
+                    await trio.lowlevel.checkpoint()
+
+
+def test_an_interrupt_is_in_no_group():
+    """Where it comes while progress waits for its task."""
+
+    async def main():
+        async with se.observe.Progress(Interrupted(), file=io.StringIO()):
+            await trio.sleep(11)
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_colours_by_force_make_no_terminal(autojump_clock, monkeypatch):
+    """A pipe gets lines; and nothing that a site has put into an id reaches it, or a terminal, as an escape."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    for file in (io.StringIO(), Terminal()):
+        event = se.Event("\x1b]0;title\x07\nline")
+        async with engine_of().stream([event]) as run, se.observe.Progress(run, file=file):
+            await trio.sleep(0.5)
+        assert ("\x1b" in file.getvalue()) == file.isatty()
+        assert "slowest now: A ?]0;title??line" in file.getvalue()
+
+
+@pytest.mark.parametrize("file", ["progress.txt", 5, io.BytesIO()])
+def test_what_is_no_file_for_text_is_refused(file):
+    """Before it begins; so is an engine in the place of its run."""
+    with pytest.raises(TypeError, match=r'written to, got .*; write file=open\("progress.txt", "w"\)'):
+        se.observe.Progress(Interrupted(), file=file)
+    with pytest.raises(TypeError, match=r"takes a run, got .*Engine.*; write `async with engine.stream"):
+        se.observe.Progress(engine_of())
+
+
 async def test_what_the_body_raises_leaves_as_it_is(autojump_clock):
     """In no group; and so does the cancellation of a scope around it."""
     error = ValueError("mine")
@@ -133,13 +249,15 @@ async def test_what_the_body_raises_leaves_as_it_is(autojump_clock):
 async def test_a_terminal_that_is_gone_ends_no_run(terminal, autojump_clock, monkeypatch, caplog):
     """It is said in the log once, and once at the end."""
     monkeypatch.setenv("TERM", "xterm")
-    file = Terminal() if terminal else io.StringIO()
+    file, said = Terminal() if terminal else io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stderr", said)
     async with engine_of().stream(EVENTS) as run, se.observe.Progress(run, file=file):
         await trio.sleep(1)
         file.close()
         report = await run.wait()
     assert report.outcomes.succeeded == 80
     assert "progress can't be shown" in caplog.text
+    assert sys.stderr is said
 
 
 async def test_a_store_has_a_total(autojump_clock, monkeypatch):
@@ -263,8 +381,10 @@ async def test_a_notebook_shows_it(widgets, autojump_clock, monkeypatch):
     for name, module in modules.items():
         if widgets or name != "ipywidgets":
             monkeypatch.setitem(sys.modules, name, module)
-    async with engine_of().stream(EVENTS) as run, se.observe.Progress(run):
+    file = io.StringIO()
+    async with engine_of().stream(EVENTS) as run, se.observe.Progress(run), se.observe.Progress(run, file=file):
         await run.wait()
+    assert len(file.getvalue().splitlines()) == 3
     pages = [each.html for each in shown if hasattr(each, "html")]
     assert len(pages) > 50 if widgets else len(pages) == 3
     assert len([each for each in shown if isinstance(each, Output)]) == widgets

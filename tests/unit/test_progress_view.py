@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scrapeengine.decide.progress import HEAD, Gauged, ProgressView, plain_line, view
 from scrapeengine.model.report import Counts, PlatformStatistics, Statistics
@@ -48,6 +50,15 @@ def test_a_run_in_its_middle() -> None:
     assert len(found.rows[0]) == len(HEAD)
     assert found.slowest == ("A http://a.test/?key=… 12.5 s",)
     assert plain_line(found) == f"{found.words}; {found.left}; slowest now: {found.slowest[0]}"
+
+
+@given(st.text(), st.text(), st.sampled_from([0, 4]))
+def test_no_name_or_id_is_obeyed_by_a_terminal(name: str, task: str, limit: int) -> None:
+    """All that is shown can be printed: no escape sequence, no end of a line, no change of direction."""
+    now = statistics({name: platform(limit=limit)}, {name: Counts(succeeded=8)})
+    found = view(now, {name: Gauged(mean=0.5)}, {"": 20}, [(name, task, 12.5)], 10)
+    assert all(each.isprintable() for each in (*found.rows[0], *found.slowest, found.words, found.left))
+    assert plain_line(found).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class ProgressView:
         left = self.remaining
         if left is None:
             return ""
-        where = named(left.platform)
+        where = _legible(left.platform)
         if math.isinf(left.seconds):
             return f"no end while {where} is paused"
         words = {Holdup.LIMIT: f"the limit of {where}", Holdup.RATE: f"the rate of {where}"}
@@ -111,7 +111,7 @@ def view(
         remaining=None if loads is None else remaining(loads, statistics.event_limit, per_event),
         rows=tuple(_row(name, statistics, gauged.get(name)) for name in shown),
         more=max(0, len(names) - most),
-        slowest=tuple(f"{named(name)} {named(task)} {time(seconds)}" for name, task, seconds in slowest),
+        slowest=tuple(f"{_legible(name)} {_legible(task)} {time(seconds)}" for name, task, seconds in slowest),
     )
 
 
@@ -119,6 +119,11 @@ def plain_line(view: ProgressView) -> str:
     """Return one line, for where there is no terminal."""
     slowest = f"slowest now: {view.slowest[0]}" if view.slowest else ""
     return "; ".join(filter(None, (view.words, view.left, slowest)))
+
+
+def _legible(id: str) -> str:
+    """Return an id as it is shown: ids come from sites, and a terminal would obey the escape sequences in them."""
+    return "".join(each if each.isprintable() else "?" for each in named(id))
 
 
 def _coming(pending: Mapping[str, int], per_event: float) -> float:
@@ -169,7 +174,7 @@ def _row(name: str, statistics: Statistics, measured: Gauged | None) -> tuple[st
     measured = measured or Gauged()
     running, opens, held = ("", "", "") if now is None else (f"{now.running}/{now.limit}", _opens(now), now.held_by)
     return (
-        named(name),
+        _legible(name),
         running,
         f"{measured.pace:.3g}" if alone else "",
         f"{counts.total:,}" if alone else "",

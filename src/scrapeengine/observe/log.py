@@ -7,7 +7,7 @@ that configures neither sees warnings and errors on stderr, as from any library.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import named
 
-__all__ = ["logger", "moved", "task_logger", "write"]
+__all__ = ["logger", "moved", "put_back", "task_logger", "write"]
 
 _KEYS_AND_VALUES = structlog.processors.KeyValueRenderer(key_order=["event"])
 
@@ -43,18 +43,28 @@ def logger() -> Any:
     )
 
 
-def moved(before: Mapping[int, Any]) -> list[tuple[logging.StreamHandler[Any], Any]]:
+def moved(before: Mapping[int, Any]) -> list[tuple[logging.StreamHandler[Any], Any, Any]]:
     """Have lines go elsewhere that handlers of the program's write straight to a terminal: its root's, and ours.
 
     Args:
         before: what they write to now, by its `id`, and where lines go from now on.
 
     Returns:
-        The handlers, each with where it wrote before.
+        The handlers that have been moved, each with where it wrote before, and where it writes now.
     """
     handlers = [each for name in (None, "scrapeengine") for each in logging.getLogger(name).handlers]
     streams = [each for each in handlers if isinstance(each, logging.StreamHandler) and id(each.stream) in before]
-    return [(each, each.setStream(before[id(each.stream)])) for each in streams]
+    found = [(each, each.stream, before[id(each.stream)]) for each in streams]
+    for handler, _, now in found:  # what `setStream` returns is None, and not the stream, where it is that one already
+        handler.setStream(now)
+    return found
+
+
+def put_back(handlers: Iterable[tuple[logging.StreamHandler[Any], Any, Any]]) -> None:
+    """Have handlers write where they did before they were `moved`, but those that somebody has moved again."""
+    for handler, was, now in handlers:
+        if handler.stream is now:
+            handler.setStream(was)
 
 
 def task_logger(event: Event, platform: str) -> Any:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
@@ -23,8 +25,9 @@ import trio
 from scrapeengine.decide.progress import HEAD, ProgressView, plain_line, view
 from scrapeengine.errors import StoreError
 from scrapeengine.model.report import Statistics
+from scrapeengine.model.urls import told
 from scrapeengine.observe.gauge import Gauge
-from scrapeengine.observe.log import logger, moved
+from scrapeengine.observe.log import logger, moved, put_back
 
 __all__ = ["Progress", "Watched", "importable"]
 
@@ -57,8 +60,9 @@ class Progress(AbstractAsyncContextManager["Progress"]):
     In a terminal it is a line with all of it and a row for each platform: tasks that run, of its limit; requests a
     second; tasks that have ended and failed; the seconds for which half of them held their slot at most; when the next
     request may start; what holds it back now. Below are the tasks that have been running for longest. How long it still
-    takes goes by what binds, and is there where the source has a length. What a program prints, or logs, comes above.
-    Elsewhere (a file, a pipe, a CI) it is one line each 10 s. In a notebook it needs `ipywidgets`, or is lines too.
+    takes goes by what binds, and is there where the source has a length. What a program prints there, or logs, comes
+    above. Elsewhere (a file, a pipe, a CI) it is one line each 10 s. In a notebook it needs `ipywidgets`, or is lines
+    too.
 
     A class, and no generator: what the body raises must leave as it is, and a nursery would put it into a group.
     """
@@ -68,20 +72,23 @@ class Progress(AbstractAsyncContextManager["Progress"]):
 
         Args:
             run: as `Engine.stream` or `Engine.serve` gives it.
-            file: where it is shown; None: on stderr.
+            file: where it is shown, as text; None: on stderr.
 
         Raises:
+            TypeError: that is no run, or no file for text; says what to write.
             ImportError: rich is not installed; says how to.
         """
-        self._show = importable("rich.console").Console(file=file, stderr=file is None)
+        _check(run, file)
+        notebook = None if file is None else False  # else rich would show it there, whatever the file
+        self._show = importable("rich.console").Console(file=file, stderr=file is None, force_jupyter=notebook)
         self._run = run
         self._gauge = Gauge()
         self._pending: Mapping[str, int] | None = None
         self._manager = trio.open_nursery(strict_exception_groups=True)
         self._nursery: trio.Nursery | None = None
         self._live: Any = None
-        self._moved: list[tuple[Any, Any]] = []
-        """Handlers of logs that wrote straight to the terminal, with where they wrote."""
+        self._moved: list[tuple[Any, Any, Any]] = []
+        """Handlers of logs that wrote straight to the terminal, with where they wrote, and where they write now."""
 
     @trio.lowlevel.enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -91,11 +98,17 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         if self._draws:
             before = sys.stdout, sys.stderr
             self._live = importable("rich.live").Live(
-                console=self._show, auto_refresh=False, get_renderable=self._frame, vertical_overflow="crop"
+                console=self._show,
+                auto_refresh=False,
+                get_renderable=self._frame,
+                vertical_overflow="crop",
+                redirect_stdout=_on_one_terminal(sys.stdout, self._show.file),
+                redirect_stderr=_on_one_terminal(sys.stderr, self._show.file),
             )
             self._live.start()
-            # Live has put its own in their place; a handler that was made before has kept them.
-            self._moved = moved(dict(zip(map(id, before), (sys.stdout, sys.stderr), strict=True)))
+            # Live has put its own in the place of some; a handler that was made before has kept those.
+            pairs = zip(before, (sys.stdout, sys.stderr), strict=True)
+            self._moved = moved({id(was): now for was, now in pairs if now is not was})
             self._nursery.start_soon(self._repeat, _FRAME, self._live.refresh, name="scrapeengine progress")
         else:
             self._nursery.start_soon(self._repeat, _LINE, self._say, name="scrapeengine progress")
@@ -105,12 +118,24 @@ class Progress(AbstractAsyncContextManager["Progress"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Show how it has ended, and leave that there. Checkpoint. What the body raises leaves as the same object."""
+        """Show how it has ended, and leave that there. What the body raises leaves as the same object.
+
+        Checkpoint; it is cancelled only where the body has ended well, and a store is asked what is left.
+        """
         assert self._nursery is not None
+        # A cancellation must not replace what the body has raised: neither that of this wait, which is short, nor that
+        # of the question to a store, which after an error is given up at once. A source answers without waiting.
+        self._nursery.cancel_scope.shield = True
         self._nursery.cancel_scope.cancel()
         try:
-            await self._manager.__aexit__(None, None, None)
-            with trio.move_on_after(_LAST):
+            try:
+                await self._manager.__aexit__(None, None, None)
+            except BaseExceptionGroup as group:
+                first, *others = group.exceptions
+                if others:
+                    raise
+                raise first from None  # Ctrl-C, while it waited for its task
+            with trio.move_on_after(_LAST if error is None else 0, shield=error is not None):
                 await self._ask()
         finally:
             self._end()
@@ -120,21 +145,24 @@ class Progress(AbstractAsyncContextManager["Progress"]):
         """Whether it is drawn again and again in its place."""
         if self._show.is_jupyter:
             return importlib.util.find_spec("ipywidgets") is not None
-        return bool(self._show.is_terminal) and not self._show.is_dumb_terminal
+        # FORCE_COLOR makes any file a terminal for rich.
+        shows = self._show.is_terminal and not self._show.is_dumb_terminal
+        return bool(shows) and _terminal(self._show.file) is not None
 
     def _end(self) -> None:
-        for handler, stream in self._moved:
-            handler.setStream(stream)
         live, self._live = self._live, None
         try:
-            if live is None:
-                self._say()
-            else:
-                live.refresh()
-                live.stop()
+            with ExitStack() as stack:
+                stack.callback(put_back, self._moved)
+                if live is None:
+                    self._say()
+                else:
+                    stack.callback(live.stop)  # also where it can't be drawn: stdout and stderr are to be put back
+                    live.refresh()
         except (OSError, ValueError) as error:  # ValueError: the file is closed
             logger().warning("progress can't be shown", exc_info=error)
 
+    @trio.lowlevel.enable_ki_protection
     async def _repeat(self, seconds: float, show: Callable[[], None]) -> None:
         """Show it again and again, until it can't be shown: a terminal may be closed, and the run goes on."""
         asked = -math.inf
@@ -194,6 +222,36 @@ def _bar(shown: ProgressView, width: int) -> Any:
     if shown.total is None:  # nobody knows how much there is: it only shows that it goes on
         return bar(total=None, pulse=True, width=whole, animation_time=math.fmod(trio.current_time(), 1000.0))
     return bar(total=max(1, shown.total), completed=shown.done, width=whole)
+
+
+def _check(run: object, file: object) -> None:
+    if not all(callable(getattr(run, name, None)) for name in ("watch", "statistics", "pending")):
+        write = "`async with engine.stream(events) as run, Progress(run):`, or engine.run(events, progress=True)"
+        raise TypeError(f"Progress(run) takes a run, got {told(run)}; write {write}")
+    binary = isinstance(file, io.RawIOBase | io.BufferedIOBase)
+    if file is not None and (binary or not callable(getattr(file, "write", None))):
+        write = 'file=open("progress.txt", "w"), or leave it out to have it on stderr'
+        raise TypeError(f"Progress(file=…) takes a file that text is written to, got {told(file)}; write {write}")
+
+
+def _terminal(stream: Any) -> str | None:
+    """Return the terminal's name that a stream writes to; empty: nobody knows which it is; None: it writes to none."""
+    try:
+        if not stream.isatty():
+            return None
+    except (AttributeError, ValueError):  # it is None, as in a program without a console; or closed
+        return None
+    try:
+        name = os.ttyname(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # Windows has no names
+        return ""
+    return "" if name == "/dev/tty" else name  # that is whichever the program was started from
+
+
+def _on_one_terminal(stream: Any, other: Any) -> bool:
+    """Return whether what a stream writes would come between what is drawn on the other."""
+    name, drawn = _terminal(stream), _terminal(other)
+    return name is not None and drawn is not None and (not name or not drawn or name == drawn)
 
 
 def importable(name: str) -> Any:
