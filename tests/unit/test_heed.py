@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scrapeengine.decide.allotment import Allotment
 from scrapeengine.decide.gate import Gate
 from scrapeengine.decide.heed import StatedLimit, pace, said_of
+from scrapeengine.decide.rate import RateLimiter
 from scrapeengine.model.policy import Rate
 
 NOW = 1_700_000_000.0
@@ -31,7 +32,7 @@ def read(*lines: str, wall: float = NOW) -> StatedLimit | None:
             ['RateLimit: "a,b;r=1";r=50;t=5;pk=:QUJD:', 'RateLimit-Policy: "a,b;r=1";q=100;w=10'],
             StatedLimit(50, 5, rounded=True),
         ),
-        (['RateLimit: "default";r=50;t=5;limit=100'], StatedLimit(50, 5, rounded=True)),
+        (['RateLimit: "default";r=50;t=5;limit=100;burst=7'], StatedLimit(50, 5, rounded=True)),
         (['ratelimit: "hour";r=900;t=1800, "second";r=0;t=1'], StatedLimit(0, 1, rounded=True)),
         (['ratelimit: "hour";r=9;t=1800', 'RATELIMIT: "second";r=9;t=1'], StatedLimit(9, 1800, rounded=True)),
         (["RateLimit: limit=100, remaining=50, reset=5"], StatedLimit(50, 5, rounded=True)),
@@ -51,8 +52,42 @@ def read(*lines: str, wall: float = NOW) -> StatedLimit | None:
         (["X-Rate-Limit-Remaining: 50", "X-Rate-Limit-Reset: 2023-11-14T22:13:25"], StatedLimit(50, 5, rounded=True)),
         (["X-RateLimit-Remaining: 50", "X-RateLimit-Reset-After: 0.5"], StatedLimit(50, 0.5, rounded=False)),
         (["X-RateLimit-Remaining: 99.0, 3", "X-RateLimit-Reset: 5"], StatedLimit(3, 5, rounded=True)),
-        (["X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 1699999000"], StatedLimit(5, 0, rounded=True)),
-        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 9999999999"], StatedLimit(0, 366 * 86400, rounded=True)),
+        (["X-RateLimit-Remaining: 3, 9", "X-RateLimit-Reset: 1, 3600"], StatedLimit(9, 3600, rounded=True)),
+        (
+            [
+                "X-RateLimit-Remaining: 0",
+                "X-RateLimit-Reset: 1",
+                "X-RateLimit-Remaining: 999",
+                "X-RateLimit-Reset: 3600",
+            ],
+            StatedLimit(0, 1, rounded=True),
+        ),
+        (
+            [
+                "RateLimit-Remaining: 0",
+                "X-Rate-Limit-Reset: 3600",
+                "RateLimit-Reset: 1",
+                "X-Rate-Limit-Remaining: 4999",
+            ],
+            StatedLimit(0, 1, rounded=True),
+        ),
+        (
+            ["X-RateLimit-Remaining: 1, 9", "X-RateLimit-Reset: 1, 9", "X-RateLimit-Reset-After: 0.5, 8.5"],
+            StatedLimit(9, 9, rounded=True),
+        ),
+        (["X-RateLimit-Remaining: 9", "X-RateLimit-Reset: 1, 9"], StatedLimit(9, 9, rounded=True)),
+        (["RateLimit-Remaining: 5", "X-RateLimit-Reset: 5"], None),
+        (["X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 1699999000"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 1600000000"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: Tue, 14 Nov 2023 22:13:19 GMT"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 1700000000"], StatedLimit(0, 0, rounded=True)),
+        (["X-RateLimit-Limit: 0", "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 60"], None),
+        (["RateLimit: limit=0, remaining=0, reset=60"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 9999999999"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 99999999"], None),
+        (["Age: 3", "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 60"], None),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 60", "age: 1"], None),
+        (["Age: 0", "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 60"], StatedLimit(0, 60, rounded=True)),
         (["X-RateLimit-Remaining: 5"], None),
         (["X-RateLimit-Reset: 5"], None),
         (["X-RateLimit-Remaining: many", "X-RateLimit-Reset: 5"], None),
@@ -63,7 +98,7 @@ def read(*lines: str, wall: float = NOW) -> StatedLimit | None:
     ],
 )
 def test_all_common_forms_are_read(lines: list[str], said: StatedLimit | None) -> None:
-    """Seconds, Unix times, dates; of several limits the one that lets the least through."""
+    """Seconds, Unix times, dates; each with its own reset, and of several the one that lets the least through."""
     assert read(*lines) == said
 
 
@@ -202,9 +237,59 @@ def test_a_gate_remembers_what_it_heard_over_a_change_of_clocks() -> None:
     assert not gate.matters(130.0)
 
 
-def test_a_reset_without_requests_left_is_a_penalty_of_at_most_patience() -> None:
-    """And nothing more: a platform that refuses nothing counts no incident."""
+def test_nothing_left_is_waited_for_as_a_rate_is_and_no_longer_than_patience() -> None:
+    """No penalty: the platform has refused nothing. What was booked before does not go out either."""
     gate = Gate.of(())
+    booked = gate.rate_limiter.book()
     gate.hear(StatedLimit(0, 1e7, rounded=True), sent=0.0, now=0.0, patience=60.0)
-    assert gate.closed(59.0)
-    assert not gate.closed(60.0)
+    assert not gate.use(booked, 0.5)
+    gate.hear(StatedLimit(5, 1.0, rounded=True), sent=0.0, now=1.0, patience=60.0)  # sent before the other, and late
+    assert not gate.closed(0.0)
+    assert gate.exhausted(59.0)
+    assert gate.opens_at(59.0) == gate.glance(59.0) == 60.0
+    gate.shift(100.0)
+    assert gate.exhausted(159.0)
+    assert not gate.exhausted(160.0)
+    assert gate.opens_at(160.0) <= 160.0
+
+
+def test_no_patience_leaves_the_rates_as_they_are() -> None:
+    """Nothing left, and no wait for it: the platform's own rate holds as before, whatever is heard."""
+    gate = Gate.of((Rate(1),))
+    assert gate.use(gate.rate_limiter.book(), 0.0)
+    for _ in range(3):
+        gate.hear(StatedLimit(9, 5.0, rounded=True), sent=0.0, now=0.0, patience=0.0)
+        gate.hear(StatedLimit(0, 5.0, rounded=True), sent=0.0, now=0.0, patience=0.0)
+    assert not gate.exhausted(0.0)
+    assert gate.opens_at(0.5) == 1.0
+    limiter = RateLimiter((Rate(1),))
+    limiter.pace(0.0, 0.0)
+    limiter.pace(0.0, 0.0)
+    limiter.pace(None, 0.0)
+    assert limiter.use(limiter.book(), 0.0)
+    assert limiter.opens_at(0.0) == 1.0
+
+
+def test_a_site_that_always_states_nothing_for_no_time_has_no_limit() -> None:
+    """After another number it is the last second before a reset, rounded down."""
+    nothing = StatedLimit(0, 0.0, rounded=True)
+    gate = Gate.of(())
+    gate.hear(nothing, sent=0.0, now=0.0, patience=60.0)
+    assert gate.heard is None
+    gate.hear(StatedLimit(1, 1.0, rounded=True), sent=0.0, now=0.0, patience=60.0)
+    gate.hear(nothing, sent=0.5, now=0.5, patience=60.0)
+    assert gate.opens_at(0.5) == 1.5
+
+
+def test_a_gate_at_a_pace_can_be_looked_at() -> None:
+    """What is booked lapses in the copy as it does here, where a pace is all that there is; also of a shared rate."""
+    gate = Gate.of(())
+    gate.hear(StatedLimit(9, 50.0, rounded=False), sent=0.0, now=0.0, patience=300.0)
+    gate.rate_limiter.begin(gate.rate_limiter.book(), 5.0)
+    assert gate.glance(7.0) == gate.opens_at(7.0) == 10.0
+    assert gate.glance(11.0) == gate.opens_at(11.0) <= 11.0
+    shared = Gate.sharing((Rate(2),))
+    shared.hear(StatedLimit(9, 50.0, rounded=False), sent=0.0, now=0.0, patience=300.0)
+    assert shared.glance(1.0) == shared.opens_at(1.0) == 4.5
+    shared.hear(StatedLimit(0, 50.0, rounded=False), sent=1.0, now=4.0, patience=300.0)
+    assert shared.glance(5.0) == shared.opens_at(5.0) == 54.0  # nothing is reserved before

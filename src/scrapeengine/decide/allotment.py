@@ -105,6 +105,7 @@ class Allotment:
         copied = Allotment(self.rates)
         copied._rate_limiter = self._rate_limiter.copy()
         copied._times, copied._booked = self._times.copy(), self._booked.copy()
+        copied._oldest, copied.paced = self._oldest, self.paced
         return copied
 
     def book(self, cost: int = 1) -> Booking:

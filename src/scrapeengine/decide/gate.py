@@ -60,13 +60,21 @@ class Gate:
             patience: the longest wait that is taken from it, in seconds.
         """
         if self.heard is None:
+            # Nothing left for no time is what a site says that has no limit; after another number it is a reset within
+            # the second, rounded down.
+            if said.remaining < 1 and said.reset <= 0:
+                return
             self.heard = Heard()
         shut, interval = pace(said, self.heard.started_since(sent), patience)
-        self.heard.stale_at = now + 2 * max(1.0, min(said.reset, patience))
-        if shut:
-            self.penalty.close(now + shut, now)
+        if said.remaining < 1:
+            self.heard.opens_at = max(self.heard.opens_at, now + shut)
         else:
             self.rate_limiter.pace(interval, now)
+        self.heard.stale_at = max(self.heard.opens_at, now + 2 * max(1.0, min(said.reset, patience)))
+
+    def exhausted(self, now: float) -> bool:
+        """Say whether the platform has stated that nothing remains for now: it is waited for as for a rate."""
+        return self.heard is not None and now < self.heard.opens_at
 
     def forget(self, now: float) -> None:
         """Keep to nothing that the platform has stated. A penalty stays."""
@@ -86,26 +94,30 @@ class Gate:
         """Say from when on one more request may be booked; if it is later than now, look again then."""
         if self.heard is not None and now >= self.heard.stale_at:
             self.forget(now)
-        return max(self.rate_limiter.opens_at(now, cost), self.penalty.until)
+        opens_at = max(self.rate_limiter.opens_at(now, cost), self.penalty.until)
+        return opens_at if self.heard is None else self.heard.put_off(opens_at, now)
 
     def glance(self, now: float, cost: int = 1) -> float:
         """Say what `opens_at` does, and change nothing: from any thread."""
         limiter = self.rate_limiter
         looked = limiter.copy() if limiter.rates or self.heard is not None else limiter  # else nothing is to change
-        return max(looked.opens_at(now, cost), self.penalty.until)
+        opens_at, heard = max(looked.opens_at(now, cost), self.penalty.until), self.heard
+        return opens_at if heard is None else heard.put_off(opens_at, now)
 
     def use(self, booking: Booking, now: float, cost: int | None = None) -> bool:
         """Start a booked request; false if nothing may start: the platform has closed, or the booking lapsed.
 
         It costs at most what was booked.
         """
-        if self.closed(now):  # since it was booked: what does not go out takes nothing of the rate
+        # Since it was booked: what does not go out takes nothing of the rate.
+        heard = self.heard
+        if self.closed(now) or (heard is not None and now < heard.opens_at):
             self.rate_limiter.give_back(booking)
             return False
-        if self.heard is not None:
+        if heard is not None:
             started = self.rate_limiter.use(booking, now, cost)
             if started:
-                self.heard.start(now, booking.cost if cost is None else cost)
+                heard.start(now, booking.cost if cost is None else cost)
             return started
         return self.rate_limiter.use(booking, now, cost)
 

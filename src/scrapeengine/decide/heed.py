@@ -1,6 +1,7 @@
 """The limits that sites state in the headers of their answers, and the pace that follows from them. Pure.
 
-What is read, of each header all values, and of several limits the tightest:
+What is read, of each header all values, what remains with its reset of the same way of writing, and of several limits
+the tightest:
 
     RateLimit: "default";r=50;t=5                   draft-ietf-httpapi-ratelimit-headers-08 and later
     RateLimit: limit=100, remaining=50, reset=5     -07
@@ -8,7 +9,9 @@ What is read, of each header all values, and of several limits the tightest:
 
 A reset is seconds from now; or a Unix time, in seconds or milliseconds, or a date (HTTP's, or ISO 8601), which count
 from the answer's own `Date`: that spares us the difference between the two clocks. `RateLimit-Policy` says nothing that
-these do not, for what remains is what counts, whatever the whole is; so it is not needed, and not read.
+these do not, for what remains is what counts, whatever the whole is; so it is not needed, and not read. Left out is
+what says nothing of now: an answer from a cache (`Age`), a time that is over, a limit of 0, a reset more than a year
+ahead.
 
 What remains is spread evenly over the time to the reset. Each answer says it anew, so that what was late, what others
 have used and what a site rounds is made up for by the next one. A reset in whole seconds was rounded, up or down, and
@@ -33,9 +36,9 @@ from scrapeengine.decide.retry_after import instant
 
 __all__ = ["Heard", "StatedLimit", "pace", "said_of"]
 
-_NAME = re.compile(rb"(?:x-)?rate-?limit(?:-(remaining|reset|reset-after))?", re.IGNORECASE)
+_NAME = re.compile(rb"((?:x-)?rate-?limit)(?:-(limit|remaining|reset|reset-after))?")
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
-_PARAMETER = re.compile(r"(?<![\w-])(r|t|remaining|reset)=([0-9]{1,20}(?:\.[0-9]{1,20})?)", re.ASCII)
+_PARAMETER = re.compile(r"(?<![\w-])(r|t|limit|remaining|reset)=([0-9]{1,20}(?:\.[0-9]{1,20})?)", re.ASCII)
 _QUOTED = re.compile(r'"[^"]*"')
 _LONGEST_VALUE = 1024
 """The characters of a header that are looked at."""
@@ -68,24 +71,56 @@ def said_of(headers: Iterable[tuple[bytes, bytes]], wall: float) -> StatedLimit 
         headers: those of an answer, as they came; any bytes.
         wall: the Unix time now, from which dates count where there is no `Date`.
     """
-    now, remaining, resets, found = wall, list[float](), list[str](), list[tuple[float, str]]()
+    now, found, families = wall, list[tuple[float, str]](), dict[str, _Family]()
     for name, value in headers:
-        text = value[:_LONGEST_VALUE].decode("latin-1")
-        if name.lower() == b"date":
-            date = instant(text.strip())
+        text = value[:_LONGEST_VALUE].decode("latin-1").strip()
+        lower = name.lower()
+        if lower == b"age" and _NUMBER.fullmatch(text) and float(text) > 0:
+            return None  # it comes from a cache, and says what was so then
+        if lower == b"date":
+            date = instant(text)
             now = wall if date is None else date
-        elif (kind := _NAME.fullmatch(name)) is None:
+        elif (kind := _NAME.fullmatch(lower)) is None:
             continue
-        elif kind[1] is None:
+        elif kind[2] is None:
             found += _limits(text)
-        elif kind[1].lower() == b"remaining":
-            remaining += (float(part) for part in _QUOTED.sub("", text).split(",") if _NUMBER.fullmatch(part.strip()))
         else:
-            resets += [text.strip()]
-    if remaining and resets:
-        found += [(min(remaining), reset) for reset in resets]
+            family = families.setdefault(kind[1].decode("ascii"), _Family())
+            family.take(kind[2].decode("ascii"), text)
+    for family in families.values():
+        found += family.limits()
     said = (_said(left, reset, now) for left, reset in found)
     return max((each for each in said if each is not None), key=_tightness, default=None)
+
+
+@attrs.define
+class _Family:
+    """The headers of one way to write them: another way may be of another limit."""
+
+    totals: list[float] = attrs.field(factory=list)
+    remaining: list[float] = attrs.field(factory=list)
+    resets: dict[str, list[str]] = attrs.field(factory=dict)
+    """By the end of the name: two of these are one reset twice, not two resets."""
+
+    def take(self, end: str, text: str) -> None:
+        """Take a header in, by the end of its name. Several limits are one header with a list, or several headers."""
+        numbers = [number for part in _QUOTED.sub("", text).split(",") if (number := _NUMBER.match(part.strip()))]
+        if end == "limit":
+            self.totals += (float(number[0]) for number in numbers)
+        elif end == "remaining":
+            self.remaining += (float(number[0]) for number in numbers if number.end() == len(number.string))
+        else:
+            parts = [part.strip() for part in text.split(",")]
+            whole = all(_NUMBER.fullmatch(part) for part in parts)  # a date has a comma too
+            self.resets.setdefault(end, []).extend(parts if whole else [text])
+
+    def limits(self) -> Iterator[tuple[float, str]]:
+        """Pair what remains with its reset: by position, or, where there are not as many, the least with each."""
+        if not self.remaining or (self.totals and max(self.totals) <= 0):
+            return  # a limit of 0 is none: nobody could ever ask
+        for resets in self.resets.values():
+            least = [min(self.remaining)] * len(resets)
+            yield from zip(self.remaining if len(self.remaining) == len(resets) else least, resets, strict=True)
 
 
 def _limits(text: str) -> Iterator[tuple[float, str]]:
@@ -95,7 +130,7 @@ def _limits(text: str) -> Iterator[tuple[float, str]]:
         if "r" in item and "t" in item:
             yield float(item["r"]), item["t"]
     whole = dict(_PARAMETER.findall(bare))
-    if "remaining" in whole and "reset" in whole:
+    if "remaining" in whole and "reset" in whole and float(whole.get("limit", 1)) > 0:
         yield float(whole["remaining"]), whole["reset"]
 
 
@@ -103,16 +138,18 @@ def _said(remaining: float, reset: str, now: float) -> StatedLimit | None:
     if _NUMBER.fullmatch(reset):
         at = float(reset)
         at /= 1000 if at > _MILLISECONDS else 1
-        unix = at > _UNIX
-        seconds, rounded = at - now if unix else at, unix or "." not in reset
+        absolute = at > _UNIX
+        rounded = absolute or "." not in reset
     else:
         date = instant(reset)
-        if date is None:
-            date = _iso(reset)
+        date = _iso(reset) if date is None else date
         if date is None:
             return None
-        seconds, rounded = date - now, True
-    return StatedLimit(remaining, min(max(0.0, seconds), _LONGEST), rounded)
+        at, absolute, rounded = date, True, True
+    seconds = at - now if absolute else at
+    # What is over says nothing of now; but a time that was rounded down may be over by a second. And no site means more
+    # than a year.
+    return None if seconds <= -1 or seconds > _LONGEST else StatedLimit(remaining, max(0.0, seconds), rounded)
 
 
 def _iso(text: str) -> float | None:
@@ -137,8 +174,8 @@ def pace(said: StatedLimit, started: float, patience: float) -> tuple[float, flo
         patience: the longest wait; a site that states more is taken to state this.
 
     Returns:
-        The seconds for which it is to be closed, 0 if anything remains; and those between two requests after that, 0 if
-        nothing is known of them.
+        The seconds for which nothing is to start, 0 if anything remains; and those between two requests after that, 0
+        if nothing is known of them.
     """
     if said.remaining < 1:
         return min(said.reset + said.rounded, patience), 0.0
@@ -152,6 +189,8 @@ class Heard:
 
     _starts: deque[tuple[float, int]] = attrs.field(factory=lambda: deque(maxlen=_MOST), init=False)
     """When the last requests started, and what they cost."""
+    opens_at: float = attrs.field(default=-math.inf, init=False)
+    """Until when nothing remains."""
     stale_at: float = attrs.field(default=math.inf, init=False)
     """When what was heard last means nothing any more: as long after the reset as that was ahead."""
 
@@ -168,7 +207,15 @@ class Heard:
             total += cost
         return total
 
+    def put_off(self, opens_at: float, now: float) -> float:
+        """Return when a request may start that else might at `opens_at`."""
+        if now >= self.opens_at:
+            return opens_at
+        # Who has too few reserved times (`math.inf`) needs none before that: they would have lapsed by then.
+        return self.opens_at if opens_at == math.inf else max(opens_at, self.opens_at)
+
     def shift(self, seconds: float) -> None:
         """Move to a clock that shows `seconds` more."""
+        self.opens_at += seconds
         self.stale_at += seconds
         self._starts = deque(((at + seconds, cost) for at, cost in self._starts), maxlen=_MOST)

@@ -44,6 +44,10 @@ from scrapeengine.model.policy import Rate, rates_of
 __all__ = ["Booking", "RateLimiter", "restated"]
 
 
+_SHORTEST = 1e-6
+"""The seconds between two requests of a pace at least."""
+
+
 @attrs.define(eq=False)
 class Booking:
     """The right to start one request."""
@@ -122,6 +126,9 @@ class RateLimiter:
         """Return one that stands as this one does, to be asked what would be. From any thread."""
         copied = RateLimiter(self.rates)
         copied._meters = [_RateMeter(meter.burst, meter.interval, meter.tat) for meter in self._meters]
+        copied._interval = self._interval
+        # By what was copied: a pace may change in between.
+        copied._paced = copied._meters[-1] if len(copied._meters) > len(copied.rates) else None
         copied._open = self._open.copy()
         copied._booked = sum(booking.cost for booking in copied._open)
         return copied
@@ -189,15 +196,16 @@ class RateLimiter:
 
         What is booked stays so, unless nothing is left to keep to.
         """
-        before = self._paced
+        before, paced = self._paced, None
+        if interval is not None:
+            interval = max(_SHORTEST, interval)
+            # Where a part of the interval is over: that part of the new one.
+            owed = 1.0 if before is None else max(0.0, before.tat - now) / before.interval
+            paced = _RateMeter(1, interval, now + owed * interval)
+        # After all that could fail: what is popped is never one of the platform's own rates.
         if before is not None:
             self._meters.pop()
-        if interval is None:
-            self._paced = None
-        elif before is None:
-            self._paced = _RateMeter(1, interval, now + interval)
-        else:  # a part of the interval is over: that part of the new one
-            self._paced = _RateMeter(1, interval, now + max(0.0, before.tat - now) / before.interval * interval)
+        self._paced = paced
         self._look_at_the_pace()
         if not self._meters:
             self._open.clear()

@@ -212,8 +212,8 @@ class Platform(Generic[T_co]):
     """
     heed: bool = attrs.field(default=True, kw_only=True, validator=each(flag))
     """Whether to heed the limits that the platform states in its answers (`RateLimit`, `X-RateLimit-Remaining` and the
-    like): what remains is spread over the time to the reset, never faster than `rate`. No wait of it is longer than
-    `Retry.patience`.
+    like): what remains is spread over the time to the reset, never faster than `rate`; where nothing remains, the reset
+    is waited for as a rate is. No wait of it is longer than `Retry.patience`.
     """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=each(flag))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""

@@ -204,14 +204,15 @@ class OtherPlatform:
     async def _book(self, there: Lane, request: ForeignRequest, *, ahead: bool) -> Booking | None:
         """Stand in that platform's line until a request is booked. If cancelled, nothing is.
 
-        None: the platform has closed, and who holds a token must not wait for it.
+        None: the platform has closed or nothing remains there, and who holds a token must not wait for it.
         """
         scheduler = self._lanes.scheduler
         try:
             while request.booked is None:
                 check(self._record, there)
-                if request.seated and there.gate.closed(trio.current_time()):
-                    return None  # a penalty is waited for without a token (law 6)
+                now = trio.current_time()
+                if request.seated and (there.gate.closed(now) or there.gate.exhausted(now)):
+                    return None  # a penalty is waited for without a token (law 6), and so is a reset
                 request.wake = trio.Event()
                 (there.foreign_requests.appendleft if ahead else there.foreign_requests.append)(request)
                 scheduler.kick(there)

@@ -139,13 +139,12 @@ class Lanes:
         """
         if not lane.platform.heed:
             return
-        now, until = trio.current_time(), lane.gate.penalty.until
+        now = trio.current_time()
         lane.gate.hear(said, sent=sent, now=now, patience=lane.platform.retry.patience)
-        if lane.gate.penalty.until > until:
-            self.have_closed(lane)
-        else:  # its next turn may be sooner than the alarm
-            self.scheduler.kick(lane)
-            self.scheduler.settle(now)
+        if lane.gate.exhausted(now):
+            lane.dismiss_the_seated()  # that may be long, and others can use their tokens meanwhile
+        self.scheduler.kick(lane)  # its next turn may be sooner than the alarm
+        self.scheduler.settle(now)
 
     def slow_down(self, lane: Lane, seconds: float) -> None:
         """Keep to what a platform's robots.txt asks for, if that is slower than its rate."""

@@ -275,7 +275,7 @@ class Sharing:
 
 def _requests(lane: Lane, allotment: Allotment, now: float) -> tuple[int, int]:
     """Say of which cost a lane needs requests first, and how many of these more."""
-    if not allotment.rates:
+    if not allotment.rates or lane.gate.exhausted(now):  # what is reserved now would have lapsed by the reset
         return 1, 0
     starting = min(lane.queue.waiting, max(0, lane.limit.free))
     parked, foreign = (each.cost for each in lane.returning), (each.cost for each in lane.foreign_requests)

@@ -225,7 +225,14 @@ class Exchange:
             self.to.refused(self._sent or 0.0, max(waits, default=None))
 
     def _hear(self, channel: Channel) -> None:
-        """Let the platform know which limit it has stated, if it has."""
+        """Let the platform know which limit it has stated, if it has.
+
+        What another host states, which no platform serves, is none of the platform's: its requests count there, for
+        want of a better place. A platform that has no host of its own is wherever its task asks.
+        """
+        task, name = self.task, self.task.platform_name
+        if (task.platform.host is not None or "." in name or ":" in name) and not task.is_served(self.call.host):
+            return
         said = said_of(channel.answer.headers, self.task.wall())
         if said is not None:
             self.to.heard(self._sent or 0.0, said)
