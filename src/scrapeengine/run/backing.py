@@ -134,6 +134,10 @@ class Backing(Protocol):
         """Hear that a lane waits for a request that only others can book."""
         ...
 
+    def stranded(self, record: TaskRecord) -> None:
+        """Hear that a task was parked whose platform is paused."""
+        ...
+
     def closed(self, lane: Lane) -> None:
         """Hear that a platform has closed."""
         ...

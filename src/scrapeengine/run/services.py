@@ -93,3 +93,7 @@ class Starter:
     def dry(self, lane: Lane) -> None:
         """Let the backing know of a lane that waits for a request that only others can book."""
         self._backing.dry(lane)
+
+    def stranded(self, record: TaskRecord) -> None:
+        """Let the backing know of a task that was parked on a platform that is paused."""
+        self._backing.stranded(record)

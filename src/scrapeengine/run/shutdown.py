@@ -67,9 +67,8 @@ class Shutdown:
         """Start nothing more, cancel what waits and what is parked, and after `grace` seconds the rest."""
         if self._scheduler.stopped is None and not self.ended.is_set():
             self._halt(reason)
-            for task in self._tasks():
-                if task.parked_since is not None:
-                    task.cancel(reason)
+            for lane in self._scheduler.lanes.values():
+                lane.cancel_parked(reason)
         cut_at = trio.current_time() + grace
         self._collector.give_up_at(cut_at + _SINKS)
         # A second call may shorten the grace, and never lengthens it.

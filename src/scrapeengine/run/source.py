@@ -121,6 +121,9 @@ class SourceBacking:
     def dry(self, lane: Lane) -> None:
         """Do nothing: no rate is shared."""
 
+    def stranded(self, record: TaskRecord) -> None:
+        """Do nothing: it stays parked until the limit comes back."""
+
     def closed(self, lane: Lane) -> None:
         """Do nothing."""
 

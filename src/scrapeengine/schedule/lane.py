@@ -130,7 +130,7 @@ class ForeignRequest:
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
 
-    Size: 19 fields and 15 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    Size: 19 fields and 16 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
     platform: Platform[Any]
@@ -216,6 +216,12 @@ class Lane:
         for foreign_request in seated:
             self.foreign_requests.remove(foreign_request)
             foreign_request.wake.set()
+
+    def cancel_parked(self, reason: str) -> None:
+        """Cancel the tasks that are parked here, for a reason that their outcomes will say."""
+        for record in list(self.records):
+            if record.parked_since is not None:
+                record.cancel(reason)
 
     def may_open(self, now: float, *, closed: bool | None = None) -> bool:
         """Say whether events may wait here with an event slot: the platform is not paused, closed or stuck.

@@ -67,6 +67,10 @@ class Launcher(Protocol):
         """Hear that a lane waits for a request that only others can book: its rate is shared."""
         ...
 
+    def stranded(self, record: TaskRecord) -> None:
+        """Hear that a task was parked whose platform is paused: it comes back once that is over, or not at all."""
+        ...
+
 
 _SLOW = {Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE}
 
@@ -175,6 +179,9 @@ class Scheduler:
             event, now = record.job.entry.event, trio.current_time()
             details = TaskParked(time=now, event=event, platform=record.lane.name)
             self.instruments.tell(self.instruments.task_parked, details)
+        limit = record.lane.limit
+        if (limit.stopped or not limit.own) and self._launcher is not None:
+            self._launcher.stranded(record)
 
     def end(self, record: TaskRecord) -> None:
         """Take a task off the scheduler; it has ended."""

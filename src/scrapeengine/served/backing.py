@@ -231,6 +231,13 @@ class StoreBacking:
         if self._sharing is not None:
             self._sharing.need()
 
+    def stranded(self, record: TaskRecord) -> None:
+        """Give the job of a parked task back if the store has paused its platform; else see whether the run may end."""
+        if record.lane.limit.stopped:
+            record.cancel("the platform is paused")
+        else:
+            self._ready.room(record.lane.name)
+
     def closed(self, lane: Lane) -> None:
         """Let all engines on the store know that a platform has closed."""
         if self._sharing is not None:

@@ -4,6 +4,9 @@ Two loops. One asks the store which platforms have ready jobs, whenever somethin
 claims for those of them whose lane has room, whenever that may have changed. What was claimed waits in the agenda like
 anything else, so all that is decided about who runs now is decided in one place.
 
+A round has no such first loop, for it asks only as it begins and ends. On a store that nobody shares another one hears
+there what is closed or paused meanwhile.
+
 A lane has in hand what it can start now, and half its limit beyond that, so that it need not wait for the store between
 two tasks. More would only keep jobs from other engines, and from more urgent ones that come later.
 
@@ -41,6 +44,8 @@ __all__ = ["Claims", "Desk", "Finish", "ReadyPlatforms", "Round"]
 
 _AGAIN = 1.0
 """Seconds after which a run that waits for its end looks again: that others have ended their jobs is no news."""
+_EAR = 0.2
+"""Seconds between two times at which a round hears what was closed or paused: less than the quarter of law 3."""
 _SAME = 0.01
 """Seconds by which two readings of two clocks may differ, though nobody has set one."""
 
@@ -99,6 +104,10 @@ class Desk(Protocol):
 
     def leave_closed(self) -> None:
         """Give back all that is in hand if all of it only waits for closed platforms."""
+        ...
+
+    def leave_paused(self) -> None:
+        """Give back what is parked where the limit is 0, if nothing else is in hand that can go on now."""
         ...
 
     async def hear(self, ready: Collection[str]) -> None:
@@ -231,6 +240,8 @@ class Claims:
                 async with trio.open_nursery() as nursery:
                     if self._only is None:
                         nursery.start_soon(self._watch)
+                    elif not self._holder.store.shared:  # who shares one asks for its share
+                        nursery.start_soon(self._listen)
                     await self._claim_on()
                     nursery.cancel_scope.cancel()
         except StoreError as error:  # of the hastening: all else is asked for until the store answers
@@ -245,13 +256,26 @@ class Claims:
             await self._look()
             if self._others is not None and not self._ready.names and not self._desk.is_busy():
                 await self._others.have_jobs()
-            try:
-                await self._holder.store.wait(self._holder.lease)
-            except StoreError as error:
-                self._holder.trouble.say("the store could not be waited for", error)
-                await backoff.pause()
-            else:
-                backoff.over()
+            await self._wait(backoff)
+
+    async def _listen(self) -> None:
+        """Hear in a round, which asks what is ready only as it begins and ends, what was closed or paused meanwhile."""
+        backoff = Backoff()
+        while True:
+            await self._wait(backoff)
+            await self._desk.hear(self._ready.names)
+            # What is ready, and not the round's, is nothing that it takes note of: the next call returns at once.
+            await trio.sleep(_EAR)
+
+    async def _wait(self, backoff: Backoff) -> None:
+        """Wait until the store may have more, or has closed or paused something."""
+        try:
+            await self._holder.store.wait(self._holder.lease)
+        except StoreError as error:
+            self._holder.trouble.say("the store could not be waited for", error)
+            await backoff.pause()
+        else:
+            backoff.over()
 
     async def _look(self) -> None:
         """Ask what is ready, until the store says so."""
@@ -298,7 +322,11 @@ class Claims:
                     await self._ready.news.wait()
 
     def _is_busy(self, finish: Finish) -> bool:
-        """Say whether there is anything in hand; what only waits for closed platforms is given back, if it may be."""
+        """Say whether there is anything in hand; what only waits for paused or closed platforms is given back.
+
+        That of closed ones only if the run leaves it aside.
+        """
+        self._desk.leave_paused()
         if finish.leaves_closed:
             self._desk.leave_closed()
         return self._desk.is_busy()  # until the store knows of what was given back, which is news then

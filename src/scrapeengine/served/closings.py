@@ -167,7 +167,10 @@ class Closings:
         self._ready.room(lane.name)
 
     def paused_by_others(self, lane: Lane, *, paused: bool) -> None:
-        """Hear whether a platform is paused in the store. What waits for one that is goes back: it is not due to us."""
+        """Hear whether a platform is paused in the store.
+
+        What waits or is parked on one that is goes back: it is not due to us, and would keep a run from its end.
+        """
         if paused is not (lane.name in self._lanes.pauses.by_store):
             if paused:
                 self._lines.say("a platform is paused in the store; store.resume lets it go on", lane.name)
@@ -178,6 +181,7 @@ class Closings:
         if paused:
             for job in lane.queue.waiting_jobs():
                 self._ends.give_up(job, "the platform is paused")
+            lane.cancel_parked("the platform is paused")
 
     def __repr__(self) -> str:
         """Count what the store is not told yet."""

@@ -13,6 +13,7 @@ from scrapeengine.model.job import Claimed
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.run.backing import Ends, Parts
+from scrapeengine.schedule.lane import Lane
 from scrapeengine.served.closings import Closings
 from scrapeengine.served.completions import Completions
 from scrapeengine.served.leases import Leases
@@ -86,14 +87,31 @@ class LaneDesk:
 
         While a task runs, or is parked, its run goes on, and what waits may as well wait here.
         """
-        scheduler, now = self._parts.scheduler, trio.current_time()
-        lanes = [lane for lane in scheduler.lanes.values() if lane.records or lane.queue.waiting]
+        scheduler, now, lanes = self._parts.scheduler, trio.current_time(), self._lanes_at_work()
         if any(lane.records or not lane.gate.closed(now) for lane in lanes):
             return
         for lane in lanes:
             for job in lane.queue.waiting_jobs():
                 self._ends.turn_away(job, lane)
         scheduler.settle()
+
+    def leave_paused(self) -> None:
+        """Give back what is parked where the limit is 0, if nothing else is in hand that can go on now.
+
+        As long as something can, the limit may as well come back before the run would end.
+        """
+        now, lanes = trio.current_time(), self._lanes_at_work()
+        paused = [lane for lane in lanes if not lane.limit.own]
+        others = (lane for lane in lanes if lane.limit.own)
+        if any(lane.limit.taken for lane in paused) or any(
+            lane.records or not lane.gate.closed(now) for lane in others
+        ):
+            return
+        for lane in paused:
+            lane.cancel_parked("the platform is paused")
+
+    def _lanes_at_work(self) -> list[Lane]:
+        return [lane for lane in self._parts.scheduler.lanes.values() if lane.records or lane.queue.waiting]
 
     async def hear(self, ready: Collection[str]) -> None:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""
@@ -138,7 +156,7 @@ class LaneDesk:
             parts.instruments.tell(parts.instruments.job_claimed, details)
         if scheduler.stopped is not None:  # the claim was on its way then
             self._ends.give_up(job, scheduler.stopped)
-        elif lane.limit.stopped:  # it was claimed before it was known that the platform is paused
+        elif lane.limit.stopped or not lane.limit.own:  # it was claimed before it was known that the platform is paused
             self._ends.give_up(job, "the platform is paused")
         elif not lane.patient(now):
             self._ends.turn_away(job, lane)

@@ -2,7 +2,8 @@
 
 A run looks whether it may end when it has nothing in hand, and the store had nothing for it when it was asked last.
 "idle" ends it there: what is delayed, closed, paused or in the hands of others is left aside; what was in hand before
-it was known that its platform is closed is given back, where nothing else is in hand. "empty" waits for all of that, as
+it was known that its platform is closed is given back, where nothing else is in hand. So is, by both, what is parked on
+a platform whose limit is 0; else that would be in hand for ever. "empty" waits for all of that, as
 far as it is of platforms that the engine has: for delayed jobs until they are due, for closed platforms until they open
 again, for others' jobs until they have ended or their leases have, for what comes in meanwhile. What recurs has no end,
 and is refused; where all that is left is of paused platforms the run ends with an error, for it may be for ever.
