@@ -326,3 +326,5 @@ def test_sinks_have_names_of_their_own():
     """As they are called; the second of a name is numbered."""
     named = named_sinks([hangs, hangs, functools.partial(hangs)])
     assert [each.name for each in named] == ["hangs", "hangs 2", "hangs 3"]
+    named = named_sinks([se.sinks.of(hangs, name=name) for name in ("x", "x", "x 2", "x", "x 2")])
+    assert [each.name for each in named] == ["x", "x 3", "x 2", "x 4", "x 2 2"]

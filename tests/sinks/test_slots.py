@@ -5,6 +5,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import trio
 
 import scrapeengine as se
 from scrapeengine.sinks import codecs, lines, slots
@@ -100,7 +101,8 @@ async def test_the_tails_of_the_dead_are_cut_off_by_whoever_has_their_outcomes(t
         for number in (2, 3):
             path = tmp_path / f"out.{number}.jsonl"
             path.write_text('{"id": "x"}\n{"id": "tail"}\n')
-            await store.acknowledge(sink.name, [], slots.Position(path.name, "[1,12]"))
+            (tmp_path / f".{path.name}.lock").write_text("0123456789abcdef")
+            await store.acknowledge(sink.name, [], slots.Position(path.name, '[1,12,0,0,"0123456789abcdef"]'))
         living = slots.lock_slot(layout, "out.3.jsonl")
         assert slots.lock_slot(layout, "out.3.jsonl") is None
         await engine().enqueue(store, [se.Event(2)])
@@ -152,3 +154,68 @@ def test_the_parts_say_what_they_are(tmp_path):
     assert {"of", "open", "where", "only", "mapped", "Sink", "SinkPolicy"} <= set(dir(se.sinks))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = se.sinks.nonsense
+
+
+async def served(store, events, *sinks):
+    """Serve a store until it is empty."""
+    await engine().enqueue(store, map(se.Event, events))
+    await engine().poll(store, sinks=sinks)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv.gz"])
+async def test_a_store_does_not_cut_off_what_was_added_without_it(tmp_path, suffix):
+    """That goes into a slot of which no store knows; a later run of the store may go on with that one, too."""
+    path = str(tmp_path / f"out{suffix}")
+    async with se.open_store("memory:") as store:
+        for number in (1, 3, 5):
+            await served(store, [number], se.sinks.open(path))
+            await engine().run([se.Event(number + 1)], sinks=[se.sinks.open(path)])
+        held = slots.lock_slot(slots.Layout(tmp_path, "out", suffix), f"out{suffix}")
+        await served(store, [7], se.sinks.open(path))
+        held.free()
+        await engine().run([se.Event(8)], sinks=[se.sinks.open(path)])
+        await served(store, [9], se.sinks.open(path))
+    assert sorted(row["id"] for row in rows_of(tmp_path)) == list("123456789")
+    assert {each.name for each in tmp_path.glob("out*")} == {f"out{part}{suffix}" for part in ("", ".2", ".3")}
+
+
+async def test_a_position_is_not_of_a_file_of_that_name_elsewhere(tmp_path):
+    """Two folders in turn, or two stores, or two sinks of one path, whichever is first: nothing is cut off."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one, two = (str(tmp_path / name / "out.jsonl") for name in "ab")
+    async with se.open_store("memory:") as store, se.open_store("memory:") as other:
+        for first in range(0, 40, 10):
+            await served(store, range(first, first + 1), se.sinks.open(one))
+            await served(store, range(first + 1, first + 6), se.sinks.open(two))
+            await served(other, range(first + 6, first + 8), se.sinks.open(one))
+            await served(store, range(first + 8, first + 10), se.sinks.open(two, name="else"))
+    rows = [row["id"] for name in "ab" for row in rows_of(tmp_path / name)]
+    assert sorted(map(int, rows)) == list(range(40))
+
+
+async def test_two_files_of_one_name_are_refused(tmp_path):
+    """Before anything runs: listed the other way round, each would have the position of the other. So is one twice."""
+    one = se.sinks.open(str(tmp_path / "out.jsonl"))
+    two = se.sinks.where(se.sinks.open(str(tmp_path / "else" / "out.jsonl")), se.sinks.only(se.Success))
+    for sinks in ([one, two], [one, one], [se.sinks.where(one, bool), se.sinks.mapped(one, str)]):
+        with pytest.raises(ValueError, match=r"name='…'\) with another name"):
+            await engine().run([se.Event(1)], sinks=sinks)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_is_of_one_run_at_a_time(tmp_path):
+    """Another one is refused, and the first goes on with it; then it is free."""
+    sink = se.sinks.open(str(tmp_path / "out.jsonl"), linger=0)
+
+    async def source():
+        yield se.Event(1)
+        while not (tmp_path / "out.jsonl").exists() or not (tmp_path / "out.jsonl").stat().st_size:
+            await trio.lowlevel.checkpoint()
+        with pytest.raises(RuntimeError, match="one for each run"):
+            await engine().run([se.Event(2)], sinks=[sink])
+        yield se.Event(3)
+
+    await engine().run(source(), sinks=[sink])
+    await engine().run([se.Event(4)], sinks=[sink])
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1", "3", "4"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
@@ -33,25 +32,37 @@ def check_sinks(sinks: object) -> None:
 
     Raises:
         TypeError: it is none; says what to write.
+        ValueError: two of them are files of one name: by that a store knows how far each has come.
     """
     if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
         raise TypeError(f"sinks=… takes a list of async functions, got {told(sinks)}; write sinks=[save]")
+    seen = set()
     for sink in sinks:
-        if is_whole(sink):
-            continue
-        check_function(sink)
+        if not is_whole(sink):
+            check_function(sink)
+        elif getattr(sink, "keeps_position", False):
+            if sink.name in seen:
+                raise ValueError(
+                    f"two files of this run are called {told(sink.name)}, by which a store knows how far each is; "
+                    "write open(…, name='…') with another name for one of them, and open each file once"
+                )
+            seen.add(sink.name)
 
 
 def named_sinks(sinks: Sequence[AnySink[T]]) -> list[NamedSink[T]]:
     """Make all sinks of a run whole, and name each: as it says, or as its function is called.
 
-    The second of one name has a 2 behind it, and so on, in the order in which they are listed.
+    The second of one name has a 2 behind it, and so on, in the order in which they are listed; or the next number,
+    where another one is called that.
     """
-    seen: Counter[str] = Counter()
+    whole = [whole_sink(each) for each in sinks]
+    own, taken = {sink.name for sink in whole}, set[str]()
     found = []
-    for each in sinks:
-        sink = whole_sink(each)
-        seen[sink.name] += 1
-        count = seen[sink.name]
-        found.append(NamedSink(sink.name if count == 1 else f"{sink.name} {count}", sink))
+    for sink in whole:
+        name, count = sink.name, 1
+        while name in taken or (count > 1 and name in own):
+            count += 1
+            name = f"{sink.name} {count}"
+        taken.add(name)
+        found.append(NamedSink(name, sink))
     return found

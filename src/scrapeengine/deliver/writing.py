@@ -67,6 +67,11 @@ class RunOfSink:
         """See `SinkRun`."""
         return self._anchor.wall(trio.current_time())
 
+    @property
+    def keeps(self) -> bool:
+        """See `SinkRun`."""
+        return self._receipts is not None
+
     async def positions(self) -> Mapping[str, str]:
         """See `SinkRun`."""
         return {} if self._receipts is None else await self._receipts.positions(self._sink)

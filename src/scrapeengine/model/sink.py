@@ -97,6 +97,11 @@ class SinkRun(Protocol):
         """Return the Unix time."""
         ...
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it is kept how far the sink has come, as a store does."""
+        ...
+
     async def positions(self) -> Mapping[str, str]:
         """Return how far the sink has come, by slot, in all processes, as the store has it now; without one nothing.
 

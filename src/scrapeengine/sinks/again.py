@@ -24,6 +24,7 @@ class NoRun:
     """The run of a sink where there is none, and no store. Implements `model.sink.SinkRun`."""
 
     now: Callable[[], float]
+    keeps: bool = False
 
     async def positions(self) -> Mapping[str, str]:
         """See `SinkRun`. No checkpoint."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import trio
@@ -30,11 +30,16 @@ _JSON, _CSV = (".jsonl", ".ndjson"), (".csv",)
 class FileSink:
     """A file of outcomes, or several: one for each process that writes it at once.
 
+    It is of one run at a time, whose task has it from `open` to `close`.
+
     With a store all that counts is in it, and nothing twice, whatever happens: what is behind the position of a slot is
     not there yet, and is cut off by who takes the slot next. A process that lives keeps its slot locked.
 
-    Size: 10 attributes: what it is made of, and the slot in hand.
+    Size: 11 attributes: what it is made of, and the slot in hand.
     """
+
+    keeps_position: ClassVar[bool] = True
+    """No other sink of a run may have its name: a store knows by that how far it has come."""
 
     name: str
     policy: SinkPolicy
@@ -45,6 +50,8 @@ class FileSink:
     _longest: float
     _slot: SlotFile | None = attrs.field(default=None, init=False)
     _run: SinkRun | None = attrs.field(default=None, init=False)
+    _task: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
+    """Whose it is."""
     _since: float = attrs.field(default=0.0, init=False)
     """When the file of now began, by trio's clock."""
 
@@ -52,10 +59,17 @@ class FileSink:
         """Take the first slot that is free, and cut it back to its position.
 
         Checkpoint. If cancelled, or where it raises, no slot is in hand once it is closed.
+
+        Raises:
+            RuntimeError: another run has it.
+            OSError, ValueError: as `SlotFile.begin` says.
         """
-        self._run = run
+        task = trio.lowlevel.current_task()
+        if self._task not in {None, task}:
+            raise RuntimeError(f"{self!r} is in use by another run: open one for each run with se.sinks.open")
+        self._task, self._run = task, run
         if self._slot is None:
-            lock = await in_thread(take_slot, self._layout)
+            lock = await in_thread(partial(take_slot, self._layout, keeps=run.keeps))
             self._slot = SlotFile(self._layout, lock, self._codec, self._rows())
         slot = self._slot
         # Only now: who had it before may have moved on until it let go of the lock.
@@ -63,6 +77,8 @@ class FileSink:
         position = await in_thread(slot.begin, known)
         if known != position.value:
             await run.move(position)  # before anything is written: what is in the file until here, counts
+        if run.keeps:
+            await in_thread(slot.own)
         await self.recover()  # also of what nobody is given once more, since somebody else has had it
         self._since = trio.current_time()
 
@@ -87,7 +103,8 @@ class FileSink:
             lock.free()
             raise
         try:
-            await in_thread(file.begin, value)
+            if await in_thread(file.is_of, value):
+                await in_thread(file.begin, value)
         finally:
             file.close()
 
@@ -114,7 +131,9 @@ class FileSink:
 
     async def close(self) -> None:
         """Let go of the slot. With a store, what was not acknowledged stays behind the position."""
-        slot, self._slot = self._slot, None
+        if self._task is not trio.lowlevel.current_task():
+            return  # it was refused: another run has it
+        slot, self._slot, self._task = self._slot, None, None
         if slot is not None:
             await in_thread(slot.close)
 

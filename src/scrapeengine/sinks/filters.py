@@ -34,6 +34,11 @@ class ChangedSink(Generic[T]):
         """See `Sink`."""
         return self._sink.policy
 
+    @property
+    def keeps_position(self) -> bool:
+        """Whether no other sink of a run may have its name."""
+        return bool(getattr(self._sink, "keeps_position", False))
+
     async def open(self, run: SinkRun) -> None:
         """See `Sink`."""
         await self._sink.open(run)

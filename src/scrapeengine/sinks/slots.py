@@ -8,6 +8,11 @@
 What is behind the position is not there yet: it was written by who has died, or was not acknowledged. Whoever takes the
 slot next cuts it off. All of this blocks, and is called in a thread.
 
+A slot is of the store that has written it last: its lock's file holds a word, its owner, that only the position in that
+store has too. Who finds another word there, or has none, cuts nothing off: all that is whole counts. So a position says
+nothing of a file of that name in another folder, nor of one that another sink has gone on with; and a run without a
+store, of which no position would know, leaves slots that have an owner alone.
+
 A rotation is acknowledged before the file is renamed. Whether that was done is seen by the file: it is still the one
 that the position names.
 """
@@ -33,6 +38,7 @@ __all__ = ["Layout", "SlotFile", "SlotLock", "lock_slot", "take_slot"]
 
 _MODE = 0o600
 _MOST_SLOTS = 10_000
+_LONGEST_OWNER = 16
 
 
 class Mark(NamedTuple):
@@ -46,6 +52,8 @@ class Mark(NamedTuple):
     """The inode of the file of the generation before, where this one has just begun: it is to be renamed."""
     size: int = 0
     """How many bytes of that count."""
+    owner: str = ""
+    """The word that tells whose the slot is."""
 
     @classmethod
     def of(cls, text: str) -> Mark:
@@ -82,21 +90,37 @@ class SlotLock:
     slot: str
     _file: int
 
+    def owner(self) -> str:
+        """Return the word that tells which store has written it last; empty: none has."""
+        return os.pread(self._file, _LONGEST_OWNER, 0).decode("ascii", "replace")
+
+    def own(self, owner: str) -> None:
+        """Keep whose it is."""
+        os.pwrite(self._file, owner.encode("ascii"), 0)  # each is as long as the one before
+        os.fsync(self._file)
+
     def free(self) -> None:
         """Let others have it."""
         os.close(self._file)
 
 
-def take_slot(layout: Layout) -> SlotLock:
+def take_slot(layout: Layout, *, keeps: bool) -> SlotLock:
     """Take the first slot that no process has.
+
+    Args:
+        layout: how the files are called.
+        keeps: whether there is a store; without one only slots are taken that are no store's: what is added to others
+            does not count there, and would be cut off.
 
     Raises:
         OSError: the folder is not there, or not to be written to.
     """
     for number in range(1, _MOST_SLOTS):
         found = lock_slot(layout, layout.slot(number))
-        if found is not None:
+        if found is not None and (keeps or not found.owner()):
             return found
+        if found is not None:
+            found.free()
     raise OSError(f"{_MOST_SLOTS} processes write {told(layout.path(layout.slot(1)))}: give each a file of its own")
 
 
@@ -151,7 +175,7 @@ class SlotFile:
         """Open it, and cut off what does not count.
 
         Args:
-            position: how far it has come; None: nobody knows, so all that is whole counts.
+            position: how far it has come; None, or one that is not of this file: all that is whole counts.
 
         Returns:
             The position.
@@ -160,12 +184,14 @@ class SlotFile:
             OSError: it cannot be opened.
             ValueError: it is shorter than it should be.
         """
-        if position is not None:
-            self._mark = Mark.of(position)
+        known = position is not None and self.is_of(position)
+        if known:
+            self._mark = Mark.of(position or "")
             self._finish_rotation()
         self._open()
-        if position is None:
+        if not known:
             self._mark = Mark(self._free_generation(), self._codec.whole(self._file))
+            self._mark = self._mark._replace(owner=os.urandom(_LONGEST_OWNER // 2).hex())
         size = os.fstat(self._file).st_size
         if size < self._mark.offset and size > 0:
             raise ValueError(
@@ -176,6 +202,16 @@ class SlotFile:
             self._mark = self._mark._replace(offset=0)
         self.back()
         return self.position
+
+    def is_of(self, position: str) -> bool:
+        """Say whether a position is of this file: it was the last that anybody has kept of it."""
+        owner = Mark.of(position).owner
+        return bool(owner) and owner == self._lock.owner()
+
+    def own(self) -> None:
+        """Let its position count for whoever opens it next, once that is kept."""
+        if self._lock.owner() != self._mark.owner:
+            self._lock.own(self._mark.owner)
 
     @property
     def position(self) -> Position:
@@ -201,7 +237,7 @@ class SlotFile:
         os.fsync(self._file)
         if rotate:
             end = self._next
-            self._next = Mark(end.generation + 1, 0, os.fstat(self._file).st_ino, end.offset)
+            self._next = Mark(end.generation + 1, 0, os.fstat(self._file).st_ino, end.offset, end.owner)
 
     def commit(self) -> None:
         """Let what was written count: it is acknowledged."""
