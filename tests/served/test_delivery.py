@@ -1,9 +1,12 @@
 """From the store to the sinks: each outcome gets there at least once, and what has got there is forgotten."""
 
+import json
+
 import pytest
 import trio
 
 import scrapeengine as se
+from scrapeengine.served import completions
 from support.serving import serve_all
 
 
@@ -95,6 +98,24 @@ async def test_what_a_sink_has_refused_is_delivered_again(autojump_clock, store)
     assert report.redelivered == 5
     assert (report.tasks, report.outcomes.total) == (0, 0)
     assert (stats.done, stats.failed, stats.skipped) == (3, 1, 1)
+
+
+async def test_a_failure_to_write_an_ending_down_goes_to_files_too(autojump_clock, monkeypatch, tmp_path, store):
+    """A history that cannot be read, say: it is kept until each sink has it, as any other outcome is."""
+
+    def newer(*_, **__):
+        raise ValueError("of a newer version")
+
+    monkeypatch.setattr(completions, "next_due", newer)
+    sink, path = Sink(), tmp_path / "out.jsonl"
+    await engine().enqueue(store, EVENTS[:3], cadence=se.Cadence(60))
+    report = await engine().poll(store, sinks=[sink, se.sinks.open(str(path))])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted((row["id"], row["error"]) for row in rows) == [
+        (id, "ValueError: of a newer version") for id in ("bytes", "json", "none")
+    ]
+    assert (len(sink.got), report.undelivered, report.outcomes.failed) == (3, 0, 3)
+    assert await store.undelivered("out.jsonl", 9, 1) == []
 
 
 async def test_a_process_that_dies_before_its_sinks_have_it(autojump_clock, store):

@@ -60,8 +60,15 @@ class Completions:
             raise
         except Exception as error:  # noqa: BLE001 - what a task has left must not end the run
             failure = Failure(error=error, **task.times())
+            within = self.deliveries.within
             told = Completion(
-                ticket=held.ticket, status=JobStatus.FAILED, error=error_text(error), again=_UNREADABLE_AGAIN
+                ticket=held.ticket,
+                status=JobStatus.FAILED,
+                error=error_text(error),
+                again=_UNREADABLE_AGAIN,
+                outcome=None if within is None else outcome_text(failure, held.claimed.payload, None),
+                sinks=self.deliveries.takers(),
+                deliver=within or 0.0,
             )
             return EndedJob(failure, told)
 
