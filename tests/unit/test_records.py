@@ -170,6 +170,10 @@ def test_outcomes_come_back(event: Event, value: Any, seconds: float, attempts: 
                 assert isinstance(back.error, RecordedError)
                 assert (back.error.kind, str(back.error)) == ("UnknownPlatform", "no such")
                 assert repr(back.error) == "RecordedError('UnknownPlatform', 'no such')"
+                assert error_text(back.error) == "UnknownPlatform: no such"  # as before it was kept
+                once_more = outcome_of("A", event.id, outcome_text(back, payload_of(event), None))
+                assert isinstance(once_more, Failure)
+                assert repr(once_more.error) == repr(back.error)
 
 
 def test_states() -> None:

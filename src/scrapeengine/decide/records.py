@@ -141,7 +141,12 @@ def digest_of(content: Content) -> str:
 
 def error_text(error: Exception) -> str:
     """Return what a store keeps of an error: the class's name and its text."""
-    return f"{type(error).__name__}: {text_of(error)}"
+    return f"{_kind_of(error)}: {text_of(error)}"
+
+
+def _kind_of(error: Exception) -> str:
+    """Name the class of an error; of one that was kept before, that which it had then."""
+    return error.kind if isinstance(error, RecordedError) else type(error).__name__
 
 
 def status_of(outcome: Outcome[Any]) -> JobStatus:
@@ -177,7 +182,7 @@ def outcome_text(outcome: Outcome[Any], payload: str, result: Content | None) ->
         case Success():
             kept["result"] = result
         case Failure(error=error):
-            kept["error"] = [type(error).__name__, text_of(error)]
+            kept["error"] = [_kind_of(error), text_of(error)]
         case Skipped(reason=reason) | Cancelled(reason=reason):
             kept["reason"] = written(reason)
         case _:
