@@ -1,6 +1,9 @@
 """What becomes of what a sink refuses: the run ends, or it is tried again, or set aside; never is it lost."""
 
+import datetime as dt
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -10,8 +13,10 @@ import trio
 import scrapeengine as se
 from scrapeengine.cli import main
 from scrapeengine.model.sink import Position
+from scrapeengine.sinks import slots
 from scrapeengine.sinks.again import bring_in
-from scrapeengine.sinks.aside import aside_of
+from scrapeengine.sinks.aside import aside_of, set_aside
+from support.rows import rows_of
 
 
 async def scrape(task):
@@ -194,6 +199,109 @@ async def test_of_several_sinks_one_is_meant(autojump_clock, tmp_path):
         await bring_in(file, se.sinks.of(sink), lambda: 0.0)
     assert await bring_in(file, se.sinks.of(sink), lambda: 0.0, "prices") == 1
     assert (ids(sink.had), [each.sink for each in read_aside(file)]) == (["2"], ["odds"])
+
+
+async def test_two_sinks_may_share_a_file_of_what_they_refuse(autojump_clock, tmp_path):
+    """Each gets what it has refused itself, also where that is one and the same outcome."""
+    file = await put_aside(tmp_path, 1)
+    one, two = read_aside(file)[0].outcome, Refusing()
+    path = tmp_path / "refused.jsonl"
+    path.unlink()
+    for name in ("odds", "prices"):
+        await set_aside(file, name, one, ValueError("no"))
+    assert await bring_in(file, se.sinks.of(two), lambda: 0.0, "prices") == 1
+    assert [each.sink for each in read_aside(file)] == ["odds"]
+    assert await bring_in(file, se.sinks.of(two), lambda: 0.0, "odds") == 1
+    assert (ids(two.had), path.exists()) == (["1", "1"], False)
+
+
+class Interrupted:
+    """A sink that cancels a scope at a step of a batch, and does as another one otherwise."""
+
+    def __init__(self, sink, scope, step):
+        self._sink, self._scope, self._step = sink, scope, step
+
+    def __getattr__(self, name):
+        """Have what the sink has."""
+        return getattr(self._sink, name)
+
+    async def write(self, outcomes):
+        """Write; cancel."""
+        await self._sink.write(outcomes)
+        if self._step == "write":
+            self._scope.cancel()
+
+    async def flush(self, acknowledge):
+        """Flush; cancel."""
+        await self._sink.flush(acknowledge)
+        if self._step == "flush":
+            self._scope.cancel()
+
+
+@pytest.mark.parametrize(("step", "had"), [("write", 0), ("flush", 1)])
+async def test_bringing_in_may_be_cancelled(autojump_clock, tmp_path, step, had):
+    """Each outcome is in the sink or in the file then, and nobody has the sink in hand any more."""
+    file = await put_aside(tmp_path, 1, 2, 3)
+    out = tmp_path / "out.jsonl"
+    with trio.CancelScope() as scope:
+        await bring_in(file, Interrupted(se.sinks.open(str(out), size=1), scope, step), lambda: 0.0)
+    assert (len(out.read_text().splitlines()), len(read_aside(file))) == (had, 3 - had)
+    assert await bring_in(file, se.sinks.open(str(out)), lambda: 0.0) == 3 - had
+    assert sorted(json.loads(line)["id"] for line in out.read_text().splitlines()) == ["1", "2", "3"]
+
+
+async def test_items_that_json_has_not_are_set_aside_as_words(autojump_clock, tmp_path):
+    """As values are: so they do not end the run."""
+
+    async def emits(task):
+        for item in (1, [], {"at": dt.date(2026, 1, 2)}, float("nan"), {(1, 2): 3}):
+            task.emit(item)
+
+    file = str(tmp_path / "refused.jsonl")
+    sink = se.sinks.of(Refusing({"1"}), on_error="set aside", aside=file, patience=0)
+    report = await se.Engine([se.Platform("A", emits)]).run([se.Event(1)], sinks=[sink])
+    assert report.set_aside == {file: 1}
+    items = read_aside(file)[0].outcome.items
+    assert items == (1, [], {"at": "datetime.date(2026, 1, 2)"}, "nan", "{(1, 2): 3}")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+async def test_what_is_set_aside_is_not_in_the_file(autojump_clock, monkeypatch, tmp_path, suffix, call):
+    """Where a disk was full, in the middle of it, also without a store: else it is there twice in the end."""
+    path, file = tmp_path / f"out{suffix}", str(tmp_path / "refused.jsonl")
+    await engine().run([se.Event(1)], sinks=[se.sinks.open(str(path))])
+    with monkeypatch.context() as patched:
+        patched.setattr(slots, "os", FullDisk(call, path))
+        sink = se.sinks.open(str(path), on_error="set aside", aside=file, patience=0)
+        await engine().run([se.Event(2, data="x" * 500)], sinks=[sink])
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1"]
+    assert await bring_in(file, se.sinks.open(str(path)), lambda: 0.0) == 1
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1", "2"]
+
+
+class FullDisk:
+    """Does as `os` does, but that writing a file fails once part of it is written, or syncing it."""
+
+    def __init__(self, call, path):
+        self._call, self._path, self._calls = call, path, 0
+
+    def __getattr__(self, name):
+        """Return a function."""
+        return getattr(os, name)
+
+    def pwrite(self, file, data, at):
+        """Write part of it."""
+        self._calls += 1
+        if self._call == "pwrite" and not self._calls % 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.pwrite(file, data[:20] if self._call == "pwrite" else data, at)
+
+    def fsync(self, file):
+        """Fail, if that is the file."""
+        if self._call == "fsync" and os.path.samestat(os.fstat(file), self._path.stat()):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fsync(file)
 
 
 def test_the_command_line_brings_it_in(tmp_path, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from scrapeengine.model.sink import Position, Sink
 from scrapeengine.model.urls import told
@@ -17,6 +18,9 @@ from scrapeengine.sinks.lines import is_at, whole_lines
 from scrapeengine.standstill import in_thread
 
 __all__ = ["bring_in"]
+
+_CLOSING = 5.0
+"""Seconds for which a sink may take to close."""
 
 
 @attrs.frozen(eq=False)
@@ -34,9 +38,21 @@ class NoRun:
         """See `SinkRun`. No checkpoint."""
 
 
-async def _acknowledge(position: Position | None = None) -> bool:
-    del position
-    return True
+@attrs.frozen(eq=False)
+class Brought:
+    """What is in the file, and what of it a sink has. Implements `model.sink.Acknowledge` for a batch of it."""
+
+    rest: dict[bytes, None]
+    """The lines of which it has none yet."""
+    batch: list[bytes]
+    """Those that it is given."""
+
+    async def __call__(self, position: Position | None = None) -> bool:
+        """See `Acknowledge`. No checkpoint."""
+        del position  # nobody keeps it
+        for line in self.batch:
+            self.rest.pop(line, None)
+        return True
 
 
 async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: str | None = None) -> int:
@@ -60,7 +76,6 @@ async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: s
         Exception: what the sink raises.
     """
     file = await in_thread(_locked, path)
-    count = 0
     try:
         asides: list[tuple[bytes, Aside]] = await in_thread(_read, file, path)
         names = sorted({aside.sink for _, aside in asides})
@@ -69,22 +84,33 @@ async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: s
         meant = [each for each in asides if name in {None, each[1].sink}]
         rest = dict.fromkeys(line for line, _ in asides)
         try:
-            await sink.open(NoRun(now))
-            size = sink.policy.size
-            for first in range(0, len(meant), size):
-                batch = meant[first : first + size]
-                await sink.write([aside.outcome for _, aside in batch])
-                await sink.flush(_acknowledge)
-                count += len(batch)
-                for line, _ in batch:
-                    rest.pop(line, None)
+            await _bring(meant, rest, sink, now)
         finally:
-            await sink.close()
-            if count:
-                await in_thread(_keep, path, b"".join(rest))
+            # Whatever has ended it, and however the sink is closed: what that has is not to be brought in once more.
+            if len(rest) < len(asides):
+                with trio.CancelScope(shield=True):
+                    await in_thread(_keep, path, b"".join(rest))
     finally:
         os.close(file)
-    return count
+    return len(asides) - len(rest)
+
+
+async def _bring(
+    meant: list[tuple[bytes, Aside]], rest: dict[bytes, None], sink: Sink[Any], now: Callable[[], float]
+) -> None:
+    """Have a sink take outcomes, in batches, and take out of the rest what it has. Checkpoint."""
+    try:
+        await sink.open(NoRun(now))
+        size = sink.policy.size
+        for first in range(0, len(meant), size):
+            batch = meant[first : first + size]
+            brought = Brought(rest, [line for line, _ in batch])
+            await sink.write([aside.outcome for _, aside in batch])
+            await sink.flush(brought)
+            await brought()  # where it has not said so itself
+    finally:
+        with trio.move_on_after(_CLOSING, shield=True):
+            await sink.close()
 
 
 def _locked(path: str) -> int:
@@ -100,7 +126,8 @@ def _read(file: int, path: str) -> list[tuple[bytes, Aside]]:
     data = os.pread(file, whole_lines(file), 0)
     lines = data.split(b"\n")[:-1]
     found = [(line + b"\n", aside_of(line, f"line {number} of {told(path)}")) for number, line in enumerate(lines, 1)]
-    return list({aside.key: (line, aside) for line, aside in found}.values())  # a crash may have set one aside twice
+    # A crash may have set one aside twice.
+    return list({(aside.sink, aside.key): (line, aside) for line, aside in found}.values())
 
 
 def _keep(path: str, rest: bytes) -> None:

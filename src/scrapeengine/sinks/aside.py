@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from scrapeengine.decide.records import error_text, kept_of, outcome_of, outcome_text, payload_of
+import attrs
+
+from scrapeengine.decide.records import error_text, items_of, kept_of, outcome_of, outcome_text, payload_of
 from scrapeengine.decide.texts import written
 from scrapeengine.model.event import Event
 from scrapeengine.model.outcome import Outcome, Success
@@ -72,7 +74,16 @@ def _text(outcome: Outcome[Any]) -> str:
             result, _ = kept_of(outcome.value, _word)
         except Exception:  # noqa: BLE001 - a word of it is better than nothing, and it must be somewhere
             result = json.dumps(_word(outcome.value))
+    if outcome.items:
+        outcome = attrs.evolve(outcome, items=tuple(map(_item, outcome.items)))
     return outcome_text(outcome, _payload(outcome.event), result)
+
+
+def _item(item: object) -> object:
+    try:
+        return items_of((item,), _word)[0]
+    except Exception:  # noqa: BLE001 - as above
+        return _word(item)
 
 
 def _payload(event: Event) -> str:

@@ -130,12 +130,13 @@ class FileSink:
             self._since = trio.current_time()
 
     async def close(self) -> None:
-        """Let go of the slot. With a store, what was not acknowledged stays behind the position."""
+        """Let go of the slot. What was not acknowledged is cut off; with a store it stays behind the position."""
         if self._task is not trio.lowlevel.current_task():
             return  # it was refused: another run has it
         slot, self._slot, self._task = self._slot, None, None
         if slot is not None:
-            await in_thread(slot.close)
+            # With a store it may count: it is not known whether an acknowledgement that was cancelled has come there.
+            await in_thread(partial(slot.close, cut=self._run is not None and not self._run.keeps))
 
     def __repr__(self) -> str:
         """Show where it is."""

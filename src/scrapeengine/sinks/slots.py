@@ -228,13 +228,21 @@ class SlotFile:
         part = self._codec.part(data) if data else b""
         at, rest = self._mark.offset, memoryview(part)
         self._next = self._mark._replace(offset=at + len(part), renamed=0, size=0)
-        while rest:
-            written = os.pwrite(self._file, rest, at)
-            at, rest = at + written, rest[written:]
+        try:
+            while rest:
+                written = os.pwrite(self._file, rest, at)
+                at, rest = at + written, rest[written:]
+        except OSError:
+            self.back()
+            raise
 
     def sync(self, *, rotate: bool) -> None:
         """See that what was written is on the disk; whether the file is at its end with that."""
-        os.fsync(self._file)
+        try:
+            os.fsync(self._file)
+        except OSError:
+            self.back()  # what is told to have failed is not to be found there later
+            raise
         if rotate:
             end = self._next
             self._next = Mark(end.generation + 1, 0, os.fstat(self._file).st_ino, end.offset, end.owner)
@@ -246,10 +254,10 @@ class SlotFile:
 
     def back(self) -> None:
         """Cut off what was written and does not count."""
-        self._next = self._mark
         if not self._rotates:
             os.ftruncate(self._file, self._mark.offset)
             self._rows.begin(self._codec.head(self._file) if self._mark.offset else b"")
+        self._next = self._mark  # only now: where that has failed it is done again before more is written
 
     def rotate(self) -> None:
         """Rename the file that is at its end, and begin another one. To do it again does no harm."""
@@ -261,12 +269,16 @@ class SlotFile:
         self._rotates = False
         self._rows.begin(b"")
 
-    def close(self) -> None:
-        """Let go of it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        self._lock.free()
+    def close(self, *, cut: bool = False) -> None:
+        """Let go of it; whether what does not count is cut off before."""
+        try:
+            if cut and self._file >= 0 and self._next != self._mark:
+                self.back()
+        finally:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+            self._lock.free()
 
     def _open(self) -> None:
         if self._file >= 0:
