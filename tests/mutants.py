@@ -293,6 +293,8 @@ MUTANTS = [
     ("sinks/test_policies.py", "deliver/writing.py", "await self._split(part, failure)", "pass"),
     ("sinks/test_policies.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
     ("sinks/test_slots.py", "sinks/slots.py", "        if self._rotates:\n            self.rotate()\n", ""),
+    ("sinks/test_slots.py", "sinks/slots.py", "return bool(owner) and owner == self._lock.owner()", "return True"),
+    ("sinks/test_slots.py", "sinks/slots.py", "(keeps or not found.owner())", "True"),
     ("runtime/test_emit.py", "tasks/running.py", "            self.emitted = None\n", ""),
     ("runtime/test_emit.py", "tasks/emitting.py", "    async with aclosing(generator):\n", "    if True:\n"),
     ("runtime/test_sinks.py", "deliver/channel.py", "self._since + self._linger", "self._since + 2 * self._linger"),

@@ -1,16 +1,22 @@
 """Files: whole rows, all of them, and none twice, whatever happened to who wrote them."""
 
+import csv
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 import scrapeengine as se
+from scrapeengine.sinks import lines
 from support.rows import rows_of, text_of
 
 SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz"]
@@ -166,6 +172,61 @@ async def test_a_file_that_is_shorter_than_it_was_is_refused(tmp_path):
         path.unlink()
         await engine().poll(store, sinks=[se.sinks.open(str(path))])
     assert [row["id"] for row in rows_of(tmp_path)] == ["3"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("options", [{}, {"extra": True}])
+async def test_a_csv_file_may_begin_with_failures(tmp_path, suffix, stored, options):
+    """They have a file of their own once a value comes, and that has its columns; nothing ends, and nothing is lost."""
+    sink = se.sinks.open(str(tmp_path / f"out{suffix}"), **options)
+    groups = (["fail", {}, None], ["fail"], [{"n": 1}, "fail"], [{}, {"n": 2}])
+    async with se.open_store("memory:") as store:
+        for number, group in enumerate(groups):
+            events = [se.Event(f"{number}{each}", data=data) for each, data in enumerate(group)]
+            if stored:
+                await engine().enqueue(store, events)
+                await engine().poll(store, sinks=[sink])
+            else:
+                await engine().run(events, sinks=[sink])
+    rows = {row["id"]: row for row in rows_of(tmp_path)}
+    assert sorted(rows) == ["00", "01", "02", "10", "20", "21", "30", "31"]
+    assert (rows["20"]["n"], rows["31"]["n"], "n" in rows["10"], len(rows_of(tmp_path))) == ("1", "2", False, 8)
+    assert sorted(path.name for path in tmp_path.glob("out*")) == [f"out-000001{suffix}", f"out{suffix}"]
+
+
+async def test_a_csv_file_with_columns_may_begin_with_failures(tmp_path):
+    """It has them from the start."""
+    for data in ("fail", {"n": 1}):
+        await written(tmp_path / "out.csv", [se.Event(str(data), data=data)], columns=["n"])
+    assert [row["n"] for row in rows_of(tmp_path)] == ["", "1"]
+    assert len(list(tmp_path.glob("out*"))) == 1
+
+
+CELLS = st.lists(st.text(st.sampled_from('a",\r\n\u20ac '), max_size=6), min_size=1, max_size=3)
+
+
+@given(rows=st.lists(CELLS, min_size=1, max_size=4), data=st.data())
+def test_a_torn_row_of_csv_is_cut_off_whole(rows, data):
+    """Wherever it is torn, whatever its cells hold: what is left is the rows before."""
+    ends, text = [0], io.StringIO(newline="")
+    for row in rows:
+        csv.writer(text).writerow(row)
+        ends.append(len(text.getvalue().encode()))
+    cut = data.draw(st.integers(0, ends[-1]))
+    with tempfile.TemporaryFile() as file:
+        file.write(text.getvalue().encode()[:cut])
+        file.flush()
+        assert lines.whole_rows(file.fileno()) == max(end for end in ends if end <= cut)
+
+
+async def test_a_torn_row_with_newlines_is_cut_off_before_more_is_written(tmp_path):
+    """All of it, and not its last line only, which swallowed what came behind."""
+    path = tmp_path / "out.csv"
+    await written(path, [se.Event(1, data={"text": 'a\n"b"\nc'})])
+    path.write_bytes(path.read_bytes() + b'2,A,success,1,0.1,now,,"first\nsecond\nthi')
+    await written(path, [se.Event(3, data={"text": "x"})])
+    assert [(row["id"], row["text"]) for row in rows_of(tmp_path)] == [("1", 'a\n"b"\nc'), ("3", "x")]
 
 
 class Stolen:

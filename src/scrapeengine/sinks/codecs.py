@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 import attrs
 
-from scrapeengine.sinks.lines import whole_lines
-
 __all__ = ["Codec", "codec_of"]
 
 _BLOCK = 1 << 20
@@ -40,7 +38,10 @@ class Codec(Protocol):
 
 @attrs.frozen
 class Uncompressed:
-    """Parts are lines."""
+    """Parts are rows."""
+
+    _whole: Callable[[int], int]
+    """Returns where the last whole row of a file ends."""
 
     def part(self, data: bytes) -> bytes:
         """See `Codec`."""
@@ -48,7 +49,7 @@ class Uncompressed:
 
     def whole(self, file: int) -> int:
         """See `Codec`."""
-        return whole_lines(file)
+        return self._whole(file)
 
     def head(self, file: int) -> bytes:
         """See `Codec`."""
@@ -98,8 +99,12 @@ class Compressed:
         return _first_line(found)
 
 
-def codec_of(suffix: str) -> Codec:
+def codec_of(suffix: str, whole: Callable[[int], int]) -> Codec:
     """Return the codec for the suffix of a file's name: ".gz", ".zst", or none.
+
+    Args:
+        suffix: the suffix.
+        whole: returns where the last whole row of a file ends that is not compressed.
 
     Raises:
         ImportError: its library is not installed.
@@ -111,7 +116,7 @@ def codec_of(suffix: str) -> Codec:
             zstd = _zstd()
             return Compressed(zstd.compress, zstd.ZstdDecompressor, zstd.ZstdError)
         case _:
-            return Uncompressed()
+            return Uncompressed(whole)
 
 
 def _zstd() -> Any:

@@ -16,6 +16,7 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Acknowledge, SinkPolicy, SinkRun
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.codecs import Codec, codec_of
+from scrapeengine.sinks.lines import whole_lines, whole_rows
 from scrapeengine.sinks.rows import CsvRows, JsonRows, Rows
 from scrapeengine.sinks.slots import Layout, SlotFile, lock_slot, take_slot
 from scrapeengine.standstill import in_thread
@@ -110,9 +111,16 @@ class FileSink:
 
     async def write(self, outcomes: list[Outcome[Any]]) -> None:
         """Write outcomes, behind what counts. Checkpoint. Once it is begun it is not cancelled."""
-        assert self._run is not None
-        assert self._slot is not None
-        await in_thread(self._slot.add, outcomes, self._run.now())
+        run, slot = self._run, self._slot
+        assert run is not None
+        assert slot is not None
+        if not slot.fits(outcomes):
+            await in_thread(slot.end)
+            await run.move(slot.position)
+            slot.commit()
+            await in_thread(slot.rotate)
+            self._since = trio.current_time()
+        await in_thread(slot.add, outcomes, run.now())
 
     async def flush(self, acknowledge: Acknowledge) -> None:
         """See that what was written is on the disk, have it acknowledged, and begin another file where it is time."""
@@ -176,7 +184,7 @@ def file_sink(
         name or file.name,
         SinkPolicy(**policy),
         Layout(file.parent, file.name.removesuffix(suffix), suffix),
-        codec_of(packed),
+        codec_of(packed, whole_rows if kind in _CSV else whole_lines),
         rows,
         number(rotate_bytes, "open(rotate_bytes=…)", endless=True),
         number(rotate_after, "open(rotate_after=…)", endless=True),

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 
-__all__ = ["add_lines", "is_at", "whole_lines"]
+__all__ = ["add_lines", "is_at", "whole_lines", "whole_rows"]
 
 _BLOCK = 65536
+_OPENS = re.compile(rb'(?:^|,)"')
+"""A quote at the start of a field; others are characters as any (RFC 4180)."""
+_CLOSES = re.compile(rb'(?:[^"]++|"")*+"')
+"""The rest of a quoted field, to its last quote."""
 
 
 def add_lines(path: str, lines: bytes) -> None:
@@ -62,3 +67,31 @@ def whole_lines(file: int) -> int:
             return first + found + 1
         end = first
     return 0
+
+
+def whole_rows(file: int) -> int:
+    """Return where the last whole row of a file of CSV ends: a line that ends in no cell. All of it is read."""
+    end, at, inside = 0, 0, False
+    with os.fdopen(os.dup(file), "rb") as lines:
+        lines.seek(0)
+        for line in lines:
+            at += len(line)
+            inside = _ends_inside(line, inside=inside)
+            if not inside and line.endswith(b"\n"):
+                end = at
+    return end
+
+
+def _ends_inside(line: bytes, *, inside: bool) -> bool:
+    """Say whether a line ends inside of a quoted cell, where it begins there or not."""
+    at = 0
+    while True:
+        if not inside:
+            opens = _OPENS.search(line, at)
+            if opens is None:
+                return False
+            at = opens.end()
+        closes = _CLOSES.match(line, at)
+        if closes is None:
+            return True
+        at, inside = closes.end(), False

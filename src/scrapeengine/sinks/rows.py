@@ -33,6 +33,10 @@ class Rows(Protocol):
         """
         ...
 
+    def fits(self, outcomes: Iterable[Outcome[Any]]) -> bool:
+        """Say whether outcomes can go into this file, as far as that is to be helped by another one."""
+        ...
+
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """Return what outcomes add to the file.
 
@@ -97,6 +101,11 @@ class JsonRows:
     def begin(self, head: bytes) -> None:
         """Do nothing: no line depends on another."""
 
+    def fits(self, outcomes: Iterable[Outcome[Any]]) -> bool:
+        """See `Rows`."""
+        del outcomes
+        return True
+
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
         written, json = _shown(now), self._json
@@ -124,6 +133,12 @@ class CsvRows:
     def begin(self, head: bytes) -> None:
         """Take the columns of the file, where it has some."""
         self._columns = next(csv.reader([head.decode("utf-8")])) if head else None
+
+    def fits(self, outcomes: Iterable[Outcome[Any]]) -> bool:
+        """See `Rows`. Values do not fit behind a first line that has no column of any: no outcome had one then."""
+        if self._columns is None or self._given is not None or not {*self._columns} <= {*_OWN, _EXTRA}:
+            return True
+        return all({*self._flat(row)} <= {*_OWN} for outcome in outcomes for row in rows_of(outcome, ""))
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""

@@ -218,6 +218,16 @@ class SlotFile:
         """How far it will have come, once that is acknowledged."""
         return Position(self.slot, json.dumps(self._next, separators=(",", ":")))
 
+    def fits(self, outcomes: Collection[Outcome[Any]]) -> bool:
+        """Say whether outcomes can go into the file of now; else it is to end, and another one to begin."""
+        return self._rotates or self._rows.fits(outcomes)
+
+    def end(self) -> None:
+        """Have the file end where it counts, once that is acknowledged."""
+        if self._next != self._mark:
+            self.back()
+        self.sync(rotate=True)
+
     def add(self, outcomes: Collection[Outcome[Any]], now: float) -> None:
         """Write the rows of one flush, behind what counts; `now` is the Unix time."""
         if self._rotates:
