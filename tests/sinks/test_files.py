@@ -136,8 +136,15 @@ async def test_files_rotate_by_age(autojump_clock, tmp_path):
 
 async def test_two_sinks_of_one_path_have_files_of_their_own(tmp_path):
     """As two processes have."""
+
+    async def source():
+        for number in range(9):
+            yield se.Event(number)
+            while not (tmp_path / "out.2.jsonl").exists():  # else one may be closed before that
+                await trio.lowlevel.checkpoint()
+
     one, two = (se.sinks.open(str(tmp_path / "out.jsonl"), linger=0, name=name) for name in "ab")
-    await engine().run(map(se.Event, range(9)), sinks=[one, two])
+    await engine().run(source(), sinks=[one, two])
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.2.jsonl", "out.jsonl"]
     assert len(rows_of(tmp_path)) == 18
 
