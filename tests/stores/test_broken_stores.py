@@ -164,11 +164,11 @@ class CompletesTwice(Broken):
 BROKEN = Broken.__subclasses__()
 
 
-def suite_of(fault, url):
-    """Make the suite of a store with a fault."""
+def suite_of(fault, url, seconds=1.0):
+    """Make the suite of a store with a fault; what it waits for longer than so many seconds hangs."""
 
     class Suite(StoreSuite):
-        hangs_after = 10.0
+        hangs_after = seconds
 
         @asynccontextmanager
         async def open(self, **options):
@@ -249,7 +249,7 @@ RARELY = {OneForAll, DefersNothing}
 def test_the_stateful_test_finds_the_fault(fault):
     """Whatever promise it is; the store is left and its loop ended each time."""
     with pytest.raises(AssertionError):
-        getattr(suite_of(fault, "plain://here"), MACHINE)()
+        getattr(suite_of(fault, "plain://here", 5.0), MACHINE)()
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ Listeners: TypeAlias = tuple[tuple[object, Any], ...]
 class KeepsFigures(Protocol):
     """An instrument whose figures belong into the run's report."""
 
-    def recorded(self, now: float, /) -> Figures:
-        """Return the figures as they are, at a time of the run's clock. From any thread."""
+    def recorded(self, now: float, /) -> Figures | None:
+        """Return the figures as they are, at a time of the run's clock; None: it keeps none. From any thread."""
         ...
 
 
@@ -104,7 +104,7 @@ class Instruments:
 
     def figures(self, now: float) -> Figures | None:
         """Return the figures of the first that keeps some; one that keeps a timeline goes first. From any thread."""
-        kept = [each.recorded(now) for each in self._all if isinstance(each, KeepsFigures)]
+        kept = [figures for each in self._all if isinstance(each, KeepsFigures) and (figures := each.recorded(now))]
         return next((figures for figures in kept if figures.history is not None), kept[0] if kept else None)
 
     def tell(self, listeners: Listeners, details: object) -> list[Any]:
