@@ -135,12 +135,6 @@ MUTANTS = [
     (
         "runtime/test_what_binds.py",
         "schedule/scheduler.py",
-        "[*self._unroomy, *self._line.places]",
-        "[*self._unroomy]",
-    ),
-    (
-        "runtime/test_what_binds.py",
-        "schedule/scheduler.py",
         "        if self._unroomy:\n",
         "        if False:\n",
     ),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scrapeengine as se
@@ -211,6 +211,15 @@ NAMES = [
 ]
 
 
+@example(
+    method="GET",
+    host="localhost",
+    origin=None,
+    said=f"Basic {TOKEN}",
+    kind=None,
+    acts=False,
+    is_open=False,
+)
 @given(
     method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "get"]),
     host=st.none() | st.sampled_from(NAMES),
