@@ -257,7 +257,7 @@ MUTANTS = [
         "        if False:",
     ),
     (
-        "served/test_delivery.py",
+        "served/test_consumers.py",
         "served/deliveries.py",
         "await self._defer(taker, deliveries, self._holder.lease)",
         "pass",

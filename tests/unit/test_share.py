@@ -249,13 +249,13 @@ def test_reserved_times_are_no_later_than_they_must_be() -> None:
     assert reserve(tats, 99.0, rates, 4)[0] == (99.0, 99.0, 99.0, 99.5)
     assert reserve(tats, 10.0, rates, 2, cost=2)[0] == (12.0, 12.0, 13.0, 13.0)
     assert reserve(tats, 10.0, rates, 2, cost=4)[0] == (12.5, 12.5, 12.5, 12.5, 14.5, 14.5, 14.5, 14.5)
+    assert reserve({}, 10.0, [*rates, Rate.every(3)], 3)[0] == (10.0, 13.0, 16.0)
 
 
 def test_none_is_put_before_what_is_taken_that_its_cost_would_not_leave_room_for() -> None:
     """At two it would leave room for one of two at four, and not for what comes half a second behind that."""
     taken = (4.0, 4.0, 4.5)
     assert reserve({1.0: 4.0}, 2.0, [Rate(1, burst=3)], 1, taken)[0] == (5.0,)
-    assert reserve({}, 10.0, [*rates, Rate.every(3)], 3)[0] == (10.0, 13.0, 16.0)
 
 
 @given(
