@@ -63,7 +63,7 @@ class Allotment:
     _oldest: float = attrs.field(default=math.inf, init=False)
     """A time that none of these is before: until it lapses none has to be looked at."""
     paced: float = attrs.field(default=0.0, init=False)
-    """The seconds between two requests by that pace; 0: there is none."""
+    """The seconds between two requests by the pace that this engine keeps to beside the rates; 0: there is none."""
     drops: int = attrs.field(default=0, init=False)
     """How often it has dropped what was reserved for it."""
     told: int = attrs.field(default=0, init=False)
