@@ -291,6 +291,22 @@ def test_classes_have_a_size_that_one_can_live_in():
     assert not crowded
 
 
+def test_who_says_how_large_it_is_has_counted():
+    """The numbers of a line `Size:` are those of the class."""
+    known = {node.name: node for _, node in classes()}
+    untrue = {}
+    for name, node in classes():
+        methods, attributes = parts(node, known)
+        counts = {"methods": len(methods), "attributes": len(attributes), "fields": len(attributes)}
+        said = " ".join((ast.get_docstring(node) or "").partition("Size:")[2].split())[:80]
+        wrong = [
+            each for each in re.findall(r"(\d+) (methods|attributes|fields)", said) if counts[each[1]] != int(each[0])
+        ]
+        if wrong:
+            untrue[f"{name}.{node.name}"] = wrong, counts
+    assert not untrue
+
+
 def test_no_class_name_stands_twice():
     """A name that is read in one file means the same in all others."""
     seen = {}

@@ -196,7 +196,7 @@ class Agenda:
 
     Its methods change state and say what follows from it; that a slot is free when one is taken is up to the caller.
 
-    Size: 19 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
+    Size: 20 methods. Each is one thing that can happen to an event or a job; the invariants hold over all of them.
     """
 
     dedupe: bool = False

@@ -22,7 +22,7 @@ __all__ = ["Counters"]
 class Counters:
     """The counts of one run. How many there are depends on the declared platforms and the kinds of errors only.
 
-    Size: 14 attributes, most of them one number each.
+    Size: 16 attributes, most of them one number each.
     """
 
     anchor: Anchor

@@ -76,7 +76,7 @@ class Outbox(Generic[T]):
 
     Without sinks, outcomes go to the consumer. With sinks, each has a channel of its own (`feed`), and so has that.
 
-    Size: 21 attributes, what a channel has among them: one of trio's, whose hand-over costs more, would do no better.
+    Size: 22 attributes, what a channel has among them: one of trio's, whose hand-over costs more, would do no better.
     """
 
     def __init__(

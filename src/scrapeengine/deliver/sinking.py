@@ -42,7 +42,7 @@ class SinkHost(Protocol):
 class SinkTask(Generic[T]):
     """One sink of one run.
 
-    Size: 14 attributes: what it works with, and how it stands.
+    Size: 13 attributes: what it works with, and how it stands.
     """
 
     def __init__(self, entry: NamedSink[T], outbox: Outbox[T], counters: Counters, receipts: Receipts | None) -> None:

@@ -38,7 +38,7 @@ class PlatformFigures:
     Requests count where they went, also those that another platform's tasks have made; tasks and retries where the task
     belongs. A request that is tried again counts anew, and so does each redirect.
 
-    Size: 18 attributes, a record.
+    Size: 17 attributes, a record.
     """
 
     requests: int

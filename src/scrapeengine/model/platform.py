@@ -141,7 +141,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
 
-    Size: 14 attributes, each of them an option that is described here and nowhere else.
+    Size: 15 attributes, each of them an option that is described here and nowhere else.
 
     Raises:
         TypeError: an argument is of the wrong type; the scraper is not async.

@@ -49,7 +49,7 @@ class Report:
 
     In the end `tasks == outcomes.total + returned + lost`.
 
-    Size: 17 attributes, a record of one run.
+    Size: 19 attributes, a record of one run.
     """
 
     started: datetime

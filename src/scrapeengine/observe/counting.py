@@ -23,7 +23,7 @@ __all__ = ["Counting", "PlatformCounts"]
 class PlatformCounts:
     """The counts of one platform.
 
-    Size: 20 attributes, one for each figure.
+    Size: 19 attributes, one for each figure.
     """
 
     in_flight: int = 0

@@ -60,7 +60,7 @@ class Session(Generic[T]):
     The rooms are built inside out. Five of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`,
     `SinkHost`), and do so only once it is open: then all of them are there.
 
-    Size: 23 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
+    Size: 25 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
     those five report, and what its owner asks for.
     """
 

@@ -130,7 +130,7 @@ class ForeignRequest:
 class Lane:
     """One platform, while it has work. Who may start, and when, is decided by the `Scheduler`.
 
-    Size: 19 fields and 16 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
+    Size: 18 fields and 16 methods. They are one state: each step of the scheduler looks at nearly all of them at once.
     """
 
     platform: Platform[Any]

@@ -79,7 +79,7 @@ _SLOW = {Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE}
 class Scheduler:
     """The state of one run that decides who runs now.
 
-    Size: 22 methods. Each line of lanes has one way in and one way out, and they are always read together.
+    Size: 33 methods. Each line of lanes has one way in and one way out, and they are always read together.
 
     Life: nothing starts before `open`; what runs goes on after `stop`; after `abort` nobody is held up any more.
     """

@@ -55,7 +55,7 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 16 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
+    Size: 19 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
     nowhere else.
     """
 

@@ -57,7 +57,7 @@ class Dispatch:
 class Deliveries:
     """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.writing.Receipts`.
 
-    Size: 12 attributes and 20 methods, two queues for each sink, and what is known of all that is on its way.
+    Size: 11 attributes and 22 methods, two queues for each sink, and what is known of all that is on its way.
     """
 
     def __init__(self, holder: Leaseholder, sinks: Sequence[str], outbox: Outbox[Any], *, wanted: bool) -> None:

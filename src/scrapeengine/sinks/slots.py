@@ -141,7 +141,7 @@ def lock_slot(layout: Layout, slot: str) -> SlotLock | None:
 class SlotFile:
     """The file of a slot that is in hand.
 
-    Size: 9 attributes: what it is, and how far it has come.
+    Size: 8 attributes: what it is, and how far it has come.
     """
 
     _layout: Layout
