@@ -80,8 +80,8 @@ class Deliveries:
         self._on_their_way: dict[str, set[Delivery]] = {taker: set() for taker in takers}
         self._had: dict[str, deque[Delivery]] = {taker: deque() for taker in takers}
         self._unwanted: dict[str, deque[Delivery]] = {taker: deque() for taker in takers}
-        self._forgotten: set[Delivery] | None = None
-        """What the store has forgotten since a look began, for whom it was for; None: none is on its way."""
+        self._forgotten: dict[str, set[Delivery]] = {}
+        """What the store has forgotten of a taker's since a look for these began; only while that goes on."""
         self._work = trio.Event()
         self._many = trio.Event()
 
@@ -187,12 +187,12 @@ class Deliveries:
         Raises:
             StoreError: the store could not be asked.
         """
-        self._forgotten = set()
+        forgotten = self._forgotten[taker] = set()
         try:
             found = await self._holder.store.undelivered(taker, n, self._holder.lease)
-            return [kept for kept in found if kept.delivery not in self._on_their_way[taker] | self._forgotten]
+            return [kept for kept in found if kept.delivery not in self._on_their_way[taker] | forgotten]
         finally:
-            self._forgotten = None
+            del self._forgotten[taker]
 
     async def run(self) -> None:
         """Tell the store what was had, for ever. Checkpoint. If cancelled, what it was not told still waits here."""
@@ -273,8 +273,8 @@ class Deliveries:
     def _forget(self, taker: str, deliveries: Iterable[Delivery]) -> None:
         """Take it that the store has forgotten these."""
         self._on_their_way[taker].difference_update(deliveries)
-        if self._forgotten is not None:
-            self._forgotten.update(deliveries)
+        if taker in self._forgotten:
+            self._forgotten[taker].update(deliveries)
 
     def __repr__(self) -> str:
         """Count what is there."""
