@@ -83,7 +83,7 @@ async def test_what_a_host_states_that_no_platform_serves_leaves_the_platform_al
 
     platform = se.Platform("A", scrape, base_url="http://a.test", transport=httpx.MockTransport(answer))
     report = await se.Engine([platform], wall_time=lambda: 0.0).run([se.Event(1)], sinks=[])
-    assert report.ok
+    assert report.ok()
     assert [at - times[0] for at in times] == pytest.approx([0, 0, 0, 5])
 
 

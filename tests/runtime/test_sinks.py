@@ -6,6 +6,7 @@ import pytest
 import trio
 
 import scrapeengine as se
+from scrapeengine.deliver.channel import SinkChannel
 from scrapeengine.deliver.sinks import named_sinks
 from support.world import World
 
@@ -328,3 +329,25 @@ def test_sinks_have_names_of_their_own():
     assert [each.name for each in named] == ["hangs", "hangs 2", "hangs 3"]
     named = named_sinks([se.sinks.of(hangs, name=name) for name in ("x", "x", "x 2", "x", "x 2")])
     assert [each.name for each in named] == ["x", "x 3", "x 2", "x 4", "x 2 2"]
+
+
+def test_a_generator_of_sinks_is_refused():
+    """It would be used up by the look at what is in it, and no outcome would come anywhere."""
+
+    async def save(outcomes):
+        """Have them."""
+
+    with pytest.raises(TypeError, match=r"write sinks=\[save\]"):
+        se.run([se.Platform("a", save)], [se.Event(1)], sinks=(each for each in [save]))
+
+
+async def test_what_is_left_of_a_batch_lingers_no_longer_than_it_may(autojump_clock):
+    """Three are put at once, two go: the third counts from then too."""
+    channel = SinkChannel(2, 10.0)
+    for number in range(3):
+        channel.put(number)
+    begun = trio.current_time()
+    assert await channel.batch() == [0, 1]
+    await trio.sleep(8)
+    assert await channel.batch() == [2]
+    assert trio.current_time() - begun == 10

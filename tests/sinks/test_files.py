@@ -98,6 +98,23 @@ async def test_a_field_without_a_column_is_an_error_that_names_it(tmp_path):
     assert [(row["id"], row["home"]) for row in rows_of(tmp_path)] == [("1", "1.5"), ("3", "2")]
 
 
+async def test_names_of_fields_can_be_read_back_and_none_takes_another_ones_place(tmp_path):
+    """What no first line can have in it is written otherwise; a field that is called as another is moved to is too."""
+    path = tmp_path / "out.csv"
+    for id in (1, 2):
+        await written(path, [se.Event(id, data={"a\nb": 1, "c\ud800": 2, "id": 3, "value.id": 4})])
+    (one, two) = rows_of(tmp_path)
+    assert {name: one[name] for name in one if name in {"a\\nb", "c\\ud800", "value.id", "value.value.id"}} == {
+        "a\\nb": "1",
+        "c\\ud800": "2",
+        "value.id": "3",
+        "value.value.id": "4",
+    }
+    assert two["value.id"] == "3"
+    with pytest.raises(ValueError, match="two fields of a value are both"):
+        await written(path, [se.Event(3, data={"a\nb": 1, "a\\nb": 2})])
+
+
 async def test_fields_without_a_column_may_have_one_for_all(tmp_path):
     """As JSON; names of the file's own columns are told apart."""
     path = tmp_path / "out.csv"

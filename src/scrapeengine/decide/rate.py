@@ -127,8 +127,6 @@ class RateLimiter:
         copied = RateLimiter(self.rates)
         copied._meters = [_RateMeter(meter.burst, meter.interval, meter.tat) for meter in self._meters]
         copied._interval = self._interval
-        # By what was copied: a pace may change in between.
-        copied._paced = copied._meters[-1] if len(copied._meters) > len(copied.rates) else None
         copied._open = self._open.copy()
         copied._booked = sum(booking.cost for booking in copied._open)
         return copied

@@ -58,15 +58,7 @@ class SinkChannel(Generic[T]):
             with trio.move_on_at(self._since + self._linger):
                 while len(self._waiting) < self._size and not self._over:
                     await self._reader.park()
-        batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
-        self._since = trio.current_time()
-        return batch
-
-    def rest(self) -> list[Outcome[Any]]:
-        """Take all that waits, for nobody comes for it."""
-        rest = list(self._waiting)
-        self._waiting.clear()
-        return rest
+        return [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
 
     def __len__(self) -> int:
         """Count what waits."""

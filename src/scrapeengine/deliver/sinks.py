@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 import attrs
@@ -34,7 +34,7 @@ def check_sinks(sinks: object) -> None:
         TypeError: it is none; says what to write.
         ValueError: two of them are files of one name: by that a store knows how far each has come.
     """
-    if isinstance(sinks, str | bytes) or not isinstance(sinks, Iterable):
+    if isinstance(sinks, str | bytes) or not isinstance(sinks, Sequence):
         raise TypeError(f"sinks=… takes a list of async functions, got {told(sinks)}; write sinks=[save]")
     seen = set()
     for sink in sinks:

@@ -79,7 +79,7 @@ class Report:
     lost: int = 0
     """Tasks whose lease in the store was lost, and that have no outcome here: they are somebody else's."""
     redelivered: int = 0
-    """Outcomes of earlier runs that sinks had not had, and that went to them in this one; not counted above."""
+    """Outcomes of earlier runs that went to sinks which had not had them, each once for each; not counted above."""
     closed: Mapping[str, float] = attrs.field(factory=dict)
     """Platforms that were closed for longer than their `Retry.patience`, each with the longest time, in seconds; hosts
     that the default serves count under the default's name."""

@@ -180,7 +180,7 @@ class Store(Protocol):
     async def close(self, platform: str, seconds: float) -> None:
         """Close a platform for so long, at least, from now: no request to it starts meanwhile.
 
-        Engines that share it (`shared`) hear of it within half a second; others at their next look at the store.
+        Engines that share the store (`shared`) hear of it within half a second, others within a quarter.
         """
         ...
 
@@ -194,8 +194,7 @@ class Store(Protocol):
     async def pause(self, platform: str) -> None:
         """Let no task of a platform start, in any engine on the store, until `resume`; it is kept with the jobs.
 
-        What runs goes on. Engines that share the store (`shared`) hear of it within half a second, and of `resume` too;
-        others at their next look at the store.
+        What runs goes on. Engines that serve the store hear of it within a quarter of a second, and of `resume` too.
         """
         ...
 
@@ -260,8 +259,8 @@ class Store(Protocol):
 
         Returns:
             `OK`: done. `ALREADY`: done before, with this position. `LOST`: the sink has had one of them before, or
-            never was to have it, in whatever process: nothing was changed, and what was written of all of them since
-            the last position does not count.
+            never was to have it, in whatever process. Without a position the others are forgotten. With one nothing was
+            changed, and what was written of all of them since the last position does not count.
         """
         ...
 

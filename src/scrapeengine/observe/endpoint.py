@@ -98,7 +98,10 @@ class _Endpoint:
         if rest.partition(" ")[0].partition("?")[0] != "/metrics":
             return _written(HTTPStatus.NOT_FOUND, b"the metrics are at /metrics\n")
         accepts = (line.partition(":")[2] for line in head[1:] if line.lower().startswith("accept:"))
-        encode, kind = choose_encoder(",".join(accepts))
+        try:
+            encode, kind = choose_encoder(",".join(accepts))
+        except Exception:  # noqa: BLE001 - it asks for a version that is none
+            encode, kind = choose_encoder("")
         if self._store is not None:
             try:
                 self._metrics.stored(await self._store.stats())

@@ -284,6 +284,7 @@ class Traces(Instrument):
         Raises:
             TypeError: `propagate` is no collection of names.
         """
+        propagate = propagate if isinstance(propagate, str) else tuple(propagate)
         if isinstance(propagate, str) or not all(isinstance(name, str) for name in propagate):
             raise TypeError(f"Traces(propagate=…) takes names of platforms, got {told(propagate)}; write [name]")
         self._tracer = trace.get_tracer(_NAME, tracer_provider=provider)

@@ -188,8 +188,10 @@ class Lane:
     @property
     def next_cost(self) -> int:
         """The cost of the next request of a task of its own. From any thread."""
-        returning = self.returning.copy()
-        return returning[0].cost if returning else self.usual_cost
+        try:
+            return self.returning[0].cost
+        except IndexError:
+            return self.usual_cost
 
     @property
     def full(self) -> bool:

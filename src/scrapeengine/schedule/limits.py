@@ -47,7 +47,7 @@ class EffectiveLimit:
     stopped: bool = attrs.field(default=False, init=False)
     """Whether the platform is paused in the store."""
     ends: float = attrs.field(default=math.inf, init=False)
-    """When that is over, in trio's time, and nothing starts."""
+    """When the share is over, in trio's time, and nothing starts."""
     uncovered: bool = attrs.field(default=False, init=False)
     """Whether a share has ended while more tasks ran than have been granted since."""
     limiter: trio.CapacityLimiter = attrs.field(init=False)

@@ -57,7 +57,7 @@ class Dispatch:
 class Deliveries:
     """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.writing.Receipts`.
 
-    Size: 11 attributes and 22 methods, two queues for each sink, and what is known of all that is on its way.
+    Size: 11 attributes and 21 methods, two queues for each sink, and what is known of all that is on its way.
     """
 
     def __init__(self, holder: Leaseholder, sinks: Sequence[str], outbox: Outbox[Any], *, wanted: bool) -> None:
@@ -212,7 +212,7 @@ class Deliveries:
             for taker, had in self._had.items():
                 while had:
                     batch = list(had)[:_MOST_AT_ONCE]
-                    await self._acknowledge(taker, batch)
+                    await self._holder.store.acknowledge(taker, batch)  # of what is lost others have said so
                     for _ in batch:
                         had.popleft()
                     self._forget(taker, batch)
@@ -227,14 +227,6 @@ class Deliveries:
             self._holder.trouble.say("the store could not be told what was delivered", error)
             return False
         return True
-
-    async def _acknowledge(self, taker: str, batch: Sequence[Delivery]) -> None:
-        """Tell the store of some that were had; where somebody else has said so of one, of the others."""
-        reply = await self._holder.store.acknowledge(taker, batch)
-        if reply is Reply.LOST and len(batch) > 1:
-            half = len(batch) // 2
-            await self._acknowledge(taker, batch[:half])
-            await self._acknowledge(taker, batch[half:])
 
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""

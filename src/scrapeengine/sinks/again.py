@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import trio
 from scrapeengine.model.sink import Position, Sink
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.aside import Aside, aside_of
-from scrapeengine.sinks.lines import is_at, whole_lines
+from scrapeengine.sinks.lines import locked, whole_lines
 from scrapeengine.standstill import in_thread
 
 __all__ = ["bring_in"]
@@ -75,7 +75,8 @@ async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: s
         ValueError: it is no such file, or outcomes of several sinks are in it.
         Exception: what the sink raises.
     """
-    file = await in_thread(_locked, path)
+    path = await in_thread(partial(os.path.realpath, path))  # what a link is for is replaced, and not the link
+    file = await in_thread(locked, path)
     try:
         asides: list[tuple[bytes, Aside]] = await in_thread(_read, file, path)
         names = sorted({aside.sink for _, aside in asides})
@@ -111,15 +112,6 @@ async def _bring(
     finally:
         with trio.move_on_after(_CLOSING, shield=True):
             await sink.close()
-
-
-def _locked(path: str) -> int:
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if is_at(file, path):
-            return file
-        os.close(file)
 
 
 def _read(file: int, path: str) -> list[tuple[bytes, Aside]]:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 
-__all__ = ["add_lines", "is_at", "whole_lines", "whole_rows"]
+__all__ = ["add_lines", "locked", "whole_lines", "whole_rows"]
 
 _BLOCK = 65536
 _OPENS = re.compile(rb'(?:^|,)"')
@@ -23,7 +23,7 @@ def add_lines(path: str, lines: bytes) -> None:
     Raises:
         OSError: they could not be added. Then none is there.
     """
-    file = _locked(path)
+    file = locked(path, os.O_CREAT | os.O_APPEND)
     try:
         end = whole_lines(file)
         os.ftruncate(file, end)
@@ -39,17 +39,21 @@ def add_lines(path: str, lines: bytes) -> None:
         os.close(file)
 
 
-def _locked(path: str) -> int:
-    """Open a file, once nobody else adds to it, or replaces it."""
+def locked(path: str, flags: int = 0) -> int:
+    """Open a file, once nobody else adds to it, or replaces it; with more flags of `os.open`, if there are any.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        if is_at(file, path):
+        if _is_at(file, path):
             return file
         os.close(file)  # it was replaced meanwhile
 
 
-def is_at(file: int, path: str) -> bool:
+def _is_at(file: int, path: str) -> bool:
     """Say whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))  # noqa: PTH116 - paths are texts here

@@ -14,6 +14,7 @@ import attrs
 
 from scrapeengine.decide.records import error_text
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+from scrapeengine.model.urls import told
 
 __all__ = ["CsvRows", "JsonRows", "Rows", "rows_of"]
 
@@ -157,12 +158,9 @@ class CsvRows:
 
     def _flat(self, row: dict[str, Any]) -> dict[str, Any]:
         value = row.pop(_VALUE, None)
-        if isinstance(value, Mapping):
-            fields = {str(name): each for name, each in value.items()}
-        else:
-            fields = {} if value is None else {_VALUE: value}
-        taken = {*_OWN, _EXTRA}
-        fields = {f"{_VALUE}.{name}" if name in taken else name: each for name, each in fields.items()}
+        fields = _by_column(value) if isinstance(value, Mapping) else {} if value is None else {_VALUE: value}
+        taken, own = {*_OWN, _EXTRA}, f"{_VALUE}."  # what begins so is moved too, or two would have one name
+        fields = {own + name if name in taken or name.startswith(own) else name: each for name, each in fields.items()}
         plain = str | int | float
         return row | {
             name: each if isinstance(each, plain) or each is None else self._json(each) for name, each in fields.items()
@@ -203,3 +201,14 @@ def _encoder(encode: Callable[[Any], Any] | None) -> json.JSONEncoder:
         return encode(each)
 
     return json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
+
+
+def _by_column(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the fields of a value by names that a first line can have: in one line, and of characters."""
+    found: dict[str, Any] = {}
+    for name, each in value.items():
+        column = str(name).encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
+        if column in found:
+            raise ValueError(f"two fields of a value are both {told(column)} in CSV; give them other names")
+        found[column] = each
+    return found

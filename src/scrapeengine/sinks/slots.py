@@ -115,7 +115,7 @@ def take_slot(layout: Layout, *, keeps: bool) -> SlotLock:
     Raises:
         OSError: the folder is not there, or not to be written to.
     """
-    for number in range(1, _MOST_SLOTS):
+    for number in range(1, _MOST_SLOTS + 1):
         found = lock_slot(layout, layout.slot(number))
         if found is not None and (keeps or not found.owner()):
             return found

@@ -60,7 +60,7 @@ async def called(scrape: Callable[[Task], Awaitable[Any] | AsyncIterator[Any]], 
 
 def _size(item: Any) -> int:
     """Return how many bytes an item has, as JSON, or about so many."""
-    if isinstance(item, str | bytes):
+    if isinstance(item, bytes):
         return len(item)
     try:
         return len(json.dumps(item, default=str))

@@ -205,7 +205,7 @@ class Exchange:
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if answer.status in {429, 503}:
             self._heed(channel)
-        for name, _ in channel.answer.headers:  # no call for those, nearly all, that state no limit
+        for name, _ in answer.headers:  # no call for those, nearly all, that state no limit
             if b"imit" in name or b"IMIT" in name:
                 self._hear(channel)
                 break

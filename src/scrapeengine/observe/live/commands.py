@@ -74,8 +74,10 @@ class Commands:
             raise ValueError(f"{name} takes {', '.join(sorted(fields))}, not {told(min(unknown))}")
         if "platform" in fields:
             check_platform_name(given.get("platform"))
-        self._subject.look_again()
-        return await command(**given)
+        try:
+            return await command(**given)
+        finally:
+            self._subject.look_again()  # behind it: a frame may have looked meanwhile
 
     # -- what needs an engine
 

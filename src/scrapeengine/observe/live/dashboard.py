@@ -113,8 +113,11 @@ class Dashboard:
         _check_subject(run, engine, store)
         if whole(port, "Dashboard(port=…)", least=0) > _PORTS:
             raise ValueError(f"Dashboard(port=…) must be at most {_PORTS}, got {port}; 0 takes any that is free")
+        hosts = hosts if isinstance(hosts, str) else tuple(hosts)
         if isinstance(hosts, str) or not all(isinstance(name, str) for name in hosts):
             raise TypeError("Dashboard(hosts=…) must be a list of names; write hosts=['scraper.example']")
+        if not isinstance(host, str) or not (token is None or isinstance(token, str)):
+            raise TypeError("Dashboard(host=…, token=…) are texts; leave them out for loopback and a new token")
         if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
             raise ValueError(
                 f"Dashboard(token=…) must be at least {_SHORTEST_TOKEN} letters and digits, for who guesses it can "

@@ -80,10 +80,10 @@ class Feed:
     async def _make(self, *, whole: bool) -> None:
         try:
             found = await self._scene.frame(whole=whole)
+            event = await trio.to_thread.run_sync(_event_of, found, abandon_on_cancel=True)  # which may be a megabyte
         except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on, and who looks is told
             logger().error("the live page could not be made", exc_info=error)
-            found = {"trouble": f"{type(error).__name__}: the log of the program has more"}
-        event = await trio.to_thread.run_sync(_event_of, found, abandon_on_cancel=True)  # which may be a megabyte
+            event = _event_of({"trouble": f"{type(error).__name__}: the log of the program has more"})
         self.number, self.latest = self.number + 1, event
         if whole:
             self.whole_number, self.whole, self._whole_at = self.number, self.latest, trio.current_time() + _WHOLE

@@ -105,13 +105,14 @@ class DictOutboxTable:
             for _, _, delivery in times.through(gone, n):
                 self._drop(sink, delivery)
 
-    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
-        """See `OutboxTable`; nothing is forgotten where one is not there."""
-        if not all(self._owes(sink, delivery, gone) for delivery in deliveries):
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float, *, whole: bool) -> bool:
+        """See `OutboxTable`."""
+        owed = [delivery for delivery in deliveries if self._owes(sink, delivery, gone)]
+        if whole and len(owed) < len(deliveries):
             return False
-        for delivery in deliveries:
+        for delivery in owed:
             self._drop(sink, delivery)
-        return True
+        return len(owed) == len(deliveries)
 
     def move(self, sink: str, position: Position) -> None:
         """See `OutboxTable`."""

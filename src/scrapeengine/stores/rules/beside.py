@@ -76,16 +76,18 @@ class NotOwed(StoreError):
 
 
 def acknowledge(tables: Tables, sink: str, deliveries: Sequence[Delivery], position: Position | None) -> Reply:
-    """Forget that a sink is to have outcomes, and write down how far it has come; all of it, or nothing.
+    """Forget that a sink is to have outcomes; with a position write down how far it has come, all of it or nothing.
 
     Whose lease has ended is nothing to it: of two that have written the same outcome, the first to say so has.
 
     Raises:
-        NotOwed: one of them is not the sink's.
+        NotOwed: there is a position, and one of them is not the sink's.
     """
-    if not tables.outbox.take(sink, frozenset(deliveries), _gone(tables)):
+    if not tables.outbox.take(sink, frozenset(deliveries), _gone(tables), whole=position is not None):
+        if position is None:
+            return Reply.LOST
         # Where it is there already it is told once more, since the first reply was not heard.
-        told = position is not None and tables.outbox.positions(sink).get(position.slot) == position.value
+        told = tables.outbox.positions(sink).get(position.slot) == position.value
         raise NotOwed(Reply.ALREADY if told else Reply.LOST)
     if position is not None:
         tables.outbox.move(sink, position)

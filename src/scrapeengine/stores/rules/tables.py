@@ -248,10 +248,11 @@ class OutboxTable(Protocol):
         """Forget up to `n` outcomes whose time had come by the time `gone`."""
         ...
 
-    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float, *, whole: bool) -> bool:
         """Forget that a sink is to have outcomes whose time has not come by the time `gone`.
 
-        False if one of them is not there; then the rule is to raise, for some may be forgotten.
+        False if one of them is not there; the others are forgotten. If that is to be `whole` the rule raises then, and
+        what cannot be taken back by that is not forgotten.
         """
         ...
 

@@ -139,8 +139,8 @@ class SqlOutboxTable:
         """See `OutboxTable`."""
         self._db.execute(_CLEAR, (gone, n))
 
-    def take(self, sink: str, deliveries: Collection[Delivery], gone: float) -> bool:
-        """See `OutboxTable`."""
+    def take(self, sink: str, deliveries: Collection[Delivery], gone: float, *, whole: bool) -> bool:  # noqa: ARG002
+        """See `OutboxTable`; what is raised takes all back."""
         query = "DELETE FROM outbox WHERE platform = ? AND id = ? AND token = ? AND sink = ? AND until > ?"
         before = self._db.total_changes()
         self._db.executemany(query, [(*delivery, sink, gone) for delivery in deliveries])

@@ -79,8 +79,8 @@ class ThreadedConnection:
         """
         try:
             if self.reader is not None:  # first: who closes last takes the log into the file
-                await self._thread.send(self.reader.close)
-                self.reader = None
+                reader, self.reader = self.reader, None
+                await self._thread.send(reader.close)
             await self._thread.send(partial(self._db.close, force))
         except BaseException:
             if force:

@@ -347,7 +347,9 @@ class CompletingScenes(StoreScenes):
         await passes(5)
         same(await store.undelivered("s", 9, 10), [])
         same({kept.delivery for kept in await store.undelivered("t", 9, 10)}, {a, b})
-        same([await store.acknowledge("s", [b]), await store.acknowledge("t", [a, b])], [LOST, OK])
+        same(await store.acknowledge("s", [b]), LOST)
+        same(await store.acknowledge("t", [a, Delivery("p", "x", 1)]), LOST, "of one; the other is forgotten")
+        same([await store.acknowledge("t", [a]), await store.acknowledge("t", [b])], [LOST, OK])
 
     @behaviour()
     async def test_a_position_is_kept_with_what_it_stands_for(self, store: Store) -> None:

@@ -382,11 +382,13 @@ class StoreModel:
         """Forget that a sink is to have outcomes, and remember how far it has come."""
         self._drop_unfetched()
         owed = {(sink, delivery) for delivery in deliveries}
-        if not owed <= self.outbox.keys():
-            told = position is not None and self.slots.get((sink, position.slot)) == position.value
-            return Reply.ALREADY if told else Reply.LOST
-        for each in owed:
+        lost = not owed <= self.outbox.keys()
+        if lost and position is not None:
+            return Reply.ALREADY if self.slots.get((sink, position.slot)) == position.value else Reply.LOST
+        for each in owed & self.outbox.keys():
             del self.outbox[each]
+        if lost:
+            return Reply.LOST
         if position is not None:
             self.slots[sink, position.slot] = position.value
         return Reply.OK
