@@ -63,6 +63,7 @@ def check_feeds(printed):
     assert closest > 1
 
 
+@pytest.mark.slow
 def test_feeds_that_are_invented():
     """All feeds are read but the one that is none, links that they share are followed once, a host is spared."""
     printed = output("feeds", failure="NotAFeed")
@@ -175,6 +176,7 @@ def test_podcasts_for_a_day():
     assert printed.count("goes live") >= 45  # each once a day, but for the one that never answers
 
 
+@pytest.mark.slow
 def test_podcasts_in_a_file(tmp_path):
     """On loopback, by the true clock, and what is due outlives the program."""
     store = f"sqlite:{tmp_path / 'podcasts.db'}"

@@ -101,6 +101,9 @@ async def test_who_looks_costs_nothing_where_nobody_does(monkeypatch):
         made.append(values)
         await make(self, **values)
 
+    async def all_gone():
+        return page._followers == 0
+
     monkeypatch.setattr(feed.Feed, "_make", counted)
     monkeypatch.setattr(feed, "_APART", 0.1)
     engine = se.Engine([se.Platform("p", scrape)])
@@ -113,10 +116,10 @@ async def test_who_looks_costs_nothing_where_nobody_does(monkeypatch):
                 await first()
                 await second()
             assert len(made) <= 5
-        await trio.sleep(0.2)
+        await until(all_gone)
         count = len(made)
-        await trio.sleep(0.3)
-        assert len(made) == count
+        await trio.sleep(0.5)
+        assert len(made) <= count + 1  # one may have been asked for before; as long as somebody looks there are five
 
 
 async def test_who_takes_nothing_is_left_and_holds_nothing(monkeypatch):

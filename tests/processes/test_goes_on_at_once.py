@@ -132,6 +132,7 @@ def test_who_hangs_keeps_what_it_has(workers):
     os.kill(first, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_process_is_set_aside_while_the_others_run(workers):
     """Four processes die of each; all others are done, some while suspects were tried; `retry` has it run again."""
     others = [f"short-{number}" for number in range(60)]

@@ -280,7 +280,9 @@ async def test_they_are_served_on_loopback(metrics):
         await engine.run([], instruments=[metrics])
         serve = se.observe.serve_metrics
         port = await nursery.start(lambda task_status: serve(0, metrics, store=store, task_status=task_status))
-        await trio.sleep(0.3)
+        with trio.fail_after(20):
+            while not metrics.lag.count:
+                await trio.sleep(0.01)
         head, _, body = (await ask(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=")
         assert f"Content-Length: {len(body)}".encode() in head

@@ -9,7 +9,6 @@ import trio
 import scrapeengine as se
 from support.serving import pending
 
-INTERVAL = 0.25
 """Seconds between two times at which an engine asks for its share."""
 
 
@@ -63,8 +62,8 @@ def _rests(run):
     return (statistics.held_by, statistics.running) == ("pause", 0)
 
 
-async def test_a_paused_platform_starts_nothing_within_one_sharing_interval_and_goes_on_when_resumed(url):
-    """Seen from the site; `explain` and the statistics say why, and so does one log line."""
+async def test_a_paused_platform_starts_nothing_and_goes_on_when_resumed(url):
+    """Seen from the site; `explain` and the statistics say why. How soon is law 3's, where time is virtual."""
     site = CountingSite()
     engine = site.engine(["p", "q"])
     async with se.open_store(url) as store:
@@ -73,9 +72,7 @@ async def test_a_paused_platform_starts_nothing_within_one_sharing_interval_and_
             nursery.start_soon(drain, run)
             await reaches(lambda: len(site.called) > 10)
             await store.pause("p")
-            paused = trio.current_time()
             await reaches(lambda: _rests(run))
-            assert trio.current_time() - paused < INTERVAL + 10  # on a machine that is busy with other tests
             count = len(site.called)
             await trio.sleep(0.5)
             assert len(site.called) == count
@@ -142,7 +139,8 @@ async def test_a_limit_of_0_and_a_pause_in_the_store_are_two_things(url):
             assert site.called == []
             engine.tune("p", limit=0)
             await store.resume("p")
-            await trio.sleep(0.4)
+            await reaches(lambda: "paused in the store" not in run.explain("p"))
+            assert run.statistics().platforms["p"].held_by == "pause"
             assert site.called == []
             engine.tune("p", limit=1)
             await reaches(lambda: len(site.called) == 5)

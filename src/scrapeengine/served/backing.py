@@ -129,9 +129,17 @@ class StoreBacking:
         return not (self._writer.behind or behind)
 
     async def pending(self) -> Mapping[str, int] | None:
-        """Count the jobs that are ready, and those that are delayed where the run waits for them. Checkpoint."""
-        counted, serves, wait = await self._store.stats(), self._parts.plan.serves, self._until == "empty"
-        return {name: each.ready + wait * each.delayed for name, each in counted.items() if serves(name)}
+        """Count the jobs that are ready, and those that are delayed where the run waits for them. Checkpoint.
+
+        None of a platform that is paused in the store, where the run leaves that aside.
+        """
+        counted, serves = await self._store.stats(), self._parts.plan.serves
+        waits, leaves = self._until == "empty", self._until == "idle"
+        return {
+            name: 0 if leaves and each.paused else each.ready + waits * each.delayed
+            for name, each in counted.items()
+            if serves(name)
+        }
 
     def open(self, nursery: trio.Nursery) -> None:
         """Start what works beside the claims."""
