@@ -379,3 +379,15 @@ async def test_what_was_acknowledged_is_lost_to_who_says_it_again(autojump_clock
         await engine().poll(store, sinks=[sink])
         assert sink.said[:2] == [True, False]
         assert await store.positions("twice") == {"out": "1"}
+
+
+async def test_what_a_sink_has_of_a_batch_that_ends_it_is_not_counted_as_undelivered(autojump_clock, tmp_path):
+    """What it refuses cannot be set aside, for there is no such folder: that one is, and the others are not."""
+    sink = Refusing(["7"])
+    policy = {"on_error": "set aside", "patience": 0, "aside": str(tmp_path / "no" / "aside"), "size": 8, "linger": 5}
+    run = engine().stream(map(se.Event, range(8)), sinks=[se.sinks.of(sink, **policy)])
+    with pytest.raises(OSError, match="No such file"):
+        async with run as running:
+            await running.wait()
+    assert 4 <= len(sink.had) < 8  # halves of a batch, up to the one that fails
+    assert running.report.undelivered == 8 - len(sink.had)

@@ -107,13 +107,17 @@ class SinkTask(Generic[T]):
         """Let the rest go on its way, though the sink has not had it."""
         if self.error is None:
             logger().error("a sink was given up: it took nothing for too long", sink=named(self.name))
-        rest, self._in_hand = self._in_hand, []
-        while rest := rest or await self._feed.batch():
-            self._counters.undelivered += len(rest)
-            if self._receipts is not None:
-                self._receipts.undelivered(self.name, rest)
-            self._outbox.had(rest, None)
-            rest = []
+        in_hand, self._in_hand = self._in_hand, []
+        self._lose(in_hand, self._writer.left if in_hand else [])
+        while rest := await self._feed.batch():
+            self._lose(rest, rest)
+
+    def _lose(self, batch: list[Outcome[T]], left: list[Outcome[T]]) -> None:
+        """Let a batch go on its way, of which the sink has had all but what is left."""
+        self._counters.undelivered += len(left)
+        if self._receipts is not None:
+            self._receipts.undelivered(self.name, left)
+        self._outbox.had(batch, None)
 
     async def _close(self) -> None:
         with trio.move_on_after(_CLOSING, shield=True):

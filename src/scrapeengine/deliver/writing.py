@@ -113,6 +113,8 @@ class SinkWriter(Generic[T]):
         self._counters = counters
         self._receipts = receipts
         self._opened = False
+        self.left: list[Outcome[T]] = []
+        """What of the batch in hand is neither acknowledged nor set aside."""
 
     async def take(self, batch: list[Outcome[T]]) -> None:
         """Write a batch, and have it acknowledged, all but what is somebody else's by now, or is set aside.
@@ -123,6 +125,7 @@ class SinkWriter(Generic[T]):
             Exception: what the sink raised.
             OSError: what was to be set aside could not be.
         """
+        self.left = batch
         try:
             await self._patiently(batch)
         except Exception as error:
@@ -168,15 +171,19 @@ class SinkWriter(Generic[T]):
         except Exception as error:
             # What is acknowledged is there, and must not be written again; what is wrong now is so at the next batch.
             if not flush.said or flush.lost or self._sink.policy.on_error == "stop":
+                if flush.said and not flush.lost:
+                    self._settle(batch)
                 raise
             logger().warning("a sink has failed behind what it has taken", sink=named(self._name), exc_info=error)
         if not flush.said:
             await flush()
         if not flush.lost:
+            self._settle(batch)
             return
         if len(batch) == 1:
             if receipts is not None:
                 receipts.delivered(self._name, batch)  # by somebody else
+            self._settle(batch)
             return
         half = len(batch) // 2
         await self._write(batch[:half])
@@ -199,6 +206,7 @@ class SinkWriter(Generic[T]):
             )
             if self._receipts is not None:
                 self._receipts.delivered(self._name, batch)
+            self._settle(batch)
             return
         half = len(batch) // 2
         for part in (batch[:half], batch[half:]):
@@ -206,3 +214,8 @@ class SinkWriter(Generic[T]):
                 await self._write(part)
             except Exception as failure:  # noqa: BLE001 - as the policy says
                 await self._split(part, failure)
+
+    def _settle(self, part: list[Outcome[T]]) -> None:
+        """Take it that a part of the batch is where it was to go."""
+        settled = set(map(id, part))
+        self.left = [outcome for outcome in self.left if id(outcome) not in settled]
