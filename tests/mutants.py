@@ -672,7 +672,7 @@ MUTANTS = [
     ("served/test_serving.py", "served/backing.py", "        known |= fresh\n", ""),
     (1, "served/backing.py", " for job in jobs if job.platform not in known}", " for job in jobs if not known}"),
     ("served/test_serving.py", "run/services.py", "self._outbox.waiting + self._ends.waiting", "self._outbox.waiting"),
-    ("served/test_delivery.py", "deliver/outbox.py", "            had([outcome])\n", "            pass\n"),
+    ("served/test_serving.py", "deliver/outbox.py", "            had([outcome])\n", "            pass\n"),
     (
         "served/test_polling.py",
         "served/completions.py",
@@ -785,7 +785,12 @@ MUTANTS = [
         "    if 1:\n        await stream",
     ),
     ("live/test_pages.py", "observe/live/dashboard.py", "if self._followers >= _MOST_FOLLOWERS", "if False"),
-    (3, "served/closings.py", "*ready, *self._lanes.pauses.by_store, *self._in_hand()", "*ready"),
+    (
+        "served/test_paused_while_parked.py",
+        "served/closings.py",
+        "*ready, *self._lanes.pauses.by_store, *self._in_hand()",
+        "*ready, *self._lanes.pauses.by_store",
+    ),
     (
         "served/test_paused_in_the_store.py",
         "served/closings.py",

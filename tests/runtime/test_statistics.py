@@ -9,6 +9,7 @@ import trio
 from hypothesis import given
 
 import scrapeengine as se
+from scrapeengine.decide.gate import Gate
 from support.strategies import cases, requests, scripts, sleeps, troubles
 from support.threads import elsewhere
 from support.world import World, scheduled_alike, virtually
@@ -262,6 +263,31 @@ def test_to_look_changes_nothing(case):
         for platform in found.platforms.values():
             assert platform.held_for >= 0
             assert (platform.held_by == "pause") is not platform.limit
+
+
+async def test_a_look_at_closed_hosts_bears_that_they_change_meanwhile(autojump_clock, monkeypatch):
+    """As they may where the look comes from another thread: one that has no work is worked on again."""
+    is_closed, again = Gate.closed, []
+
+    async def scrape(task):
+        await task.http.get(task.event.url)
+
+    def closes_again(gate, now):
+        while again:
+            engine.close(again.pop(), 20)
+        return is_closed(gate, now)
+
+    default = se.Platform("*", scrape, limit=2, retry=se.Retry(attempts=1))
+    site = httpx.MockTransport(lambda _: httpx.Response(429, headers={"Retry-After": "10"}))
+    engine = se.Engine([], default=default, connector=site)
+    hosts = [f"h{number}.test" for number in range(3)]
+    async with engine.stream([se.Event(url=f"http://{host}/") for host in hosts]) as run:
+        await drain(run)
+        monkeypatch.setattr(Gate, "closed", closes_again)
+        again.append(hosts[2])
+        found = run.statistics()
+    assert not again
+    assert {name: each.held_by for name, each in found.platforms.items()} == dict.fromkeys(hosts, "penalty")
 
 
 async def test_another_thread_may_look_while_everything_changes():
