@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+JOBS ?= auto
+SPREAD := -n $(JOBS) --dist worksteal
 LOWEST ?= $(BIN)/python
 ONLY ?=
 
@@ -41,19 +43,19 @@ $(VENV)/.checkers: $(VENV)/.current
 demo: $(VENV)/.current ## scrape 26 feeds and 36 articles from loopback, ten at a time
 	$(BIN)/python examples/feeds.py
 
-test: $(VENV)/.current ## the tests, in a few minutes
-	$(PYTEST)
+test: $(VENV)/.current ## the tests, in a few minutes, a process for each core (JOBS=0: in one)
+	$(PYTEST) $(SPREAD)
 
 test-slow: $(VENV)/.current ## the laws in a thousand generated runs each, and all else that takes long
-	$(PYTEST) -m slow
-	$(PYTEST) tests/laws tests/unit -m "hypothesis and not slow" --hypothesis-profile slow
+	$(PYTEST) $(SPREAD) -m slow
+	$(PYTEST) $(SPREAD) tests/laws tests/unit -m "hypothesis and not slow" --hypothesis-profile slow
 
 test-lowest: export UV_SYSTEM_CERTS := true
 test-lowest: $(VENV)/.current ## the tests on the lowest versions that pyproject.toml allows
 	$(LOWEST) -m venv --clear .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable . --group test
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python -m pytest $(SPREAD)
 
 test-all: ## the tests on every Python from 3.11 to 3.13 that is found, and on the system's own
 	.ci/pythons
@@ -63,7 +65,7 @@ coverage: $(VENV)/.current ## the tests, and how much they cover, with the least
 	$(BIN)/coverage run -m pytest
 	@$(MAKE) --no-print-directory covered
 
-covered: # how much the last tests under coverage have covered: make test PYTEST='.venv/bin/coverage run -m pytest'
+covered: # how much the last tests under coverage have covered: make test JOBS=0 PYTEST='.venv/bin/coverage run -m pytest'
 	$(BIN)/coverage report --fail-under 95
 	$(BIN)/coverage report --fail-under 100 --include '*/scrapeengine/model/*,*/scrapeengine/decide/*'
 

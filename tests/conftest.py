@@ -48,6 +48,14 @@ def pytest_collection_modifyitems(items):
             item.obj = _within_its_time(item.obj, 10 if item.get_closest_marker("slow") else 1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Have what was captured travel from one process to another: what sites send is no text at times."""
+    report = yield
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    return report
+
+
 def _within_its_time(test, times):
     @functools.wraps(test)
     async def within(**fixtures):
