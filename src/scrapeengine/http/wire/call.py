@@ -17,6 +17,8 @@ from scrapeengine.http.wire.uploads import Upload
 __all__ = ["Call", "Headers"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+_BODILESS = frozenset({"GET", "HEAD"})
+"""Methods to whose requests httpx adds nothing where they have no body, which it takes as long to find as all else."""
 _OPTIONS = re.compile(rb"[ \t]*,[ \t]*")
 
 
@@ -98,7 +100,11 @@ class Call:
         else:
             # It counts the body itself, and says nothing where there is none.
             headers = [(name, value) for name, value in self.headers if name != b"content-length"]
-            request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
+            if self.body or self.method not in _BODILESS:
+                request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
+            else:
+                request = httpx.Request(self.method, url, headers=headers, stream=httpx.ByteStream(b""))
+                request.read()
         request.url = url  # httpx has made one of its own of it
         return request
 
