@@ -687,6 +687,8 @@ MUTANTS = [
         "self._times.awake + until, -1",
         "self._times.awake + until, self._notifier.asked",
     ),
+    ("http/test_calls.py", "http/wire/call.py", 'self.head.index(b"\\r\\n\\r\\n") + 2', "len(self.head) - 2"),
+    ("unit/test_records.py", "decide/records.py", "type(value) is str and value.isascii()", "type(value) is str"),
     ("served/test_serving.py", "served/leases.py", "            held.lost = True\n", ""),
     ("served/test_serving.py", "served/backing.py", "        known |= fresh\n", ""),
     (1, "served/backing.py", " for job in jobs if job.platform not in known}", " for job in jobs if not known}"),

@@ -11,7 +11,7 @@ import attrs
 import httpx
 
 from scrapeengine.http.transport.connection import Origin
-from scrapeengine.http.transport.sending import head_of
+from scrapeengine.http.transport.sending import head_of, lines_of
 from scrapeengine.http.wire.uploads import Upload
 
 __all__ = ["Call", "Headers"]
@@ -89,6 +89,14 @@ class Call:
         """Return this call with more headers, which replace those of the same name."""
         if not headers:
             return self
+        if b"connection" not in headers and headers.keys().isdisjoint(dict(self.headers)):
+            # As nearly always: what is there is known to be well, and the new lines go behind it.
+            end = self.head.index(b"\r\n\r\n") + 2
+            head = self.head[:end] + lines_of(headers.items()) + self.head[end:]
+            all_of_them = (*self.headers, *headers.items())
+            return Call(
+                self.method, self.origin, self.host, self.target, all_of_them, self.body, head, self.upload, self.closes
+            )
         kept = tuple((name, value) for name, value in self.headers if name not in headers)
         more = (*kept, *headers.items())
         return Call.of(self.method, self.origin, self.host, self.target, more, self.body, self.upload)
