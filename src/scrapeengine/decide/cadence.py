@@ -170,4 +170,4 @@ def _fields(cls: type[attrs.AttrsInstance], text: str) -> dict[str, Any]:
 @functools.cache
 def _stored(cls: type[attrs.AttrsInstance]) -> dict[str, str]:
     """Return the names of a class's fields, and for each the one that stores have."""
-    return {field.name: _STORED.get(field.name, field.name) for field in attrs.fields(cls)}
+    return {field.name: _STORED.get(field.name) or field.name for field in attrs.fields(cls)}
