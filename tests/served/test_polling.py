@@ -76,7 +76,7 @@ async def test_no_lease_wakes_anybody_while_nothing_is_in_hand(autojump_clock):
         await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
         async with engine.serve(store, lease=1.5) as run, trio.open_nursery() as nursery:
             nursery.start_soon(run.wait)
-            await trio.sleep(0.1)
+            await trio.sleep(0.3)  # after the reader was seen not to be there, and before a third of the lease
             trio.lowlevel.add_instrument(steps)
             await trio.sleep(60)
             trio.lowlevel.remove_instrument(steps)
