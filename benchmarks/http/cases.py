@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["AIMS", "CASES", "HEADLINE", "PLACES", "SHOWN", "SIZES", "TASKS", "Aim", "Case", "Place", "too_slow"]
+__all__ = ["AIMS", "CASES", "COSTS", "HEADLINE", "PLACES", "SHOWN", "SIZES", "TASKS", "Aim", "Case", "Cost", "Place"]
+__all__ += ["too_slow"]
 
 
 class Case(NamedTuple):
@@ -110,4 +111,25 @@ AIMS = (
     Aim("aiohttp-system", 1.0, promised=False, ours="engine-system"),
     Aim("uvloop", 1.25, promised=False),
     Aim("bare", 0.5, promised=False),
+)
+
+
+class Cost(NamedTuple):
+    """How much more CPU time a request of ours may take than another one of ours."""
+
+    what: str
+    ours: tuple[str, int]
+    """The case, and how many requests are in flight at once."""
+    than: tuple[str, int]
+    """The other one."""
+    most: float
+    """The largest ratio that is aimed at."""
+
+
+COSTS = (
+    Cost("CPU time of a request, 1,000 at once, of one of 200", ("engine", 1000), ("engine", 200), 1.3),
+    Cost(
+        "CPU time of a request with everything on, of a plain one, 50 at once", ("everything", 50), ("engine", 50), 2.5
+    ),
+    Cost("the same, 200 at once", ("everything", 200), ("engine", 200), 2.5),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.http.cases import AIMS, CASES, HEADLINE, Aim
+from benchmarks.http.cases import AIMS, CASES, COSTS, HEADLINE, Aim, Cost
 from benchmarks.http.measuring import Figures
 from benchmarks.http.running import Key, Results
 from benchmarks.tables import Promise, spread
@@ -34,6 +34,8 @@ def judge(results: Results, tasks: Iterable[int]) -> Iterator[Promise]:
         for count in tasks:
             if aim.tasks in (None, count):
                 yield _judged(aim, count, results)
+    for cost in COSTS:
+        yield _weighed(cost, results)
 
 
 def _judged(aim: Aim, tasks: int, results: Results) -> Promise:
@@ -49,6 +51,18 @@ def _judged(aim: Aim, tasks: int, results: Results) -> Promise:
     ratios = _ratios(results.taken[ours], results.taken[theirs])
     measured = f"{spread(ratios.rate, '.2f')}; by CPU time {median(ratios.cpu):.2f}"
     return Promise(what, measured, **bounds, kept=ratios.reaches(aim.times))
+
+
+def _weighed(cost: Cost, results: Results) -> Promise:
+    """Say what a request of ours costs beside another one, by CPU time in the same round."""
+    bound, (place, _) = f"≤ {cost.most:g} times", HEADLINE
+    keys = [Key(name, tasks, place) for name, tasks in (cost.ours, cost.than)]
+    for key in keys:
+        if key not in results.taken:
+            return Promise(cost.what, f"not measured: {results.missing.get(key, 'not asked for')}", aim=bound)
+    pairs = zip(*(results.taken[key] for key in keys), strict=False)
+    ratios = [mine.microseconds / other.microseconds for mine, other in pairs]
+    return Promise(cost.what, spread(ratios, ".2f"), aim=bound, kept=median(ratios) <= cost.most)
 
 
 def _ratios(ours: list[Figures], theirs: list[Figures]) -> Ratios:

@@ -56,6 +56,35 @@ class Feeds:
         return [time - times[0] for time in times]
 
 
+class Steps(trio.abc.Instrument):
+    """Takes note of the steps of trio's tasks, by the tasks' names."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_task_step(self, task):
+        """Take note of one."""
+        self.seen.append(task.name)
+
+
+async def test_no_lease_wakes_anybody_while_nothing_is_in_hand(autojump_clock):
+    """Of a feed that comes every three minutes nothing is renewed or watched in between."""
+    feeds, steps = Feeds(), Steps()
+    feeds.seconds = 0.01
+    engine = feeds.engine()
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [se.Event("a")], cadence=STEADY)
+        async with engine.serve(store, lease=1.5) as run, trio.open_nursery() as nursery:
+            nursery.start_soon(run.wait)
+            await trio.sleep(0.3)  # after the reader was seen not to be there, and before a third of the lease
+            trio.lowlevel.add_instrument(steps)
+            await trio.sleep(60)
+            trio.lowlevel.remove_instrument(steps)
+            await run.stop(0)
+    assert len(feeds.asked) == 1
+    assert [name for name in steps.seen if "Leases" in name or "Deliveries" in name] == []
+
+
 async def test_rounds(autojump_clock, store):
     """What is due, all of it, and some by name."""
     feeds = Feeds()

@@ -21,6 +21,7 @@ from scrapeengine.decide.records import (
     outcome_text,
     payload_of,
     status_of,
+    value_of,
 )
 from scrapeengine.errors import RecordedError, UnknownPlatform
 from scrapeengine.model.event import Event
@@ -78,10 +79,16 @@ def test_an_event_that_is_its_url() -> None:
 @given(values)
 def test_contents(value: Any) -> None:
     """Bytes stay bytes, all else becomes JSON; what is equal has one digest."""
-    content = kept_of(value)[0]
+    content, read = kept_of(value)
     assert isinstance(content, bytes if isinstance(value, bytes) else str)
+    assert read == value_of(content)
     assert digest_of(content) == digest_of(kept_of(value)[0])
     assert len(digest_of(content)) == 32
+
+
+def test_a_character_in_two_halves_is_read_as_one() -> None:
+    """What goes out is what would be read again, also where JSON has made one character of two."""
+    assert kept_of("\ud83d\ude00")[1] == "\U0001f600"
 
 
 def test_digests_differ() -> None:

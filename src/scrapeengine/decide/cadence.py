@@ -53,7 +53,7 @@ class History:
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps(attrs.asdict(self))
+        return json.dumps({name: getattr(self, name) for name in _stored(History)})
 
     @classmethod
     def from_json(cls, text: str | None) -> History:
@@ -115,7 +115,7 @@ def next_due(
 
 def cadence_to_json(cadence: Cadence) -> str:
     """Return a cadence as JSON."""
-    return json.dumps({_STORED.get(name, name): value for name, value in attrs.asdict(cadence).items()})
+    return json.dumps({key: getattr(cadence, name) for name, key in _stored(Cadence).items()})
 
 
 @functools.lru_cache(maxsize=1000)
@@ -164,5 +164,10 @@ def _fields(cls: type[attrs.AttrsInstance], text: str) -> dict[str, Any]:
         raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
         raise TypeError("no JSON object")
-    stored = {field.name: _STORED.get(field.name, field.name) for field in attrs.fields(cls)}
-    return {name: found[key] for name, key in stored.items() if key in found}
+    return {name: found[key] for name, key in _stored(cls).items() if key in found}
+
+
+@functools.cache
+def _stored(cls: type[attrs.AttrsInstance]) -> dict[str, str]:
+    """Return the names of a class's fields, and for each the one that stores have."""
+    return {field.name: _STORED.get(field.name) or field.name for field in attrs.fields(cls)}

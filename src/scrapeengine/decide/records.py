@@ -111,7 +111,8 @@ def kept_of(value: object, encode: Callable[[Any], Any] | None = None) -> tuple[
         return value, value
     try:
         text = _json(value, encode)
-        return text, json.loads(text)
+        same = type(value) is str and value.isascii()  # which reading it again would make the same of
+        return text, value if same else json.loads(text)
     except Exception as error:
         raise _refusal(value, encode, error) from error
 

@@ -128,7 +128,8 @@ class Completions:
         if isinstance(outcome, Success):
             # What goes out now is what would be delivered again after a crash.
             result, value = kept_of(outcome.value, self.encode)
-            outcome = attrs.evolve(outcome, value=value)
+            if value is not outcome.value:
+                outcome = attrs.evolve(outcome, value=value)
         if outcome.items:
             outcome = attrs.evolve(outcome, items=items_of(outcome.items, self.encode))
         again, between, history = self._again(held, outcome, result, task, now)

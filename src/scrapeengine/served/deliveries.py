@@ -16,6 +16,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class Dispatch:
 class Deliveries:
     """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.writing.Receipts`.
 
-    Size: 11 attributes and 21 methods, two queues for each sink, and what is known of all that is on its way.
+    Size: 12 attributes and 21 methods, two queues for each sink, and what is known of all that is on its way.
     """
 
     def __init__(self, holder: Leaseholder, sinks: Sequence[str], outbox: Outbox[Any], *, wanted: bool) -> None:
@@ -84,6 +85,8 @@ class Deliveries:
         """What the store has forgotten of a taker's since a look for these began; only while that goes on."""
         self._work = trio.Event()
         self._many = trio.Event()
+        self._renewal = trio.CancelScope()
+        """Ends when what is on its way is renewed next; never, while nothing is."""
 
     @property
     def within(self) -> float | None:
@@ -101,6 +104,8 @@ class Deliveries:
         self._known[id(outcome)] = Dispatch(outcome, delivery, set(takers), earlier)
         for taker in takers:
             self._on_their_way[taker].add(delivery)
+        if self._renewal.deadline == math.inf:
+            self._renewal.deadline = trio.current_time() + self._holder.lease / 3
 
     def is_earlier(self, outcome: Outcome[Any]) -> bool:
         """See `Receipts`."""
@@ -231,7 +236,10 @@ class Deliveries:
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
         while True:
-            await trio.sleep(self._holder.lease / 3)
+            after = self._holder.lease / 3 if any(self._on_their_way.values()) else math.inf
+            self._renewal = trio.CancelScope(deadline=trio.current_time() + after)
+            with self._renewal:  # as in `Leases`: nobody is woken while nothing is on its way
+                await trio.sleep_forever()
             try:
                 for taker, deliveries in self._on_their_way.items():
                     await self._defer(taker, deliveries, self._holder.lease)

@@ -144,6 +144,7 @@ class StoredEnds:
 
     def caught_up(self) -> None:
         """Look at all lanes again, and whether this was the last: the store knows all, or all was sent on its way."""
+        self._leases.rest()
         self._ready.wake()
         if self._parts.instruments.watched:
             self._hooks.moved()

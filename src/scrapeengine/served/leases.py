@@ -2,6 +2,9 @@
 
 A lease is renewed after a third of its time. Whether that works or not, its end is known here too, counted from when
 it was asked for, and so never later than the store has it: the task is cancelled then, for the job may be another's.
+
+Both wait in scopes whose deadlines are moved: nobody is woken for a job that is taken, nor while none is in hand. Where
+jobs come one by one, as those that recur do, that would be a fourth of all turns of the loop.
 """
 
 from __future__ import annotations
@@ -93,10 +96,10 @@ class Leases:
         self._lease = holder.lease
         self._writer = writer
         self._held: dict[Job, Held] = {}
-        self._taken = trio.Event()
-        """Set, and replaced, when a job is taken whose lease ends before `_looks_at`."""
-        self._looks_at = math.inf
-        """When it is seen next which leases have ended."""
+        self._renewal = trio.CancelScope()
+        """Ends when leases are renewed next; never, while nothing is in hand."""
+        self._end = trio.CancelScope()
+        """Ends when it is seen next which leases have ended: no later than the first of them."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -109,9 +112,11 @@ class Leases:
     def take(self, claimed: Claimed, job: Job, asked: float) -> Held:
         """Take a job whose lease was asked for at a time."""
         held = self._held[job] = Held(claimed, job, asked + self._lease)
-        if held.until < self._looks_at:
-            self._taken.set()
-            self._taken = trio.Event()
+        # Asked before they are set: to set a deadline costs, even to what it is.
+        if self._renewal.deadline == math.inf:
+            self._renewal.deadline = asked + self._lease / 3
+        if held.until < self._end.deadline:  # noqa: PLR1730 - as above
+            self._end.deadline = held.until
         return held
 
     def of(self, job: Job) -> Held:
@@ -122,10 +127,18 @@ class Leases:
         """Let a job go, whose task has ended or never began."""
         return self._held.pop(job)
 
+    def rest(self) -> None:
+        """Look at nothing more, if nothing is in hand and the store knows of all that has ended."""
+        if not (self._held or self._writer.waiting):
+            self._renewal.deadline = self._end.deadline = math.inf
+
     async def renew(self, host: LeaseHost) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
         while True:
-            await trio.sleep(self._lease / 3)
+            at_work = self._held or self._writer.waiting
+            self._renewal = trio.CancelScope(deadline=trio.current_time() + self._lease / 3 if at_work else math.inf)
+            with self._renewal:
+                await trio.sleep_forever()
             asked, held = trio.current_time(), [each for each in self if not each.lost]
             tickets = [*(each.ticket for each in held), *self._writer.tickets()]
             if not tickets:
@@ -151,9 +164,9 @@ class Leases:
                 if each.until <= now:
                     self._let_go(each, host)
             ends = (each.until for each in self._held.values() if not each.lost)
-            self._looks_at = min(ends, default=math.inf)
-            with trio.move_on_at(self._looks_at):
-                await self._taken.wait()
+            self._end = trio.CancelScope(deadline=min(ends, default=math.inf))
+            with self._end:
+                await trio.sleep_forever()
 
     def _let_go(self, held: Held, host: LeaseHost) -> None:
         if not held.lost and held.job in self._held:

@@ -39,6 +39,8 @@ class Notifier:
     """The number of calls so far that have made something ready."""
     alarm: float = attrs.field(default=math.inf, init=False)
     """When, by the store's `awake`, those who wait look again."""
+    asked: int = attrs.field(default=-1, init=False)
+    """What `count` was when somebody asked the tables for `alarm` last: if it is so still, `alarm` is not too late."""
     rung: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Is set at the next change."""
 
@@ -58,6 +60,8 @@ class Notifier:
         elif marks.freed or marks.soonest < self.alarm:
             self.ring()
         self.alarm = min(self.alarm, marks.soonest)
+        if marks.alarm is not None:
+            self.asked = self.count
 
     def stir(self) -> None:
         """Wake all who wait: something may be ready."""

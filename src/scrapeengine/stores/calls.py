@@ -198,9 +198,13 @@ class TableStore:
         """See `Store`."""
         if until is not None:
             until -= self._times.unix
-        return await self._backend.run(
-            lambda tables: staging.due(tables, self._by_now(tables.moment, until), staged.PART)
-        )
+        return await self._backend.run(lambda tables: self._due(tables, until))
+
+    def _due(self, tables: Tables, until: float | None) -> list[str]:
+        found = staging.due(tables, self._by_now(tables.moment, until), staged.PART)
+        if not self.shared:  # else who waits asks in any case, for what others have changed
+            tables.marks.alarm = leasing.next_time(tables)
+        return found
 
     async def claim(
         self, platform: str, n: int, owner: str, lease: float, *, ids: Collection[str] | None = None
@@ -276,9 +280,11 @@ class TableStore:
             alarm = await self._next_alarm()
             # What comes later than that is seen then: it need not wake anybody.
             now = trio.current_time()
-            self._notifier.alarm = min(self._notifier.alarm, self._times.awake + until)
+            if self._times.awake + until < self._notifier.alarm:
+                self._notifier.alarm, self._notifier.asked = self._times.awake + until, -1
             stirred = self._notifier.fresh or self._notifier.count != count
             if stirred or alarm is None or now >= min(until, alarm):
+                await trio.lowlevel.checkpoint()
                 return
             with trio.move_on_at(min(until, alarm, now + self._backend.look_again)):
                 await rung.wait()
@@ -286,7 +292,15 @@ class TableStore:
                 return  # some alarms are of no instant but their own: a suspect may be tried from then on
 
     async def _next_alarm(self) -> float | None:
-        """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have."""
+        """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have.
+
+        Checkpoint, or none.
+        """
+        notifier = self._notifier
+        if not self.shared and notifier.asked == notifier.count:  # whatever came since has moved the alarm
+            alarm = self._times.deadline(notifier.alarm)
+            if alarm > trio.current_time():
+                return alarm
         version = await self._backend.run(_look, reads=True)
         seen, self._notifier.version = self._notifier.version, version
         if seen not in {None, version}:

@@ -257,8 +257,10 @@ class CheckedStore:
         await self._store.wait(at_most)
 
 
-def _seconds(value: object, name: str, **options: bool) -> None:
-    exact = number(value, name, instead="; it is seconds", **options)
+def _seconds(value: object, name: str, *, zero: bool = False, endless: bool = False) -> None:
+    if type(value) is float and (0.0 < value < _TOO_LARGE or (zero and not value)):
+        return  # nearly all are, and each call of a store has some
+    exact = number(value, name, zero=zero, endless=endless, instead="; it is seconds")
     if _TOO_LARGE <= exact < math.inf:
         raise ValueError(f"{name} must be less than 2**63, got {value}; it is seconds")
 
@@ -310,7 +312,8 @@ def _words(**values: object) -> None:
 
 def _many(values: Any, what: str, kind: type) -> tuple[Any, ...]:
     """Make a tuple of what should all be of one kind."""
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection):
+    plain = type(values) is tuple or type(values) is list  # as ours are; abstract classes take long to be asked
+    if not plain and (isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection)):
         raise TypeError(f"{what} must be a list, got {type(values).__name__}; write […] around a single one")
     found = tuple(values)
     for value in found:

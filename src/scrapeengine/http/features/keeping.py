@@ -35,7 +35,7 @@ from scrapeengine.model.validators import Validator, Validators
 __all__ = ["Keeping"]
 
 _MOST_JARS = 1000
-_CONDITIONS = (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since")
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since"})
 _ROBOTS_REDIRECTS = 5
 """RFC 9309, section 2.3.1.2: at least five are followed."""
 
@@ -90,7 +90,7 @@ class Keeping:
         if known is None:
             return call, False
         # The program's own conditions go before ours.
-        if not fits(known, call.headers) or any(call.first(name) is not None for name in _CONDITIONS):
+        if not fits(known, call.headers) or not _CONDITIONS.isdisjoint(dict(call.headers)):
             return call, True
         return call.also({name.lower().encode(): _bytes(text) for name, text in asked(known).items()}), True
 

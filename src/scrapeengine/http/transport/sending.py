@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import httpx
 
-__all__ = ["chunked", "framing", "head_of", "measured"]
+__all__ = ["chunked", "framing", "head_of", "lines_of", "measured"]
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[!-~]+")
@@ -27,12 +27,20 @@ def head_of(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]) 
     verb = method.encode("ascii", "replace")
     if not _TOKEN.fullmatch(verb) or not _TARGET.fullmatch(target):
         raise httpx.LocalProtocolError("the method or the target of the request is malformed")
-    lines = [b"%b %b HTTP/1.1\r\n" % (verb, target)]
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (verb, target, lines_of(headers))
+
+
+def lines_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers of a request as they go out.
+
+    Raises:
+        httpx.LocalProtocolError: one would break HTTP.
+    """
+    lines = []
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise httpx.LocalProtocolError("a header of the request is malformed: its name, or a control character")
         lines.append(b"%b: %b\r\n" % (name, value))
-    lines.append(b"\r\n")
     return b"".join(lines)
 
 

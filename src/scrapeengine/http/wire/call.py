@@ -11,12 +11,14 @@ import attrs
 import httpx
 
 from scrapeengine.http.transport.connection import Origin
-from scrapeengine.http.transport.sending import head_of
+from scrapeengine.http.transport.sending import head_of, lines_of
 from scrapeengine.http.wire.uploads import Upload
 
 __all__ = ["Call", "Headers"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+_BODILESS = frozenset({"GET", "HEAD"})
+"""Methods to whose requests httpx adds nothing where they have no body, which it takes as long to find as all else."""
 _OPTIONS = re.compile(rb"[ \t]*,[ \t]*")
 
 
@@ -87,6 +89,14 @@ class Call:
         """Return this call with more headers, which replace those of the same name."""
         if not headers:
             return self
+        if b"connection" not in headers and headers.keys().isdisjoint(dict(self.headers)):
+            # As nearly always: what is there is known to be well, and the new lines go behind it.
+            end = self.head.index(b"\r\n\r\n") + 2
+            head = self.head[:end] + lines_of(headers.items()) + self.head[end:]
+            all_of_them = (*self.headers, *headers.items())
+            return Call(
+                self.method, self.origin, self.host, self.target, all_of_them, self.body, head, self.upload, self.closes
+            )
         kept = tuple((name, value) for name, value in self.headers if name not in headers)
         more = (*kept, *headers.items())
         return Call.of(self.method, self.origin, self.host, self.target, more, self.body, self.upload)
@@ -98,7 +108,11 @@ class Call:
         else:
             # It counts the body itself, and says nothing where there is none.
             headers = [(name, value) for name, value in self.headers if name != b"content-length"]
-            request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
+            if self.body or self.method not in _BODILESS:
+                request = httpx.Request(self.method, url, headers=headers, content=self.body or None)
+            else:
+                request = httpx.Request(self.method, url, headers=headers, stream=httpx.ByteStream(b""))
+                request.read()
         request.url = url  # httpx has made one of its own of it
         return request
 

@@ -279,23 +279,25 @@ class DictJobTable:
 
     def _enter(self, row: Row) -> None:
         self._counts[row.platform][row.status] += 1
-        self._pending += row.status.pending
-        self._crawling += row.followed and row.status.pending
+        if row.status.pending:
+            self._pending += 1
+            self._crawling += row.followed
+            if row.cadence is not None:
+                self._recurring[row.platform] += 1
         if is_suspect(row.deaths):
             self._suspects[row.platform, row.id] = row
-        if row.cadence is not None and row.status.pending:
-            self._recurring[row.platform] += 1
         self._orders.enter(row)
 
     def _leave(self, row: Row) -> None:
         self._counts[row.platform][row.status] -= 1
-        self._pending -= row.status.pending
-        self._crawling -= row.followed and row.status.pending
+        if row.status.pending:
+            self._pending -= 1
+            self._crawling -= row.followed
+            if row.cadence is not None:
+                self._recurring[row.platform] -= 1
+                if not self._recurring[row.platform]:
+                    del self._recurring[row.platform]
         self._suspects.pop((row.platform, row.id), None)
-        if row.cadence is not None and row.status.pending:
-            self._recurring[row.platform] -= 1
-            if not self._recurring[row.platform]:
-                del self._recurring[row.platform]
         self._orders.leave(row)
 
 

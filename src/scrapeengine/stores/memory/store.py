@@ -123,6 +123,7 @@ class MemoryBackend:
     def close(self) -> None:
         """Let all calls raise `StoreClosed` from now on, those that wait too."""
         self._closed = True
+        self.notifier.asked = -1  # who waits asks the tables again, and so hears of it
         self.notifier.ring()
 
     def _check_open(self) -> None:
