@@ -313,5 +313,11 @@ def test_what_it_cannot_be_made_of_is_refused():
     """In words."""
     with pytest.raises(TypeError, match=r"Traces\(propagate=…\) takes names"):
         se.observe.Traces(propagate="ours")
+    with pytest.raises(TypeError, match=r"Traces\(propagate=…\) takes names of platforms, got 7; write \[name\]"):
+        se.observe.Traces(propagate=7)
+    with pytest.raises(
+        TypeError, match=r"takes a TracerProvider of OpenTelemetry's, got .*; write Traces\(TracerProvider"
+    ):
+        se.observe.Traces(["ours"])
     assert repr(se.observe.Traces(propagate=["a"])) == "<Traces, propagated to 1 platforms>"
     assert se.observe.trace_context() == {}

@@ -17,7 +17,7 @@ Spans are kept by task from its start to its end, so there are no more of them t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextvars import Token
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -317,13 +317,18 @@ class Traces(Instrument):
                 Others are told nothing of our traces.
 
         Raises:
-            TypeError: `propagate` is no collection of names.
+            TypeError: `provider` is none, or `propagate` no collection of names.
         """
-        propagate = propagate if isinstance(propagate, str) else tuple(propagate)
-        if isinstance(propagate, str) or not all(isinstance(name, str) for name in propagate):
+        if provider is not None and not isinstance(provider, TracerProvider):
+            raise TypeError(
+                f"Traces takes a TracerProvider of OpenTelemetry's, got {told(provider)}; write "
+                "Traces(TracerProvider()), or Traces() for the program's own"
+            )
+        names = tuple(propagate) if isinstance(propagate, Iterable) and not isinstance(propagate, str | bytes) else None
+        if names is None or not all(isinstance(name, str) for name in names):
             raise TypeError(f"Traces(propagate=…) takes names of platforms, got {told(propagate)}; write [name]")
         self._tracer = trace.get_tracer(_NAME, tracer_provider=provider)
-        self._propagate = frozenset(propagate)
+        self._propagate = frozenset(names)
 
     @property
     def parts(self) -> tuple[object, ...]:
