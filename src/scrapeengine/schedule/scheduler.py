@@ -72,7 +72,7 @@ class Launcher(Protocol):
         ...
 
 
-_LIMIT = Holdup.LIMIT
+_LIMIT, _NOTHING = Holdup.LIMIT, Holdup.NOTHING
 """Looked up once: that of an enum costs more than all that is asked beside it."""
 _SLOW = {Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE}
 
@@ -457,6 +457,8 @@ class Scheduler:
             self._tell_holdup(lane, now)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
+        if lane.held_by is _NOTHING and not (lane.queue.waiting or lane.returning):
+            return  # as in each step where the source is slow: nothing else need be looked at
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup
