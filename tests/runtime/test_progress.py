@@ -252,12 +252,13 @@ async def test_what_cannot_begin_to_show_leaves_nothing_behind(monkeypatch):
         raise ZeroDivisionError("in a theme")
 
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("rich.live.Live._enable_redirect_io", fail)
+    monkeypatch.setattr("rich.console.Console.push_render_hook", fail)
+    monkeypatch.setattr(sys, "stderr", Terminal())
     before = sys.stdout, sys.stderr
     async with engine_of().stream(EVENTS) as run:
         nurseries = trio.lowlevel.current_task().child_nurseries
         with pytest.raises(ZeroDivisionError):
-            await se.observe.Progress(run, file=Terminal()).__aenter__()
+            await se.observe.Progress(run).__aenter__()
         assert trio.lowlevel.current_task().child_nurseries == nurseries
         assert (sys.stdout, sys.stderr) == before
         await run.stop(0)
