@@ -9,16 +9,18 @@ What crosses between the two loops, and how:
     the stop    asyncio ──> engine    `run.stop_soon()`
 
 Nothing is lost on the way: when `feed` returns, the run has taken the event, and will give exactly one outcome for it;
-when it raises, the run has not. A program that feeds faster than the platforms allow is made to wait.
+when it raises, the run has not. A program that feeds faster than the platforms allow is made to wait. In a terminal it
+shows its progress, which needs `rich`; how much is to come, nobody knows.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -75,10 +77,15 @@ async def run_engine(started: Callable[[Feeder], object], ended: Callable[[Outco
         engine = se.Engine([platform], lookahead=20)
         channel, events = trio.open_memory_channel[se.Event](0)
         with channel, events:  # closed once the run is over, so that whoever still feeds is told
-            async with engine.stream(events) as run:
+            async with engine.stream(events) as run, progress(run):
                 started(Feeder(run, trio.lowlevel.current_trio_token(), channel))
                 async for outcome in run:
                     ended(outcome)
+
+
+def progress(run: se.Run[str]) -> AbstractAsyncContextManager[object]:
+    """Show how far it is, where somebody sees it: drawn in this thread, in the loop of the run."""
+    return se.observe.Progress(run) if sys.stderr.isatty() else nullcontext()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@
 What POST has answered is in the file, and outlives the process, however that ends: after `--lease` seconds its jobs are
 worked on by the next one. SIGTERM and SIGINT end it within `--grace` seconds and a little: jobs that run may end,
 and what is not done by then is given back. A job is a page of a site: the one at `--site`, or else one on loopback.
-Needs `hypercorn`; a store in a file needs `apsw`.
+Needs `hypercorn`; a store in a file needs `apsw`, and progress, which a terminal shows, `rich`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import hashlib
 import json
 import re
 import signal
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -224,6 +225,7 @@ async def serve(options: argparse.Namespace) -> None:
         store = await stack.enter_async_context(se.open_store(options.store))
         engine = se.Engine([se.Platform("site", scrape, base_url=url, limit=options.limit)])
         run = await stack.enter_async_context(engine.serve(store, lease=options.lease))
+        await stack.enter_async_context(progress(run))
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(stop_on_signal, run, stopping, options.grace)
         app = Service(engine, store).app
@@ -233,6 +235,11 @@ async def serve(options: argparse.Namespace) -> None:
         async for outcome in run:
             print(line(outcome), flush=True)
     print(f"stopped: {run.report.outcomes.total} jobs were done, {run.report.returned} were given back")
+
+
+def progress(run: se.Run[Page]) -> AbstractAsyncContextManager[object]:
+    """Show what is done and what waits, where somebody sees it."""
+    return se.observe.Progress(run) if sys.stderr.isatty() else nullcontext()
 
 
 async def stop_on_signal(

@@ -2,12 +2,14 @@
 
 import attrs
 import trio
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 import scrapeengine as se
 from costs.counting import run
 from costs.lockstep import Lockstep
 
-__all__ = ["Scene", "asks", "by_run", "by_stream", "counted", "returns"]
+__all__ = ["Scene", "asks", "by_run", "by_stream", "counted", "returns", "traced"]
 
 
 async def returns(task):
@@ -31,6 +33,15 @@ async def by_stream(engine, events):
 async def counted(engine, events):
     """Read all outcomes, and have the run recorded, without a timeline."""
     async with engine.stream(events, instruments=[se.observe.Recording(timeline=0)]) as stream:
+        async for _ in stream:
+            pass
+    return stream.report
+
+
+async def traced(engine, events):
+    """Read all outcomes, and have all tasks traced, of which the sampler takes none."""
+    traces = se.observe.Traces(TracerProvider(sampler=ParentBased(ALWAYS_OFF)))
+    async with engine.stream(events, instruments=[traces]) as stream:
         async for _ in stream:
             pass
     return stream.report

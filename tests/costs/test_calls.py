@@ -13,7 +13,7 @@ import trio
 
 from costs.counting import Calls, Steps, a_task
 from costs.lockstep import Lockstep
-from costs.scenes import Scene, asks, by_run, counted, returns
+from costs.scenes import Scene, asks, by_run, counted, returns, traced
 
 N = 240
 
@@ -116,8 +116,8 @@ def test_a_task_makes_so_many_calls(name):
 
 COUNTED = {
     # what a recording adds to each task: calls of ours, of all functions in Python, of functions in C
-    "alone": (2.51, 3.1, 4.11),  # that it begins, and its time in the queue
-    "a request": (10.62, 14.33, 10.3),  # and that it is sent, its head, its end, and two more times
+    "alone": (1.52, 2.1, 4.11),  # that it begins, and its time in the queue
+    "a request": (8.63, 10.33, 9.16),  # and that it is sent, its head, its end, and two more times
 }
 
 
@@ -127,6 +127,27 @@ def test_to_count_a_task_costs_so_many_calls(name):
     found, without = calls(attrs.evolve(SCENES[name], how=counted)), calls(SCENES[name])
     for kind, most in zip(("ours", "python", "c"), COUNTED[name], strict=True):
         assert found[kind] - without[kind] <= most * OF_OTHERS
+
+
+TRACED = {"alone": (7.0, 0.0), "a request": (8.0, 0.0)}
+"""What it adds to a task that it is traced, and left out by the sampler: calls of ours, and readings of the clock."""
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_task_that_is_left_out_of_traces_costs_few_calls(name):
+    """Of its request nothing is told, and it takes no turn of the loop more than without."""
+    scene = attrs.evolve(SCENES[name], how=traced)
+    found, without = calls(scene), calls(SCENES[name])
+    ours, clock = TRACED[name]
+    assert found["ours"] - without["ours"] <= ours * OF_OURS
+    assert found["clock"] - without["clock"] <= clock
+
+    def count(n):
+        counted = Steps()
+        scene.play(n, instruments=[counted])
+        return counted.found
+
+    assert a_task(count, N, warm=60)["steps"] <= OF_OURS * STEPS[name]
 
 
 @pytest.mark.parametrize("name", CLOCK)

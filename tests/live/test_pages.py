@@ -180,6 +180,27 @@ async def test_no_more_pages_and_connections_than_so_many_are_open():
         assert (await looker.ask("GET", "/")).status == 200
 
 
+async def test_who_opens_connections_and_says_nothing_keeps_nobody_out():
+    """The one that has been silent for longest makes room; who has asked does not."""
+    engine = se.Engine([se.Platform("p", scrape)])
+    async with engine.stream(endless()) as run, se.observe.Dashboard(run, engine) as page:
+        looker = Looker(page)
+        following = await looker.connect()
+        await following.send_all(looker.request("GET", "/events"))
+        await until(lambda: _is(page._followers, 1))
+        silent = [await looker.connect() for _ in range(server.MOST - 1)]
+        began = trio.current_time()
+        assert (await looker.ask("GET", "/")).status == 200
+        assert trio.current_time() - began < 5  # not the ten seconds that they have
+        with trio.fail_after(5):
+            assert not await silent[0].receive_some(1)  # closed
+        await silent[1].send_all(looker.request("GET", "/"))
+        assert (await silent[1].receive_some(12)) == b"HTTP/1.1 200"
+        assert page._followers == 1
+        for stream in (following, *silent):
+            await stream.aclose()
+
+
 async def test_a_million_hosts_are_a_bounded_page():
     """As many as are known to the run are counted, and 200 shown."""
     engine = se.Engine([], default=se.Platform("*", scrape), lookahead=5000)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import scrapeengine as se
+
 PROGRAM = """if True:
     import re
     import sys
@@ -35,3 +37,24 @@ def test_a_plain_run_imports_no_store_and_nothing_while_it_goes_on():
     """An import holds up the loop, and with it all tasks."""
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (0, "[] []\n"), result.stderr
+
+
+LACKING = """if True:
+    import sys
+    sys.modules["prometheus_client"] = sys.modules["opentelemetry"] = None
+    import scrapeengine as se
+    assert not {"Prometheus", "serve_metrics", "Traces", "trace_context"} & set(dir(se.observe))
+    for name in dir(se.observe):
+        getattr(se.observe, name)
+    try:
+        se.observe.Traces
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_what_lacks_an_extra_is_not_listed_and_says_what_to_install():
+    """So that who looks at all that is listed, as `help` does, finds it."""
+    assert {"Prometheus", "serve_metrics", "Traces", "trace_context", "Recording"} <= set(dir(se.observe))
+    result = subprocess.run([sys.executable, "-c", LACKING], capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout == "se.observe.Traces needs more: pip install 'scrapeengine[otel]'\n", result.stderr

@@ -245,6 +245,25 @@ async def test_what_the_body_raises_leaves_as_it_is(autojump_clock):
     assert scope.cancelled_caught
 
 
+async def test_what_cannot_begin_to_show_leaves_nothing_behind(monkeypatch):
+    """No nursery that nobody closes, and stdout and stderr are where they were."""
+
+    def fail(*_, **__):
+        raise ZeroDivisionError("in a theme")
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("rich.console.Console.push_render_hook", fail)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    before = sys.stdout, sys.stderr
+    async with engine_of().stream(EVENTS) as run:
+        nurseries = trio.lowlevel.current_task().child_nurseries
+        with pytest.raises(ZeroDivisionError):
+            await se.observe.Progress(run).__aenter__()
+        assert trio.lowlevel.current_task().child_nurseries == nurseries
+        assert (sys.stdout, sys.stderr) == before
+        await run.stop(0)
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_a_terminal_that_is_gone_ends_no_run(terminal, autojump_clock, monkeypatch, caplog):
     """It is said in the log once, and once at the end."""

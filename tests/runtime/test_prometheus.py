@@ -7,6 +7,7 @@ import pathlib
 import re
 import sys
 import threading
+from functools import partial
 
 import httpx
 import pytest
@@ -283,7 +284,7 @@ async def test_they_are_served_on_loopback(metrics):
         with trio.fail_after(20):
             while not metrics.lag.count:
                 await trio.sleep(0.01)
-        head, _, body = (await ask(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
+        head, _, body = (await ask(port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=")
         assert f"Content-Length: {len(body)}".encode() in head
         found = {(s.name, *s.labels.values()): s.value for family in read(body.decode()) for s in family.samples}
@@ -303,6 +304,32 @@ async def test_they_are_served_on_loopback(metrics):
         nursery.cancel_scope.cancel()
     with pytest.raises(OSError, match=r".*"):
         await trio.open_tcp_stream("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "asked", "served"),
+    [
+        ("127.0.0.1", (), "127.0.0.1:9100", True),
+        ("127.0.0.1", (), "LOCALHOST", True),
+        ("127.0.0.1", (), "[::1]:9100", True),
+        ("127.0.0.1", (), "evil.example:9100", False),  # a page whose name leads to loopback (DNS rebinding)
+        ("127.0.0.1", ["scraper.example"], "Scraper.Example", True),
+        ("127.0.0.1", ["scraper.example"], "evil.example", False),
+        ("127.0.0.1", (), "127.0.0.1\r\nHost: evil.example", False),
+        ("127.0.0.1", (), "", False),
+        ("0.0.0.0", (), "scraper.example:9100", True),  # all who can connect may
+        ("0.0.0.0", ["scraper.example"], "evil.example", False),
+    ],
+)
+async def test_a_foreign_name_that_leads_here_is_not_served(metrics, host, hosts, asked, served):
+    """On loopback, or where names are given."""
+    serve = partial(se.observe.serve_metrics, 0, metrics, host=host, hosts=hosts)
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(lambda task_status: serve(task_status=task_status))
+        answer = await ask(port, f"GET /metrics HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())
+        nursery.cancel_scope.cancel()
+    assert answer.startswith(b"HTTP/1.1 200 OK" if served else b"HTTP/1.1 403 Forbidden")
+    assert (b"scrapeengine_runs" in answer) is served
 
 
 async def test_a_store_that_fails_takes_no_metrics_with_it(metrics, caplog):
@@ -350,6 +377,8 @@ def test_what_it_cannot_be_made_of_is_refused(metrics):
         se.observe.Prometheus(metrics.registry)
     with pytest.raises(ValueError, match=r"Prometheus\(hosts=…\) must be"):
         se.observe.Prometheus(CollectorRegistry(), hosts=-1)
+    with pytest.raises(TypeError, match=r"serve_metrics\(hosts=…\) must be a list of names; write"):
+        trio.run(partial(se.observe.serve_metrics, 0, metrics, hosts="scraper.example"))
     with pytest.raises(TypeError, match=r"write serve_metrics\(9100, metrics\)"):
         trio.run(se.observe.serve_metrics, 0, "metrics")
     assert repr(metrics) == "<Prometheus of 0 runs>"

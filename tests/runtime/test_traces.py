@@ -1,12 +1,13 @@
 """Traces of runs: spans by OpenTelemetry's API, seen by its SDK's exporter in memory."""
 
 import pytest
+import structlog
 import trio
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 
 import scrapeengine as se
@@ -194,6 +195,102 @@ async def test_what_a_sampler_leaves_out_costs_no_spans_of_requests(autojump_clo
     assert {span.parent.span_id for span in requests} == {span.context.span_id for span in tasks}
 
 
+async def test_what_a_task_begins_that_is_left_out_is_left_out_too():
+    """Its context is that of its span, of which a site that is to know hears as well; no request has a span."""
+    program, came = Program(ParentBased(TraceIdRatioBased(0.0))), []
+
+    async def answer(request):
+        came.append(request.headers["traceparent"])
+        return Answer(body=b"ok")
+
+    async def scrape(task):
+        with program.tracer.start_as_current_span("own") as own:
+            await task.http.get("/")
+        return own.get_span_context()
+
+    async with Site.open(answer) as site:
+        engine = se.Engine([se.Platform("A", scrape, base_url=site.url)])
+        async with engine.stream([se.Event(1)], instruments=[program.traces(propagate=["A"])]) as run:
+            [own] = [outcome.value async for outcome in run]
+    assert not program.spans()
+    [said] = came
+    assert said.startswith(f"00-{own.trace_id:032x}-")
+    assert not int(said[-2:], 16) & 1  # not sampled
+
+
+async def test_the_log_of_a_failure_belongs_to_its_task(autojump_clock):
+    """The span is the current one until all is said; then it is that of nobody, and the next task has its own."""
+    program, seen = Program(), []
+
+    def note(logger, method, event):
+        if "fail" in event["event"]:
+            seen.append(trace.get_current_span().get_span_context().span_id)
+        return event
+
+    async def scrape(task):
+        before = trace.get_current_span()
+        await trio.sleep(1)
+        assert trace.get_current_span() is before
+        raise ValueError(task.event.id)
+
+    configured = structlog.get_config()
+    structlog.configure(processors=[note, structlog.processors.KeyValueRenderer()])
+    try:
+        engine = se.Engine([se.Platform("A", scrape, limit=1)])
+        report = await engine.run(map(se.Event, range(3)), instruments=[program.traces()])
+    finally:
+        structlog.configure(**configured)
+    assert report.outcomes.failed == 3
+    assert seen
+    assert set(seen) <= {span.context.span_id for span in program.spans("scrape A")}
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+class Raises(Sampler):
+    """A sampler that fails for the spans whose name begins so."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def should_sample(self, _, __, name, *___, **____):
+        """Take all others."""
+        if name.startswith(self._name):
+            raise ZeroDivisionError(name)
+        return SamplingResult(Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self):
+        """Say what it is."""
+        return "Raises"
+
+
+class RaisesAtEnds(SpanProcessor):
+    """What gets the spans fails at the end of each whose name begins so."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def on_end(self, span):
+        """Fail."""
+        if span.name.startswith(self._name):
+            raise ZeroDivisionError(span.name)
+
+
+@pytest.mark.parametrize("name", ["scrape A", "GET"])
+@pytest.mark.parametrize("ends", [False, True])
+async def test_an_sdk_that_fails_is_taken_out_and_the_run_goes_on(autojump_clock, name, ends, caplog):
+    """Once, whatever is on its way; others are followed on."""
+    program, other = Program(None if ends else Raises(name)), Program()
+    if ends:
+        program.provider.add_span_processor(RaisesAtEnds(name))
+    world = World(default=[("request", 1, 200)])
+    engine = world.engine([world.platform("A", limit=4)])
+    report = await engine.run(map(se.Event, range(12)), instruments=[program.traces(), other.traces()])
+    assert report.outcomes.succeeded == 12
+    assert caplog.text.count("an instrument has failed, and is taken out") == 1
+    assert len(other.spans("scrape A")) == len(other.spans("GET")) == 12
+    assert len(program.spans("scrape A")) < 12
+
+
 async def test_who_joins_and_who_is_cut_off(autojump_clock):
     """Tasks that had begun before are left out; a request that is cut off ends with its task."""
     program = Program()
@@ -216,5 +313,11 @@ def test_what_it_cannot_be_made_of_is_refused():
     """In words."""
     with pytest.raises(TypeError, match=r"Traces\(propagate=…\) takes names"):
         se.observe.Traces(propagate="ours")
+    with pytest.raises(TypeError, match=r"Traces\(propagate=…\) takes names of platforms, got 7; write \[name\]"):
+        se.observe.Traces(propagate=7)
+    with pytest.raises(
+        TypeError, match=r"takes a TracerProvider of OpenTelemetry's, got .*; write Traces\(TracerProvider"
+    ):
+        se.observe.Traces(["ours"])
     assert repr(se.observe.Traces(propagate=["a"])) == "<Traces, propagated to 1 platforms>"
     assert se.observe.trace_context() == {}

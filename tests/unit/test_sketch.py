@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,16 @@ def test_a_quantile_is_off_by_one_percent_at_most(numbers: list[float], share: f
     exact = sorted(numbers)[max(1, math.ceil(share * len(numbers))) - 1]
     found = sketch_of(numbers).quantile(share)
     assert abs(found - exact) <= max(exact * ERROR * (1 + 1e-9), LEAST)
+
+
+@pytest.mark.parametrize("numbers", [(985063.0, 994914.0), (985063.0, 1e6), (985063.0, 1e9), (1e6, 1e6)])
+def test_so_it_is_among_the_greatest(numbers: tuple[float, float]) -> None:
+    """What is more than a million stands for itself, and for nothing that is less."""
+    for share, exact in zip((0.0, 1.0), numbers, strict=True):
+        assert math.isclose(sketch_of(list(numbers)).quantile(share), exact, rel_tol=ERROR)
+    merged = sketch_of([numbers[0]])
+    merged.merge(sketch_of([numbers[1]]))
+    assert merged._all().buckets == sketch_of(list(numbers))._all().buckets
 
 
 @given(st.lists(NUMBERS, max_size=100), st.lists(NUMBERS, max_size=100))
@@ -87,8 +98,8 @@ def test_it_says_what_it_has_seen() -> None:
 
 
 def test_a_million_numbers_need_no_more_buckets_than_there_are() -> None:
-    """At most 1,383, from a microsecond to a million seconds."""
+    """At most 1,384, from a microsecond to a million seconds, and one for what is more."""
     buckets = {round(math.log(10.0 ** (power / 1000)) / math.log(1.01 / 0.99)) for power in range(-6000, 6001)}
     sketch = sketch_of([10.0 ** (power / 4000) for power in range(-24_000, 24_001)])
-    assert len(sketch._all().buckets) <= 1383 <= len(buckets) + 1
-    assert len(sketch._state[1]) < 256
+    assert len(sketch._all().buckets) <= 1384 <= len(buckets) + 2
+    assert len(sketch.state[1]) < 256

@@ -5,11 +5,11 @@ Guarantees", PVLDB 12, 2019). Bucket i counts the numbers in (g**(i-1), g**i], w
 for all of them, 2 * g**i / (g + 1), is off by a share of `a` at most, at either end. So any quantile is too: the number
 that it asks for is in the bucket at which the counts, added up from the smallest, reach its rank.
 
-Invariants: there are at most 1,383 buckets, for numbers from a microsecond to a million seconds. What is less counts as
+Invariants: there are at most 1,384 buckets, for numbers from a microsecond to a million seconds. What is less counts as
 0, and what is more as the greatest number, which is kept as it is. The buckets of two sketches are the same ones, so to
 add the counts is to have seen the numbers of both.
 
-What is added is looked at `_AT_ONCE` numbers together: sorted, they fall into few buckets, and each of these is looked
+What is added is looked at `AT_ONCE` numbers together: sorted, they fall into few buckets, and each of these is looked
 up once. What was looked at is replaced as a whole and never changed, so that another thread
 that asks meanwhile sees each number once.
 
@@ -27,16 +27,18 @@ import attrs
 
 from scrapeengine.model.figures import Distribution
 
-__all__ = ["ERROR", "Sketch"]
+__all__ = ["AT_ONCE", "ERROR", "Sketch"]
 
 ERROR = 0.01
 """The most by which a quantile is off, as a share of it."""
 LEAST, MOST = 1e-6, 1e6
-_AT_ONCE = 256
+AT_ONCE = 256
 """The numbers that wait to be looked at, at most: 8 kB of them."""
 _GROWTH = (1 + ERROR) / (1 - ERROR)
 _LOG = math.log(_GROWTH)
 _LAST = math.ceil(math.log(MOST) / _LOG)
+_OVER = _LAST + 1
+"""The bucket of all that is more than the last one holds, for which the greatest of them stands, and for no other."""
 _FIRST = math.floor(math.log(LEAST) / _LOG)
 _ENDS = [_GROWTH**bucket for bucket in range(_FIRST, _LAST + 1)]
 """The greatest number of each bucket. To look a number up among them is faster than its logarithm, and is never rounded
@@ -63,8 +65,8 @@ class _Seen:
         buckets = dict(self.buckets)
         while at < len(more):
             number = more[at]
-            if number >= MOST:
-                bucket, end = _LAST, len(more)
+            if number > _ENDS[-1]:
+                bucket, end = _OVER, len(more)
             else:
                 index = bisect_left(_ENDS, number)
                 bucket, end = _FIRST + index, bisect_right(more, _ENDS[index], at)
@@ -83,17 +85,18 @@ class _Seen:
 
     def stands_for(self, bucket: int) -> float:
         """Return the number that stands for all of a bucket."""
-        return self.most if bucket == _LAST else min(self.most, 2 * _GROWTH**bucket / (_GROWTH + 1))
+        return self.most if bucket == _OVER else min(self.most, 2 * _GROWTH**bucket / (_GROWTH + 1))
 
 
 class Sketch:
     """Numbers that were seen, none of them less than 0. One thread adds to it; any may ask."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("state",)
 
     def __init__(self) -> None:
-        self._state: tuple[_Seen, list[float]] = (_Seen(), [])
-        """What was looked at, and what was not yet: replaced in one step."""
+        self.state: tuple[_Seen, list[float]] = (_Seen(), [])
+        """What was looked at, and what was not yet: replaced in one step. To append to the second one is to add, as is
+        done for each request by who calls `look` once there are `AT_ONCE`."""
 
     @property
     def count(self) -> int:
@@ -112,19 +115,23 @@ class Sketch:
 
     def add(self, number: float) -> None:
         """See a number."""
-        waiting = self._state[1]
+        waiting = self.state[1]
         waiting.append(number)
-        if len(waiting) >= _AT_ONCE:
-            self._state = (self._all(), [])
+        if len(waiting) >= AT_ONCE:
+            self.look()
+
+    def look(self) -> None:
+        """Look at what has waited for that. It changes nothing that can be seen."""
+        self.state = (self._all(), [])
 
     def merge(self, other: Sketch) -> None:
         """See all that another one has seen."""
-        self._state = (self._all().and_seen(other._all()), [])
+        self.state = (self._all().and_seen(other._all()), [])
 
     def and_of(self, other: Sketch) -> Sketch:
         """Return one that has seen all that both have by now. From any thread."""
         both = Sketch()
-        both._state = (self._all().and_seen(other._all()), [])
+        both.state = (self._all().and_seen(other._all()), [])
         return both
 
     def quantile(self, share: float) -> float:
@@ -159,7 +166,7 @@ class Sketch:
         return counts, seen.count, seen.total
 
     def _all(self) -> _Seen:
-        seen, waiting = self._state
+        seen, waiting = self.state
         return seen.and_numbers(waiting.copy())  # in one step, for its own thread may add meanwhile
 
     def __repr__(self) -> str:

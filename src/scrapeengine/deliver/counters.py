@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any
 
 import attrs
 
-from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
+from scrapeengine.model.outcome import KINDS, Failure, Outcome
 from scrapeengine.model.report import Counts, Report
 from scrapeengine.observe.instruments import Instruments
 from scrapeengine.schedule.clock import Anchor
@@ -51,20 +51,11 @@ class Counters:
         """Count an outcome, and return it if it is a failure, which is to be told."""
         failure = None
         match outcome:
-            case Success():
-                kind = "succeeded"
             case Failure(error=error):
-                kind = "failed"
                 failure = outcome
                 self._errors[type(error).__name__] += 1
-            case Skipped():
-                kind = "skipped"
-            case Cancelled():
-                kind = "cancelled"
-            case _:
-                assert_never(outcome)
         platform = outcome.platform if outcome.platform in self.declared else self.default
-        self._outcomes[platform, kind] += 1
+        self._outcomes[platform, KINDS[type(outcome)]] += 1
         self.ran += outcome.ran
         return failure
 

@@ -16,6 +16,7 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import NamedSink
 from scrapeengine.deliver.writing import Receipts, SinkWriter
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.sink import CLOSING
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.uninterrupted import uninterrupted
@@ -26,8 +27,6 @@ T = TypeVar("T")
 
 _PATIENCE = 60.0
 """Seconds for which a sink may take nothing once the consumer has left."""
-_CLOSING = 5.0
-"""Seconds for which a sink may take to close."""
 
 
 class SinkHost(Protocol):
@@ -120,7 +119,7 @@ class SinkTask(Generic[T]):
         self._outbox.had(batch, None)
 
     async def _close(self) -> None:
-        with trio.move_on_after(_CLOSING, shield=True):
+        with trio.move_on_after(CLOSING, shield=True):
             try:
                 await self._sink.close()
             except Exception as error:  # noqa: BLE001 - all that counts was flushed before

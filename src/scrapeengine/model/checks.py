@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["each", "flag", "id_of", "number", "refuse_asyncio", "whole"]
 
 
+PORTS = 65_535
+"""The greatest number of a port."""
+
+
 def whole(value: object, name: str, *, least: int, instead: str = "") -> int:
     """Return `value` if it is an int of at least `least`, else raise."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -21,6 +25,14 @@ def whole(value: object, name: str, *, least: int, instead: str = "") -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}{instead}")
     return value
+
+
+def port(value: object, name: str) -> int:
+    """Return `value` if it is the number of a port, or 0, which stands for any that is free; else raise."""
+    found = whole(value, name, least=0)
+    if found > PORTS:
+        raise ValueError(f"{name} must be at most {PORTS}, got {found}; 0 takes any that is free")
+    return found
 
 
 def number(value: object, name: str, *, zero: bool = False, endless: bool = False, instead: str = "") -> float:

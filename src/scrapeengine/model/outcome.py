@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -10,7 +11,7 @@ from scrapeengine.model.described import described
 from scrapeengine.model.event import Event
 from scrapeengine.model.urls import told
 
-__all__ = ["Cancelled", "Failure", "Outcome", "Skipped", "Success"]
+__all__ = ["KINDS", "Cancelled", "Failure", "Outcome", "Skipped", "Success"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -83,3 +84,11 @@ class Cancelled(_Ended):
 
 Outcome: TypeAlias = Success[T] | Failure | Skipped | Cancelled
 """How one task ended."""
+
+KINDS: Mapping[type[Outcome[Any]], str] = {
+    Success: "succeeded",
+    Failure: "failed",
+    Skipped: "skipped",
+    Cancelled: "cancelled",
+}
+"""What each kind is called wherever outcomes are counted or shown: the names of the fields of `Counts`."""

@@ -19,10 +19,12 @@ import attrs
 from scrapeengine.model.checks import number, whole
 from scrapeengine.model.outcome import Outcome
 
-__all__ = ["READER", "Acknowledge", "OnError", "Position", "Sink", "SinkFunction", "SinkPolicy", "SinkRun"]
+__all__ = ["CLOSING", "READER", "Acknowledge", "OnError", "Position", "Sink", "SinkFunction", "SinkPolicy", "SinkRun"]
 
 T = TypeVar("T")
 
+CLOSING = 5.0
+"""Seconds for which a sink may take to close."""
 READER = ""
 """The name of the sink that is no sink: whoever reads the outcomes of a run."""
 SinkFunction: TypeAlias = Callable[[list[Outcome[T]]], Awaitable[object]]

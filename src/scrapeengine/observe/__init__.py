@@ -4,6 +4,7 @@ What a run does without is imported when it is first asked for.
 """
 
 import importlib
+import importlib.util
 import typing
 
 if typing.TYPE_CHECKING:
@@ -45,6 +46,16 @@ def __getattr__(name: str) -> typing.Any:
     return value
 
 
+_NEEDS = {
+    "Prometheus": "prometheus_client",
+    "Traces": "opentelemetry",
+    "serve_metrics": "prometheus_client",
+    "trace_context": "opentelemetry",
+}
+"""The names that cannot be imported without a library."""
+
+
 def __dir__() -> list[str]:
-    """List what there is."""
-    return sorted({*globals(), *_LATER})
+    """List what there is; not what lacks a library, for who asks for each name of a list takes it to be there."""
+    lacking = {name for name, library in _NEEDS.items() if importlib.util.find_spec(library) is None}
+    return sorted({*globals(), *_LATER} - lacking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from scrapeengine.decide.sketch import Sketch
+from scrapeengine.decide.sketch import AT_ONCE, Sketch
 from scrapeengine.decide.spread import spread_of
 from scrapeengine.model.figures import PlatformFigures
 from scrapeengine.model.history import Spread
@@ -23,13 +23,13 @@ __all__ = ["Counting", "PlatformCounts"]
 class PlatformCounts:
     """The counts of one platform.
 
-    Size: 19 attributes, one for each figure.
+    Size: 18 attributes, one for each figure.
     """
 
-    in_flight: int = 0
+    sent: int = 0
+    """Requests that were sent."""
     silent: int = 0
     """Requests that no answer has come to."""
-    answered: int = 0
     failed: int = 0
     cut_off: int = 0
     statuses: dict[int, int] = attrs.field(factory=dict)
@@ -50,12 +50,14 @@ class PlatformCounts:
 
     def figures(self) -> PlatformFigures:
         """Freeze them. From any thread."""
+        failed, cut_off, silent, statuses = self.failed, self.cut_off, self.silent, self.statuses.copy()
+        requests = silent + sum(statuses.values())
         return PlatformFigures(
-            requests=self.requests,
-            answered=self.answered,
-            failed=self.failed,
-            cut_off=self.cut_off,
-            statuses=dict(sorted(self.statuses.copy().items())),
+            requests=requests,
+            answered=requests - failed - cut_off,
+            failed=failed,
+            cut_off=cut_off,
+            statuses=dict(sorted(statuses.items())),
             retries=self.retries,
             reruns=self.reruns,
             received=self.received,
@@ -69,7 +71,12 @@ class PlatformCounts:
     @property
     def requests(self) -> int:
         """Those that have ended."""
-        return self.answered + self.failed + self.cut_off
+        return self.silent + sum(self.statuses.copy().values())
+
+    @property
+    def in_flight(self) -> int:
+        """Those that have not."""
+        return max(0, self.sent - self.requests)  # in another thread the two may be of two instants
 
     def sketches(self) -> dict[str, Sketch]:
         """Return what was seen of times, by what they are of. From any thread."""
@@ -101,7 +108,11 @@ class Counting:
 
     def task_began(self, platform: str, queued: float) -> None:
         """Count a task that starts, and for how long it has waited for that."""
-        (self._counts.get(platform) or self._of(platform)).queued.add(queued)
+        queue = (self._counts.get(platform) or self._of(platform)).queued
+        waiting = queue.state[1]  # no call of `add`: this is done for each task
+        waiting.append(queued)
+        if len(waiting) >= AT_ONCE:
+            queue.look()
 
     def task_returned(self, platform: str, parked: float) -> None:
         """Count how long a task was parked."""
@@ -123,43 +134,46 @@ class Counting:
 
     def request_sent(self, to: str) -> None:
         """Count a request that is on its way."""
-        (self._counts.get(to) or self._of(to)).in_flight += 1
+        (self._counts.get(to) or self._of(to)).sent += 1
 
     def request_over(
         self,
         to: str,
         status: int,
         error: BaseException | None,
-        sizes: tuple[int, int],
-        times: tuple[float | None, float],
-        *,
-        kept: bool,
-        whole: bool,
+        received: int,
+        decoded: int,
+        head: float | None,
+        seconds: float,
+        kept: bool,  # noqa: FBT001 - as `RequestMeter` has it
+        whole: bool,  # noqa: FBT001 - as above
     ) -> None:
         """Count a request, where it went."""
         counts = self._counts.get(to) or self._of(to)
-        counts.in_flight -= 1
         if status:
             counts.statuses[status] = counts.statuses.get(status, 0) + 1
         else:
             counts.silent += 1
-        if error is None:
-            counts.answered += 1
-        elif isinstance(error, Exception):
-            counts.failed += 1
-        else:
-            counts.cut_off += 1
-        counts.reused += kept
-        head, seconds = times
+        if error is not None:
+            if isinstance(error, Exception):
+                counts.failed += 1
+            else:
+                counts.cut_off += 1
+        if kept:
+            counts.reused += 1
         if whole:
-            counts.received += sizes[0]
-            counts.decoded += sizes[1]
+            counts.received += received
+            counts.decoded += decoded
             if head == seconds:
-                counts.head_is_whole.add(seconds)
+                both = counts.head_is_whole
+                waiting = both.state[1]  # as in `task_began`
+                waiting.append(seconds)
+                if len(waiting) >= AT_ONCE:
+                    both.look()
                 return
             counts.whole.add(seconds)
         else:
-            counts.left += sizes[0]
+            counts.left += received
         if head is not None:
             counts.head.add(head)
 

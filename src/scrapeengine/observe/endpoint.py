@@ -6,14 +6,16 @@ is written in a thread: for many platforms that takes milliseconds, which the lo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
 
 import trio
 from prometheus_client.exposition import choose_encoder
 
-from scrapeengine.model.checks import whole
+from scrapeengine.model.checks import port as check_port
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
+from scrapeengine.observe.live.access import LOOPBACK, host_name, names_of
 from scrapeengine.observe.log import logger
 from scrapeengine.observe.prometheus import Prometheus
 
@@ -22,7 +24,6 @@ __all__ = ["serve_metrics"]
 _LARGEST_HEAD = 16 * 1024
 _PATIENCE = 10.0
 """Seconds for a request to come, and for its answer to be taken."""
-_PORTS = 65_535
 _EVERY = 0.25
 """Seconds between two looks at how late the loop is."""
 
@@ -32,6 +33,7 @@ async def serve_metrics(
     metrics: Prometheus,
     *,
     host: str = "127.0.0.1",
+    hosts: Collection[str] = (),
     store: Store | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -44,22 +46,26 @@ async def serve_metrics(
         port: the port; 0: any that is free, which `nursery.start` returns.
         metrics: what to serve, with all else that is in its registry.
         host: the address to listen at; "0.0.0.0": at all.
+        hosts: the names by which it may be asked, beside those of loopback. On loopback a page in a browser of this
+            machine can lead a name of its own here (DNS rebinding), so others are refused; elsewhere only if there are
+            some here.
         store: a store whose jobs are counted, anew at each request; None: none is.
         task_status: told the port once it listens, by `await nursery.start(serve_metrics, 9100, metrics)`.
 
     Raises:
-        TypeError: `metrics` is none, or `port` no whole number.
+        TypeError: `metrics` is none, `port` no whole number, or `hosts` no names.
         ValueError: there is no such port.
         OSError: it cannot listen there.
 
     Checkpoint. If cancelled, connections are closed, and nothing listens any more.
     """
-    if whole(port, "serve_metrics(port, …)", least=0) > _PORTS:
-        raise ValueError(f"serve_metrics(port, …) must be at most {_PORTS}, got {port}; 0 takes any that is free")
+    check_port(port, "serve_metrics(port, …)")
+    names = names_of(hosts, "serve_metrics(hosts=…)")
     if not isinstance(metrics, Prometheus):
         raise TypeError(f"serve_metrics takes a Prometheus, got {told(metrics)}; write serve_metrics(9100, metrics)")
     listeners = await trio.open_tcp_listeners(port, host=host)
-    endpoint = _Endpoint(metrics, store)
+    asks = names or host in LOOPBACK or host.startswith("127.")
+    endpoint = _Endpoint(metrics, store, LOOPBACK | {host.lower()} | names if asks else None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_measure_lag, metrics)
         task_status.started(listeners[0].socket.getsockname()[1])
@@ -76,8 +82,10 @@ async def _measure_lag(metrics: Prometheus) -> None:
 class _Endpoint:
     """Answers requests for metrics."""
 
-    def __init__(self, metrics: Prometheus, store: Store | None) -> None:
+    def __init__(self, metrics: Prometheus, store: Store | None, hosts: frozenset[str] | None) -> None:
         self._metrics = metrics
+        self._hosts = hosts
+        """The names by which it may be asked; None: any."""
         self._store = store
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -97,7 +105,12 @@ class _Endpoint:
             return _written(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", more="Allow: GET, HEAD\r\n")
         if rest.partition(" ")[0].partition("?")[0] != "/metrics":
             return _written(HTTPStatus.NOT_FOUND, b"the metrics are at /metrics\n")
-        accepts = (line.partition(":")[2] for line in head[1:] if line.lower().startswith("accept:"))
+        fields = [(name.lower(), value) for name, _, value in (line.partition(":") for line in head[1:])]
+        # Who says no name, or several, is no browser: it could read this without.
+        called = [host_name(value) for name, value in fields if name == "host"]
+        if self._hosts is not None and not self._hosts.issuperset(called):
+            return _written(HTTPStatus.FORBIDDEN, b"this name is not served here; say serve_metrics(hosts=[it])\n")
+        accepts = (value for name, value in fields if name == "accept")
         try:
             encode, kind = choose_encoder(",".join(accepts))
         except Exception:  # noqa: BLE001 - it asks for a version that is none

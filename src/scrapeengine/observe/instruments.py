@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import trio
 
+from scrapeengine.model.event import Event
 from scrapeengine.model.figures import Figures
 from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.urls import told
+from scrapeengine.observe.following import FollowsTask, FollowsTasks
 from scrapeengine.observe.log import logger, write
 from scrapeengine.observe.meters import HoldupMeter, RequestMeter
 
@@ -45,12 +47,16 @@ class Instruments:
     Size: an attribute for each hook.
     """
 
-    __slots__ = ("_all", "_slow", "_telling", "holdups", "meters", "requests", "watched", *HOOKS)
+    __slots__ = ("_all", "_slow", "_telling", "followers", "holdups", "meters", "now", "requests", "watched", *HOOKS)
 
+    now: Callable[[], float]
+    """Returns the time of the run's clock, as `trio.current_time` does, with two calls less."""
     requests: bool
     """Whether anybody listens to requests on their way, or counts them."""
     meters: tuple[RequestMeter, ...]
     """Who counts tasks and requests."""
+    followers: tuple[FollowsTasks, ...]
+    """Who follows single tasks."""
     holdups: tuple[HoldupMeter, ...]
     """Who keeps account of what holds platforms back."""
     watched: bool
@@ -86,6 +92,7 @@ class Instruments:
     def __init__(self, instruments: Iterable[object] = ()) -> None:
         self._all = [part for each in instruments for part in _with_parts(each)]
         self._telling = 0
+        self.now = trio.lowlevel.current_clock().current_time if trio.lowlevel.in_trio_run() else trio.current_time
         self._slow: dict[tuple[str, str], float] = {}
         """The seconds that were said last of each hook that is slow."""
         self._list()
@@ -130,6 +137,30 @@ class Instruments:
             self._telling -= 1
         return answers
 
+    def follow(self, event: Event, platform: str, queued: float, now: float) -> Sequence[FollowsTask]:
+        """Let a task that starts be followed, as `FollowsTasks.follow` says."""
+        following: list[FollowsTask] = []
+        self._telling += 1
+        try:
+            for follower in self.followers:
+                try:
+                    following.append(follower.follow(event, platform, queued, now))
+                except Exception as error:  # noqa: BLE001 - as for hooks
+                    self._take_out(follower, "follow", error)
+        finally:
+            self._telling -= 1
+        return following
+
+    def tell_follower(self, following: FollowsTask, hook: str, *details: object) -> Any:
+        """Call what has a name of who follows a task, and return what it returns; None: it has raised."""
+        self._telling += 1
+        try:
+            return getattr(following, hook)(*details)
+        except Exception as error:  # noqa: BLE001 - as for hooks
+            self._take_out(following.follower, hook, error)
+        finally:
+            self._telling -= 1
+
     def _say_slow(self, instrument: object, hook: Any, seconds: float) -> None:
         """Log that a hook is slow: the first time, and whenever it takes twice as long as was said last.
 
@@ -145,10 +176,12 @@ class Instruments:
         write("warning", "a hook of an instrument is slow, and all tasks wait for it", fields)
 
     def _take_out(self, instrument: object, hook: Any, error: Exception) -> None:
+        if not any(each is instrument for each in self._all):
+            return  # it was: who follows several tasks may fail at each
         logger().error(
             "an instrument has failed, and is taken out",
             instrument=type(instrument).__qualname__,
-            hook=_name(hook),
+            hook=hook if isinstance(hook, str) else _name(hook),
             exc_info=error,
         )
         self._all = [each for each in self._all if each is not instrument]
@@ -160,6 +193,7 @@ class Instruments:
             setattr(self, name, tuple(listeners))
         self.meters = tuple(each for each in self._all if _implements(each, RequestMeter))
         self.holdups = tuple(each for each in self._all if _implements(each, HoldupMeter))
+        self.followers = tuple(each for each in self._all if _implements(each, FollowsTasks))
         self.requests = bool(self.request_begun or self.request_ended or self.connection_opened or self.meters)
         self.watched = bool(self.lane_held or self.holdups)
 

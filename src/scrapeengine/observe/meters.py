@@ -42,12 +42,13 @@ class RequestMeter(Protocol):
         to: str,
         status: int,
         error: BaseException | None,
-        sizes: tuple[int, int],
-        times: tuple[float | None, float],
+        received: int,
+        decoded: int,
+        head: float | None,
+        seconds: float,
+        kept: bool,  # noqa: FBT001 - by its place, as all of them: names cost as much as what is counted
+        whole: bool,  # noqa: FBT001 - as above
         /,
-        *,
-        kept: bool,
-        whole: bool,
     ) -> None:
         """Count a request that was sent and has ended.
 
@@ -55,8 +56,10 @@ class RequestMeter(Protocol):
             to: the platform that it went to.
             status: its status; 0: no answer came.
             error: what has ended it; None: its answer was read as far as it was wanted.
-            sizes: the bytes of its body, on the wire and decoded.
-            times: seconds to the head of its answer (None: it did not come), and in all.
+            received: the bytes of its body, on the wire.
+            decoded: the same once they were decoded.
+            head: seconds to the head of its answer; None: it did not come.
+            seconds: seconds in all.
             kept: whether it went by a connection that was kept.
             whole: whether the whole body came.
         """

@@ -16,7 +16,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
@@ -28,6 +28,7 @@ from scrapeengine.model.report import Statistics
 from scrapeengine.model.urls import told
 from scrapeengine.observe.gauge import Gauge
 from scrapeengine.observe.log import logger, moved, put_back
+from scrapeengine.uninterrupted import first_of
 
 __all__ = ["Progress", "Watched", "importable"]
 
@@ -94,7 +95,6 @@ class Progress(AbstractAsyncContextManager["Progress"]):
     async def __aenter__(self) -> Self:
         """Begin to show. No checkpoint."""
         self._run.watch(self._gauge)
-        self._nursery = await self._manager.__aenter__()
         if self._draws:
             before = sys.stdout, sys.stderr
             self._live = importable("rich.live").Live(
@@ -105,10 +105,18 @@ class Progress(AbstractAsyncContextManager["Progress"]):
                 redirect_stdout=_on_one_terminal(sys.stdout, self._show.file),
                 redirect_stderr=_on_one_terminal(sys.stderr, self._show.file),
             )
-            self._live.start()
+            try:
+                self._live.start()
+            except BaseException:
+                with suppress(Exception):  # not all of it has begun
+                    self._live.stop()  # stdout and stderr are to be put back
+                raise
             # Live has put its own in the place of some; a handler that was made before has kept those.
             pairs = zip(before, (sys.stdout, sys.stderr), strict=True)
             self._moved = moved({id(was): now for was, now in pairs if now is not was})
+        # Once it can't fail any more: nobody would close a nursery that was opened before.
+        self._nursery = await self._manager.__aenter__()
+        if self._live is not None:
             self._nursery.start_soon(self._repeat, _FRAME, self._live.refresh, name="scrapeengine progress")
         else:
             self._nursery.start_soon(self._repeat, _LINE, self._say, name="scrapeengine progress")
@@ -131,10 +139,7 @@ class Progress(AbstractAsyncContextManager["Progress"]):
             try:
                 await self._manager.__aexit__(None, None, None)
             except BaseExceptionGroup as group:
-                first, *others = group.exceptions
-                if others:
-                    raise
-                raise first from None  # Ctrl-C, while it waited for its task
+                raise first_of(group) from None  # Ctrl-C, while it waited for its task: there is but that one
             with trio.move_on_after(_LAST if error is None else 0, shield=error is not None):
                 await self._ask()
         finally:

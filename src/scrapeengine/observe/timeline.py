@@ -23,14 +23,13 @@ from scrapeengine.model.instrument import (
     TaskParked,
     TaskResumed,
 )
-from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped
+from scrapeengine.model.outcome import KINDS, Failure, Outcome
 from scrapeengine.model.policy import longest_interval
 from scrapeengine.model.urls import named
 from scrapeengine.observe.labels import Labels
 
 __all__ = ["Timeline"]
 
-_KINDS: Mapping[type[Any], str] = {Failure: "failed", Skipped: "skipped", Cancelled: "cancelled"}
 _TIMES = 64
 """How many instants of one task are kept, of each sort."""
 _TEXT, _ID = 500, 200
@@ -115,7 +114,7 @@ class Timeline:
                 pace = self._paces[name] = PaceCount(self._began, None)
         pace.add(trio.current_time())
 
-    def request_over(self, *_: object, **__: object) -> None:
+    def request_over(self, *_: object) -> None:
         """Do nothing: it was counted when it was sent."""
 
     def task_began(self, *_: object) -> None:
@@ -127,7 +126,7 @@ class Timeline:
     def task_ended(self, details: TaskEnded) -> None:
         """Keep it, perhaps."""
         outcome, time = details.outcome, details.time
-        kind = _KINDS.get(type(outcome), "succeeded")
+        kind = KINDS[type(outcome)]
         error = self._failed(outcome, time) if kind == "failed" else ""
         name, platform = outcome.event.id, outcome.platform
         spans = self._live.pop((platform, name), None) if self._live else None

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import attrs
 
 from scrapeengine.decide.sketch import Sketch
+from scrapeengine.model.outcome import KINDS
 from scrapeengine.model.report import Report
 from scrapeengine.observe.recording import Recording
 
 __all__ = ["Totals", "totals_of"]
-
-_KINDS = ("succeeded", "failed", "skipped", "cancelled")
 
 
 @attrs.define(eq=False)
@@ -56,7 +55,7 @@ def totals_of(recording: Recording, report: Report, now: float) -> Totals:
     """
     totals = Totals()
     for platform, counts in report.platforms.items():
-        for kind in _KINDS:
+        for kind in KINDS.values():
             totals.add(getattr(counts, kind), "outcomes", platform, kind)
         totals.add(counts.duplicates, "duplicates", platform)
     for error, number in report.errors.items():

@@ -78,6 +78,9 @@ class Starter:
             entry = job.entry
             details = TaskStarted(time=now, event=entry.event, platform=lane.name, queued=now - entry.accepted)
             self._instruments.tell(self._instruments.task_started, details)
+        if self._instruments.followers:
+            entry = job.entry
+            record.followed = self._instruments.follow(entry.event, lane.name, now - entry.accepted, now)
         for meter in self._instruments.meters:
             meter.task_began(lane.queue.name, now - job.entry.accepted)
         return record

@@ -23,9 +23,10 @@ from scrapeengine.deliver.counters import Counters
 from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import AnySink, named_sinks
 from scrapeengine.model.instrument import PlatformShut, RunEnded, RunStarted, SourceEnded, TaskEnded
-from scrapeengine.model.outcome import Cancelled, Outcome
+from scrapeengine.model.outcome import KINDS, Cancelled, Outcome
 from scrapeengine.model.report import Report, Statistics
 from scrapeengine.model.sink import READER
+from scrapeengine.observe.following import FollowsTask
 from scrapeengine.observe.instruments import Instruments, check_instrument
 from scrapeengine.observe.lines import Lines
 from scrapeengine.observe.log import logger, write
@@ -60,7 +61,7 @@ class Session(Generic[T]):
     The rooms are built inside out. Five of them report to the session (`Room`, `Closing`, `Endings`, `RunHooks`,
     `SinkHost`), and do so only once it is open: then all of them are there.
 
-    Size: 25 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
+    Size: 26 methods and 14 attributes, for all that is one run's comes together here: half of the methods are what
     those five report, and what its owner asks for.
     """
 
@@ -189,7 +190,7 @@ class Session(Generic[T]):
 
     def _say_over(self, report: Report) -> None:
         """Say what came of the run, and how long a loop would have taken that runs one task after the other."""
-        kinds = {kind: getattr(report.outcomes, kind) for kind in ("succeeded", "failed", "skipped", "cancelled")}
+        kinds = {kind: getattr(report.outcomes, kind) for kind in KINDS.values()}
         seconds = {"seconds": round(report.elapsed, 3), "one_by_one": round(report.one_by_one, 3)}
         write("info", "the run is over", kinds | seconds | ({} if report.stopped is None else {"why": report.stopped}))
 
@@ -259,7 +260,10 @@ class Session(Generic[T]):
         # Before others start in its place: who listens hears of its end first.
         if self.instruments.task_ended:
             self._tell_end(outcome)
-        self._finish(task, outcome)
+        if task.record.followed:
+            self._finish_followed(task, task.record.followed, outcome)
+        else:
+            self._finish(task, outcome)
         self.shutdown.check()
 
     def broken(self, task: RunningTask) -> None:
@@ -268,7 +272,20 @@ class Session(Generic[T]):
         outcome: Outcome[Any] = Cancelled(reason="the run was cancelled", **task.times())
         if self.instruments.task_ended:
             self._tell_end(outcome)
-        self._finish(task, outcome)
+        if task.record.followed:
+            self._finish_followed(task, task.record.followed, outcome)
+        else:
+            self._finish(task, outcome)
+
+    def _finish_followed(self, task: RunningTask, followed: Sequence[FollowsTask], outcome: Outcome[Any]) -> None:
+        for each in followed:
+            if each.recorded:
+                self.instruments.tell_follower(each, "ended", outcome, trio.current_time())
+        try:
+            self._finish(task, outcome)  # what is logged of it belongs to its span
+        finally:
+            for each in reversed(followed):
+                each.left()
 
     def _tell_end(self, outcome: Outcome[Any]) -> None:
         self.instruments.tell(self.instruments.task_ended, TaskEnded(time=trio.current_time(), outcome=outcome))

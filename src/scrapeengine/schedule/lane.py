@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -41,6 +42,7 @@ from scrapeengine.decide.rate import Booking
 from scrapeengine.errors import PlatformClosed
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import PlatformStatistics
+from scrapeengine.observe.following import FollowsTask
 from scrapeengine.schedule.limits import EffectiveLimit
 from scrapeengine.uninterrupted import uninterrupted
 
@@ -51,7 +53,7 @@ __all__ = ["ForeignRequest", "Lane", "TaskRecord"]
 class TaskRecord:
     """The scheduler's record of a task that was started and has not ended: it holds a token, or is parked.
 
-    Size: 11 attributes, which the scheduler and the task look at together.
+    Size: 12 attributes, which the scheduler and the task look at together.
     """
 
     job: Job
@@ -71,6 +73,8 @@ class TaskRecord:
     """The event that it waits for in one of the lane's lines; set when it has its tokens again, or is sent away."""
     stopped: str | None = attrs.field(default=None, init=False)
     """Why it was cancelled by the run; None if it was not."""
+    followed: Sequence[FollowsTask] = attrs.field(default=(), init=False)
+    """Who follows it."""
     _left: float = attrs.field(default=math.inf, init=False)
 
     @property

@@ -72,6 +72,8 @@ class Launcher(Protocol):
         ...
 
 
+_LIMIT, _NOTHING = Holdup.LIMIT, Holdup.NOTHING
+"""Looked up once: that of an enum costs more than all that is asked beside it."""
 _SLOW = {Holdup.CONSUMER, Holdup.SINKS, Holdup.STORE}
 
 
@@ -273,13 +275,7 @@ class Scheduler:
             pass
         if self.instruments.watched:
             limit = lane.limit
-            if (
-                full
-                and lane.held_by is Holdup.LIMIT
-                and lane.queue.waiting
-                and lane.queue.open
-                and limit.own == limit.now
-            ):
+            if full and lane.held_by is _LIMIT and lane.queue.waiting and lane.queue.open and limit.own == limit.now:
                 # The limit goes on to bind, as with most starts: it is not asked for again.
                 self._to_tell.pop(lane, None)
             else:
@@ -461,6 +457,8 @@ class Scheduler:
             self._tell_holdup(lane, now)
 
     def _tell_holdup(self, lane: Lane, now: float) -> None:
+        if lane.held_by is _NOTHING and not (lane.queue.waiting or lane.returning):
+            return  # as in each step where the source is slow: nothing else need be looked at
         holdup = held_by(self.facts(lane, now))
         if holdup is not lane.held_by:
             lane.held_by = holdup

@@ -11,16 +11,13 @@ from typing import Any
 import attrs
 import trio
 
-from scrapeengine.model.sink import Position, Sink
+from scrapeengine.model.sink import CLOSING, Position, Sink
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.aside import Aside, aside_of
 from scrapeengine.sinks.lines import locked, whole_lines
 from scrapeengine.standstill import in_thread
 
 __all__ = ["bring_in"]
-
-_CLOSING = 5.0
-"""Seconds for which a sink may take to close."""
 
 
 @attrs.frozen(eq=False)
@@ -110,7 +107,7 @@ async def _bring(
             await sink.flush(brought)
             await brought()  # where it has not said so itself
     finally:
-        with trio.move_on_after(_CLOSING, shield=True):
+        with trio.move_on_after(CLOSING, shield=True):
             await sink.close()
 
 

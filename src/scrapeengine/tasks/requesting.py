@@ -46,12 +46,14 @@ class RequestServices(Protocol):
 class RequestingTask:
     """A task that makes requests. Implements `scrapeengine.http.wire.client_task.ClientTask`."""
 
-    __slots__ = ("_own", "_record", "_services", "instruments")
+    __slots__ = ("_own", "_record", "_services", "followed", "instruments")
 
     def __init__(self, record: TaskRecord, services: RequestServices) -> None:
         self._record = record
         self._services = services
         self.instruments = services.instruments
+        self.followed = record.followed and [each for each in record.followed if each.requests]
+        """Who follows its requests."""
         self._own = OwnPlatform(record, services.lanes)
 
     @property

@@ -59,6 +59,8 @@ class RunningTask:
         self.record.begin()
         if self.services.instruments.task_entered:
             self._tell_entered()
+        for each in self.record.followed:
+            each.entered()
         return self._attempts(TaskHandle(self.record, self.services, self))
 
     def ended_by(self, error: BaseException) -> Outcome[Any] | None:

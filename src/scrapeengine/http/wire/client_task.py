@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import trio
@@ -9,6 +10,7 @@ import trio
 from scrapeengine.decide.heed import StatedLimit
 from scrapeengine.model.event import Event
 from scrapeengine.model.platform import Platform
+from scrapeengine.observe.following import FollowsTask
 from scrapeengine.observe.instruments import Instruments
 
 __all__ = ["ClientTask", "Destination"]
@@ -103,6 +105,11 @@ class ClientTask(Protocol):
     @property
     def instruments(self) -> Instruments:
         """The run's instruments."""
+        ...
+
+    @property
+    def followed(self) -> Sequence[FollowsTask]:
+        """Who follows its requests."""
         ...
 
     @property

@@ -29,7 +29,7 @@ from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.client_task import ClientTask, Destination
 from scrapeengine.http.wire.connector import Channel, Connector
 from scrapeengine.http.wire.reading import BodyReader
-from scrapeengine.http.wire.telling import RequestTelling
+from scrapeengine.http.wire.telling import RequestTelling, tell_connected
 from scrapeengine.http.wire.translate import tells_nothing, translated
 from scrapeengine.model.standards import IDEMPOTENT, REDIRECTS
 from scrapeengine.model.urls import shown
@@ -49,7 +49,7 @@ Reader = Callable[["Exchange", Channel], Awaitable[Read[T]]]
 class Exchange:
     """One request on its way. It is made for each attempt, and for each hop of a redirect.
 
-    Size: 12 attributes: what an attempt is given, and where it stands.
+    Size: 13 attributes: what an attempt is given, and where it stands.
     """
 
     task: ClientTask
@@ -71,9 +71,11 @@ class Exchange:
     _spent: float = attrs.field(default=0.0, init=False)
     """The seconds that it took before, the waiting left out."""
     telling: RequestTelling | None = attrs.field(default=None, init=False)
-    """Tells instruments of it; None: nobody listens."""
+    """Tells instruments of it once it is sent; None: nobody listens."""
+    _connect: float | None = attrs.field(default=None, init=False)
+    """The seconds that it took to make a connection for it; None: none was made since it was sent last."""
 
-    async def run(self, read: Reader[T], after: float = 0.0) -> T:  # noqa: C901 - who listens hears of each way out
+    async def run(self, read: Reader[T], after: float = 0.0) -> T:
         """Wait for its turn, send it, and read its answer in the time that an attempt has.
 
         Args:
@@ -86,11 +88,9 @@ class Exchange:
 
         Checkpoint. If cancelled, what carried it is closed.
         """
-        if self.task.instruments.requests:
-            self.telling = RequestTelling(self.task, self.to, self.call, self.attempt, connects=self.connector.connects)
         if after > 0:
             await self.to.turn(after, cost=self.cost)
-        renewed = False
+        renewed, asked = False, self.call
         while True:
             # First what carries it, then the right to start: between `start` and the sending no checkpoint may come.
             channel = None if renewed or self.fresh else self.connector.at_hand(self.call.origin)
@@ -99,8 +99,8 @@ class Exchange:
             holds = False
             try:
                 now = self._sent = trio.current_time()
-                if self.telling is not None:
-                    self.call = self.telling.begun(now)
+                if self.task.instruments.requests or self.task.followed:
+                    self._tell_begun(asked, now)
                 answer, holds = await self._carried(channel, read, now)
                 if self.telling is not None and not holds:
                     self.telling.ended(channel.answer)
@@ -174,11 +174,18 @@ class Exchange:
                 channel = await self.connector.connect(self.call.origin)
             except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
                 raise self.failed(error, "connect") from (error if tells_nothing(error) else None)
-            if self.telling is not None and self.connector.connects:
-                self.telling.connected(self.elapsed() - self._spent)
+            if self.connector.connects and self.task.instruments.requests:
+                self._connect = self.elapsed() - self._spent
+                tell_connected(self.task, self.to.name, self.call, self._connect)
             self._spent, self._sent = self.elapsed(), None
             return channel
         raise AttemptTimeout(f"no connection in {limit:g} s", **self.where("connect"))
+
+    def _tell_begun(self, asked: Call, now: float) -> None:
+        """Say that it is sent; what hooks have added to it before, when it was sent to a closed connection, is gone."""
+        telling = RequestTelling(self.task, self.to.name, asked, self.attempt, now, connects=self.connector.connects)
+        telling.connect, self._connect = self._connect, None
+        self.telling, self.call = telling, telling.call
 
     def _tell_end(self, channel: Channel, error: BaseException | None) -> None:
         if self.telling is not None:
@@ -200,7 +207,7 @@ class Exchange:
             raise self.failed(error, channel.phase) from (error if tells_nothing(error) else None)
         answer = channel.answer
         if self.telling is not None:
-            self.telling.head_at = trio.current_time()
+            self.telling.head_at = self.task.instruments.now()
             self.telling.done_with_head = answer.done
         # Before the body is read: other requests of the platform may start meanwhile, and should not.
         if answer.status in {429, 503}:

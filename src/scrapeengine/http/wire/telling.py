@@ -13,100 +13,97 @@ import trio
 
 from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.wire.call import Call
-from scrapeengine.http.wire.client_task import ClientTask, Destination
+from scrapeengine.http.wire.client_task import ClientTask
 from scrapeengine.model.instrument import ConnectionOpened, RequestBegun, RequestEnded
+from scrapeengine.observe.following import RequestSent
 from scrapeengine.observe.log import logger
 
-__all__ = ["RequestTelling"]
+__all__ = ["RequestTelling", "tell_connected"]
 
 _OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 """The headers that say how a request goes out; they are not a hook's to add."""
 
 
 class RequestTelling:
-    """Tells of one request, from its connection to the end of its answer. A request that is sent anew begins anew."""
+    """Tells of one request that is sent, up to the end of its answer. A request that is sent anew has a new one.
 
-    # As long as they are these, they are the class's: it is made for each request where somebody counts.
-    _connect = 0.0
-    _kept = True
-    """Whether no connection was made for it."""
-    _begun: float | None = None
-    """When it was sent; None: it was not, or it has ended."""
-    head_at: float | None = None
-    """When the head of its answer was there."""
-    done_with_head = False
-    """Whether all of its answer was there then, as of most: there is one look at the clock less."""
+    Size: 10 attributes: what is told of a request at its end.
+    """
 
-    def __init__(self, task: ClientTask, to: Destination, call: Call, attempt: int, *, connects: bool) -> None:
-        """Make it.
+    __slots__ = (
+        "_attempt",
+        "_begun",
+        "_connects",
+        "_meters",
+        "_task",
+        "_to",
+        "call",
+        "connect",
+        "done_with_head",
+        "head_at",
+    )
+
+    def __init__(self, task: ClientTask, to: str, call: Call, attempt: int, now: float, *, connects: bool) -> None:
+        """Make it, and say that the request is sent now.
 
         Args:
             task: the task whose request it is.
-            to: where it goes.
+            to: the platform that it goes to.
             call: the request.
             attempt: which attempt it is.
+            now: when that is.
             connects: whether it is known of each connection that it is made.
         """
         self._task = task
-        self._to = to.name
-        self._call = call
+        self._to = to
+        self.call = call
+        """The request as it goes out: with the headers that hooks have added."""
         self._attempt = attempt
+        self._begun: float | None = now
+        """When it was sent; None: it has ended."""
         self._connects = connects
-        self._meters = task.instruments.meters
-        """Who counts it: those who join while it is on its way have not heard of its sending."""
-
-    def connected(self, seconds: float) -> None:
-        """Say that a connection was made for it."""
-        self._connect, self._kept = seconds, False
-        hear = self._task.instruments
-        if hear.connection_opened:
-            origin, now = self._call.origin, trio.current_time()
-            details = ConnectionOpened(
-                time=now,
-                platform=self._to,
-                host=origin.host,
-                port=origin.port,
-                seconds=seconds,
-                event=self._task.event,
-                by=self._task.platform_name,
-            )
-            hear.tell(hear.connection_opened, details)
-
-    def begun(self, now: float) -> Call:
-        """Say that it is sent now, and return it as it goes out: with the headers that hooks have added."""
-        self._begun, self.head_at = now, None
-        hear = self._task.instruments
+        self.connect: float | None = None
+        """The seconds that it took to make a connection for it; None: none was made."""
+        self.head_at: float | None = None
+        """When the head of its answer was there."""
+        self.done_with_head = False
+        """Whether all of its answer was there then, as of most: there is one look at the clock less."""
+        hear = task.instruments
         self._meters = hear.meters
+        """Who counts it: those who join while it is on its way have not heard of its sending."""
         for meter in self._meters:
-            meter.request_sent(self._to)
-        if not hear.request_begun:
-            return self._call
-        answers = hear.tell(hear.request_begun, RequestBegun(time=now, **self._where()))
-        call = self._call
+            meter.request_sent(to)
+        if hear.request_begun or task.followed:
+            self._tell_begun(now)
+
+    def _tell_begun(self, now: float) -> None:
+        call, task, hear = self.call, self._task, self._task.instruments
+        answers: list[object] = []
+        if hear.request_begun:
+            answers += hear.tell(hear.request_begun, RequestBegun(time=now, **self._where()))
+        for each in task.followed:
+            request = RequestSent(now, self._to, call.method, call.url, self._attempt)
+            answers.append(hear.tell_follower(each, "request_begun", request))
         for headers in answers:
             call = _with(call, headers)
-        return call
+        self.call = call
 
     def ended(self, answer: AnswerSoFar, error: BaseException | None = None) -> None:
         """Say how it ended. Again: nothing happens."""
-        begun, head_at = self._begun, self.head_at
+        begun, task = self._begun, self._task
         if begun is None:
             return
-        self._begun = None
+        self._begun, hear = None, task.instruments
+        head_at, connect, size = self.head_at, self.connect, answer.size
         head = None if head_at is None else head_at - begun
-        over_at = head_at if self.done_with_head and head_at is not None else trio.current_time()
-        seconds, decoded = self._connect + over_at - begun, answer.size if answer.coding is None else answer.decoded
+        over_at = head_at if self.done_with_head and head_at is not None else hear.now()
+        seconds = over_at - begun if connect is None else connect + over_at - begun
+        decoded = size if answer.coding is None else answer.decoded
+        kept = connect is None and self._connects
         for meter in self._meters:
-            meter.request_over(
-                self._to,
-                answer.status,
-                error,
-                (answer.size, decoded),
-                (head, seconds),
-                kept=self._kept and self._connects,
-                whole=answer.done,
-            )
-        hear = self._task.instruments
+            meter.request_over(self._to, answer.status, error, size, decoded, head, seconds, kept, answer.done)
+        for each in task.followed:
+            hear.tell_follower(each, "request_ended", answer.status, error, size, over_at)
         if hear.request_ended:
             details = RequestEnded(
                 time=trio.current_time(),
@@ -114,26 +111,48 @@ class RequestTelling:
                 status=answer.status or None,
                 error=error if isinstance(error, Exception) else None,
                 cancelled=error is not None and not isinstance(error, Exception),
-                kept=self._kept if self._connects else None,
+                kept=kept if self._connects else None,
                 whole=answer.done,
-                received=answer.size,
+                received=size,
                 decoded=decoded,
-                connect=self._connect,
+                connect=connect or 0.0,
                 head=head,
                 seconds=seconds,
             )
             hear.tell(hear.request_ended, details)
-        self._connect = 0.0  # what is sent anew has a connection of its own
 
     def _where(self) -> dict[str, Any]:
         return {
             "event": self._task.event,
             "platform": self._task.platform_name,
             "to": self._to,
-            "method": self._call.method,
-            "url": self._call.url,
+            "method": self.call.method,
+            "url": self.call.url,
             "attempt": self._attempt,
         }
+
+
+def tell_connected(task: ClientTask, to: str, call: Call, seconds: float) -> None:
+    """Say that a connection was made for a request.
+
+    Args:
+        task: the task whose request it is.
+        to: the platform that it goes to.
+        call: the request.
+        seconds: how long it took.
+    """
+    hear = task.instruments
+    if hear.connection_opened:
+        details = ConnectionOpened(
+            time=trio.current_time(),
+            platform=to,
+            host=call.origin.host,
+            port=call.origin.port,
+            seconds=seconds,
+            event=task.event,
+            by=task.platform_name,
+        )
+        hear.tell(hear.connection_opened, details)
 
 
 def _with(call: Call, headers: object) -> Call:

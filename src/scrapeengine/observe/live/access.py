@@ -13,13 +13,13 @@ A page on loopback is reached by every page that the same browser has open. What
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
-__all__ = ["Access", "Denial"]
+__all__ = ["LOOPBACK", "Access", "Denial", "host_name", "names_of"]
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class Access:
             is_open: whether everybody may have it: it says nothing of any run.
         """
         host = headers.get("host", "")
-        if host_name(host) not in _LOOPBACK | self.hosts:
+        if host_name(host) not in LOOPBACK | self.hosts:
             return Denial(403, "this name is not served here; give Dashboard(hosts=[…]) the name that you call it by")
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
@@ -64,6 +64,14 @@ class Access:
         if acts and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Denial(415, "this takes JSON alone")
         return None
+
+
+def names_of(hosts: object, name: str) -> frozenset[str]:
+    """Return the names of hosts that a program has given, in small letters; else raise a `TypeError`."""
+    found = tuple(hosts) if isinstance(hosts, Iterable) and not isinstance(hosts, str | bytes) else (None,)
+    if not all(isinstance(each, str) for each in found):
+        raise TypeError(f"{name} must be a list of names; write hosts=['scraper.example']")
+    return frozenset(str(each).lower() for each in found)
 
 
 def host_name(host: str) -> str:

@@ -24,10 +24,10 @@ from typing import Self
 import trio
 
 from scrapeengine.errors import ScrapeError
-from scrapeengine.model.checks import whole
+from scrapeengine.model.checks import port as check_port
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
-from scrapeengine.observe.live.access import Access
+from scrapeengine.observe.live.access import Access, names_of
 from scrapeengine.observe.live.commands import Commands
 from scrapeengine.observe.live.feed import Feed
 from scrapeengine.observe.live.server import Asked, PageReply, PageServer, require
@@ -63,7 +63,6 @@ _MOST_FOLLOWERS = 16
 _UNSENT = 128 * 1024
 """The bytes that the system takes for a connection before anybody has read them."""
 _SHORTEST_TOKEN = 16
-_PORTS = 65_535
 
 
 class Dashboard:
@@ -111,11 +110,8 @@ class Dashboard:
         """
         require()
         _check_subject(run, engine, store)
-        if whole(port, "Dashboard(port=…)", least=0) > _PORTS:
-            raise ValueError(f"Dashboard(port=…) must be at most {_PORTS}, got {port}; 0 takes any that is free")
-        hosts = hosts if isinstance(hosts, str) else tuple(hosts)
-        if isinstance(hosts, str) or not all(isinstance(name, str) for name in hosts):
-            raise TypeError("Dashboard(hosts=…) must be a list of names; write hosts=['scraper.example']")
+        check_port(port, "Dashboard(port=…)")
+        named = names_of(hosts, "Dashboard(hosts=…)")
         if not isinstance(host, str) or not (token is None or isinstance(token, str)):
             raise TypeError("Dashboard(host=…, token=…) are texts; leave them out for loopback and a new token")
         if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
@@ -125,7 +121,7 @@ class Dashboard:
             )
         self._host, self._port = host, port
         self._token = secrets.token_hex(16) if token is None else token
-        self._access = Access(self._token, frozenset(name.lower() for name in (host, *hosts)))
+        self._access = Access(self._token, named | {host.lower()})
         self._subject = LiveSubject(run, engine, store)
         self._commands = Commands(self._subject)
         self._feed = Feed(self._subject)

@@ -4,7 +4,8 @@ Invariants:
 
 - A connection ends by itself: the request has ten seconds to come, each part of the answer ten to be taken. Who follows
   without end, and takes nothing, holds its socket's buffer and one part for so long.
-- At most `MOST` connections are open; more are closed at once.
+- At most `MOST` connections are served at once. One more takes the place of the one that has waited longest for its
+  request to come: who opens them and says nothing keeps nobody out. Where all have asked, it is closed at once.
 - Cancelled, nothing is left: no send is shielded.
 
 Rejected: hypercorn's trio worker (0.18). It shields each send and gives it no time, so that a client which takes
@@ -31,7 +32,7 @@ except ImportError:
 __all__ = ["MOST", "Asked", "Following", "PageReply", "PageServer", "require"]
 
 MOST = 64
-"""The most connections that are open at once."""
+"""The most connections that are served at once."""
 _PATIENCE = 10.0
 """Seconds for a request to come, and for each part of an answer to be taken."""
 _COUNTS = {"host", "origin", "authorization", "content-type"}
@@ -90,6 +91,8 @@ class PageServer:
         """
         self._answer = answer
         self._open = 0
+        self._mute: dict[trio.CancelScope, None] = {}
+        """Of those whose request has not come, the scopes in which it is waited for: the oldest first."""
 
     async def serve(self, listeners: list[trio.SocketListener]) -> None:
         """Serve connections, for ever. Checkpoint. If cancelled, all are closed."""
@@ -97,31 +100,45 @@ class PageServer:
 
     async def _handle(self, stream: trio.SocketStream) -> None:
         if self._open >= MOST:
-            await stream.aclose()
-            return
+            oldest = next(iter(self._mute), None)
+            if oldest is None:
+                await stream.aclose()
+                return
+            self._drop(oldest)
         self._open += 1
+        scope = trio.CancelScope(deadline=trio.current_time() + _PATIENCE)
+        self._mute[scope] = None
         try:
-            await self._converse(stream)
+            await self._converse(stream, scope)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, h11.RemoteProtocolError):
             pass  # it has gone, or talks no sense: nobody is there to be told
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are served
             logger().error("a connection to the live page was given up", exc_info=error)
         finally:
             self._open -= 1
+            self._mute.pop(scope, None)
             await trio.aclose_forcefully(stream)
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    def _drop(self, mute: trio.CancelScope) -> None:
+        """Give up waiting for a request."""
+        del self._mute[mute]
+        mute.cancel()
+
+    async def _converse(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
         wire = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
-        with trio.fail_after(_PATIENCE):
+        asked: Asked | None = None
+        with scope:
             try:
-                asked = await _read(wire, stream)
+                came = await _read(wire, stream)
+                self._mute.pop(scope, None)
             except h11.RemoteProtocolError as error:
                 if wire.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                     await _send(wire, stream, _refused(error.error_status_hint))
                 raise
-            if isinstance(asked, PageReply):
-                await _send(wire, stream, asked)
+            if isinstance(came, PageReply):
+                await _send(wire, stream, came)
                 return
+            asked = came
         if asked is None:
             return
         try:
