@@ -12,11 +12,12 @@ import os
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq  # once, for all children
 import trio
 
 import scrapeengine as se
 from scrapeengine.served.deliveries import Deliveries
-from scrapeengine.sinks import slots
+from scrapeengine.sinks import endings, parquet, slots
 
 JOBS, DIED = 9, 9
 
@@ -51,7 +52,9 @@ class Steps:
     def __getattr__(self, name):
         """Do as `os` does, but for dying before and after what changes a file, or in the middle of it."""
         value = getattr(os, name)
-        if name not in {"pwrite", "fsync", "ftruncate", "truncate", "rename"}:
+        if name == "fdopen":
+            return lambda *args: Writing(value(*args), self)
+        if name not in {"pwrite", "fsync", "ftruncate", "truncate", "rename", "unlink"}:
             return value
 
         def call(*args):
@@ -69,7 +72,8 @@ class Steps:
 
     def install(self):
         """Count what sinks do, and what they tell the store."""
-        slots.os = self
+        for room in (slots, endings, parquet):
+            room.os = self
         plain = Deliveries.acknowledge
 
         async def acknowledge(*args):
@@ -79,6 +83,39 @@ class Steps:
             return answer
 
         Deliveries.acknowledge = acknowledge
+
+
+class Writing:
+    """A file that dies before and in the middle of its first writes, and of some of the others, which are alike."""
+
+    def __init__(self, file, steps):
+        self._file, self._steps = file, steps
+        self._writes = itertools.count()
+
+    def __getattr__(self, name):
+        """Do as the file does."""
+        return getattr(self._file, name)
+
+    def __enter__(self):
+        """Go on with this one."""
+        return self
+
+    def __exit__(self, *_):
+        """Close it."""
+        self._file.close()
+
+    def write(self, data):
+        """Write half of it, then the rest."""
+        number = next(self._writes)
+        if number > 1 and number % 16:
+            return self._file.write(data)
+        self._steps.step()
+        half = len(data) // 2
+        self._file.write(bytes(data[:half]))
+        self._file.flush()
+        self._steps.step()
+        self._file.write(bytes(data[half:]))
+        return len(data)
 
 
 def child(dies_at, *arguments):
@@ -109,4 +146,5 @@ def main(folder, suffix, rotate_bytes, first, stride):
     print(json.dumps(len(counts)))
 
 
+assert pq
 main(*sys.argv[1:])

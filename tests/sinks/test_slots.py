@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.sinks import codecs, lines, slots
+from scrapeengine.sinks import codecs, endings, lines, parquet, slots
 from support.rows import rows_of
 
 
@@ -43,11 +43,17 @@ class Failing:
         return call
 
 
+def fail(monkeypatch, failing):
+    """Have a call fail in all rooms that files are written in."""
+    for room in (slots, endings, parquet):
+        monkeypatch.setattr(room, "os", failing)
+
+
 @pytest.mark.parametrize("name", ["pwrite", "fsync", "ftruncate", "rename", "truncate"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_what_fails_once_is_done_again(monkeypatch, tmp_path, name, number):
     """A disk that is full for a moment costs nothing: each outcome is there once, with a store."""
-    monkeypatch.setattr(slots, "os", Failing(name, number))
+    fail(monkeypatch, Failing(name, number))
     sink = se.sinks.open(str(tmp_path / "out.jsonl"), size=3, linger=0, rotate_bytes=1, on_error="retry")
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, map(se.Event, range(9)))
@@ -61,7 +67,7 @@ async def test_a_rotation_is_gone_on_with_by_the_next_run(monkeypatch, tmp_path)
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
         with monkeypatch.context() as patched:
-            patched.setattr(slots, "os", Failing("rename", error=errno.EIO))
+            fail(patched, Failing("rename", error=errno.EIO))
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
                 await engine().poll(store, sinks=[sink])
         assert [path.name for path in tmp_path.glob("out*")] == ["out.jsonl"]
@@ -78,7 +84,7 @@ async def test_a_foreign_file_of_that_name_is_not_replaced(monkeypatch, tmp_path
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
         with monkeypatch.context() as patched:
-            patched.setattr(slots, "os", Failing("rename", error=errno.EIO))
+            fail(patched, Failing("rename", error=errno.EIO))
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
                 await engine().poll(store, sinks=[sink])
         foreign.write_text("mine")
