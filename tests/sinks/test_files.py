@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from scrapeengine.sinks import csv_rows, endings, lines
+from scrapeengine.sinks.rows import JsonRows
 from support.rows import rows_of, text_of
 
 SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz"]
@@ -234,6 +235,33 @@ async def test_a_csv_file_with_columns_may_begin_with_failures(tmp_path):
         await written(tmp_path / "out.csv", [se.Event(str(data), data=data)], columns=["n"])
     assert [row["n"] for row in rows_of(tmp_path)] == ["", "1"]
     assert len(list(tmp_path.glob("out*"))) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(values=st.lists(st.tuples(st.text(min_size=1, max_size=5), JSON), min_size=1, max_size=4), items=st.lists(JSON))
+def test_lines_are_what_json_has_of_each_row(values, items):
+    """Though those of a batch are encoded in one call, whatever is in them."""
+    outcomes = [se.Success(event=se.Event(id), platform="A", value=value, ran=0.5) for id, value in values]
+    outcomes.append(se.Success(event=se.Event('"'), platform="B\n", value=None, items=(*items, 1)))
+    outcomes.append(se.Failure(event=se.Event("x"), platform="A", error=ValueError('","')))
+    found = [json.loads(line) for line in JsonRows().of(outcomes, 0.0).decode().split("\n")[:-1]]
+    assert [row.get("value") for row in found] == [*(value for _, value in values), *items, 1, None]
+    own = {
+        "platform": "A",
+        "kind": "success",
+        "attempts": 0,
+        "elapsed": 0.5,
+        "written": "1970-01-01T00:00:00.000+00:00",
+    }
+    assert found[0] == {"id": values[0][0], "value": values[0][1], **own}
+    assert (found[-2]["id"], found[-2]["platform"], found[-2]["kind"]) == ('"', "B\n", "item")
+    assert (found[-1]["kind"], found[-1]["error"]) == ("failure", 'ValueError: ","')
 
 
 CELLS = st.lists(st.text(st.sampled_from('a",\r\n\u20ac '), max_size=6), min_size=1, max_size=3)

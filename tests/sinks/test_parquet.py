@@ -188,6 +188,13 @@ async def test_columns_that_nothing_is_known_of_come_with_their_first_value(tmp_
     assert [row.get("a") for row in rows_of(tmp_path, "else")] == [None, 2]
 
 
+async def test_a_schema_may_have_no_column(tmp_path):
+    """Then all values go to `extra`."""
+    await written(tmp_path, [{"a": 1}, None, {"b": 2}], schema=pa.schema([]), extra=True, size=1)
+    assert sorted(str(row["extra"]) for row in rows_of(tmp_path)) == ["None", '{"a":1}', '{"b":2}']
+    assert len(parts_of(tmp_path)) == 1
+
+
 class Failing:
     """Does as `os` does, but for one call of a function that fails."""
 
@@ -360,11 +367,14 @@ def test_nothing_is_lost_whatever_values_come(batches):
     """Each is in its column, as it is or as JSON, or in `extra`."""
     rows = columns.ColumnRows(str, None, extra=True, before=lambda: None)
     rows.begin(b"")
-    data = b""
+    files = [b""]
     for batch in batches:
         outcomes = [se.Success(event=se.Event(0), platform="A", value={"v": each}, attempts=1) for each in batch]
-        data += rows.of(outcomes, 0.0)
-    read = pa.ipc.open_stream(data).read_all().to_pylist()
+        if not rows.fits(outcomes):
+            rows.begin(b"")
+            files.append(b"")
+        files[-1] += rows.of(outcomes, 0.0)
+    read = [row for data in files for row in pa.ipc.open_stream(data).read_all().to_pylist()]
     for given_, row in zip([each for batch in batches for each in batch], read, strict=True):
         there = row.get("v")
         if there is None and given_ is not None and row["extra"] is not None:

@@ -15,9 +15,10 @@ OWN = ("id", "platform", "kind", "attempts", "elapsed", "written", "error")
 VALUE = "value"
 EXTRA = "extra"
 _TAKEN = {*OWN, EXTRA}
+_TEXT = {str}
 
 
-def cells_of(value: Any) -> dict[str, Any]:
+def cells_of(value: Any) -> Mapping[str, Any]:
     """Return what a value has, by the names of columns; nothing where it is None.
 
     A name that the file has itself, or that begins as those are called by then, has "value." before it: else two would
@@ -28,6 +29,8 @@ def cells_of(value: Any) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         return {} if value is None else {VALUE: value}
+    if {*map(type, value)} == _TEXT and _are_plain(tuple(value)):
+        return value
     found: dict[str, Any] = {}
     for name, each in value.items():
         column = _column(str(name))
@@ -37,7 +40,12 @@ def cells_of(value: Any) -> dict[str, Any]:
     return found
 
 
-@lru_cache(1024)
+@lru_cache(64)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Say whether names are those of columns as they are; most values of a file have the same ones."""
+    return all(_column(name) == name for name in names)
+
+
 def _column(name: str) -> str:
     if not (name.isascii() and name.isprintable()):
         name = name.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")

@@ -58,7 +58,10 @@ class ColumnRows:
         parts = [parts_of(outcome) for outcome in outcomes]
         own = _own_arrays(outcomes, parts, now)
         values = [cells_of(value) for each in parts for _, value, _ in each]
-        columns = self._columns or self._known() or self._found(values)
+        columns = self._columns
+        if columns is None or (self._schema is None and not columns):
+            known = self._known()
+            columns = self._found(values) if known is None else known
         arrays, others = self._placed(values, columns)
         if self._extra:
             arrays.append(arrow().array([self._json(each) if each else None for each in others], arrow().string()))
@@ -73,13 +76,14 @@ class ColumnRows:
     def _json(self, value: Any) -> str:
         return _characters(encoder_of(self._encode).encode(value)) or ""
 
-    def _known(self) -> dict[str, Any]:
-        """Return the columns that are given, or that the last part has."""
-        schema = self._given if self._given is not None else self._before()
+    def _known(self) -> dict[str, Any] | None:
+        """Return the columns that are given, or those that the last part has, if it has any of values; else None."""
+        schema = self._before() if self._given is None else self._given
         if schema is None:
-            return {}
+            return None
         taken = {*OWN, EXTRA}
-        return {field.name: field.type for field in schema if field.name not in taken}
+        found = {field.name: field.type for field in schema if field.name not in taken}
+        return None if self._given is None and not found else found
 
     def _fields(self, columns: Mapping[str, Any]) -> list[tuple[str, Any]]:
         own = zip(OWN, _own_types(), strict=True)
@@ -236,15 +240,22 @@ def _own_arrays(outcomes: Iterable[Outcome[Any]], parts: Iterable[Sequence[Part]
     """Make the file's own columns."""
     rows = [(outcome, kind, error) for outcome, each in zip(outcomes, parts, strict=True) for kind, _, error in each]
     cells: list[list[Any]] = [
-        [_characters(outcome.event.id) for outcome, _, _ in rows],
-        [_characters(outcome.platform) for outcome, _, _ in rows],
+        [outcome.event.id for outcome, _, _ in rows],
+        [outcome.platform for outcome, _, _ in rows],
         [kind for _, kind, _ in rows],
         [outcome.attempts for outcome, _, _ in rows],
         [round(outcome.elapsed, 6) for outcome, _, _ in rows],
         [round(now * 1000)] * len(rows),
-        [_characters(error) for _, _, error in rows],
+        [error for _, _, error in rows],
     ]
-    return [arrow().array(each, kind) for each, kind in zip(cells, _own_types(), strict=True)]
+    return [_own_array(each, kind) for each, kind in zip(cells, _own_types(), strict=True)]
+
+
+def _own_array(cells: list[Any], kind: Any) -> Any:
+    try:
+        return arrow().array(cells, kind)
+    except UnicodeEncodeError:
+        return arrow().array(list(map(_characters, cells)), kind)
 
 
 def _own_types() -> list[Any]:

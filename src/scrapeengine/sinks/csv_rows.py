@@ -61,19 +61,25 @@ class CsvRows:
         writer = csv.writer(text)
         if self._columns is None:
             writer.writerow(columns)
-        names, known = columns[len(OWN) :], frozenset(columns[len(OWN) :]) - {EXTRA}
+        names = tuple(columns[len(OWN) :])
         for row, cells in zip(own, values, strict=True):
-            fitting = cells if cells.keys() <= known else self._with_extra(cells, names)
-            for name in names:
-                cell = fitting.get(name)
-                row.append(cell if type(cell) in _PLAIN else self._text(cell))
+            row.extend(self._line(cells, names))
         writer.writerows(own)
         data = text.getvalue().encode("utf-8", "backslashreplace")
         self._columns = columns
         return data
 
+    def _line(self, cells: Mapping[str, Any], names: tuple[str, ...]) -> Iterable[Any]:
+        """Return the cells of a row, in the order of their columns."""
+        if tuple(cells) != names:
+            cells = self._with_extra(cells, names)
+            line = [cells.get(name) for name in names]
+        else:
+            line = list(cells.values())
+        return line if {*map(type, line)} <= _PLAIN else map(self._text, line)
+
     def _text(self, cell: Any) -> Any:
-        return cell if isinstance(cell, str | int | float) else self._json(cell)
+        return cell if cell is None or isinstance(cell, str | int | float) else self._json(cell)
 
     def _found(self, values: Iterable[Mapping[str, Any]]) -> list[str]:
         names = self._given
@@ -82,13 +88,15 @@ class CsvRows:
         return [*OWN, *names, *([EXTRA] if self._extra else [])]
 
     def _with_extra(self, cells: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+        if cells.keys() <= {*names}:
+            return cells
         others = {name: cell for name, cell in cells.items() if name not in names}
-        if others and EXTRA not in names:
+        if EXTRA not in names:
             raise ValueError(
                 f"the file has no column {next(iter(others))!r}: begin another one, and give columns=[…] with all "
                 "there are, or extra=True for a column of those that have none"
             )
-        return {**cells, EXTRA: self._json(others)} if others else cells
+        return {**cells, EXTRA: self._json(others)}
 
 
 def names_of(line: str) -> list[str]:

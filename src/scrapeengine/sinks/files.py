@@ -132,7 +132,7 @@ class FileSink:
         await in_thread(then)
 
     async def write(self, outcomes: list[Outcome[Any]]) -> None:
-        """Write outcomes, behind what counts. Checkpoint. Once it is begun it is not cancelled."""
+        """Write outcomes to the disk, behind what counts. Checkpoint. Once it is begun it is not cancelled."""
         run, slot = self._run, self._slot
         assert run is not None
         assert slot is not None
@@ -143,12 +143,16 @@ class FileSink:
         await in_thread(slot.add, outcomes, run.now())
 
     async def flush(self, acknowledge: Acknowledge) -> None:
-        """See that what was written is on the disk, have it acknowledged, and begin another file where it is time."""
+        """Have what was written acknowledged, and begin another file where it is time. Checkpoint.
+
+        If cancelled, it may be acknowledged: that is known when the slot is taken the next time.
+        """
         slot = self._slot
         assert slot is not None
         is_old = trio.current_time() - self._since >= self._longest
         rotates = slot.size > 0 and (slot.size >= self._most_bytes or is_old)
-        await in_thread(partial(slot.sync, rotate=rotates))
+        if rotates:
+            await in_thread(slot.turn)
         if not await acknowledge(slot.position):
             await in_thread(slot.back)
             return

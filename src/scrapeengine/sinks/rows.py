@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias, assert_never
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, assert_never
 from scrapeengine.decide.records import error_text
 from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Success
 
-__all__ = ["JsonRows", "Part", "Rows", "encoder_of", "parts_of", "rows_of", "shown"]
+__all__ = ["JsonRows", "Part", "Rows", "encoder_of", "parts_of", "shown"]
 
 
 Part: TypeAlias = tuple[str, Any, str | None]
@@ -48,6 +49,8 @@ class Rows(Protocol):
 
 def parts_of(outcome: Outcome[Any]) -> list[Part]:
     """Return what a file has of an outcome: a row for each of its items, and one for itself, if that says more."""
+    if isinstance(outcome, Success) and not outcome.items:  # most are
+        return [("success", outcome.value, None)]
     parts: list[Part] = [("item", item, None) for item in outcome.items]
     match outcome:
         case Success(value=None) if parts:
@@ -65,37 +68,21 @@ def parts_of(outcome: Outcome[Any]) -> list[Part]:
     return parts
 
 
-def rows_of(outcome: Outcome[Any], written: str) -> list[dict[str, Any]]:
-    """Return the rows that a file has of an outcome, as objects.
-
-    Args:
-        outcome: how the task has ended.
-        written: when it is written.
-    """
-    return [
-        {
-            "id": outcome.event.id,
-            "platform": outcome.platform,
-            "kind": kind,
-            **({"value": value} if error is None else {"error": error}),
-            "attempts": outcome.attempts,
-            "elapsed": round(outcome.elapsed, 6),
-            "written": written,
-        }
-        for kind, value, error in parts_of(outcome)
-    ]
-
-
 def shown(now: float) -> str:
     """Write a Unix time down."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
 
 
 class JsonRows:
-    """JSON lines: each is an object, and begins and ends in one line."""
+    """JSON lines: each is an object, and begins and ends in one line.
+
+    All values of a batch are encoded in one call, which takes half the time of a call for each; the text is cut where a
+    word is that no site can know. What is around them is written by hand.
+    """
 
     def __init__(self, encode: Callable[[Any], Any] | None = None) -> None:
         self._json = encoder_of(encode).encode
+        self._word = os.urandom(16).hex()
 
     def begin(self, head: bytes) -> None:
         """Do nothing: no line depends on another."""
@@ -107,11 +94,27 @@ class JsonRows:
 
     def of(self, outcomes: Iterable[Outcome[Any]], now: float) -> bytes:
         """See `Rows`."""
-        written, json = shown(now), self._json
-        lines = [json(row) for outcome in outcomes for row in rows_of(outcome, written)]
-        lines.append("")  # so that the last one ends too
+        end = f',"written":"{shown(now)}"}}\n'
+        frames: list[tuple[str, str]] = []
+        values: list[Any] = []
+        for outcome in outcomes:
+            behind = f',"attempts":{outcome.attempts},"elapsed":{round(outcome.elapsed, 6)!r}{end}'
+            for kind, value, error in parts_of(outcome):
+                frames.append((f',"kind":"{kind}","{"value" if error is None else "error"}":', behind))
+                values += (outcome.event.id, outcome.platform, value if error is None else error)
+        text = iter(self._each(values))
+        lines = [
+            f'{{"id":{event},"platform":{platform}{before}{value}{behind}'
+            for (before, behind), event, platform, value in zip(frames, text, text, text, strict=True)
+        ]
         # Half a surrogate pair becomes its escape, which JSON has.
-        return "\n".join(lines).encode("utf-8", "backslashreplace")
+        return "".join(lines).encode("utf-8", "backslashreplace")
+
+    def _each(self, values: list[Any]) -> list[str]:
+        """Encode values: each for itself, and all in one call."""
+        parted: list[Any] = [self._word] * (2 * len(values) - 1)
+        parted[::2] = values
+        return self._json(parted)[1:-1].split(f',"{self._word}",')
 
 
 def encoder_of(encode: Callable[[Any], Any] | None) -> json.JSONEncoder:

@@ -1,9 +1,9 @@
 """The files of one sink, each in the hand of one process: `out.jsonl`, `out.2.jsonl`, and so on.
 
-    taken (its lock) ──> cut back to its position ──> write ──> sync ──> (acknowledged) ──> commit
-                                                        ^         └─ lost: back ──┐            │
-                                                        └──────────────────────────┴───────────┤
-                                                              rotate: renamed, once that is acknowledged
+    taken (its lock) ──> cut back to its position ──> write, sync ──> (acknowledged) ──> commit
+                                                      ^              └─ lost: back ──┐            │
+                                                      └──────────────────────────────┴────────────┤
+                                                                 rotate: renamed, once that is acknowledged
 
 What is behind the position is not there yet: it was written by who has died, or was not acknowledged. Whoever takes the
 slot next cuts it off. All of this blocks, and is called in a thread.
@@ -281,10 +281,10 @@ class SlotFile:
         """Have the file end where it counts, once that is acknowledged."""
         if self._next != self._mark:
             self.back()
-        self.sync(rotate=True)
+        self.turn()
 
     def add(self, outcomes: Collection[Outcome[Any]], now: float) -> None:
-        """Write the rows of one flush, behind what counts; `now` is the Unix time."""
+        """Write the rows of one flush behind what counts, and see that they are on the disk; `now` is the Unix time."""
         if self._rotates:
             self.rotate()
         if self._next != self._mark:
@@ -293,25 +293,22 @@ class SlotFile:
         part = self._format.codec.part(data) if data else b""
         at, rest = self._mark.offset, memoryview(part)
         self._next = self._mark._replace(offset=at + len(part), renamed=0, size=0)
+        if not part:
+            return
         try:
             while rest:
                 written = os.pwrite(self._file, rest, at)
                 at, rest = at + written, rest[written:]
-        except OSError:
-            self.back()
-            raise
-
-    def sync(self, *, rotate: bool) -> None:
-        """See that what was written is on the disk; whether the file is at its end with that."""
-        try:
             os.fsync(self._file)
         except OSError:
             self.back()  # what is told to have failed is not to be found there later
             raise
-        if rotate:
-            end = self._next
-            identity = self._format.ending.identity(self._file)
-            self._next = Mark(end.generation + 1, 0, identity, end.offset, end.owner)
+
+    def turn(self) -> None:
+        """Have the file be at its end with what is written, once that is acknowledged."""
+        os.fsync(self._file)  # a dead process may have written some of it
+        end, identity = self._next, self._format.ending.identity(self._file)
+        self._next = Mark(end.generation + 1, 0, identity, end.offset, end.owner)
 
     def commit(self) -> None:
         """Let what was written count: it is acknowledged."""
