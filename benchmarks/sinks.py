@@ -228,7 +228,7 @@ def measure(kind: Kind, run: int, outcomes: Outcomes, tasks: int, where: str | N
         wall, cpu, rows = time.perf_counter, time.process_time, len(outcomes)
 
         def engines(*, asks: bool, sink: bool) -> Callable[[], float]:
-            made = [kind.sink(folder)] if sink else [nothing]
+            made = [kind.sink(Path(tempfile.mkdtemp(dir=folder)))] if sink else [nothing]
             return partial(timed, tasks, cpu, trio.run, partial(engine, tasks, made, asks=asks))
 
         turns = [

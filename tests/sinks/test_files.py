@@ -248,10 +248,10 @@ JSON = st.recursive(
 def test_lines_are_what_json_has_of_each_row(values, items):
     """Though those of a batch are encoded in one call, whatever is in them."""
     outcomes = [se.Success(event=se.Event(id), platform="A", value=value, ran=0.5) for id, value in values]
-    outcomes.append(se.Success(event=se.Event('"'), platform="B\n", value=None, items=(*items, 1)))
+    outcomes.append(se.Success(event=se.Event('"'), platform="B\n", value=None, items=(*items, ["a", ",", "b"])))
     outcomes.append(se.Failure(event=se.Event("x"), platform="A", error=ValueError('","')))
     found = [json.loads(line) for line in JsonRows().of(outcomes, 0.0).decode().split("\n")[:-1]]
-    assert [row.get("value") for row in found] == [*(value for _, value in values), *items, 1, None]
+    assert [row.get("value") for row in found] == [*(value for _, value in values), *items, ["a", ",", "b"], None]
     own = {
         "platform": "A",
         "kind": "success",
