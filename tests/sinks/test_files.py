@@ -488,7 +488,9 @@ def test_what_is_no_file_of_outcomes_is_refused(path, options, said):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("suffix", "kills"), [(".jsonl", 200), (".jsonl.gz", 30), (".csv", 30), (".parquet", 30)])
+@pytest.mark.parametrize(
+    ("suffix", "kills"), [(".jsonl", 200), (".jsonl.gz", 30), (".jsonl.zst", 30), (".csv", 30), (".parquet", 30)]
+)
 def test_each_outcome_is_there_once_however_often_processes_are_killed(tmp_path, suffix, kills):
     """Three at a time, at random instants."""
     seed = int.from_bytes(os.urandom(4), "big")

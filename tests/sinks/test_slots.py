@@ -51,10 +51,11 @@ def fail(monkeypatch, failing):
 
 @pytest.mark.parametrize("name", ["pwrite", "fsync", "ftruncate", "rename", "truncate"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_what_fails_once_is_done_again(monkeypatch, tmp_path, name, number):
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.zst", ".csv", ".csv.gz"])
+async def test_what_fails_once_is_done_again(monkeypatch, tmp_path, name, number, suffix):
     """A disk that is full for a moment costs nothing: each outcome is there once, with a store."""
     fail(monkeypatch, Failing(name, number))
-    sink = se.sinks.open(str(tmp_path / "out.jsonl"), size=3, linger=0, rotate_bytes=1, on_error="retry")
+    sink = se.sinks.open(str(tmp_path / f"out{suffix}"), size=3, linger=0, rotate_bytes=1, on_error="retry")
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, map(se.Event, range(9)))
         await engine().poll(store, sinks=[sink])

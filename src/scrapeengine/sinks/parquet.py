@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ class PartsOfSpools:
         if self.over or not there:
             os.truncate(path, size)
             aside = str(Path(closed).with_name(f".{Path(closed).name}.new"))
-            _make(path, aside)
+            try:
+                _make(path, aside)
+            except BaseException:
+                _forget(aside)  # on a full disk it is in the way of all else
+                raise
             put_in_place(aside, closed)
         _remove(path)
 
@@ -141,6 +146,11 @@ def _footer(path: str) -> Any:
         return None
 
 
+def _forget(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - paths are texts here
+
+
 def _remove(path: str) -> None:
-    os.unlink(path)  # noqa: PTH108 - paths are texts here
+    os.unlink(path)  # noqa: PTH108 - as above
     sync_folder(Path(path).parent)
