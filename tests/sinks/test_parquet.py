@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -401,6 +402,7 @@ def test_it_says_what_to_install(monkeypatch):
     def none(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(spools.importlib, "import_module", none)
+    monkeypatch.setattr(spools, "importlib", SimpleNamespace(import_module=none))
+    spools.arrow.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'scrapeengine\[parquet\]'"):
         se.sinks.open("out.parquet")

@@ -27,7 +27,7 @@ def cells_of(value: Any) -> Mapping[str, Any]:
     Raises:
         ValueError: two fields would have one name.
     """
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):  # the first is quick to ask
         return {} if value is None else {VALUE: value}
     if {*map(type, value)} == _TEXT and _are_plain(tuple(value)):
         return value

@@ -104,22 +104,31 @@ class ColumnRows:
     ) -> tuple[list[Any], list[dict[str, Any]]]:
         """Return the arrays of the values' columns, and of each row what has no place there."""
         others: list[dict[str, Any]] = [{} for _ in values]
-        for row, cells in zip(others, values, strict=True):
-            if not cells.keys() <= columns.keys():
-                row.update({name: cell for name, cell in cells.items() if name not in columns and cell is not None})
-        if not self._extra:
-            for row in others:
-                for name in row:
-                    raise ValueError(
-                        f"the file has no column {name!r}: give schema=… with all there are, into another file, or "
-                        "extra=True for a column of those that have none"
-                    )
+        names = tuple(columns)
+        cells: Iterable[Sequence[Any]]
+        if all(tuple(each) == names for each in values):  # most are, and are turned round in one call
+            cells = zip(*(each.values() for each in values), strict=True)
+        else:
+            self._set_apart(values, columns, others)
+            cells = [[each.get(name) for each in values] for name in names]
         arrays = []
-        for name, kind in columns.items():
-            column = [cells.get(name) for cells in values]
+        for (name, kind), column in zip(columns.items(), cells, strict=True):
             array = _array(column, kind)
             arrays.append(self._one_by_one(name, column, kind, others) if array is None else array)
         return arrays, others
+
+    def _set_apart(
+        self, values: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], others: Sequence[dict[str, Any]]
+    ) -> None:
+        """Keep of each row what has no column."""
+        for row, cells in zip(others, values, strict=True):
+            if not cells.keys() <= columns.keys():
+                row.update({name: cell for name, cell in cells.items() if name not in columns and cell is not None})
+            if row and not self._extra:
+                raise ValueError(
+                    f"the file has no column {next(iter(row))!r}: give schema=… with all there are, into another file, "
+                    "or extra=True for a column of those that have none"
+                )
 
     def _one_by_one(self, name: str, cells: Sequence[Any], kind: Any, others: Sequence[dict[str, Any]]) -> Any:
         """Make an array of cells that are not all of its type as they are."""

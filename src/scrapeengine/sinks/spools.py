@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import cache
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ ID = b"scrapeengine.spool"
 _WORD = 8
 
 
+@cache
 def arrow(module: str = "pyarrow") -> Any:
     """Import a module of pyarrow.
 
