@@ -149,6 +149,7 @@ class FileSink:
         """
         slot = self._slot
         assert slot is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # what is not yet acknowledged need not be
         is_old = trio.current_time() - self._since >= self._longest
         rotates = slot.size > 0 and (slot.size >= self._most_bytes or is_old)
         if rotates:
