@@ -265,6 +265,7 @@ async def test_nothing_is_lost_where_the_disk_is_full_for_a_moment(monkeypatch, 
             for room in (slots, endings, parquet):
                 patched.setattr(room, "os", failing)
             await run(0)
+        assert not list(tmp_path.glob(".*.new"))
         await run(6)
     assert not list(tmp_path.glob("*.spool"))
     assert sorted(row["n"] for row in rows_of(tmp_path)) == list(range(12))

@@ -80,10 +80,10 @@ class PartsOfSpools:
             aside = str(Path(closed).with_name(f".{Path(closed).name}.new"))
             try:
                 _make(path, aside)
+                put_in_place(aside, closed)
             except BaseException:
                 _forget(aside)  # on a full disk it is in the way of all else
                 raise
-            put_in_place(aside, closed)
         _remove(path)
 
 
