@@ -85,7 +85,7 @@ def whole_rows(file: int) -> int:
         lines.seek(0)
         for line in lines:
             at += len(line)
-            inside = _ends_inside(line, inside=inside)
+            inside = (inside or b'"' in line) and _ends_inside(line, inside=inside)
             if not inside and line.endswith(b"\n"):
                 end = at
     return end
