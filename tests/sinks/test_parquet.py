@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from scrapeengine.sinks import columns, endings, parquet, slots, spools
+from scrapeengine.sinks.naming import Layout
 from support.rows import rows_of
 
 
@@ -284,7 +285,7 @@ def head_of(path):
 
 async def left_over(monkeypatch, folder, values, slot=1):
     """Leave a spool, as a process does that is killed; return its bytes."""
-    first = slots.lock_slot(slots.Layout(folder, "out", ".parquet", ".spool"), "out.parquet.spool")
+    first = slots.lock_slot(Layout(folder, "out", ".parquet", ".spool"), "out.parquet.spool")
     if slot == 1:
         first.free()
     with monkeypatch.context() as patched:

@@ -9,6 +9,7 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.sinks import codecs, endings, lines, parquet, slots
+from scrapeengine.sinks.naming import Layout
 from support.rows import rows_of
 
 
@@ -100,7 +101,7 @@ async def test_a_foreign_file_of_that_name_is_not_replaced(monkeypatch, tmp_path
 
 async def test_the_tails_of_the_dead_are_cut_off_by_whoever_has_their_outcomes(tmp_path):
     """Those of slots that nobody has; who lives keeps what it has not acknowledged yet."""
-    layout = slots.Layout(tmp_path, "out", ".jsonl")
+    layout = Layout(tmp_path, "out", ".jsonl")
     sink = se.sinks.open(str(tmp_path / "out.jsonl"))
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
@@ -177,7 +178,7 @@ async def test_a_store_does_not_cut_off_what_was_added_without_it(tmp_path, suff
         for number in (1, 3, 5):
             await served(store, [number], se.sinks.open(path))
             await engine().run([se.Event(number + 1)], sinks=[se.sinks.open(path)])
-        held = slots.lock_slot(slots.Layout(tmp_path, "out", suffix), f"out{suffix}")
+        held = slots.lock_slot(Layout(tmp_path, "out", suffix), f"out{suffix}")
         await served(store, [7], se.sinks.open(path))
         held.free()
         await engine().run([se.Event(8)], sinks=[se.sinks.open(path)])

@@ -19,9 +19,10 @@ from scrapeengine.sinks.codecs import codec_of
 from scrapeengine.sinks.csv_rows import CsvRows
 from scrapeengine.sinks.endings import Renamed
 from scrapeengine.sinks.lines import whole_lines, whole_rows
+from scrapeengine.sinks.naming import Layout
 from scrapeengine.sinks.parquet import parquet_format
 from scrapeengine.sinks.rows import JsonRows
-from scrapeengine.sinks.slots import Format, Layout, SlotFile, complete_others, lock_slot, take_slot
+from scrapeengine.sinks.slots import Format, SlotFile, complete_others, lock_slot, take_slot
 from scrapeengine.standstill import in_thread
 
 __all__ = ["FileSink", "file_sink"]

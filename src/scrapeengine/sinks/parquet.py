@@ -18,7 +18,8 @@ import attrs
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.columns import ColumnRows, check_schema
 from scrapeengine.sinks.endings import put_in_place, stat_of, sync_folder
-from scrapeengine.sinks.slots import Format, Layout
+from scrapeengine.sinks.naming import Layout
+from scrapeengine.sinks.slots import Format
 from scrapeengine.sinks.spools import Spooled, arrow, word_of
 
 __all__ = ["PartsOfSpools", "parquet_format"]
