@@ -447,7 +447,7 @@ def test_each_outcome_is_there_once_wherever_a_process_dies(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ALL)
+@pytest.mark.parametrize("suffix", [suffix for suffix in ALL if suffix != ".csv.gz"])
 @pytest.mark.parametrize("rotate_bytes", [1, 10**9])
 def test_each_outcome_is_there_once_wherever_a_process_dies_in_any_format(tmp_path, suffix, rotate_bytes):
     """As above, at each of them."""
