@@ -288,6 +288,7 @@ MUTANTS = [
     ("sinks/test_policies.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
     ("sinks/test_slots.py", "sinks/slots.py", "        if self._rotates:\n            self.rotate()\n", ""),
     ("sinks/test_slots.py", "sinks/slots.py", "return bool(owner) and owner == self._lock.owner()", "return True"),
+    ("sinks/test_slots.py", "sinks/endings.py", "    sync_folder(Path(closed).parent)\n", ""),
     ("sinks/test_slots.py", "sinks/slots.py", "(keeps or not found.owner())", "True"),
     ("sinks/test_files.py", "sinks/files.py", "return self._whole or ", "return True or "),
     (

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.sinks import codecs, endings, lines, parquet, slots
+from scrapeengine.sinks import again, codecs, endings, lines, parquet, slots
 from scrapeengine.sinks.naming import Layout
 from support.rows import rows_of
 
@@ -136,6 +136,19 @@ def test_lines_that_cannot_be_added_are_not_there(monkeypatch, tmp_path):
         lines.add_lines(path, b"2\n")
     lines.add_lines(path, b"3\n")
     assert (tmp_path / "x").read_bytes() == b"1\n3\n"
+
+
+def test_names_of_files_are_on_the_disk_too(monkeypatch, tmp_path):
+    """Of one that was made, that was replaced, and that is gone: the folder is synced, and only then."""
+    synced = []
+    for room in (lines, endings, again):
+        monkeypatch.setattr(room, "sync_folder", lambda folder, room=room: synced.append((room, folder)))
+    path = str(tmp_path / "x")
+    for _ in range(2):
+        lines.add_lines(path, b"1\n")
+    again._keep(path, b"1\n")
+    again._keep(path, b"")
+    assert synced == [(room, tmp_path) for room in (lines, endings, again)]
 
 
 def test_a_long_torn_line_is_found(tmp_path):
