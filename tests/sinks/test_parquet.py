@@ -74,7 +74,7 @@ async def test_the_columns_of_a_part_are_typed(tmp_path):
     assert (rows["3"]["kind"], rows["3"]["error"]) == ("failure", "ValueError: no odds \\ud800")
     age = dt.datetime.now(dt.UTC) - rows["3"]["written"]
     assert dt.timedelta(-1) < age < dt.timedelta(1)
-    assert os.listdir(tmp_path).count("out.parquet.spool") == 0
+    assert os.listdir(tmp_path).count(".out.parquet.spool") == 0
 
 
 async def test_each_item_is_a_row(tmp_path):
@@ -293,7 +293,7 @@ async def left_over(monkeypatch, folder, values, slot=1):
         await written(folder, values)
     if slot == 2:
         first.free()
-    (spool,) = folder.glob("*.spool")
+    (spool,) = folder.glob(".*.spool")
     return spool.read_bytes()
 
 
@@ -314,12 +314,19 @@ async def test_a_spool_that_is_left_over_is_a_part_after_the_next_start(monkeypa
     assert not list(tmp_path.glob("*.spool"))
 
 
+async def test_who_reads_the_folder_leaves_the_spool_alone(monkeypatch, tmp_path):
+    """And the locks."""
+    await written(tmp_path, [{"n": 1}])
+    await left_over(monkeypatch, tmp_path, [{"n": 2}])
+    assert pq.read_table(tmp_path).column("n").to_pylist() == [1]
+
+
 async def test_a_torn_first_message_is_no_part(monkeypatch, tmp_path):
     """Nor is a schema without a row."""
     data = await left_over(monkeypatch, tmp_path, [{"n": 1}])
-    head = len(head_of(tmp_path / "out.parquet.spool"))
+    head = len(head_of(tmp_path / ".out.parquet.spool"))
     for size in (3, head - 1, head, head + 9, len(data) - 1):
-        (tmp_path / "out.parquet.spool").write_bytes(data[:size])
+        (tmp_path / ".out.parquet.spool").write_bytes(data[:size])
         await written(tmp_path, [{"n": 2}])
     assert [row["n"] for row in rows_of(tmp_path)] == [2] * 5
 
@@ -333,11 +340,11 @@ async def test_a_part_is_made_again_the_same_to_the_byte(monkeypatch, tmp_path):
         found.append((tmp_path / "out-000001.parquet").read_bytes())
         for path in tmp_path.glob("out-*"):
             path.unlink()
-        (tmp_path / "out.parquet.spool").write_bytes(data)
+        (tmp_path / ".out.parquet.spool").write_bytes(data)
     assert found[0] == found[1]
     await written(tmp_path, [{"n": 3, "t": "y"}])
     (tmp_path / "out-000002.parquet").unlink()
-    (tmp_path / "out.parquet.spool").write_bytes(data)
+    (tmp_path / ".out.parquet.spool").write_bytes(data)
     await written(tmp_path, [{"n": 4, "t": "y"}])
     assert sorted(row["n"] for row in rows_of(tmp_path)) == [1, 2, 4]
 

@@ -31,7 +31,7 @@ def text_of(path):
 def rows_of(folder, stem="out"):
     """List the rows of all files of a sink."""
     rows = []
-    for path in sorted(folder.glob(f"{stem}*")):
+    for path in sorted([*folder.glob(f"{stem}*"), *folder.glob(f".{stem}*.spool")]):
         if path.name.endswith(".parquet"):
             rows += pq.read_table(path).to_pylist()
             continue

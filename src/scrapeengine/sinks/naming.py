@@ -22,7 +22,7 @@ class Layout:
     suffix: str
     """What those end with that are at their end: ".jsonl.gz"."""
     growing: str = ""
-    """What others have behind that."""
+    """What others have behind that, whose names begin with a dot then: who reads a whole folder leaves these alone."""
     replaces: bool = False
     """Whether a slot has one file, which takes the place of what is there when the sink is closed."""
 
@@ -32,7 +32,8 @@ class Layout:
 
     def path(self, slot: str) -> str:
         """Return the path of a slot's file."""
-        return str(self.folder / (f".{slot}.new" if self.replaces else slot))
+        name = f".{slot}.new" if self.replaces else f".{slot}" if self.growing else slot
+        return str(self.folder / name)
 
     def closed(self, slot: str, generation: int) -> str:
         """Return the path that the file of a generation has once it is at its end."""
@@ -50,9 +51,10 @@ class Layout:
         return max(found)[1] if found else None
 
     def found(self) -> list[str]:
-        """List the slots whose files are there."""
-        names = re.compile(rf"{re.escape(self.stem)}(\.[1-9]\d*)?{re.escape(self.suffix + self.growing)}")
-        return sorted(filter(names.fullmatch, os.listdir(self.folder)))  # noqa: PTH208 - paths are texts here
+        """List the slots whose files are there, of a sink whose files grow under other names."""
+        names = re.compile(rf"\.({re.escape(self.stem)}(?:\.[1-9]\d*)?{re.escape(self.suffix + self.growing)})")
+        found = map(names.fullmatch, os.listdir(self.folder))  # noqa: PTH208 - paths are texts here
+        return sorted(each[1] for each in found if each is not None)
 
     def _numbered(self) -> list[tuple[str, int]]:
         """List the files that are at their end: as their slots begin, and their numbers."""

@@ -27,7 +27,7 @@ def open_sink(path: str, **options: Any) -> Sink[Any]:
     count, and is cut off by the next run. Without a store what was flushed is there; a line that was torn is cut off.
 
     "out.parquet" makes parts, `out-000001.parquet`, `out-000002.parquet`, and so on, each whole from when it is there
-    (and `out.2-000001.parquet`, … of a second process). Rows wait in a spool, `out.parquet.spool`, until that has
+    (and `out.2-000001.parquet`, … of a second process). Rows wait in a spool, `.out.parquet.spool`, until that has
     `rotate_bytes` (64 MB), or the sink is closed; one that a killed process has left becomes a part when the next run
     opens the sink. Columns are typed: `schema`, or else those of the last part, or of the first batch (whole numbers,
     numbers, texts, bytes, booleans; anything else is a text of JSON). Needs the extra `parquet`.
