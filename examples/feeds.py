@@ -5,7 +5,8 @@
     python examples/feeds.py --opml FILE       the feeds that FILE lists, from the web
     python examples/feeds.py URL URL           these feeds, from the web
 
-Ten events are in progress at once, and a host that asks for it (`--polite`) gets one request in 2 s.
+Ten events are in progress at once, and a host that asks for it (`--polite`) gets one request in 2 s. What was read goes
+into `feeds.jsonl` and, where `pyarrow` is installed, `feeds.parquet`; `--out DIR` keeps them.
 Progress is shown in a terminal; `--report FILE` writes a page about the run. Needs `feedparser`, `selectolax` and, for
 progress, `rich`.
 """
@@ -13,12 +14,15 @@ progress, `rich`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -148,8 +152,31 @@ def read_opml(path: Path) -> list[str]:
     return [url for outline in root.iter("outline") if (url := outline.get("xmlUrl"))]
 
 
+def open_files(folder: Path) -> list[se.sinks.Sink[Feed | Article]]:
+    """Open the files that all is written to: each anew, whole from when it is there.
+
+    A file of Parquet has typed columns. They are given, for the first outcomes may all be of one kind.
+    """
+    sinks = [se.sinks.open(str(folder / "feeds.jsonl"), encode=attrs.asdict, replace=True)]
+    try:
+        arrow = importlib.import_module("pyarrow")
+    except ImportError:
+        print("feeds.parquet is not written: pip install 'scrapeengine[parquet]'", file=sys.stderr)
+        return sinks
+    schema = arrow.schema([("title", "string"), ("links", arrow.list_(arrow.string())), ("text", "string")])
+    parquet = se.sinks.open(str(folder / "feeds.parquet"), schema=schema, replace=True)
+    return [*sinks, se.sinks.mapped(parquet, attrs.asdict)]
+
+
 async def read(options: argparse.Namespace) -> None:
     """Read everything, and print outcomes as they come and a table at the end."""
+    kept: Any = nullcontext(options.out) if options.out else tempfile.TemporaryDirectory()
+    with kept as folder:
+        await read_into(Path(folder), options)
+
+
+async def read_into(folder: Path, options: argparse.Namespace) -> None:
+    """Read everything into files in a folder."""
     async with open_sources(options) as sources:
         reader = Reader(options.articles, options.per_feed, sources.address)
         engine = se.Engine(
@@ -163,13 +190,20 @@ async def read(options: argparse.Namespace) -> None:
         recording = [se.observe.Recording(hosts=10)] if options.report else []
         # Progress is for who sees it, and is shown below what is printed.
         progress = se.observe.Progress if sys.stderr.isatty() else nullcontext
-        async with engine.stream(events, instruments=recording) as run, progress(run):
+        stream = engine.stream(events, sinks=open_files(folder), instruments=recording)
+        async with stream as run, progress(run):
             async for outcome in run:
                 print(line(outcome), flush=True)
                 outcomes.append(outcome)
         if options.report:
             run.report.write_html(options.report)
         print_table(outcomes, run.report, time.monotonic() - began, sources.web)
+        print(f"written     {written(folder)}{f', in {folder}' if options.out else ''}")
+
+
+def written(folder: Path) -> str:
+    """Say which files were written."""
+    return ", ".join(f"{file.name} ({file.stat().st_size:,} bytes)" for file in sorted(folder.glob("feeds.*")))
 
 
 def line(outcome: se.Outcome[Feed | Article]) -> str:
@@ -220,6 +254,7 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=36, metavar="N", help="how many links to follow in all")
     parser.add_argument("--per-feed", type=int, default=2, metavar="N", help="how many links of one feed to follow")
     parser.add_argument("--seed", type=int, default=1, help="of what is invented, latencies included")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for feeds.jsonl and feeds.parquet")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run, for a browser")
     options = parser.parse_args()
     if options.corpus and not all((options.corpus / part).is_dir() for part in ("feeds", "articles")):

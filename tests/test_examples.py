@@ -1,6 +1,7 @@
 """Each example is run as its user runs it, with small parameters, and held to what it prints."""
 
 import hashlib
+import json
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 import trio
 
@@ -64,11 +66,16 @@ def check_feeds(printed):
 
 
 @pytest.mark.slow
-def test_feeds_that_are_invented():
+def test_feeds_that_are_invented(tmp_path):
     """All feeds are read but the one that is none, links that they share are followed once, a host is spared."""
-    printed = output("feeds", failure="NotAFeed")
+    printed = output("feeds", "--out", tmp_path, failure="NotAFeed")
     check_feeds(printed)
     assert "Café" in printed  # the feeds are in ISO 8859-1
+    lines = [json.loads(line) for line in (tmp_path / "feeds.jsonl").read_text("utf-8").splitlines()]
+    parts = pq.read_table(tmp_path / "feeds.parquet").to_pylist()
+    assert sorted(row["id"] for row in lines) == sorted(row["id"] for row in parts)
+    assert len(lines) == 62
+    assert sum(row["text"] is not None for row in parts) == 36
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the recorded documents are not beside the repository")

@@ -25,7 +25,7 @@ PROGRAM = """if True:
         async with Site.open(answer) as site:
             engine = se.Engine([se.Platform("a", scrape, base_url=site.url, cookies=True, robots=True)])
             assert (await engine.run([se.Event("x")])).outcomes.succeeded == 1
-        kept_out = "stores|apsw|recording|prometheus|opentelemetry|observe.live|engine.cli"
+        kept_out = "stores|apsw|pyarrow|recording|prometheus|opentelemetry|observe.live|engine.cli"
         unwanted = [name for name in sys.modules if re.search(kept_out, name)]
         print(sorted(set(sys.modules) - before), unwanted)
 

@@ -10,16 +10,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.sinks import lines
+from scrapeengine.sinks import csv_rows, endings, lines
+from scrapeengine.sinks.rows import JsonRows
 from support.rows import rows_of, text_of
 
 SUFFIXES = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz"]
+ALL = [*SUFFIXES, ".parquet"]
 
 
 async def scrape(task):
@@ -42,7 +45,7 @@ async def written(path, events, **options):
     return await engine().run(events, sinks=[se.sinks.open(str(path), linger=0, **options)])
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", ALL)
 async def test_each_outcome_is_a_row(tmp_path, suffix):
     """With what it says, whatever it is; the file is its user's alone."""
     path = tmp_path / f"out{suffix}"
@@ -53,11 +56,11 @@ async def test_each_outcome_is_a_row(tmp_path, suffix):
     assert {row["platform"] for row in rows.values()} == {"A"}
     assert (rows["f"]["kind"], rows["f"]["error"]) == ("failure", "ValueError: no odds")
     assert (rows["s"]["kind"], rows["s"]["error"]) == ("skipped", "nothing there")
-    value = rows["3"] if "csv" in suffix else rows["3"]["value"]
+    value = rows["3"]["value"] if "jsonl" in suffix else rows["3"]
     assert (int(value["n"]), value["text"]) == (3, 'a "b",\n\u2028c')
     assert (rows["3"]["kind"], int(rows["3"]["attempts"])) == ("success", 1)
     assert float(rows["3"]["elapsed"]) >= 0
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -121,19 +124,20 @@ async def test_fields_without_a_column_may_have_one_for_all(tmp_path):
     data = {"home": 1, "draw": [2], "id": "x"}
     await written(path, [se.Event(1, data=data), se.Event(2, data="plain")], columns=["home"], extra=True)
     (one, two) = sorted(rows_of(tmp_path), key=lambda row: row["id"])
-    assert (one["home"], json.loads(one["extra"])) == ("1", {"draw": "[2]", "value.id": "x"})
+    assert (one["home"], json.loads(one["extra"])) == ("1", {"draw": [2], "value.id": "x"})
     assert (two["home"], json.loads(two["extra"])) == ("", {"value": "plain"})
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", ALL)
 async def test_files_rotate_by_size(tmp_path, suffix):
     """What is full is renamed, whole; nothing is lost in between, and a later run goes on behind."""
     for first in (0, 20):
         events = [se.Event(first + number, data={"n": number}) for number in range(20)]
         await written(tmp_path / f"out{suffix}", events, size=5, rotate_bytes=1)
     names = sorted(path.name for path in tmp_path.glob("out*"))
-    assert names == sorted([f"out{suffix}", *(f"out-{number:06}{suffix}" for number in range(1, len(names)))])
-    assert len(names) >= 9
+    now = [] if suffix == ".parquet" else [f"out{suffix}"]
+    assert names == sorted([*now, *(f"out-{number + 1:06}{suffix}" for number in range(len(names) - len(now)))])
+    assert len(names) >= 8 + len(now)
     assert sorted(int(row["id"]) for row in rows_of(tmp_path)) == list(range(40))
 
 
@@ -198,10 +202,10 @@ async def test_a_file_that_is_shorter_than_it_was_is_refused(tmp_path):
     assert [row["id"] for row in rows_of(tmp_path)] == ["3"]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("options", [{}, {"extra": True}])
-async def test_a_csv_file_may_begin_with_failures(tmp_path, suffix, stored, options):
+async def test_a_file_with_columns_may_begin_with_failures(tmp_path, suffix, stored, options):
     """They have a file of their own once a value comes, and that has its columns; nothing ends, and nothing is lost."""
     sink = se.sinks.open(str(tmp_path / f"out{suffix}"), **options)
     groups = (["fail", {}, None], ["fail"], [{"n": 1}, "fail"], [{}, {"n": 2}])
@@ -215,8 +219,14 @@ async def test_a_csv_file_may_begin_with_failures(tmp_path, suffix, stored, opti
                 await engine().run(events, sinks=[sink])
     rows = {row["id"]: row for row in rows_of(tmp_path)}
     assert sorted(rows) == ["00", "01", "02", "10", "20", "21", "30", "31"]
-    assert (rows["20"]["n"], rows["31"]["n"], "n" in rows["10"], len(rows_of(tmp_path))) == ("1", "2", False, 8)
-    assert sorted(path.name for path in tmp_path.glob("out*")) == [f"out-000001{suffix}", f"out{suffix}"]
+    assert (str(rows["20"]["n"]), str(rows["31"]["n"]), "n" in rows["10"], len(rows_of(tmp_path))) == (
+        "1",
+        "2",
+        False,
+        8,
+    )
+    if suffix != ".parquet":  # of which each run has parts of its own
+        assert sorted(path.name for path in tmp_path.glob("out*")) == [f"out-000001{suffix}", f"out{suffix}"]
 
 
 async def test_a_csv_file_with_columns_may_begin_with_failures(tmp_path):
@@ -225,6 +235,33 @@ async def test_a_csv_file_with_columns_may_begin_with_failures(tmp_path):
         await written(tmp_path / "out.csv", [se.Event(str(data), data=data)], columns=["n"])
     assert [row["n"] for row in rows_of(tmp_path)] == ["", "1"]
     assert len(list(tmp_path.glob("out*"))) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(values=st.lists(st.tuples(st.text(min_size=1, max_size=5), JSON), min_size=1, max_size=4), items=st.lists(JSON))
+def test_lines_are_what_json_has_of_each_row(values, items):
+    """Though those of a batch are encoded in one call, whatever is in them."""
+    outcomes = [se.Success(event=se.Event(id), platform="A", value=value, ran=0.5) for id, value in values]
+    outcomes.append(se.Success(event=se.Event('"'), platform="B\n", value=None, items=(*items, ["a", ",", "b"])))
+    outcomes.append(se.Failure(event=se.Event("x"), platform="A", error=ValueError('","')))
+    found = [json.loads(line) for line in JsonRows().of(outcomes, 0.0).decode().split("\n")[:-1]]
+    assert [row.get("value") for row in found] == [*(value for _, value in values), *items, ["a", ",", "b"], None]
+    own = {
+        "platform": "A",
+        "kind": "success",
+        "attempts": 0,
+        "elapsed": 0.5,
+        "written": "1970-01-01T00:00:00.000+00:00",
+    }
+    assert found[0] == {"id": values[0][0], "value": values[0][1], **own}
+    assert (found[-2]["id"], found[-2]["platform"], found[-2]["kind"]) == ('"', "B\n", "item")
+    assert (found[-1]["kind"], found[-1]["error"]) == ("failure", 'ValueError: ","')
 
 
 CELLS = st.lists(st.text(st.sampled_from('a",\r\n\u20ac '), max_size=6), min_size=1, max_size=3)
@@ -253,6 +290,108 @@ async def test_a_torn_row_with_newlines_is_cut_off_before_more_is_written(tmp_pa
     assert [(row["id"], row["text"]) for row in rows_of(tmp_path)] == [("1", 'a\n"b"\nc'), ("3", "x")]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+async def test_a_first_line_may_be_longer_than_csv_reads_and_than_a_block(tmp_path, suffix):
+    """The next run goes on below it, and needs no second one."""
+    name = 'x",' * 800_000 + "y"
+    for number in (1, 2):
+        await written(tmp_path / f"out{suffix}", [se.Event(number, data={"a": 1, name: number, "": 3})])
+    lines_ = text_of(tmp_path / f"out{suffix}").split("\r\n")
+    assert [line[-4:] for line in lines_[1:]] == [",1,3", ",2,3", ""]
+    assert lines_[0].endswith('y",')
+
+
+@given(cells=st.lists(st.text(st.sampled_from('a", \u20ac'), max_size=4), min_size=1, max_size=4))
+def test_the_cells_of_a_first_line_are_read_as_csv_has_them(cells):
+    """Whatever is in them."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    assert csv_rows.names_of(text.getvalue().removesuffix("\r\n")) == cells
+
+
+def test_a_first_line_that_is_no_csv_is_refused():
+    """Rather than added to."""
+    with pytest.raises(ValueError, match="move the file away"):
+        csv_rows.names_of('a,"b')
+
+
+async def test_a_rotation_that_fails_begins_the_age_of_a_file_anew(autojump_clock, monkeypatch, tmp_path):
+    """The next one is as old as it is, and not as the one before."""
+
+    async def source():
+        for number in range(8):
+            yield se.Event(number)
+            await trio.sleep(10)
+
+    failing = iter([OSError("full")])
+
+    def put_in_place(*names):
+        for error in failing:
+            raise error
+        return plain(*names)
+
+    plain = endings.put_in_place
+    monkeypatch.setattr(endings, "put_in_place", put_in_place)
+    sink = se.sinks.open(str(tmp_path / "out.jsonl"), rotate_after=35, linger=0, on_error="retry")
+    await engine().run(source(), sinks=[sink])
+    assert [len(path.read_text().splitlines()) for path in sorted(tmp_path.glob("out-*"))] == [5]
+    assert sorted(row["id"] for row in rows_of(tmp_path)) == list("01234567")
+
+
+@pytest.mark.parametrize("suffix", ALL)
+async def test_a_file_may_be_replaced_as_a_whole(tmp_path, suffix):
+    """At the end of the run; one whose sink fails leaves it as it was, and so does one without an outcome."""
+    path = tmp_path / f"out{suffix}"
+    for first in (0, 3):
+        await written(path, [se.Event(first + n, data={"n": n}) for n in range(3)], size=2, replace=True)
+        assert sorted(row["id"] for row in rows_of(tmp_path)) == [str(first + n) for n in range(3)]
+        before = path.read_bytes()
+    with pytest.raises((TypeError, ValueError)):
+        await written(path, [se.Event("x", data={"n": object()})], replace=True)
+    await written(path, [], replace=True)
+    assert path.read_bytes() == before
+    aside = str(tmp_path / "aside")
+    bad = [se.Event("y", data={"n": 1}), se.Event("z", data={"n": object()})]
+    await written(path, bad, replace=True, on_error="set aside", aside=aside, patience=0)
+    assert [row["id"] for row in rows_of(tmp_path)] == ["y"]
+    assert [each.name for each in tmp_path.glob("out*")] == [path.name]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("suffix", ALL)
+async def test_a_file_that_is_to_be_replaced_stays_until_the_end(tmp_path, suffix):
+    """A process that is killed in between leaves it, and what it has left is gone at the next start."""
+    path = tmp_path / f"out{suffix}"
+    await written(path, [se.Event(1, data={"n": 1})], replace=True)
+    before = path.read_bytes()
+
+    async def source():
+        yield se.Event(2, data={"n": 2})
+        while not any(each.stat().st_size for each in tmp_path.glob(".*.new")):
+            await trio.lowlevel.checkpoint()
+        assert path.read_bytes() == before
+        (aside,) = tmp_path.glob(".*.new")
+        left.write_bytes(aside.read_bytes())
+        yield se.Event(3, data={"n": 3})
+
+    left = tmp_path / "left"
+    sink = se.sinks.open(str(path), linger=0, replace=True)
+    await engine().run(source(), sinks=[sink])
+    names = {".parquet": f".out{suffix}.spool.new"}
+    (tmp_path / names.get(suffix, f".out{suffix}.new")).write_bytes(left.read_bytes())
+    await written(path, [se.Event(4, data={"n": 4})], replace=True)
+    assert [row["id"] for row in rows_of(tmp_path)] == ["4"]
+    assert not list(tmp_path.glob(".*.new"))
+
+
+async def test_a_file_of_a_store_is_not_replaced(tmp_path):
+    """What was acknowledged is in it."""
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, [se.Event(1)])
+        with pytest.raises(ValueError, match="open it without replace=True"):
+            await engine().poll(store, sinks=[se.sinks.open(str(tmp_path / "out.jsonl"), replace=True)])
+
+
 class Stolen:
     """A store in which somebody else has had some outcomes when the sink says so."""
 
@@ -273,7 +412,7 @@ class Stolen:
         return await self._store.acknowledge(sink, deliveries, position)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", ALL)
 async def test_what_somebody_else_has_written_is_cut_back(tmp_path, suffix):
     """And all that is its own is written again, once."""
     async with se.open_store("memory:") as store:
@@ -308,7 +447,7 @@ def test_each_outcome_is_there_once_wherever_a_process_dies(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [suffix for suffix in ALL if suffix != ".csv.gz"])
 @pytest.mark.parametrize("rotate_bytes", [1, 10**9])
 def test_each_outcome_is_there_once_wherever_a_process_dies_in_any_format(tmp_path, suffix, rotate_bytes):
     """As above, at each of them."""
@@ -321,7 +460,20 @@ def test_each_outcome_is_there_once_wherever_a_process_dies_in_any_format(tmp_pa
         ("out.txt", {}, r"write out\.jsonl"),
         ("out", {}, r"write out\.jsonl"),
         ("out.gz", {}, r"write out\.jsonl"),
+        ("out.parquet.gz", {}, r"write out\.jsonl"),
         ("out.jsonl", {"columns": ["a"]}, "for CSV"),
+        ("out.parquet", {"columns": ["a"]}, "takes schema="),
+        ("out.parquet", {"schema": ["a"]}, r"write pyarrow\.schema"),
+        ("out.parquet", {"schema": pa.schema([("id", "string")])}, "column 'value.id'"),
+        ("out.parquet", {"schema": pa.schema([("a", "string"), ("a", "string")])}, "twice"),
+        (
+            "out.parquet",
+            {"schema": pa.schema([("a", pa.list_(pa.dictionary("int8", "string")))])},
+            "type of its values",
+        ),
+        ("out.csv", {"schema": pa.schema([])}, "takes columns="),
+        ("out.jsonl", {"extra": True}, "CSV and Parquet"),
+        ("out.jsonl", {"replace": True, "rotate_after": 5}, "leave out replace="),
         ("out.jsonl", {"rotate_bytes": 0}, "rotate_bytes"),
         ("out.jsonl", {"size": 0}, "size"),
         ("", {}, "write open"),
@@ -336,7 +488,9 @@ def test_what_is_no_file_of_outcomes_is_refused(path, options, said):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("suffix", "kills"), [(".jsonl", 200), (".jsonl.gz", 30), (".csv", 30)])
+@pytest.mark.parametrize(
+    ("suffix", "kills"), [(".jsonl", 200), (".jsonl.gz", 30), (".jsonl.zst", 30), (".csv", 30), (".parquet", 30)]
+)
 def test_each_outcome_is_there_once_however_often_processes_are_killed(tmp_path, suffix, kills):
     """Three at a time, at random instants."""
     seed = int.from_bytes(os.urandom(4), "big")

@@ -8,7 +8,8 @@ import pytest
 import trio
 
 import scrapeengine as se
-from scrapeengine.sinks import codecs, lines, slots
+from scrapeengine.sinks import again, codecs, endings, lines, parquet, slots
+from scrapeengine.sinks.naming import Layout
 from support.rows import rows_of
 
 
@@ -43,12 +44,19 @@ class Failing:
         return call
 
 
+def fail(monkeypatch, failing):
+    """Have a call fail in all rooms that files are written in."""
+    for room in (slots, endings, parquet):
+        monkeypatch.setattr(room, "os", failing)
+
+
 @pytest.mark.parametrize("name", ["pwrite", "fsync", "ftruncate", "rename", "truncate"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_what_fails_once_is_done_again(monkeypatch, tmp_path, name, number):
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.zst", ".csv", ".csv.gz"])
+async def test_what_fails_once_is_done_again(monkeypatch, tmp_path, name, number, suffix):
     """A disk that is full for a moment costs nothing: each outcome is there once, with a store."""
-    monkeypatch.setattr(slots, "os", Failing(name, number))
-    sink = se.sinks.open(str(tmp_path / "out.jsonl"), size=3, linger=0, rotate_bytes=1, on_error="retry")
+    fail(monkeypatch, Failing(name, number))
+    sink = se.sinks.open(str(tmp_path / f"out{suffix}"), size=3, linger=0, rotate_bytes=1, on_error="retry")
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, map(se.Event, range(9)))
         await engine().poll(store, sinks=[sink])
@@ -61,7 +69,7 @@ async def test_a_rotation_is_gone_on_with_by_the_next_run(monkeypatch, tmp_path)
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
         with monkeypatch.context() as patched:
-            patched.setattr(slots, "os", Failing("rename", error=errno.EIO))
+            fail(patched, Failing("rename", error=errno.EIO))
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
                 await engine().poll(store, sinks=[sink])
         assert [path.name for path in tmp_path.glob("out*")] == ["out.jsonl"]
@@ -78,7 +86,7 @@ async def test_a_foreign_file_of_that_name_is_not_replaced(monkeypatch, tmp_path
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
         with monkeypatch.context() as patched:
-            patched.setattr(slots, "os", Failing("rename", error=errno.EIO))
+            fail(patched, Failing("rename", error=errno.EIO))
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
                 await engine().poll(store, sinks=[sink])
         foreign.write_text("mine")
@@ -93,7 +101,7 @@ async def test_a_foreign_file_of_that_name_is_not_replaced(monkeypatch, tmp_path
 
 async def test_the_tails_of_the_dead_are_cut_off_by_whoever_has_their_outcomes(tmp_path):
     """Those of slots that nobody has; who lives keeps what it has not acknowledged yet."""
-    layout = slots.Layout(tmp_path, "out", ".jsonl")
+    layout = Layout(tmp_path, "out", ".jsonl")
     sink = se.sinks.open(str(tmp_path / "out.jsonl"))
     async with se.open_store("memory:") as store:
         await engine().enqueue(store, [se.Event(1)])
@@ -128,6 +136,19 @@ def test_lines_that_cannot_be_added_are_not_there(monkeypatch, tmp_path):
         lines.add_lines(path, b"2\n")
     lines.add_lines(path, b"3\n")
     assert (tmp_path / "x").read_bytes() == b"1\n3\n"
+
+
+def test_names_of_files_are_on_the_disk_too(monkeypatch, tmp_path):
+    """Of one that was made, that was replaced, and that is gone: the folder is synced, and only then."""
+    synced = []
+    for room in (lines, endings, again):
+        monkeypatch.setattr(room, "sync_folder", lambda folder, room=room: synced.append((room, folder)))
+    path = str(tmp_path / "x")
+    for _ in range(2):
+        lines.add_lines(path, b"1\n")
+    again._keep(path, b"1\n")
+    again._keep(path, b"")
+    assert synced == [(room, tmp_path) for room in (lines, endings, again)]
 
 
 def test_a_long_torn_line_is_found(tmp_path):
@@ -170,7 +191,7 @@ async def test_a_store_does_not_cut_off_what_was_added_without_it(tmp_path, suff
         for number in (1, 3, 5):
             await served(store, [number], se.sinks.open(path))
             await engine().run([se.Event(number + 1)], sinks=[se.sinks.open(path)])
-        held = slots.lock_slot(slots.Layout(tmp_path, "out", suffix), f"out{suffix}")
+        held = slots.lock_slot(Layout(tmp_path, "out", suffix), f"out{suffix}")
         await served(store, [7], se.sinks.open(path))
         held.free()
         await engine().run([se.Event(8)], sinks=[se.sinks.open(path)])

@@ -14,6 +14,7 @@ import trio
 from scrapeengine.model.sink import CLOSING, Position, Sink
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.aside import Aside, aside_of
+from scrapeengine.sinks.endings import put_in_place, sync_folder
 from scrapeengine.sinks.lines import locked, whole_lines
 from scrapeengine.standstill import in_thread
 
@@ -123,6 +124,7 @@ def _keep(path: str, rest: bytes) -> None:
     """Have the file hold the rest only; without one it goes."""
     if not rest:
         Path(path).unlink()
+        sync_folder(Path(path).parent)
         return
     part = f"{path}.part"
     file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -132,4 +134,4 @@ def _keep(path: str, rest: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-    Path(part).replace(path)
+    put_in_place(part, path)

@@ -53,7 +53,10 @@ class Uncompressed:
 
     def head(self, file: int) -> bytes:
         """See `Codec`."""
-        return _first_line(os.pread(file, _BLOCK, 0))
+        data, at = b"", 0
+        while b"\n" not in data and (block := os.pread(file, _BLOCK, at)):
+            data, at = data + block, at + len(block)
+        return _first_line(data)
 
 
 @attrs.frozen
@@ -92,8 +95,10 @@ class Compressed:
 
     def head(self, file: int) -> bytes:
         """See `Codec`."""
+        found, decoder, at = b"", self._decoder(), 0
         try:
-            found: bytes = self._decoder().decompress(os.pread(file, _BLOCK, 0))
+            while b"\n" not in found and not decoder.eof and (block := os.pread(file, _BLOCK, at)):
+                found, at = found + decoder.decompress(block), at + len(block)
         except self._failure:
             return b""
         return _first_line(found)

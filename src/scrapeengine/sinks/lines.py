@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from pathlib import Path
+
+from scrapeengine.sinks.endings import sync_folder
 
 __all__ = ["add_lines", "locked", "whole_lines", "whole_rows"]
 
@@ -32,6 +35,8 @@ def add_lines(path: str, lines: bytes) -> None:
             while rest:
                 rest = rest[os.write(file, rest) :]
             os.fsync(file)
+            if end == 0:
+                sync_folder(Path(path).parent)  # it may have been made here
         except OSError:
             os.ftruncate(file, end)
             raise
@@ -80,7 +85,7 @@ def whole_rows(file: int) -> int:
         lines.seek(0)
         for line in lines:
             at += len(line)
-            inside = _ends_inside(line, inside=inside)
+            inside = (inside or b'"' in line) and _ends_inside(line, inside=inside)
             if not inside and line.endswith(b"\n"):
                 end = at
     return end

@@ -1,9 +1,9 @@
 """The files of one sink, each in the hand of one process: `out.jsonl`, `out.2.jsonl`, and so on.
 
-    taken (its lock) ──> cut back to its position ──> write ──> sync ──> (acknowledged) ──> commit
-                                                        ^         └─ lost: back ──┐            │
-                                                        └──────────────────────────┴───────────┤
-                                                              rotate: renamed, once that is acknowledged
+    taken (its lock) ──> cut back to its position ──> write, sync ──> (acknowledged) ──> commit
+                                                      ^              └─ lost: back ──┐            │
+                                                      └──────────────────────────────┴────────────┤
+                                                                 rotate: renamed, once that is acknowledged
 
 What is behind the position is not there yet: it was written by who has died, or was not acknowledged. Whoever takes the
 slot next cuts it off. All of this blocks, and is called in a thread.
@@ -13,8 +13,8 @@ store has too. Who finds another word there, or has none, cuts nothing off: all 
 nothing of a file of that name in another folder, nor of one that another sink has gone on with; and a run without a
 store, of which no position would know, leaves slots that have an owner alone.
 
-A rotation is acknowledged before the file is renamed. Whether that was done is seen by the file: it is still the one
-that the position names.
+A rotation is acknowledged before the file is ended (`endings`): renamed, say. Whether that was done is seen by the
+file: it is still the one that the position names.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import attrs
@@ -32,9 +31,11 @@ from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Position
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.codecs import Codec
+from scrapeengine.sinks.endings import Ending, sync_folder
+from scrapeengine.sinks.naming import Layout
 from scrapeengine.sinks.rows import Rows
 
-__all__ = ["Layout", "SlotFile", "SlotLock", "lock_slot", "take_slot"]
+__all__ = ["Format", "SlotFile", "SlotLock", "complete_others", "lock_slot", "take_slot"]
 
 _MODE = 0o600
 _MOST_SLOTS = 10_000
@@ -49,7 +50,7 @@ class Mark(NamedTuple):
     offset: int
     """How many bytes of it count."""
     renamed: int = 0
-    """The inode of the file of the generation before, where this one has just begun: it is to be renamed."""
+    """What tells the file of the generation before, where this one has just begun: it is to be ended."""
     size: int = 0
     """How many bytes of that count."""
     owner: str = ""
@@ -62,25 +63,13 @@ class Mark(NamedTuple):
 
 
 @attrs.frozen
-class Layout:
-    """How the files of a sink are called."""
+class Format:
+    """What the files of a sink are."""
 
-    folder: Path
-    stem: str
-    suffix: str
-    """What they end with: ".jsonl.gz"."""
-
-    def slot(self, number: int) -> str:
-        """Name a slot."""
-        return f"{self.stem}{self.suffix}" if number == 1 else f"{self.stem}.{number}{self.suffix}"
-
-    def path(self, slot: str) -> str:
-        """Return the path of a slot's file."""
-        return str(self.folder / slot)
-
-    def closed(self, slot: str, generation: int) -> str:
-        """Return the path that the file of a generation has once the next one has begun."""
-        return str(self.folder / f"{slot.removesuffix(self.suffix)}-{generation:06}{self.suffix}")
+    codec: Codec
+    rows: Callable[[], Rows]
+    """Makes the rows of one slot."""
+    ending: Ending
 
 
 @attrs.frozen
@@ -146,7 +135,7 @@ class SlotFile:
 
     _layout: Layout
     _lock: SlotLock
-    _codec: Codec
+    _format: Format
     _rows: Rows
     _file: int = attrs.field(default=-1, init=False)
     _mark: Mark = attrs.field(default=Mark(1, 0), init=False)
@@ -154,7 +143,7 @@ class SlotFile:
     _next: Mark = attrs.field(default=Mark(1, 0), init=False)
     """What will count, once what is written is acknowledged."""
     _rotates: bool = attrs.field(default=False, init=False)
-    """Whether the file is still to be renamed."""
+    """Whether the file is still to be ended."""
 
     @property
     def slot(self) -> str:
@@ -185,13 +174,17 @@ class SlotFile:
             ValueError: it is shorter than it should be.
         """
         known = position is not None and self.is_of(position)
+        last = 0
         if known:
             self._mark = Mark.of(position or "")
             self._finish_rotation()
+        elif not self._layout.replaces:
+            last = self._layout.last(self.slot)
+            self._format.ending.settle(self.path, self._layout.closed(self.slot, last))
         self._open()
         if not known:
-            self._mark = Mark(self._free_generation(), self._codec.whole(self._file))
-            self._mark = self._mark._replace(owner=os.urandom(_LONGEST_OWNER // 2).hex())
+            whole = 0 if self._layout.replaces else self._format.codec.whole(self._file)
+            self._mark = Mark(last + 1, whole, owner=os.urandom(_LONGEST_OWNER // 2).hex())
         size = os.fstat(self._file).st_size
         if size < self._mark.offset and size > 0:
             raise ValueError(
@@ -222,40 +215,48 @@ class SlotFile:
         """Say whether outcomes can go into the file of now; else it is to end, and another one to begin."""
         return self._rotates or self._rows.fits(outcomes)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is open, and all that is written counts."""
+        return self._file >= 0 and self._next == self._mark
+
+    def settle(self) -> None:
+        """Cut off what was written and does not count, where it is open."""
+        if self._file >= 0 and self._next != self._mark:
+            self.back()
+
     def end(self) -> None:
         """Have the file end where it counts, once that is acknowledged."""
         if self._next != self._mark:
             self.back()
-        self.sync(rotate=True)
+        self.turn()
 
     def add(self, outcomes: Collection[Outcome[Any]], now: float) -> None:
-        """Write the rows of one flush, behind what counts; `now` is the Unix time."""
+        """Write the rows of one flush behind what counts, and see that they are on the disk; `now` is the Unix time."""
         if self._rotates:
             self.rotate()
         if self._next != self._mark:
             self.back()
         data = self._rows.of(outcomes, now) if outcomes else b""
-        part = self._codec.part(data) if data else b""
+        part = self._format.codec.part(data) if data else b""
         at, rest = self._mark.offset, memoryview(part)
         self._next = self._mark._replace(offset=at + len(part), renamed=0, size=0)
+        if not part:
+            return
         try:
             while rest:
                 written = os.pwrite(self._file, rest, at)
                 at, rest = at + written, rest[written:]
-        except OSError:
-            self.back()
-            raise
-
-    def sync(self, *, rotate: bool) -> None:
-        """See that what was written is on the disk; whether the file is at its end with that."""
-        try:
             os.fsync(self._file)
         except OSError:
             self.back()  # what is told to have failed is not to be found there later
             raise
-        if rotate:
-            end = self._next
-            self._next = Mark(end.generation + 1, 0, os.fstat(self._file).st_ino, end.offset, end.owner)
+
+    def turn(self) -> None:
+        """Have the file be at its end with what is written, once that is acknowledged."""
+        os.fsync(self._file)  # a dead process may have written some of it
+        end, identity = self._next, self._format.ending.identity(self._file)
+        self._next = Mark(end.generation + 1, 0, identity, end.offset, end.owner)
 
     def commit(self) -> None:
         """Let what was written count: it is acknowledged."""
@@ -266,76 +267,67 @@ class SlotFile:
         """Cut off what was written and does not count."""
         if not self._rotates:
             os.ftruncate(self._file, self._mark.offset)
-            self._rows.begin(self._codec.head(self._file) if self._mark.offset else b"")
+            self._rows.begin(self._format.codec.head(self._file) if self._mark.offset else b"")
         self._next = self._mark  # only now: where that has failed it is done again before more is written
 
     def rotate(self) -> None:
-        """Rename the file that is at its end, and begin another one. To do it again does no harm."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """End the file that is at its end, and begin another one. To do it again does no harm."""
+        self._let_go()
         self._finish_rotation()
         self._open()
         self._rotates = False
         self._rows.begin(b"")
 
-    def close(self, *, cut: bool = False) -> None:
-        """Let go of it; whether what does not count is cut off before."""
+    def finish(self) -> None:
+        """End the file that is at its end, and begin none: it is to be closed."""
+        self._let_go()
+        self._finish_rotation()
+        self._rotates = False
+
+    def close(self) -> None:
+        """Let go of it. What is only read once it is at its end goes, where it is empty."""
         try:
-            if cut and self._file >= 0 and self._next != self._mark:
-                self.back()
+            if self._format.ending.completes and self.is_settled and not os.fstat(self._file).st_size:
+                os.unlink(self.path)  # noqa: PTH108 - paths are texts here
+            self._let_go()
         finally:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
             self._lock.free()
 
+    def _let_go(self) -> None:
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
     def _open(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+        self._let_go()
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-        _sync_folder(self._layout.folder)
+        sync_folder(self._layout.folder)
 
     def _finish_rotation(self) -> None:
-        """Rename the file of the generation before, if that was not done."""
+        """End the file of the generation before, if that was not done."""
         mark = self._mark
-        if not mark.renamed or mark.offset:
-            return
-        closed = self._layout.closed(self.slot, mark.generation - 1)
-        found, there = _stat(self.path), _stat(closed)
-        # Where it was renamed, and that file is gone since, its number may be the new one's: but that is short.
-        if found is None or found.st_ino != mark.renamed or found.st_size < mark.size:
-            return
-        if there is not None and there.st_ino == mark.renamed:
-            return
-        if there is not None:
-            raise FileExistsError(f"{told(closed)} is there, and {told(self.path)} was to get that name: move it away")
-        os.truncate(self.path, mark.size)
-        os.rename(self.path, closed)  # noqa: PTH104 - paths are texts here
-        _sync_folder(self._layout.folder)
-
-    def _free_generation(self) -> int:
-        """Return the number of the generation behind all whose files are there."""
-        stem = self.slot.removesuffix(self._layout.suffix)
-        found = [0]
-        for name in os.listdir(self._layout.folder):  # noqa: PTH208 - as above
-            number = name.removeprefix(f"{stem}-").removesuffix(self._layout.suffix)
-            if number.isdecimal() and name == f"{stem}-{number}{self._layout.suffix}":
-                found.append(int(number))
-        return max(found) + 1
+        if mark.renamed and not mark.offset:
+            closed = self._layout.closed(self.slot, mark.generation - 1)
+            self._format.ending.end(self.path, mark.renamed, mark.size, closed)
 
 
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116 - as above
-    except FileNotFoundError:
-        return None
+def complete_others(layout: Layout, kind: Format, slot: str) -> None:
+    """End the files of other slots that nobody has, and that are no store's.
 
-
-def _sync_folder(folder: Path) -> None:
-    """See that the names in a folder are on the disk."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    Raises:
+        OSError: it could not be done.
+    """
+    for other in layout.found():
+        lock = lock_slot(layout, other) if other != slot else None
+        if lock is None:
+            continue
+        file = SlotFile(layout, lock, kind, kind.rows())
+        try:
+            if not lock.owner():
+                file.begin(None)
+                if file.size:
+                    file.end()
+                    file.commit()
+                file.finish()
+        finally:
+            file.close()
