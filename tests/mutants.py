@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).parent.parent
 
 MUTANTS = [
-    # (law, or the test file below tests/, with the test that fails if need be; file; what stands there; what it becomes)
+    # (law or test file, and ::its test that fails, where known; the file; what stands there; what it becomes)
     ("unit/test_bars.py", "decide/bars.py", "            self._lasts[kind] = bar\n", "            pass\n"),
     ("unit/test_bars.py", "decide/bars.py", "bar.ran > slowest[0][0]", "bar.ran < slowest[0][0]"),
     ("unit/test_bars.py", "decide/bars.py", "elif len(self._firsts) < self._kinds:", "else:"),
