@@ -6,6 +6,7 @@ from typing import Any
 
 from scrapeengine.model.sink import Sink
 from scrapeengine.model.urls import told
+from scrapeengine.sinks.database.opening import table_sink
 from scrapeengine.sinks.files import file_sink
 
 __all__ = ["open_sink"]
@@ -40,4 +41,6 @@ def open_sink(path: str, **options: Any) -> Sink[Any]:
     """
     if not isinstance(path, str) or not path:
         raise TypeError(f"open takes the path of a file, got {told(path)}; write open('out.jsonl')")
+    if "://" in path:
+        return table_sink(path, **options)
     return file_sink(path, **options)
