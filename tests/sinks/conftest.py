@@ -23,10 +23,27 @@ def mariadb():
         yield server
 
 
+def _database(request, kind):
+    if kind == "sqlite":
+        return databases.SqliteFile(request.getfixturevalue("tmp_path") / "odds.db")
+    return databases.ServerDatabase(
+        request.getfixturevalue("postgres" if kind == "postgresql" else "mariadb"), f"test{next(_NUMBERS)}"
+    )
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database(request, tmp_path):
+def database(request):
     """Return a database that is empty."""
-    if request.param == "sqlite":
-        return databases.SqliteFile(tmp_path / "odds.db")
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-    return databases.ServerDatabase(server, f"test{next(_NUMBERS)}")
+    return _database(request, request.param)
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def served(request):
+    """Return a database that is empty, of a server."""
+    return _database(request, request.param)
+
+
+@pytest.fixture
+def of_mariadb(request):
+    """Return a database of MariaDB that is empty."""
+    return _database(request, "mariadb")

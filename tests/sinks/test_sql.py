@@ -468,32 +468,28 @@ def test_another_unique_key_is_refused_in_mariadb(database):
     assert len(database.run("SELECT * FROM people")) == (database.kind != "mariadb")
 
 
-def test_keys_of_mariadb_are_of_utf8mb4(database):
+def test_keys_of_mariadb_are_of_utf8mb4(of_mariadb):
     """In another set of characters rows could not be compared with it; by a collation of its own they are."""
-    if database.kind != "mariadb":
-        return
-    database.run("CREATE TABLE old (k VARCHAR(9) CHARACTER SET latin1 PRIMARY KEY)")
-    database.run("CREATE TABLE loose (k VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE, id INT PRIMARY KEY AUTO_INCREMENT)")
+    of_mariadb.run("CREATE TABLE old (k VARCHAR(9) CHARACTER SET latin1 PRIMARY KEY)")
+    of_mariadb.run("CREATE TABLE loose (k VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci UNIQUE, id INT PRIMARY KEY AUTO_INCREMENT)")
     tables = [SqlTable("old", "k"), SqlTable("loose", "k"), SqlTable("prices", "n", {"loose": "loose"})]
-    sink = se.sinks.sql(database.url, tables, lambda outcome: outcome.value, create=True)
+    sink = se.sinks.sql(of_mariadb.url, tables, lambda outcome: outcome.value, create=True)
     with pytest.raises(ValueError, match="MODIFY k"):
         write(sink, [success([("old", {"k": "x"})])])
     write(sink, [success([("prices", {"n": n, "loose": each}) for n, each in enumerate(("a", "A", "b"))])])
-    rows = {row["id"]: row["k"] for row in read(database, "loose")}
-    assert [rows[row["loose"]] for row in read(database, "prices")] == [["A", "A", "b"], ["a", "a", "b"]][rows[min(rows)] == "a"]
+    rows = {row["id"]: row["k"] for row in read(of_mariadb, "loose")}
+    assert [rows[row["loose"]] for row in read(of_mariadb, "prices")] == [["A", "A", "b"], ["a", "a", "b"]][rows[min(rows)] == "a"]
 
 
-def test_parts_are_below_half_of_a_packet(database):
+def test_parts_are_below_half_of_a_packet(of_mariadb):
     """What is larger goes in several statements of one transaction; a row that is larger alone is refused by name."""
-    if database.kind != "mariadb":
-        return
-    database.run("SET GLOBAL max_allowed_packet = 1048576")
+    of_mariadb.run("SET GLOBAL max_allowed_packet = 1048576")
     try:
-        sink = se.sinks.sql(database.url, [SqlTable("texts", "k")], lambda outcome: outcome.value, create=True)
+        sink = se.sinks.sql(of_mariadb.url, [SqlTable("texts", "k")], lambda outcome: outcome.value, create=True)
         write(sink, [success([{"k": number, "t": '"' * 50_000} for number in range(30)])])
-        assert len(read(database, "texts")) == 30
+        assert len(read(of_mariadb, "texts")) == 30
         with pytest.raises(ValueError, match="event 'big' on A made: .*max_allowed_packet"):
             write(sink, [success([{"k": 99, "t": "x"}], "x"), success([{"k": 100, "t": '"' * 300_000}], "big")])
-        assert len(read(database, "texts")) == 30
+        assert len(read(of_mariadb, "texts")) == 30
     finally:
-        database.run("SET GLOBAL max_allowed_packet = 16777216")
+        of_mariadb.run("SET GLOBAL max_allowed_packet = 16777216")

@@ -152,7 +152,17 @@ def mariadb():
                 host="127.0.0.1", port=port, user="root", database=database, autocommit=True, charset="utf8mb4"
             )
 
-        with _running(Server("mariadb", [program, *MARIADB, *own, *user], port, folder, connect, {})) as server:
+        # Made by a first one that ends by itself: what a new one has made is not whole on the disk until it has ended.
+        options = [*MARIADB, *own, *user]
+        subprocess.run(
+            [program, *options, "--bootstrap"],
+            check=True,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        with _running(Server("mariadb", [program, *options], port, folder, connect, {})) as server:
             yield server
 
 
