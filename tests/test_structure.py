@@ -37,7 +37,10 @@ LAYERS = {
         {"standstill", "errors", "model", "decide", "sinks"},
         {"attrs", "trio", "compression", "backports", "sqlalchemy"},
     ),
-    "deliver": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
+    "deliver": (
+        {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "sinks", "deliver"},
+        {"attrs", "trio"},
+    ),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

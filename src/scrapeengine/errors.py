@@ -206,7 +206,7 @@ class StoreFull(StoreError):
 class SinkUnavailable(ScrapeError):
     """A sink could not take a batch now, which passes by itself: a deadlock, a lost connection.
 
-    A sink that raises it is given the batch again, for as long as its policy has patience, whatever that says of errors.
+    A sink that raises it is given the batch again, for as long as its policy has patience, whatever its `on_error`.
     """
 
 

@@ -2,8 +2,8 @@
 
     dying_sql.py FOLDER URL FIRST STRIDE MOST
 
-Steps are before and after each statement, each commit, and what tells the store. Prints at how many it was, of which there are MOST at most; `halves`
-has two rows for each of `numbers` whenever a process has died.
+Steps are before and after each statement, each commit, and what tells the store; MOST of them are tried. Prints at how
+many it died; `halves` has two rows for each of `numbers` whenever a process has died.
 """
 
 import itertools
@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import sqlalchemy as sa
-import trio
 from sqlalchemy.engine import default
 
 from scrapeengine.sinks.database import sink as sinks
@@ -75,7 +74,10 @@ def counts(url):
             there = sa.inspect(connection).get_table_names()
             if "halves" not in there or "numbers" not in there:
                 return 0, 0
-            return tuple(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one() for name in ("numbers", "halves"))
+            return tuple(
+                connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()
+                for name in ("numbers", "halves")
+            )
     finally:
         engine.dispose()
 
@@ -103,7 +105,9 @@ def main(folder, url, first, stride, most):
             break
         died += 1
         if here == url:
-            engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:").replace("mariadb:", "mariadb+pymysql:"))
+            engine = sa.create_engine(
+                url.replace("postgresql:", "postgresql+psycopg:").replace("mariadb:", "mariadb+pymysql:")
+            )
             with engine.begin() as connection:
                 for name in ("halves", "numbers", "parities"):
                     connection.exec_driver_sql(f"DROP TABLE {name}")

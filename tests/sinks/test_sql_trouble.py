@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pymysql
@@ -15,14 +14,16 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.sinks import SqlTable
-from support.sinking import acknowledge, engine_of, put, read, success, write
+from support.sinking import engine_of, put, read, success
 
 PLAIN = SqlTable("plain", "k")
 
 
 def plain(database, **options):
     """Open one table."""
-    return se.sinks.sql(database.url, [PLAIN], {"k": lambda outcome: outcome.event.id, "v": "v"}, create=True, **options)
+    return se.sinks.sql(
+        database.url, [PLAIN], {"k": lambda outcome: outcome.event.id, "v": "v"}, create=True, **options
+    )
 
 
 def cut(database):

@@ -1,7 +1,6 @@
 """PostgreSQL and MariaDB on loopback, for as long as a test wants them, in folders that are gone afterwards."""
 
 import contextlib
-import glob
 import os
 import pwd
 import shutil
@@ -17,7 +16,16 @@ import psycopg
 import pymysql
 import pytest
 
-POSTGRES = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=16MB", "-c", "deadlock_timeout=100ms"]
+POSTGRES = [
+    "-c",
+    "fsync=off",
+    "-c",
+    "full_page_writes=off",
+    "-c",
+    "shared_buffers=16MB",
+    "-c",
+    "deadlock_timeout=100ms",
+]
 MARIADB = [
     *("--no-defaults", "--skip-grant-tables", "--bind-address=127.0.0.1", "--performance-schema=off"),
     *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M"),
@@ -117,7 +125,7 @@ def _other_user(name):
 @contextlib.contextmanager
 def postgres():
     """Run a PostgreSQL."""
-    places = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     initdb, program = _found("initdb", *places), _found("postgres", *places)
     user = _other_user("postgres")
     with _folder(user) as folder:
@@ -125,7 +133,7 @@ def postgres():
         subprocess.run([initdb, *options], check=True, cwd=folder, capture_output=True, timeout=PATIENCE, **user)
         port = _port()
         command = [program, "-D", "data", "-h", "127.0.0.1", "-k", folder, "-p", str(port), *POSTGRES]
-        if glob.glob("/usr/lib/postgresql/*/lib/pg_stat_statements.so"):
+        if (Path(program).resolve().parent.parent / "lib/pg_stat_statements.so").exists():
             command += ["-c", "shared_preload_libraries=pg_stat_statements"]
 
         def connect(port, database):

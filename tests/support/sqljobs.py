@@ -1,13 +1,18 @@
 """Jobs whose outcomes go to tables of a database: a program that processes are forked for, to be killed."""
 
 import os
+import traceback
 
 import trio
 
 import scrapeengine as se
 from scrapeengine.sinks import SqlTable
 
-TABLES = [SqlTable("numbers", "job", {"parity": "parities"}), SqlTable("halves", ("job", "part")), SqlTable("parities", "name")]
+TABLES = [
+    SqlTable("numbers", "job", {"parity": "parities"}),
+    SqlTable("halves", ("job", "part")),
+    SqlTable("parities", "name"),
+]
 
 
 async def scrape(task):
@@ -46,12 +51,15 @@ def fork(function, *arguments):
     """Run an async function in a child; return its id."""
     number = os.fork()
     if not number:
+        code = 1
         try:
             trio.run(function, *arguments)
-        except BaseException:
-            __import__("traceback").print_exc()
-            os._exit(1)
-        os._exit(0)
+            code = 0
+        except BaseException as error:
+            traceback.print_exception(error)
+            raise
+        finally:
+            os._exit(code)
     return number
 
 

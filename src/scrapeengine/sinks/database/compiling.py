@@ -3,12 +3,12 @@
 For each table, whatever the number of its rows:
 
     INSERT … SELECT … FROM the rows ON CONFLICT …        its rows, with the ids of what they refer to
-    INSERT … SELECT … FROM the keys WHERE NOT EXISTS     those of its rows that others refer to, where they are not there
+    INSERT … SELECT … FROM the keys WHERE NOT EXISTS     those that others refer to, where they are not there
     SELECT count(*) FROM the keys JOIN …                 they are there now, and stay until the transaction ends
 
-Ids are joined in by the database, and come through no program: so nothing here waits for an answer. A row whose key is
-there already is replaced, which takes no number of a sequence; `NOT EXISTS` is for that, and a `DO NOTHING` behind it for
-what another one writes at the same time.
+Ids are joined in by the database, and come through no program: so nothing here waits for an answer. `NOT EXISTS` is
+there so that a key that is known takes no number of a sequence, and `DO NOTHING` behind it for what another one writes
+at the same time.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def _looked_at(
         key = tuple([found[place] for place in places])
         for name, part in zip(table.key, key, strict=True):
             if any(map(_is_null, part)):
-                raise ValueError(f"{row.shown()}, column {name}: it is of the key, and may not be NULL; give it a value")
+                raise ValueError(
+                    f"{row.shown()}, column {name}: it is of the key, and may not be NULL; give it a value"
+                )
         folded[key] = found, row
     chosen = [folded[key] for key in sorted(folded)]
     return TableRows(shape, [tuple(chain.from_iterable(found)) for found, _ in chosen], [row for _, row in chosen])
@@ -202,7 +204,9 @@ def _check_columns(row: SqlRow, shape: Shape) -> None:
     """Refuse a row that has other columns than are written."""
     if more := [name for name in row.values if name not in shape.written]:
         if more[0] not in shape.columns:
-            raise ValueError(f"{row.shown()}, column {told(more[0])}: the table has none of that name; add it, or leave it out")
+            raise ValueError(
+                f"{row.shown()}, column {told(more[0])}: the table has none of that name; add it, or leave it out"
+            )
         raise ValueError(
             f"{row.shown()}, column {told(more[0])}: it is not written, for the first row had it not: give the table "
             "columns=[…] with all that there are"
@@ -242,7 +246,7 @@ class BatchWriter:
                 sources.append(column)
         replaced = [name for name in shape.written if name not in table.key]
         text = self._insert(table, shape.written, values, f"{self.dialect.source(sources)}{joins} WHERE true", replaced)
-        for _, parameters in self._parts(sources, rows.rows, rows.origins):
+        for _, parameters in self._parts(rows.rows, rows.origins):
             yield SqlStatement(text, parameters)
 
     def ensure(self, shape: Shape, keys: Mapping[Values, SqlRow]) -> Iterator[SqlStatement]:
@@ -256,7 +260,7 @@ class BatchWriter:
         values = [self.dialect.taken(column, f"r.c{number}") for number, column in enumerate(columns)]
         insert = self._insert(table, table.key, values, missing, ())
         count = f"SELECT count(*) FROM (SELECT 1 FROM {source} JOIN {name} t ON {same}{self.dialect.shared}) found"
-        for number, parameters in self._parts(columns, ordered, [keys[key] for key in ordered]):
+        for number, parameters in self._parts(ordered, [keys[key] for key in ordered]):
             yield SqlStatement(insert, parameters)
             yield SqlStatement(count, parameters, number)
 
@@ -277,11 +281,9 @@ class BatchWriter:
             f"{self.dialect.order}{conflict}"
         )
 
-    def _parts(
-        self, columns: Sequence[Column], rows: Sequence[Values], origins: Sequence[SqlRow]
-    ) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def _parts(self, rows: Sequence[Values], origins: Sequence[SqlRow]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         try:
-            yield from self.dialect.parts(columns, rows)
+            yield from self.dialect.parts(rows)
         except ValueError as error:
             if len(error.args) != 2:
                 raise

@@ -8,24 +8,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from scrapeengine.errors import SinkUnavailable
-from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.compiling import SqlStatement
 from scrapeengine.sinks.database.dialects import Dialect, MariaDb, Postgres, Sqlite
 
-__all__ = ["Connections"]
+__all__ = ["SqlConnections"]
 
 _STATES = ("08", "40", "53", "55P03", "57")
 """Beginnings of the states of PostgreSQL that pass: a lost connection, a deadlock, no room, a lock, a shutdown."""
 _NUMBERS = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
-"""The same of MariaDB and its driver: too many connections, shutdown, a lock, a deadlock, and connections that are lost."""
+"""The same of MariaDB and its driver: too many connections, a shutdown, a lock, a deadlock, lost connections."""
 _CODES = {5, 6}
 """The same of SQLite: SQLITE_BUSY, SQLITE_LOCKED."""
 
 
-class Connections:
-    """Connections to one database. All calls are made in a thread, one after the other."""
+class SqlConnections:
+    """SqlConnections to one database. All calls are made in a thread, one after the other."""
 
     def __init__(self, url: sa.URL, timeout: float) -> None:
         """Make it. Nothing is connected yet.
@@ -38,10 +39,15 @@ class Connections:
         options: dict[str, Any] = {} if self._kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
         # One is enough, for there is one batch at a time; where the server has gone it is made anew.
         self._engine = sa.create_engine(
-            url, pool_size=1, max_overflow=0, hide_parameters=True, connect_args=_arguments(self._kind, timeout), **options
+            url,
+            pool_size=1,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args=_arguments(self._kind, timeout),
+            **options,
         )
         if self._kind != "sqlite":
-            sa.event.listen(self._engine, "connect", _prepared(self._kind, timeout))
+            event.listen(self._engine, "connect", _prepared(self._kind, timeout))
 
     def open(self) -> Dialect:
         """Connect for the first time, and return how the database wants it.
@@ -58,8 +64,10 @@ class Connections:
                     return Sqlite()
                 case _:
                     dialect: Any = connection.dialect
-                    if not dialect.is_mariadb or connection.dialect.server_version_info < (10, 6):
-                        raise ValueError("the sink writes to MariaDB, from 10.6 on, which has JSON_TABLE as it needs it")
+                    if not dialect.is_mariadb or dialect.server_version_info < (10, 6):
+                        raise ValueError(
+                            "the sink writes to MariaDB, from 10.6 on, which has JSON_TABLE as it needs it"
+                        )
                     most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
                     return MariaDb(int(most))
 
@@ -96,7 +104,7 @@ class Connections:
             with self._engine.begin() as connection:
                 yield connection
             return
-        # Python's driver begins by itself, and DEFERRED: then a second one that has read cannot write, and no waiting helps.
+        # Python's driver begins by itself, and DEFERRED: who has read by then, and not written, may not be let to wait.
         with self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             driver: Any = connection.connection.dbapi_connection
@@ -133,11 +141,12 @@ def _arguments(kind: str, timeout: float) -> dict[str, Any]:
 
 def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
     """Return what makes a new connection ready."""
+    session = "sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), time_zone = '+00:00'"
     statement = (
         f"SET statement_timeout = {max(1, round(timeout * 1000))}"
         if kind == "postgresql"
         # Else it cuts off what does not fit, and takes a 0 for the next number; times are of UTC here.
-        else "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), time_zone = '+00:00'"
+        else f"SET SESSION {session}"
     )
 
     def prepare(connection: Any, _: Any) -> None:
@@ -152,7 +161,7 @@ def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sa.exc.DBAPIError as error:
+    except DBAPIError as error:
         if error.connection_invalidated or _passes(error.orig):
             raise SinkUnavailable(f"the database could not take it now: {_said(error)}") from error
         raise
@@ -169,5 +178,5 @@ def _passes(error: Any) -> bool:
     return number in _NUMBERS or (number == 0 and type(error).__name__ == "InterfaceError")
 
 
-def _said(error: sa.exc.DBAPIError) -> str:
+def _said(error: DBAPIError) -> str:
     return str(error.orig).partition("\n")[0] or type(error.orig).__name__

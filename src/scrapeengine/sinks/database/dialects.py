@@ -1,7 +1,7 @@
 """How each database takes many rows in one statement, and what it does with those that are there already.
 
-The rows of a statement are its source: a table `r` of columns `c0`, `c1`, … and `n`, their number. PostgreSQL makes it of
-an array for each column, SQLite and MariaDB of one text of JSON. So a statement is the same for one row and for a
+The rows of a statement are its source: a table `r` of columns `c0`, `c1`, … and `n`, their number. PostgreSQL makes it
+of an array for each column, SQLite and MariaDB of one text of JSON. So a statement is the same for one row and for a
 thousand, which `VALUES (…), (…)` is not: it is another one for each number of rows, and 100,000 parameters fail.
 """
 
@@ -13,8 +13,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Protocol
-
-import attrs
 
 from scrapeengine.sinks.database.values import Column, Kind, Limits
 
@@ -29,7 +27,7 @@ class Dialect(Protocol):
     limits: ClassVar[Limits]
     """What it has not."""
     order: ClassVar[str]
-    """What has rows written in their order, so that two who write the same rows do not wait for one another."""
+    """What has rows written in their order, so that of two who write the same rows one waits for the other."""
     shared: ClassVar[str]
     """What keeps others from deleting what a query has found, until the transaction ends."""
 
@@ -41,7 +39,7 @@ class Dialect(Protocol):
         """Return what makes the value of a column of that of a source."""
         ...
 
-    def parts(self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """Return the parameters of a source, for as many statements as it takes, each with the number of its rows.
 
         Raises:
@@ -71,16 +69,16 @@ _ARRAYS: Mapping[Kind, str] = {
     "time": "time",
     "json": "text",
 }
-"""What PostgreSQL takes the values of a column for. Not by the column's own type: a cast to `numeric(10, 2)` rounds, one
-to `varchar(5)` cuts off, where an assignment fails."""
+"""What PostgreSQL takes the values of a column for. Not for the column's own type: a cast to `numeric(10, 2)` rounds,
+and one to `varchar(5)` cuts off, where an assignment fails."""
 
 
 class Postgres:
     """PostgreSQL: an array for each column."""
 
-    limits = Limits(nul=False, endless=True)
-    order = " ORDER BY r.n"
-    shared = " FOR KEY SHARE OF t"
+    limits: ClassVar = Limits(nul=False, endless=True)
+    order: ClassVar = " ORDER BY r.n"
+    shared: ClassVar = " FOR KEY SHARE OF t"
 
     def source(self, columns: Sequence[Column]) -> str:
         """See `Dialect`."""
@@ -98,9 +96,8 @@ class Postgres:
         """See `Dialect`."""
         return f"CAST({name} AS {column.type})" if column.kind == "json" else name
 
-    def parts(self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""
-        del columns
         yield len(rows), tuple(map(list, zip(*rows, strict=True)))
 
     def conflict(self, table: str, key: Sequence[str], replaced: Sequence[str]) -> str:
@@ -137,9 +134,9 @@ def _as_json(bytes_: Callable[[bytes], str]) -> Callable[[Any], Any]:
 class Sqlite:
     """SQLite: one text of JSON."""
 
-    limits = Limits(nul=False, endless=False, digits=15, json_integers=False)  # its JSON ends at a NUL
-    order = ""  # one at a time writes there
-    shared = ""
+    limits: ClassVar = Limits(nul=False, endless=False, digits=15, json_integers=False)  # its JSON ends at a NUL
+    order: ClassVar = ""  # one at a time writes there
+    shared: ClassVar = ""
 
     def __init__(self) -> None:
         self._encode = json.JSONEncoder(
@@ -155,9 +152,8 @@ class Sqlite:
         """See `Dialect`."""
         return f"unhex({name})" if column.kind == "bytes" else name
 
-    def parts(self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""
-        del columns
         yield len(rows), (self._encode(rows),)
 
     def conflict(self, table: str, key: Sequence[str], replaced: Sequence[str]) -> str:
@@ -172,9 +168,9 @@ _JSON_COLUMNS: Mapping[Kind, str] = {"boolean": "tinyint", "integer": "decimal(2
 class MariaDb:
     """MariaDB: texts of JSON, each below half of what the server takes at once."""
 
-    limits = Limits(nul=True, endless=False)
-    order = " ORDER BY r.n"
-    shared = " LOCK IN SHARE MODE"
+    limits: ClassVar = Limits(nul=True, endless=False)
+    order: ClassVar = " ORDER BY r.n"
+    shared: ClassVar = " LOCK IN SHARE MODE"
 
     def __init__(self, most_bytes: int) -> None:
         """Make it.
@@ -211,9 +207,8 @@ class MariaDb:
         """See `Dialect`."""
         return f"from_base64({name})" if column.kind == "bytes" else name
 
-    def parts(self, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""
-        del columns
         part: list[str] = []
         size = 0
         for number, row in enumerate(rows):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scrapeengine.model.checks import number
-from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Sink, SinkPolicy
 from scrapeengine.model.urls import told
-from scrapeengine.sinks.database.rows import OUTCOME_KEY, OUTCOME_TYPES, SqlRows, outcome_rows, rows_by
+from scrapeengine.sinks.database.rows import OUTCOME_KEY, OUTCOME_TYPES, SqlRows, rows_by
 from scrapeengine.sinks.database.tables import SqlTable, ordered
 
 __all__ = ["sql", "table_sink"]
@@ -28,7 +27,7 @@ _MISSING = "a sink in a database needs SQLAlchemy and a driver: pip install 'scr
 def sql(
     url: Any,
     tables: Sequence[SqlTable],
-    rows: SqlRows,
+    rows: SqlRows | None,
     *,
     name: str | None = None,
     create: bool = False,
@@ -49,20 +48,20 @@ def sql(
 
         sinks=[se.sinks.sql("postgresql://me@localhost/odds", tables, rows, create=True)]
 
-    A batch is one transaction, of a number of statements that does not depend on the number of its rows. A row whose key
-    is there replaces that row; of those of one key in a batch the last one counts. Values are written so that they are
-    read as they were, or are refused with an error that names row and column. Times are kept as of UTC.
+    A batch is one transaction, of a number of statements that does not depend on the number of its rows. A row whose
+    key is there replaces that row; of those of one key in a batch the last one counts. Values are written so that they
+    are read as they were, or are refused with an error that names row and column. Times are kept as of UTC.
 
-    A deadlock or a lost connection is tried again for `patience` seconds, whatever `on_error` says. With a store a batch
-    may be written twice, after a crash, and is there once, by its keys.
+    A deadlock or a lost connection is tried again for `patience` seconds, whatever `on_error` says. With a store a
+    batch may be written twice, after a crash, and is there once, by its keys.
 
     Args:
         url: `sqlite:///odds.db`, `postgresql://user:password@host/database`, `mariadb://…`; or SQLAlchemy's `URL`, for
             passwords with all characters.
         tables: the tables.
         rows: makes rows of an outcome: pairs of a table's name and a mapping of columns to values; without the name
-            where there is one table. Or for one table a mapping, of each column to a field of the value, or of the item,
-            or to a function of the outcome.
+            where there is one table. Or for one table a mapping, of each column to a field of the value, or of the
+            item, or to a function of the outcome; or None, for a row of each outcome, as `open` writes.
         name: by which a store knows the sink; None: the name of the first table.
         create: whether tables that are not there are made, by the first rows.
         timeout: seconds for which the database may take for an answer. A run that is stopped waits for it.
@@ -77,7 +76,7 @@ def sql(
     made = rows_by(rows, order)
     module, connections = _module("sink"), _module("connections")
     try:
-        opened = connections.Connections(parsed, number(timeout, "sql(timeout=…)"))
+        opened = connections.SqlConnections(parsed, number(timeout, "sql(timeout=…)"))
     except ModuleNotFoundError as error:
         raise ImportError(_MISSING) from error
     sink: Sink[Any] = module.SqlSink(
@@ -90,7 +89,7 @@ def table_sink(
     url: str,
     *,
     key: str | Sequence[str] | None = None,
-    rows: SqlRows | Callable[[Outcome[Any]], Any] | None = None,
+    rows: SqlRows | None = None,
     columns: Sequence[str] | None = None,
     types: dict[str, type] | None = None,
     **options: Any,
@@ -118,7 +117,7 @@ def table_sink(
         columns=columns,  # pyright: ignore[reportArgumentType]
         types={**OUTCOME_TYPES, **(types or {})} if rows is None else types or {},
     )
-    return sql(parsed.set(database=database), [table], rows or outcome_rows, **{"create": True, **options})
+    return sql(parsed.set(database=database), [table], rows, **{"create": True, **options})
 
 
 def _module(name: str) -> Any:

@@ -11,7 +11,7 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.urls import named, told
 from scrapeengine.sinks.database.tables import SqlTable
 
-__all__ = ["OUTCOME_KEY", "OUTCOME_TYPES", "SqlRow", "RowsOf", "SqlRows", "outcome_rows", "rows_by"]
+__all__ = ["OUTCOME_KEY", "OUTCOME_TYPES", "RowsOf", "SqlRow", "SqlRows", "outcome_rows", "rows_by"]
 
 OUTCOME_KEY = ("platform", "id", "item")
 """What tells rows of `outcome_rows` from each other."""
@@ -47,7 +47,7 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
     """Return what makes the rows of an outcome.
 
     Args:
-        rows: what a program says of that, as `SqlRows`.
+        rows: what a program says of that, as `SqlRows`; None, with one table: as `outcome_rows` makes them.
         tables: all that there are.
 
     Raises:
@@ -59,7 +59,7 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
         if only is None:
             raise ValueError("rows= is a mapping of columns for one table only: for several write a function")
         return _by_mapping(only, {column: _taken(column, each) for column, each in rows.items()})
-    if rows is outcome_rows:
+    if rows is None:
         assert only is not None
         return lambda outcome, now: (SqlRow(only, values, outcome) for values in outcome_rows(outcome, now))
     if not callable(rows):
@@ -67,7 +67,7 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
             f"rows= takes a function of an outcome, or a mapping of columns, got {told(rows)}; write "
             "rows=lambda outcome: [('odds', {'event': outcome.event.id, …})]"
         )
-    function: Callable[[Outcome[Any]], Iterable[Any]] = rows
+    function: Callable[..., Any] = rows
     known = {table.name for table in tables}
 
     def made(outcome: Outcome[Any], now: float) -> Iterator[SqlRow]:

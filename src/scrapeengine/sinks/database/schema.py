@@ -1,4 +1,4 @@
-"""Tables as they are in a database: what their columns hold, what is unique; and how they are made where there are none."""
+"""Tables as they are in a database: what their columns hold, what is unique; and how they are made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.exc import CompileError
 
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.compiling import Shape
@@ -74,8 +75,14 @@ def make_tables(
                 sa.Table(name, metadata, autoload_with=connection)
         parts = list(_parts(metadata, table, types, connection.dialect.name, has_id=table.name in referred))
         # Of a collation that takes two texts for one where they are the same, and only there.
-        options = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
-        sa.Table(table.name, metadata, *parts, **{f"mariadb_{name}": value for name, value in options.items()})
+        sa.Table(
+            table.name,
+            metadata,
+            *parts,
+            mariadb_engine="InnoDB",
+            mariadb_charset="utf8mb4",
+            mariadb_collate="utf8mb4_nopad_bin",
+        )
     metadata.create_all(connection)
 
 
@@ -112,7 +119,7 @@ def _type(type_: type, dialect: str, *, of_key: bool) -> sa.types.TypeEngine[Any
         return postgresql.JSONB() if dialect == "postgresql" else sa.JSON()
     if type_ is uuid.UUID:
         return postgresql.UUID() if dialect == "postgresql" else sa.String(36)
-    return {
+    plain: dict[type, sa.types.TypeEngine[Any]] = {
         bool: sa.Boolean(),
         int: sa.BigInteger(),
         float: sa.Double(),
@@ -122,12 +129,11 @@ def _type(type_: type, dialect: str, *, of_key: bool) -> sa.types.TypeEngine[Any
         dt.datetime: sa.DateTime(timezone=True),
         dt.date: sa.Date(),
         dt.time: sa.Time(),
-    }[type_]
+    }
+    return plain[type_]
 
 
-def shape_of(
-    connection: sa.Connection, table: SqlTable, written: Sequence[str], *, is_referred: bool
-) -> Shape | None:
+def shape_of(connection: sa.Connection, table: SqlTable, written: Sequence[str], *, is_referred: bool) -> Shape | None:
     """Return a table as it is in the database; None: it is not there.
 
     Args:
@@ -186,8 +192,9 @@ def _check_mariadb(
     for other in others:
         if not other & counted:
             raise ValueError(
-                f"table {told(table.name)} has another unique key beside ({', '.join(table.key)}): ({', '.join(sorted(other))}). "
-                "MariaDB would replace rows that are the same by that one: drop it, or write to a table without it"
+                f"table {told(table.name)} has another unique key beside ({', '.join(table.key)}): "
+                f"({', '.join(sorted(other))}). MariaDB would "
+                "replace rows that are the same by that one: drop it, or write to a table without it"
             )
     for name in table.key:
         collation = columns[name].collation
@@ -204,8 +211,7 @@ def _columns_of(connection: sa.Connection, table: str, described: Sequence[Any])
     json: set[str] = set()
     if dialect == "mariadb":
         # What a table has as its own is not said of its columns; and JSON is a text there, with a check.
-        for name, collation in connection.execute(_COLLATIONS, {"name": table}):
-            collations[name] = collation
+        collations = {row[0]: row[1] for row in connection.execute(_COLLATIONS, {"name": table})}
         json = {row[0] for row in connection.execute(_JSON, {"name": table})}
     return {
         each["name"]: _column(
@@ -228,14 +234,13 @@ _JSON = sa.text(
 def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *, is_json: bool) -> Column:
     try:
         said = type_.compile(dialect)
-    except sa.exc.CompileError:  # of a type that SQLAlchemy does not know
+    except CompileError:  # of a type that SQLAlchemy does not know
         said = "of no type that is known here"
     kind: Kind = "json" if is_json else _kind(type_, dialect.name)
     column = Column(name, kind, said, collation=collation if kind == "text" else None)
     match kind:
         case "integer":
-            least, most = _range(type_, dialect.name)
-            return _with(column, least=least, most=most)
+            return _with(column, bounds=_range(type_, dialect.name))
         case "decimal" if dialect.name == "mariadb":
             return _with(column, digits=type_.precision or 10, scale=type_.scale or 0)
         case "decimal" if type_.precision is not None:
@@ -269,7 +274,7 @@ def _kind(type_: Any, dialect: str) -> Kind:
         (sa.Date, "date"),
         (sa.Time, "time"),
     ]
-    found = next((kind for each, kind in kinds if isinstance(type_, each)), None)
+    found: Kind | None = next((kind for each, kind in kinds if isinstance(type_, each)), None)
     if found is not None:
         return found
     is_text = isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)

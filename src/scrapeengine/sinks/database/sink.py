@@ -3,8 +3,8 @@
     outcomes ──> rows ──> statements ──> one transaction ──> acknowledge
                  rows.py  compiling.py   connections.py
 
-A batch is one transaction. It is acknowledged once that is committed; who dies in between writes the same rows again, by
-the same keys, which changes nothing.
+A batch is one transaction. It is acknowledged once that is committed; who dies in between writes the same rows again,
+by the same keys, which changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import attrs
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Acknowledge, SinkPolicy, SinkRun
 from scrapeengine.sinks.database.compiling import Shape, compile_rows
-from scrapeengine.sinks.database.connections import Connections
+from scrapeengine.sinks.database.connections import SqlConnections
 from scrapeengine.sinks.database.dialects import Dialect
 from scrapeengine.sinks.database.rows import RowsOf, SqlRow
 from scrapeengine.sinks.database.schema import make_tables, shape_of, types_of
@@ -34,7 +34,7 @@ class SqlWriter:
     _tables: Sequence[SqlTable]
     """In the order in which they are written."""
     _create: bool
-    _connections: Connections
+    _connections: SqlConnections
     _dialect: Dialect | None = attrs.field(default=None, init=False)
     _shapes: dict[str, Shape] = attrs.field(factory=dict, init=False)
     _written: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)

@@ -65,7 +65,9 @@ class SqlTable:
             )
         if self.columns is not None and not {*self.key, *self.references} <= {*self.columns}:
             missing = sorted({*self.key, *self.references} - {*self.columns})
-            raise ValueError(f"columns= of table {told(self.name)} lacks {', '.join(missing)}, of its key or references")
+            raise ValueError(
+                f"columns= of table {told(self.name)} lacks {', '.join(missing)}, of its key or references"
+            )
         for column, type_ in self.types.items():
             if type_ not in TYPES:
                 some = ", ".join(each.__name__ for each in TYPES)
@@ -105,6 +107,8 @@ def ordered(tables: Sequence[SqlTable]) -> tuple[SqlTable, ...]:
         ]
         if not free:
             rest = ", ".join(sorted(known.keys() - order.keys()))
-            raise ValueError(f"these tables refer to one another in a circle: {rest}; let one of them go in another sink")
+            raise ValueError(
+                f"these tables refer to one another in a circle: {rest}; let one of them go in another sink"
+            )
         order |= {table.name: table for table in free}
     return tuple(order.values())

@@ -1,8 +1,8 @@
 """Values on their way into columns: what a column cannot hold as it is, is refused here, before a database changes it.
 
-A database that is given what it has not, rounds (a decimal), cuts off (a text), wraps another zone around it (a time) or
-makes NULL of it (NaN in SQLite), each in silence and each in its own way. So a value is looked at by its column: what
-passes is read again as it was written.
+A database that is given what it has not, rounds (a decimal), cuts off (a text), takes another zone for granted (a time)
+or makes NULL of it (NaN in SQLite), each in silence and each in its own way. So a value is looked at by its column:
+what passes is read again as it was written.
 """
 
 from __future__ import annotations
@@ -36,10 +36,8 @@ class Column:
     kind: Kind
     type: str
     """Its type, as the database writes it."""
-    least: int = -(2**63)
-    """Of integers: the least."""
-    most: int = 2**63 - 1
-    """Of integers: the greatest."""
+    bounds: tuple[int, int] = (-(2**63), 2**63 - 1)
+    """Of integers: the least and the greatest."""
     length: int | None = None
     """Of texts the most characters, of bytes the most of them; None: as many as the database takes."""
     digits: int | None = None
@@ -99,8 +97,9 @@ def _integer(value: Any, column: Column, limits: Limits) -> int:
     del limits
     if not isinstance(value, int):
         raise _no(value, column, "give it an int")
-    if not column.least <= value <= column.most:
-        raise _no(value, column, f"it holds {column.least} to {column.most}; make it wider, or a text")
+    least, most = column.bounds
+    if not least <= value <= most:
+        raise _no(value, column, f"it holds {least} to {most}; make the column wider, or a text")
     return int(value)
 
 
@@ -193,7 +192,9 @@ def _time(value: Any, column: Column, limits: Limits) -> dt.time:
 
 def _whole_fraction(value: object, microsecond: int, column: Column) -> None:
     if microsecond % 10 ** (6 - column.fraction):
-        raise _no(value, column, f"it keeps {column.fraction} digits of a second; make it finer, or round the time")
+        raise _no(
+            value, column, f"it keeps {column.fraction} digits of a second; make the column finer, or round the time"
+        )
 
 
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
