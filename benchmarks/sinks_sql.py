@@ -1,10 +1,10 @@
-"""What sinks in databases cost: one fed alone beside a bare writer of the same, and an engine with it beside one without.
+"""What sinks in databases cost: one fed alone beside a bare writer, and an engine with it beside one without.
 
-    python -m benchmarks.sinks_sql [--runs 7] [--rows 20000] [--tasks 20000] [--only SQLite]
+    python -m benchmarks.sinks_sql [--runs 7] [--rows 50000] [--tasks 20000] [--only SQLite]
 
-A bare writer is the loop that a program would have instead: `executemany` of an upsert by the same driver, in batches of
-the same size, each a transaction that is on the disk before the next one. Both run in turns, in one process. PostgreSQL is
-one of its own, on loopback. Ends with 3 if a promise is broken.
+A bare writer is the loop that a program would have instead: `executemany` of an upsert by the same driver, in batches
+of the same size, each a transaction that is on the disk before the next one. Both run in turns, in one process. The
+PostgreSQL is one of its own, on loopback. Ends with 3 if a promise is broken.
 """
 
 from __future__ import annotations
@@ -221,12 +221,16 @@ def postgres() -> Iterator[str | None]:
         if entry is not None:
             os.chown(folder, entry.pw_uid, entry.pw_gid)
         made = [initdb, "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C"]
-        subprocess.run(made, check=True, cwd=folder, capture_output=True, **user)
+        subprocess.run(  # noqa: S603 - paths that were found
+            made, check=True, cwd=folder, capture_output=True, **user
+        )
         with socket.create_server(("127.0.0.1", 0)) as sock:
             port = sock.getsockname()[1]
         command = [program, "-D", "data", "-h", "127.0.0.1", "-k", folder, "-p", str(port)]
         with (Path(folder) / "log").open("wb") as log:
-            running = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, **user)
+            running = subprocess.Popen(  # noqa: S603 - as above
+                command, cwd=folder, stdout=log, stderr=log, **user
+            )
         try:
             where = f"postgresql://postgres@127.0.0.1:{port}/postgres"
             until = time.monotonic() + 30
@@ -248,7 +252,7 @@ def main() -> int:
     """Measure, print, and return what the process is to end with."""
     parser = argparse.ArgumentParser(description="what sinks in databases cost")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--directory", help="where SQLite writes its file")
     parser.add_argument("--only", help="the title of one kind")
@@ -266,14 +270,16 @@ def main() -> int:
             f"{options.tasks:,} tasks, 50 in flight. {options.runs} runs, in turns. SQLite {sqlite3.sqlite_version}.\n"
         )
         outcomes = outcomes_of(options.rows)
-        figures = {
-            kind: [measure(kind, run, outcomes, options.tasks) for run in range(options.runs)] for kind in kinds
-        }
+        figures = {kind: [measure(kind, run, outcomes, options.tasks) for run in range(options.runs)] for kind in kinds}
     promises = []
     for kind, found in figures.items():
         for what, ratios, least in (
             ("a sink fed alone : a bare writer", [each.alone / each.bare for each in found], LEAST_ALONE),
-            ("an engine with it : without, requests a second of CPU", [each.beside / each.without for each in found], LEAST_WITH),
+            (
+                "an engine with it : without, requests a second of CPU",
+                [each.beside / each.without for each in found],
+                LEAST_WITH,
+            ),
         ):
             kept = median(ratios) >= least
             promises.append(Promise(f"{kind.title}: {what}", spread(ratios, ".2f"), f"≥ {least}", kept=kept))

@@ -1,12 +1,13 @@
 """Tables of SQLite, PostgreSQL and MariaDB: rows are there once by their keys, as they were given."""
 
-import contextlib
 import datetime as dt
 import math
+import random
 import struct
 import uuid
 from decimal import Decimal
 
+import attrs
 import pytest
 import sqlalchemy as sa
 import trio
@@ -14,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import scrapeengine as se
+from scrapeengine.cli import main
 from scrapeengine.sinks import SqlTable
+from scrapeengine.sinks.aside import set_aside
 from support.sinking import engine_of, from_json, put, read, success, write
 
 ODDS = [
@@ -191,7 +194,7 @@ def modelled(database):
 
 
 @given(batches=st.lists(ROWS, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_what_is_there_is_what_a_dict_would_have(modelled, batches):
     """Rows by their keys: the last of each counts, and what they refer to is there, in whatever batches they come."""
     database, sink = modelled
@@ -280,7 +283,7 @@ def floats():
 
 def test_floats_lose_no_bit(database):
     """A thousand of all sizes."""
-    draw = __import__("random").Random(5)
+    draw = random.Random(5)
     drawn = [struct.unpack("d", draw.randbytes(8))[0] for _ in range(1000)]
     rows = [{"k": str(number), "real": each} for number, each in enumerate(drawn) if math.isfinite(each)]
     write(kinds(database), [success(rows)])
@@ -317,16 +320,20 @@ SOMEWHERE = {
 }
 
 
-def test_what_a_column_cannot_hold_is_refused_by_name(database):
+async def test_what_a_column_cannot_hold_is_refused_by_name(database):
     """The error names the event, the table and the column; nothing of the batch is written."""
     sink = kinds(database)
-    write(sink, [success([{"k": "0"}])])
+    await put(sink, [success([{"k": "0"}])])
+    # What a database is given is looked at without it, so all that it is for is to say what its columns are.
     refused = [
         (name, value) for each in (EVERYWHERE, SOMEWHERE[database.kind]) for name in each for value in each[name]
     ]
+    shapes = dict(sink._writer._shapes)
     for name, value in refused:
+        sink._writer._shapes |= shapes
         with pytest.raises(ValueError, match=rf"'kinds'.*'x7'.* on A.*, column {name}: "):
-            write(sink, [success([{"k": "1"}, {"k": "2", name: value}], "x7")])
+            await sink.write([success([{"k": "1"}, {"k": "2", name: value}], "x7")])
+    await sink.close()
     assert [row["k"] for row in read(database, "kinds")] == ["0"]
 
 
@@ -380,15 +387,15 @@ def test_columns_narrower_than_their_values_are_refused(database):
 
 def test_keys_of_all_types_replace(database):
     """What is the same to the database is the same to the sink."""
-    for number, key in enumerate([7, "seven", dt.date(2024, 1, 1), MOMENT, Decimal("1.5"), b"\0\1", True]):
-        table = SqlTable(f"t{number}", ("a", "b"))
-        sink = se.sinks.sql(database.url, [table], lambda outcome: [outcome.value], create=True)
-        write(
-            sink,
-            [success({"a": key, "b": 1, "c": 1}), success({"a": key, "b": 1, "c": 2})],
-            [success({"a": key, "b": 1, "c": 3})],
-        )
-        assert [row["c"] for row in read(database, f"t{number}")] == [3]
+    pairs = [(7, "seven"), (MOMENT, dt.date(2024, 1, 1)), (Decimal("1.5"), b"\0\1"), (True, 2.5)]
+    tables = [SqlTable(f"t{number}", ("a", "b")) for number, _ in enumerate(pairs)]
+    sink = se.sinks.sql(database.url, tables, lambda outcome: outcome.value, create=True)
+    batches = [
+        [success([(f"t{number}", {"a": a, "b": b, "c": c}) for number, (a, b) in enumerate(pairs)]) for c in some]
+        for some in ((1, 2), (3,))
+    ]
+    write(sink, *batches)
+    assert [[row["c"] for row in read(database, table.name)] for table in tables] == [[3]] * 4
 
 
 def test_a_table_may_refer_to_itself_and_by_a_key_of_several(database):
@@ -437,20 +444,31 @@ def test_tables_are_opened_by_name(database):
     assert [(row["k"], row["of"]) for row in read(database, "own")] == [(1, "A"), (2, "A")]
 
 
-async def test_a_run_writes_to_it(database, autojump_clock):
+async def test_a_run_writes_to_it(database, autojump_clock, tmp_path):
     """As a sink of an engine, with a policy: what it refuses is set aside."""
 
     async def scrape(task):
         await trio.sleep(1)
         return {"home": float(task.event.id) if task.event.id != "3" else "none"}
 
-    aside = f"{database.url.rpartition('/')[2]}.jsonl"
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(__import__("tempfile").TemporaryDirectory())
-        sink = odds(database, on_error="set aside", aside=f"{folder}/{aside}", patience=0, linger=0)
-        report = await se.Engine([se.Platform("A", scrape, limit=5)]).run(map(se.Event, range(10)), sinks=[sink])
-    assert sum(report.set_aside.values()) == 1
+    aside = tmp_path / "aside.jsonl"
+    tables = [attrs.evolve(ODDS[0], types={"price": float}), *ODDS[1:]]
+    policy = {"on_error": "set aside", "aside": str(aside), "patience": 0, "linger": 0}
+    sink = se.sinks.sql(database.url, tables, odds_rows, create=True, **policy)
+    report = await se.Engine([se.Platform("A", scrape, limit=5)]).run(map(se.Event, range(10)), sinks=[sink])
+    assert report.set_aside == {str(aside): 1}
     assert prices(database) == {(str(id), "A", "home"): float(id) for id in range(10) if id != 3}
+
+
+def test_what_was_set_aside_is_brought_into_a_table(database, tmp_path):
+    """By the command line, which takes the URL of a table too."""
+    aside = tmp_path / "aside.jsonl"
+    trio.run(set_aside, str(aside), "odds", success({"home": "none"}, 3), ValueError("refused"))
+    main(["deliver", str(aside), "--into", f"{database.url}/brought"])
+    assert [(row["id"], from_json(database, row["value"])) for row in read(database, "brought")] == [
+        ("3", {"home": "none"})
+    ]
+    assert not aside.exists()
 
 
 def test_a_table_that_is_not_there_or_not_right_is_refused(database):

@@ -14,7 +14,6 @@ at the same time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 import attrs
@@ -23,7 +22,7 @@ from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.dialects import Dialect
 from scrapeengine.sinks.database.rows import SqlRow
 from scrapeengine.sinks.database.tables import SqlTable
-from scrapeengine.sinks.database.values import Column, Limits, checked
+from scrapeengine.sinks.database.values import Column, Limits, all_fit, checked
 
 __all__ = ["Shape", "SqlStatement", "compile_rows"]
 
@@ -105,12 +104,12 @@ def compile_rows(
 
 def _looked_at(
     shape: Shape,
-    rows: Iterable[SqlRow],
+    rows: Sequence[SqlRow],
     known: Mapping[str, Shape],
     limits: Limits,
     wanted: dict[str, dict[Values, SqlRow]],
 ) -> TableRows:
-    """Look at all rows of a table, and keep what they refer to.
+    """Look at all rows of a table, column by column, and keep what they refer to.
 
     Args:
         shape: of the table.
@@ -121,79 +120,83 @@ def _looked_at(
     """
     table = shape.table
     names = frozenset(shape.written)
-    folded: dict[Values, tuple[list[Values], SqlRow]] = {}
-    readers = [_reader(shape, name, known, limits, wanted) for name in shape.written]
-    places = [shape.written.index(name) for name in table.key]
     for row in rows:
         if row.values.keys() != names:
             _check_columns(row, shape)
-        found = [read(row) for read in readers]
-        key = tuple([found[place] for place in places])
-        for name, part in zip(table.key, key, strict=True):
-            if any(map(_is_null, part)):
+    found: dict[str, list[Sequence[Any]]] = {}
+    for name in shape.written:
+        given = [row.values.get(name) for row in rows]
+        other = table.references.get(name)
+        if other is None:
+            found[name] = [_checked(rows, name, given, shape.columns[name], limits)]
+        else:
+            found[name], keys = _referred(rows, name, given, known[other], limits)
+            wanted.setdefault(other, {}).update(keys)
+    for name in table.key:
+        for part in found[name]:
+            if (place := _null_in(part)) is not None:
                 raise ValueError(
-                    f"{row.shown()}, column {name}: it is of the key, and may not be NULL; give it a value"
+                    f"{rows[place].shown()}, column {name}: it is of the key, and may not be NULL; give it a value"
                 )
-        folded[key] = found, row
-    chosen = [folded[key] for key in sorted(folded)]
-    return TableRows(shape, [tuple(chain.from_iterable(found)) for found, _ in chosen], [row for _, row in chosen])
+    # The last of each key: a later one takes the place of an earlier one.
+    last = {
+        key: place for place, key in enumerate(zip(*(part for name in table.key for part in found[name]), strict=True))
+    }
+    places = [last[key] for key in sorted(last)]
+    values = list(zip(*(part for name in shape.written for part in found[name]), strict=True))
+    return TableRows(shape, [values[place] for place in places], [rows[place] for place in places])
 
 
-def _is_null(value: Any) -> bool:
-    """Say whether it is what no key can have: nothing is equal to it."""
-    return value is None or value != value  # noqa: PLR0124 - so is NaN
+def _null_in(values: Sequence[Any]) -> int | None:
+    """Return the place of the first value that no key can have, since nothing is equal to it: None, or NaN."""
+    if None not in values and not any(isinstance(each, float) and each != each for each in values):  # noqa: PLR0124
+        return None
+    return next(place for place, each in enumerate(values) if each is None or each != each)  # noqa: PLR0124
 
 
-Reader = Callable[[SqlRow], Values]
-"""Reads one column of a row: what is sent for it, one value, or the key of what it refers to."""
+def _checked(rows: Sequence[SqlRow], name: str, given: Sequence[Any], column: Column, limits: Limits) -> Sequence[Any]:
+    """Return what a column is to hold, row by row."""
+    if all_fit(given, column, limits):
+        return given
+    found = []
+    for row, value in zip(rows, given, strict=True):
+        try:
+            found.append(checked(value, column, limits))
+        except ValueError as error:
+            raise ValueError(f"{row.shown()}, column {name}: {error}") from error
+    return found
 
 
-def _reader(
-    shape: Shape,
-    name: str,
-    known: Mapping[str, Shape],
-    limits: Limits,
-    wanted: dict[str, dict[Values, SqlRow]],
-) -> Reader:
-    other = shape.table.references.get(name)
-    if other is None:
-        column = shape.columns[name]
-        return lambda row: (_value(row, name, row.values.get(name), column, limits),)
-    target = known[other]
-    parts = [target.columns[each] for each in target.table.key]
-    keys = wanted.setdefault(other, {})
-    nothing = (None,) * len(parts)
-
-    def read(row: SqlRow) -> Values:
-        given = row.values.get(name)
-        if given is None:
-            return nothing
-        both = zip(_key_of(row, name, given, target), parts, strict=True)
-        found = tuple([_value(row, name, each, column, limits) for each, column in both])
-        if any(map(_is_null, found)):
+def _referred(
+    rows: Sequence[SqlRow], name: str, given: Sequence[Any], target: Shape, limits: Limits
+) -> tuple[list[Sequence[Any]], dict[Values, SqlRow]]:
+    """Return the keys that a column refers to, part by part, row by row; and each once, with a row that does."""
+    columns = [target.columns[each] for each in target.table.key]
+    nothing: Values = (None,) * len(columns)
+    keys = [
+        nothing if each is None else _key_of(row, name, each, target) for row, each in zip(rows, given, strict=True)
+    ]
+    parts = [
+        _checked(rows, name, part, column, limits)
+        for part, column in zip(zip(*keys, strict=True), columns, strict=True)
+    ]
+    once = dict(zip(zip(*parts, strict=True), rows, strict=True))
+    once.pop(nothing, None)
+    for key, row in once.items():
+        if _null_in(key) is not None:
             raise ValueError(f"{row.shown()}, column {name}: a part of the key that it refers to is NULL")
-        keys.setdefault(found, row)
-        return found
-
-    return read
+    return parts, once
 
 
-def _value(row: SqlRow, name: str, value: Any, column: Column, limits: Limits) -> Any:
-    try:
-        return checked(value, column, limits)
-    except ValueError as error:
-        raise ValueError(f"{row.shown()}, column {name}: {error}") from error
-
-
-def _key_of(row: SqlRow, name: str, given: Any, target: Shape) -> Sequence[Any]:
+def _key_of(row: SqlRow, name: str, given: Any, target: Shape) -> Values:
     """Return the parts of a key that a row gives in place of an id, in the order in which the key has them."""
     key = target.table.key
-    if isinstance(given, Mapping) and given.keys() == {*key}:
-        return [given[each] for each in key]
-    if isinstance(given, tuple) and len(given) == len(key):
-        return given
     if len(key) == 1 and not isinstance(given, tuple | Mapping):
         return (given,)
+    if isinstance(given, tuple) and len(given) == len(key):
+        return given
+    if isinstance(given, Mapping) and given.keys() == {*key}:
+        return tuple(given[each] for each in key)
     raise ValueError(
         f"{row.shown()}, column {name}: it refers to {told(target.table.name)} by its key ({', '.join(key)}), got "
         f"{told(given)}; give it a tuple of these"

@@ -55,9 +55,10 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
         ValueError: a mapping for several tables.
     """
     only = tables[0].name if len(tables) == 1 else None
+    if only is None and (rows is None or isinstance(rows, Mapping)):
+        raise ValueError("rows= is a mapping of columns, or None, for one table only: for several write a function")
     if isinstance(rows, Mapping):
-        if only is None:
-            raise ValueError("rows= is a mapping of columns for one table only: for several write a function")
+        assert only is not None
         return _by_mapping(only, {column: _taken(column, each) for column, each in rows.items()})
     if rows is None:
         assert only is not None
@@ -73,8 +74,8 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
     def made(outcome: Outcome[Any], now: float) -> Iterator[SqlRow]:
         del now
         for each in function(outcome):
-            table, values = (only, each) if isinstance(each, Mapping) else each
-            if table not in known or not isinstance(values, Mapping):
+            table, values = (only, each) if type(each) is dict or isinstance(each, Mapping) else each
+            if table not in known or not (type(values) is dict or isinstance(values, Mapping)):
                 raise ValueError(
                     f"rows= has made {told(each)}, which is no row: write (table, {{column: value}}) with one of "
                     f"{', '.join(sorted(known))}"

@@ -153,8 +153,10 @@ def shape_of(connection: sa.Connection, table: SqlTable, written: Sequence[str],
     columns = _columns_of(connection, table.name, described)
     if lacking := [name for name in (*table.key, *table.references, *(table.columns or ())) if name not in columns]:
         raise ValueError(f"table {told(table.name)} has no column {told(lacking[0])}: add it")
-    unique = {frozenset(primary), *_unique(inspector, table.name)}
     key = frozenset(table.key)
+    unique = {frozenset(primary), *_unique_constraints(inspector, table.name)}
+    if key not in unique or connection.dialect.name == "mariadb":  # which is to have no other
+        unique |= {*_unique_indexes(inspector, table.name)}
     if key not in unique:
         listed = ", ".join(table.key)
         raise ValueError(
@@ -168,10 +170,12 @@ def shape_of(connection: sa.Connection, table: SqlTable, written: Sequence[str],
     return Shape(table, columns, tuple(written), primary[0] if is_referred else "")
 
 
-def _unique(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
-    """Return what else of a table is unique, for all rows and by columns."""
-    for constraint in inspector.get_unique_constraints(name):
-        yield frozenset(constraint["column_names"])
+def _unique_constraints(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
+    return (frozenset(each["column_names"]) for each in inspector.get_unique_constraints(name))
+
+
+def _unique_indexes(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
+    """Return what indexes of a table are unique, for all rows and by columns."""
     for index in inspector.get_indexes(name):
         options = index.get("dialect_options", {})
         is_partial = any(each.endswith("_where") and value is not None for each, value in options.items())
