@@ -44,6 +44,12 @@ def served(request):
 
 
 @pytest.fixture
+def of_postgresql(request):
+    """Return a database of PostgreSQL that is empty."""
+    return _database(request, "postgresql")
+
+
+@pytest.fixture
 def of_mariadb(request):
     """Return a database of MariaDB that is empty."""
     return _database(request, "mariadb")

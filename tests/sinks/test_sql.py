@@ -513,6 +513,19 @@ def test_another_unique_key_is_refused_in_mariadb(database):
     assert len(database.run("SELECT * FROM people")) == (database.kind != "mariadb")
 
 
+def test_types_that_postgresql_alone_has_are_made_of_texts(of_postgresql):
+    """Enums, addresses, UUIDs, intervals, arrays, and what SQLAlchemy does not know; as keys too."""
+    of_postgresql.run("CREATE TYPE mood AS ENUM ('good', 'bad')")
+    of_postgresql.run("CREATE TABLE own (k mood PRIMARY KEY, a inet, u uuid, i interval, d date[], r regclass)")
+    sink = se.sinks.sql(of_postgresql.url, [SqlTable("own", "k")], lambda outcome: [outcome.value])
+    row = {"k": "good", "a": "10.0.0.0/8", "u": uuid.UUID(int=5), "i": "1 day", "d": "{2024-01-01}", "r": "own"}
+    write(sink, [success(row)], [success({**row, "a": None})])
+    (found,) = of_postgresql.run("SELECT k::text, a, u, i, d, r::text FROM own")
+    assert found == ("good", None, uuid.UUID(int=5), dt.timedelta(1), [dt.date(2024, 1, 1)], "own")
+    with pytest.raises(ValueError, match=r"column d: .*give it a str"):
+        write(sink, [success({**row, "d": [1]})])
+
+
 def test_keys_of_mariadb_are_of_utf8mb4(of_mariadb):
     """In another set of characters rows could not be compared with it; by a collation of its own they are."""
     of_mariadb.run("CREATE TABLE old (k VARCHAR(9) CHARACTER SET latin1 PRIMARY KEY)")

@@ -11,9 +11,11 @@ from pathlib import Path
 import pymysql
 import pytest
 import trio
+from sqlalchemy.exc import DBAPIError
 
 import scrapeengine as se
 from scrapeengine.sinks import SqlTable
+from scrapeengine.sinks.database import sink as sinks
 from support.sinking import engine_of, put, read, success
 
 PLAIN = SqlTable("plain", "k")
@@ -169,6 +171,31 @@ async def test_a_database_that_cannot_be_reached_at_first_is_an_error_at_once(se
     await sink.close()
 
 
+async def test_tables_that_somebody_else_makes_are_taken(served, monkeypatch):
+    """All of them: it goes on. Some: the others are being made. None: the error was about something else."""
+    tables = [SqlTable("a", "k"), SqlTable("b", "k")]
+    outcome = success([("a", {"k": 1}), ("b", {"k": 1})])
+
+    def one_more(connection, made, referred):
+        served.run("CREATE TABLE a (k BIGINT PRIMARY KEY)")
+        raise DBAPIError("CREATE TABLE a", None, Exception("it is there already"))
+
+    def all_of_them(connection, made, referred):
+        served.run("CREATE TABLE b (k BIGINT PRIMARY KEY)")
+        raise DBAPIError("CREATE TABLE b", None, Exception("it is there already"))
+
+    def nothing(connection, made, referred):
+        raise DBAPIError("CREATE TABLE a", None, Exception("it is not allowed"))
+
+    sink = se.sinks.sql(served.url, tables, lambda outcome: outcome.value, create=True)
+    for make, error in ((nothing, DBAPIError), (one_more, se.SinkUnavailable), (all_of_them, None)):
+        monkeypatch.setattr(sinks, "make_tables", make)
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            await put(sink, [outcome])
+    await sink.close()
+    assert len(read(served, "a")) == len(read(served, "b")) == 1
+
+
 async def test_what_is_deleted_meanwhile_is_noticed(database):
     """A row that others refer to is gone when it is counted: nothing is written, and it passes."""
     tables = [SqlTable("prices", "k", {"event": "events"}), SqlTable("events", "name")]
@@ -225,7 +252,7 @@ def program(name, *arguments):
         text=True,
         timeout=600,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -68,6 +68,7 @@ _ARRAYS: Mapping[Kind, str] = {
     "date": "date",
     "time": "time",
     "json": "text",
+    "other": "text",
 }
 """What PostgreSQL takes the values of a column for. Not for the column's own type: a cast to `numeric(10, 2)` rounds,
 and one to `varchar(5)` cuts off, where an assignment fails."""
@@ -90,11 +91,11 @@ class Postgres:
     def _type(column: Column) -> str:
         if column.kind == "datetime":
             return "timestamptz" if column.aware else "timestamp"
-        return _ARRAYS.get(column.kind, column.type)
+        return _ARRAYS[column.kind]
 
     def taken(self, column: Column, name: str) -> str:
         """See `Dialect`."""
-        return f"CAST({name} AS {column.type})" if column.kind == "json" else name
+        return f"CAST({name} AS {column.type})" if column.kind in {"json", "other"} else name
 
     def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""

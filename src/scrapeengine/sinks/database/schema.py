@@ -238,8 +238,8 @@ _JSON = sa.text(
 def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *, is_json: bool) -> Column:
     try:
         said = type_.compile(dialect)
-    except CompileError:  # of a type that SQLAlchemy does not know
-        said = "of no type that is known here"
+    except CompileError:  # of a type that SQLAlchemy does not know; the database may make it of a text
+        said = "text"
     kind: Kind = "json" if is_json else _kind(type_, dialect.name)
     column = Column(name, kind, said, collation=collation if kind == "text" else None)
     match kind:

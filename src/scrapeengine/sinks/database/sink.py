@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
+from sqlalchemy.exc import DBAPIError
 
+from scrapeengine.errors import SinkUnavailable
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Acknowledge, SinkPolicy, SinkRun
 from scrapeengine.sinks.database.compiling import Shape, compile_rows
@@ -98,9 +100,19 @@ class SqlWriter:
             if not self._create:
                 raise ValueError(f"there is no table {missing[0].name!r}: make it, or have it made with create=True")
             made = [(table, types_of(table, _first_rows(table, wanted, rows))) for table in missing]
-            with self._connections.looking() as connection:
-                make_tables(connection, made, referred)
-            found = shapes()
+            try:
+                with self._connections.looking() as connection:
+                    make_tables(connection, made, referred)
+            except DBAPIError as error:
+                # Another process may make them at the same time: one by one in MariaDB.
+                found = shapes()
+                left = [table for table in missing if found[table.name] is None]
+                if len(left) == len(missing):
+                    raise
+                if left:
+                    raise SinkUnavailable("somebody else makes the tables now") from error
+            else:
+                found = shapes()
         self._shapes |= {name: shape for name, shape in found.items() if shape is not None}
 
     def close(self) -> None:
