@@ -306,7 +306,7 @@ MUTANTS = [
     ("sinks/test_sql.py", "sinks/database/compiling.py", "[*keys, *own] if name in", "[*own, *keys] if name in"),
     ("sinks/test_sql.py", "sinks/database/dialects.py", "CHARACTER SET utf8mb4{collation}", "CHARACTER SET utf8mb4"),
     ("sinks/test_sql.py", "sinks/database/schema.py", "if not other & counted:", "if False:"),
-    ("sinks/test_sql.py", "sinks/database/schema.py", ", autoincrement=False", ""),
+    ("sinks/test_sql.py", "sinks/database/connections.py", ",NO_AUTO_VALUE_ON_ZERO", ""),
     (
         "sinks/test_sql.py",
         "sinks/database/connections.py",

@@ -258,19 +258,18 @@ def program(name, *arguments):
     return done.stdout
 
 
-def test_each_row_is_there_once_wherever_a_process_dies(database, tmp_path):
+def test_each_row_is_there_once_wherever_a_process_dies(tmp_path):
     """Before or after one of the statements, commits and acknowledgements; whole, whenever one looks."""
     first = int.from_bytes(os.urandom(1), "big") % 40 + 1
     print("first", first)
-    url = f"sqlite:///{tmp_path}/" if database.kind == "sqlite" else database.url
     folder = tmp_path / "stores"
     folder.mkdir()
-    assert int(program("dying_sql.py", folder, url, first, 1, 1)) == 1
+    assert int(program("dying_sql.py", folder, f"sqlite:///{tmp_path}/", first, 1, 1)) == 1
 
 
 @pytest.mark.slow
 def test_each_row_is_there_once_wherever_a_process_dies_at_all(database, tmp_path):
-    """As above, at each of them."""
+    """As above, at each of them, in each database."""
     url = f"sqlite:///{tmp_path}/" if database.kind == "sqlite" else database.url
     folder = tmp_path / "stores"
     folder.mkdir()
