@@ -76,7 +76,7 @@ class Counted:
                 engine_of(sink), "connect", lambda connection, _: connection.set_trace_callback(self._seen.append)
             )
         elif database.kind == "postgresql":
-            database.run("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            database.run("CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public")
 
     def reset(self):
         """Begin anew."""
@@ -434,7 +434,7 @@ def test_tables_are_opened_by_name(database):
     """A row for each outcome, and one for each item; again they replace."""
     batch = [success({"x": 1}, 1, items=[7, "é"]), se.Skipped(event=se.Event(2), platform="A", reason="old")]
     for _ in range(2):
-        write(se.sinks.open(f"{database.url}/out"), batch)
+        write(se.sinks.open(database.table("out")), batch)
     rows = read(database, "out")
     assert [(row["id"], row["item"], row["kind"], from_json(database, row["value"]), row["error"]) for row in rows] == [
         ("1", 0, "success", {"x": 1}, None),
@@ -443,7 +443,7 @@ def test_tables_are_opened_by_name(database):
         ("2", 0, "skipped", None, "old"),
     ]
     assert {row["written"] for row in rows} == {dt.datetime.fromtimestamp(1_700_000_000, dt.UTC)}
-    own = se.sinks.open(f"{database.url}/own", key="k", rows={"k": "x", "of": lambda outcome: outcome.platform})
+    own = se.sinks.open(database.table("own"), key="k", rows={"k": "x", "of": lambda outcome: outcome.platform})
     write(own, [success({"x": 1}), success({"x": 2}), success(None, items=[{"x": 1}])])
     assert [(row["k"], row["of"]) for row in read(database, "own")] == [(1, "A"), (2, "A")]
 
@@ -468,7 +468,7 @@ def test_what_was_set_aside_is_brought_into_a_table(database, tmp_path):
     """By the command line, which takes the URL of a table too."""
     aside = tmp_path / "aside.jsonl"
     trio.run(set_aside, str(aside), "odds", success({"home": "none"}, 3), ValueError("refused"))
-    main(["deliver", str(aside), "--into", f"{database.url}/brought"])
+    main(["deliver", str(aside), "--into", database.table("brought")])
     assert [(row["id"], from_json(database, row["value"])) for row in read(database, "brought")] == [
         ("3", {"home": "none"})
     ]

@@ -184,21 +184,41 @@ def _running(server):
 
 
 class ServerDatabase:
-    """A database of a server."""
+    """A database of a server, or what stands for one: in PostgreSQL a schema, of which hundreds cost nothing."""
 
     def __init__(self, server, name):
         self.kind = server.scheme
         self.server = server
-        self.url = server.url(name)
-        self._name = name
+        self.name = name
         with contextlib.closing(server.connect()) as connection:
-            connection.cursor().execute(
-                f"CREATE DATABASE {name}" + (" CHARACTER SET utf8mb4" if self.kind == "mariadb" else "")
-            )
+            if self.kind == "postgresql":
+                connection.execute(f"CREATE SCHEMA {name}")
+            else:
+                connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+
+    @property
+    def url(self):
+        """Its URL."""
+        if self.kind == "mariadb":
+            return self.server.url(self.name)
+        return f"{self.server.url('postgres')}?options=-csearch_path%3D{self.name},public"
+
+    def table(self, name):
+        """Return the URL of a table."""
+        url, question, options = self.url.partition("?")
+        return f"{url}/{name}{question}{options}"
+
+    def connect(self):
+        """Open a connection of the driver's own."""
+        if self.kind == "mariadb":
+            return self.server.connect(self.name)
+        connection = self.server.connect()
+        connection.execute(f"SET search_path = {self.name}, public")
+        return connection
 
     def run(self, text, *parameters):
         """Run a statement beside; return its rows."""
-        with contextlib.closing(self.server.connect(self._name)) as connection:
+        with contextlib.closing(self.connect()) as connection:
             cursor = connection.cursor()
             cursor.execute(text, parameters or None)
             return list(cursor.fetchall()) if cursor.description else []
@@ -212,6 +232,10 @@ class SqliteFile:
     def __init__(self, path):
         self.path = path
         self.url = f"sqlite:///{path}"
+
+    def table(self, name):
+        """Return the URL of a table."""
+        return f"{self.url}/{name}"
 
     def run(self, text, *parameters):
         """Run a statement beside; return its rows."""

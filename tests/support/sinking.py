@@ -63,8 +63,8 @@ def read(database, name):
     engine = sa.create_engine(url)
     try:
         with engine.connect() as connection:
-            if database.kind == "mariadb":  # of which SQLAlchemy makes decimals where there are floats
-                found = connection.exec_driver_sql(f"SELECT * FROM `{name}`")
+            if database.kind != "sqlite":  # whose drivers know the types
+                found = connection.exec_driver_sql(f"SELECT * FROM {engine.dialect.identifier_preparer.quote(name)}")
             else:
                 found = connection.execute(sa.select(sa.Table(name, sa.MetaData(), autoload_with=connection)))
             rows = [dict(row) for row in found.mappings()]
