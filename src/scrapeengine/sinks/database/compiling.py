@@ -36,7 +36,7 @@ class Shape:
     """All columns that it has."""
     written: tuple[str, ...]
     """Those that are written."""
-    id: str = ""
+    primary: str = ""
     """The column by which others refer to its rows."""
 
 
@@ -241,7 +241,7 @@ class BatchWriter:
                 target = self.known[table.references[name]]
                 alias, on = f"t{place}", self._same(target, f"t{place}", len(sources))
                 joins += f" LEFT JOIN {self.quote(target.table.name)} {alias} ON {on}"
-                values.append(f"{alias}.{self.quote(target.id)}")
+                values.append(f"{alias}.{self.quote(target.primary)}")
                 sources += [target.columns[each] for each in target.table.key]
             else:
                 column = shape.columns[name]
