@@ -26,6 +26,10 @@ def open_sink(path: str, **options: Any) -> Sink[Any]:
     in one of them once, whatever is killed. What a process that is killed has left at the end of its file does not
     count, and is cut off by the next run. Without a store what was flushed is there; a line that was torn is cut off.
 
+    A URL is one table of a database (the extra `sql`), "sqlite:///odds.db/prices", "postgresql://host/odds/prices" or
+    "mariadb://…": a row for each outcome, whose `item` is 0, and for each of its items, by `platform`, `id` and `item`;
+    or `rows=` and `key=`, as `se.sinks.sql` has them, with `columns`, `types`, `create` (yes) and `timeout`.
+
     Args:
         path: where it is to be; its folder is to be there.
         **options: `name`, by which a store knows it (the file's name); `encode`, which makes something that JSON has of
