@@ -1,6 +1,6 @@
 """What sinks in databases cost: one fed alone beside a bare writer, and an engine with it beside one without.
 
-    python -m benchmarks.sinks_sql [--runs 7] [--rows 50000] [--tasks 20000] [--only SQLite]
+    python -m benchmarks.sinks_sql [--runs 7] [--rows 50000] [--tasks 40000] [--only SQLite]
 
 A bare writer is the loop that a program would have instead: `executemany` of an upsert by the same driver, in batches
 of the same size, each a transaction that is on the disk before the next one. Both run in turns, in one process. The
@@ -253,7 +253,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="what sinks in databases cost")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument("--tasks", type=int, default=40_000)
     parser.add_argument("--directory", help="where SQLite writes its file")
     parser.add_argument("--only", help="the title of one kind")
     options = parser.parse_args()
