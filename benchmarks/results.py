@@ -10,11 +10,11 @@ from benchmarks.tables import PROMISED, table
 
 __all__ = ["PARTS", "REPEATED", "update"]
 
-PARTS = ("http", "engine", "workloads", "stopping", "store", "sinks", "polling", "imports", "profile")
+PARTS = ("http", "engine", "workloads", "stopping", "store", "sinks", "sinks_sql", "polling", "imports", "profile")
 """The parts, in the order of their sections."""
 SECTIONS = ("http", "machines", *PARTS[1:])
 """All sections: those of the parts, and what each machine has measured of each commit, which no part prints."""
-REPEATED = ("http", "engine", "workloads", "stopping", "sinks", "imports")
+REPEATED = ("http", "engine", "workloads", "stopping", "sinks", "sinks_sql", "imports")
 """Those that take `--runs`."""
 INTRODUCTION = """# What was measured
 

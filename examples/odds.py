@@ -2,6 +2,7 @@
 
     python examples/odds.py                    1,311 events, on loopback; takes three quarters of a minute
     python examples/odds.py --events 100 --report odds.html    and writes a page about the run; progress needs `rich`
+    python examples/odds.py --into sqlite:///odds.db           and writes the odds into three tables; or postgresql://…
 
 The third bookmaker wants 25 ms between two requests. The first one goes away for a while when half of the events have
 been asked for: it answers 503 with `Retry-After: 3`, and nobody asks it again before that. When a third of the
@@ -17,16 +18,26 @@ import random
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 
 import trio
 
 import scrapeengine as se
+from scrapeengine.sinks import SqlTable
 from scrapeengine.testing import Answer, Request, Site
 
 Odds = dict[str, float]
+TABLES = [
+    SqlTable("events", key="number"),
+    SqlTable("bookmakers", key="name"),
+    SqlTable(
+        "prices",
+        key=("event_id", "bookmaker_id", "result"),
+        references={"event_id": "events", "bookmaker_id": "bookmakers"},
+    ),
+]
 
 
 async def odds(task: se.Task) -> Odds:
@@ -34,6 +45,14 @@ async def odds(task: se.Task) -> Odds:
     response = await task.http.get(f"/events/{task.event.id}")
     prices: Odds = response.json()["odds"]
     return prices
+
+
+def price_rows(outcome: se.Outcome[Odds]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Make a row of each price; the sink puts the ids of event and bookmaker where their keys are."""
+    if isinstance(outcome, se.Success):
+        of = {"event_id": int(outcome.event.id), "bookmaker_id": outcome.platform}
+        for result, price in outcome.value.items():
+            yield "prices", {**of, "result": result, "price": price}
 
 
 async def compare(options: argparse.Namespace) -> None:
@@ -56,7 +75,8 @@ async def compare(options: argparse.Namespace) -> None:
         outcomes: list[se.Outcome[Odds]] = []
         events = [se.Event(number) for number in range(options.events)]  # a list: progress knows its length
         recording = [se.observe.Recording()] if options.report else []
-        async with engine.stream(events, instruments=recording) as run, progress(run):
+        sinks = [se.sinks.sql(options.into, TABLES, price_rows, create=True)] if options.into else []
+        async with engine.stream(events, instruments=recording, sinks=sinks) as run, progress(run):
             async for outcome in run:
                 outcomes.append(outcome)
                 if len(outcomes) == options.events:  # a third of them: each event has three
@@ -148,6 +168,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of latencies and odds")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run, for a browser")
+    parser.add_argument("--into", metavar="URL", help="the URL of a database for the odds, such as sqlite:///odds.db")
     options = parser.parse_args()
     if options.events < 3:
         parser.error("it takes at least 3 events")

@@ -1,11 +1,13 @@
 """Each example is run as its user runs it, with small parameters, and held to what it prints."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,7 +123,8 @@ async def test_feeds_from_an_opml_file(tmp_path):
 def test_odds(tmp_path):
     """All tasks succeed though one bookmaker goes away amid the run, and the third is asked no faster than it wants."""
     page = tmp_path / "odds.html"
-    printed = output("odds", "--events", 120, "--latency", 0.05, "--away", 1, "--report", page)
+    into = ["--into", f"sqlite:///{tmp_path}/odds.db"]
+    printed = output("odds", "--events", 120, "--latency", 0.05, "--away", 1, "--report", page, *into)
     assert "cardinal: its rate (0.025 s between requests) held it back" in page.read_text("utf-8")
     table = rows(printed)
     assert "outcomes    360 of 120 events" in printed
@@ -135,6 +138,17 @@ def test_odds(tmp_path):
     assert asked["borealis"][0] == asked["cardinal"][0] == 120
     assert asked["cardinal"][1] <= 44  # 40 a second, but the first request may arrive late
     assert max(most for *_, most in asked.values()) <= 30
+    with contextlib.closing(sqlite3.connect(tmp_path / "odds.db")) as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for name in ("events", "bookmakers", "prices")
+        ]
+        joined = """SELECT count(*) FROM prices p JOIN events e ON e.id = p.event_id
+            JOIN bookmakers b ON b.id = p.bookmaker_id
+            WHERE e.number BETWEEN 0 AND 119 AND b.name IN ('albion', 'borealis', 'cardinal')
+            AND price BETWEEN 1.1 AND 6"""
+        assert counts == [120, 3, 1080]
+        assert connection.execute(joined).fetchone() == (1080,)
 
 
 @pytest.mark.parametrize(("pages", "seconds", "all_fed"), [(1000, 0.5, False), (5, 30, True)])

@@ -33,8 +33,14 @@ LAYERS = {
     "schedule": ({"uninterrupted", "errors", "model", "decide", "observe", "schedule"}, {"attrs", "trio"}),
     "tasks": ({"errors", "model", "decide", "observe", "schedule", "tasks"}, {"attrs", "httpx", "trio"}),
     "standstill": (set(), {"trio"}),
-    "sinks": ({"standstill", "errors", "model", "decide", "sinks"}, {"attrs", "trio", "compression", "backports"}),
-    "deliver": ({"uninterrupted", "model", "decide", "observe", "schedule", "sinks", "deliver"}, {"attrs", "trio"}),
+    "sinks": (
+        {"standstill", "errors", "model", "decide", "sinks"},
+        {"attrs", "trio", "compression", "backports", "sqlalchemy"},
+    ),
+    "deliver": (
+        {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "sinks", "deliver"},
+        {"attrs", "trio"},
+    ),
     "run": (
         {"uninterrupted", "errors", "model", "decide", "observe", "schedule", "tasks", "deliver", "run"},
         {"attrs", "trio"},

@@ -87,6 +87,12 @@ async def pages(task: se.Task) -> AsyncIterator[int]:
 GENERATING = se.Platform[None]("pages", pages)
 SINKS = [
     se.sinks.of(keep, name="kept", size=10, on_error="retry"),
+    se.sinks.sql(
+        "sqlite:///odds.db",
+        [se.sinks.SqlTable("odds", key="event", types={"price": float})],
+        {"event": lambda outcome: outcome.event.id, "price": "home"},
+        create=True,
+    ),
     se.sinks.where(se.sinks.open("out.jsonl.gz", rotate_bytes=1e6), se.sinks.only(se.Failure)),
 ]
 

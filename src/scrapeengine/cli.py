@@ -122,9 +122,9 @@ async def _bring_in(file: str, sink: Sink[Any], name: str | None) -> int:
 
 
 def _sink_of(into: str) -> Sink[Any]:
-    """Return the sink that is meant: of a module, or of a file."""
+    """Return the sink that is meant: of a module, of a file, or of the URL of a table."""
     module, colon, name = into.partition(":")
-    if not colon:
+    if not colon or name.startswith("//"):
         return open_sink(into)
     try:
         return whole_sink(getattr(importlib.import_module(module), name))

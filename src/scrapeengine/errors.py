@@ -14,6 +14,7 @@
     │   ├── StoreBusy         others keep it locked for too long
     │   ├── StoreClosed       its `async with` has been left
     │   └── StoreFull         it has no room for more jobs
+    ├── SinkUnavailable       a sink could not take a batch now; it is tried again
     ├── RecordedError         a failure as a store has kept it, delivered again after a crash
     └── RequestError          one request; says platform, method, URL, attempt, phase and seconds
         ├── InvalidRequest    it could not be sent: a malformed URL, a bad header
@@ -76,6 +77,7 @@ __all__ = [
     "RobotsUnavailable",
     "ScrapeError",
     "ScraperCrashed",
+    "SinkUnavailable",
     "StatusError",
     "StoreBusy",
     "StoreClosed",
@@ -199,6 +201,13 @@ class StoreClosed(StoreError):
 
 class StoreFull(StoreError):
     """A store has no room for more jobs; none of them was taken."""
+
+
+class SinkUnavailable(ScrapeError):
+    """A sink could not take a batch now, which passes by itself: a deadlock, a lost connection.
+
+    A sink that raises it is given the batch again, for as long as its policy has patience, whatever its `on_error`.
+    """
 
 
 class RecordedError(ScrapeError):

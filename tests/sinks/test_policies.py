@@ -391,3 +391,21 @@ async def test_what_a_sink_has_of_a_batch_that_ends_it_is_not_counted_as_undeliv
             await running.wait()
     assert 4 <= len(sink.had) < 8  # halves of a batch, up to the one that fails
     assert running.report.undelivered == 8 - len(sink.had)
+
+
+async def test_what_will_pass_is_tried_again_by_any_policy(autojump_clock):
+    """A sink that says so is given the batch again though it is to stop at an error; for as long as it has patience."""
+    calls = []
+
+    async def sink(outcomes):
+        calls.append(trio.current_time())
+        if len(calls) < 4:
+            raise se.SinkUnavailable("the database is down")
+
+    report = await engine().run([se.Event(1)], sinks=[se.sinks.of(sink, linger=0)])
+    assert report.ok()
+    assert [round(time - calls[0], 6) for time in calls] == [0, 0.1, 0.3, 0.7]
+    calls.clear()
+    with pytest.raises(se.SinkUnavailable):
+        await engine().run([se.Event(1)], sinks=[se.sinks.of(sink, linger=0, patience=0.5)])
+    assert len(calls) == 3

@@ -25,6 +25,7 @@ PARENTS = {
     "RetriesExhausted": errors.ScrapeError,
     "PlatformClosed": errors.ScrapeError,
     "PoisonousJob": errors.ScrapeError,
+    "SinkUnavailable": errors.ScrapeError,
     "RequestError": errors.ScrapeError,
     "InvalidRequest": errors.RequestError,
     "UnsupportedEncoding": errors.RequestError,

@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from scrapeengine.deliver.counters import Counters
+from scrapeengine.errors import SinkUnavailable
 from scrapeengine.model.outcome import Outcome
 from scrapeengine.model.sink import Position, Sink
 from scrapeengine.model.urls import named, told
@@ -134,7 +135,10 @@ class SinkWriter(Generic[T]):
             await self._split(batch, error)
 
     async def _patiently(self, batch: list[Outcome[T]]) -> None:
-        """Write a batch; again if that fails, for as long as the policy has patience."""
+        """Write a batch; again if that fails, for as long as the policy has patience.
+
+        What a sink says will pass is tried again by each policy: it says nothing about the outcomes.
+        """
         policy, pause, until = self._sink.policy, _FIRST_PAUSE, None
         while True:
             try:
@@ -142,7 +146,8 @@ class SinkWriter(Generic[T]):
             except Exception as error:
                 if until is None:
                     until = trio.current_time() + policy.patience
-                if policy.on_error == "stop" or trio.current_time() + pause > until:
+                gives_up = policy.on_error == "stop" and not isinstance(error, SinkUnavailable)
+                if gives_up or trio.current_time() + pause > until:
                     raise
                 logger().warning(
                     "a sink has failed, and is tried again",

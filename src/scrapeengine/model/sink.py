@@ -45,7 +45,8 @@ class SinkPolicy:
     on_error: OnError = "stop"
     """What follows an exception. "stop": the run ends with it; the other sinks have all else. "retry": the batch is
     written once more, after growing pauses, until that has taken `patience`; then as "stop". "set aside": the same, but
-    then the batch is split until the outcome that fails is alone, and that goes to the file `aside`."""
+    then the batch is split until the outcome that fails is alone, and that goes to the file `aside`. With "stop" too a
+    batch is written once more where the sink says that what fails will pass (`SinkUnavailable`)."""
     patience: float = 60.0
     """Seconds for which a batch is tried."""
     aside: str | None = None
@@ -141,6 +142,9 @@ class Sink(Protocol[T]):
         """Write outcomes. What raises, or is cancelled, has written nothing that counts, nor what is not flushed.
 
         So the next call begins where the last flush has left it.
+
+        Raises:
+            SinkUnavailable: what has failed will pass; it is called again for as long as its policy has patience.
         """
         ...
 

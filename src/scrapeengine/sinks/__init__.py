@@ -8,11 +8,13 @@ import typing
 
 if typing.TYPE_CHECKING:
     from scrapeengine.model.sink import Sink, SinkPolicy
+    from scrapeengine.sinks.database.opening import sql
+    from scrapeengine.sinks.database.tables import SqlTable
     from scrapeengine.sinks.filters import mapped, only, where
     from scrapeengine.sinks.functions import of
     from scrapeengine.sinks.opening import open_sink as open  # noqa: A004 - as `io.open`, in a module of its own
 
-__all__ = ["Sink", "SinkPolicy", "mapped", "of", "only", "open", "where"]
+__all__ = ["Sink", "SinkPolicy", "SqlTable", "mapped", "of", "only", "open", "sql", "where"]
 
 _LATER = {
     "mapped": "scrapeengine.sinks.filters",
@@ -22,6 +24,8 @@ _LATER = {
     "Sink": "scrapeengine.model.sink",
     "SinkPolicy": "scrapeengine.model.sink",
     "of": "scrapeengine.sinks.functions",
+    "SqlTable": "scrapeengine.sinks.database.tables",
+    "sql": "scrapeengine.sinks.database.opening",
 }
 """Where each name is that is imported when it is first asked for."""
 _CALLED = {"open": "open_sink"}

@@ -1,0 +1,1 @@
+"""Outcomes as rows of databases: SQLite, PostgreSQL and MariaDB, by SQLAlchemy Core."""

@@ -1,0 +1,182 @@
+"""The connections of a sink: opened, given statements, and closed; and which of their errors pass by themselves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from scrapeengine.errors import SinkUnavailable
+from scrapeengine.sinks.database.compiling import SqlStatement
+from scrapeengine.sinks.database.dialects import Dialect, MariaDb, Postgres, Sqlite
+
+__all__ = ["SqlConnections"]
+
+_STATES = ("08", "40", "53", "55P03", "57")
+"""Beginnings of the states of PostgreSQL that pass: a lost connection, a deadlock, no room, a lock, a shutdown."""
+_NUMBERS = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+"""The same of MariaDB and its driver: too many connections, a shutdown, a lock, a deadlock, lost connections."""
+_CODES = {5, 6}
+"""The same of SQLite: SQLITE_BUSY, SQLITE_LOCKED."""
+
+
+class SqlConnections:
+    """SqlConnections to one database. All calls are made in a thread, one after the other."""
+
+    def __init__(self, url: sa.URL, timeout: float) -> None:
+        """Make it. Nothing is connected yet.
+
+        Args:
+            url: of the database, with its driver.
+            timeout: seconds for which an answer is waited for.
+        """
+        self._kind = url.get_backend_name()
+        options: dict[str, Any] = {} if self._kind == "sqlite" else {"isolation_level": "READ COMMITTED"}
+        # One is enough, for there is one batch at a time; where the server has gone it is made anew.
+        self._engine = sa.create_engine(
+            url,
+            pool_size=1,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args=_arguments(self._kind, timeout),
+            **options,
+        )
+        if self._kind != "sqlite":
+            event.listen(self._engine, "connect", _prepared(self._kind, timeout))
+
+    def open(self) -> Dialect:
+        """Connect for the first time, and return how the database wants it.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it cannot be reached, or refuses.
+            ValueError: it is a server that is not known here, or too old.
+        """
+        with self._engine.connect() as connection:
+            match self._kind:
+                case "postgresql":
+                    return Postgres()
+                case "sqlite":
+                    return Sqlite()
+                case _:
+                    dialect: Any = connection.dialect
+                    if not dialect.is_mariadb or dialect.server_version_info < (10, 6):
+                        raise ValueError(
+                            "the sink writes to MariaDB, from 10.6 on, which has JSON_TABLE as it needs it"
+                        )
+                    most = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+                    return MariaDb(int(most))
+
+    def quote(self, name: str) -> str:
+        """Return a name as an identifier."""
+        return self._engine.dialect.identifier_preparer.quote_identifier(name)
+
+    @contextmanager
+    def looking(self) -> Iterator[sa.Connection]:
+        """Look at tables, or make some.
+
+        Raises:
+            SinkUnavailable: what has failed passes by itself.
+        """
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    def run(self, statements: Sequence[SqlStatement]) -> None:
+        """Run statements in one transaction. What raises has done nothing, and no connection is left in use.
+
+        Raises:
+            SinkUnavailable: what has failed passes by itself.
+            sqlalchemy.exc.DBAPIError: the database refuses it.
+        """
+        with _translated(), self._transaction() as connection:
+            for text, parameters, expected in statements:
+                result = connection.exec_driver_sql(text, parameters)
+                if expected is not None and result.scalar_one() != expected:
+                    raise SinkUnavailable("rows were deleted while others that refer to them were written")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self._kind != "sqlite":
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        # Python's driver begins by itself, and DEFERRED: who has read by then, and not written, may not be let to wait.
+        with self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            driver: Any = connection.connection.dbapi_connection
+            if sqlite3.sqlite_version_info < (3, 41):  # which has it itself
+                driver.create_function("unhex", 1, _unhex, deterministic=True)
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.exec_driver_sql("COMMIT")
+            finally:
+                if driver.in_transaction:
+                    driver.rollback()
+
+    def close(self) -> None:
+        """Close all."""
+        self._engine.dispose()
+
+
+def _unhex(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
+
+
+def _arguments(kind: str, timeout: float) -> dict[str, Any]:
+    """Return what a driver is given, so that it waits for no answer for ever."""
+    whole = max(1, round(timeout))
+    match kind:
+        case "sqlite":
+            return {"timeout": timeout}
+        case "postgresql":
+            return {"connect_timeout": max(2, whole), "tcp_user_timeout": whole * 1000}
+        case _:
+            return {"connect_timeout": whole, "read_timeout": whole, "write_timeout": whole, "charset": "utf8mb4"}
+
+
+def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
+    """Return what makes a new connection ready."""
+    session = "sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), time_zone = '+00:00'"
+    statement = (
+        f"SET statement_timeout = {max(1, round(timeout * 1000))}"
+        if kind == "postgresql"
+        # Else it cuts off what does not fit, and takes a 0 for the next number; times are of UTC here.
+        else f"SET SESSION {session}"
+    )
+
+    def prepare(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+    return prepare
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or _passes(error.orig):
+            raise SinkUnavailable(f"the database could not take it now: {_said(error)}") from error
+        raise
+
+
+def _passes(error: Any) -> bool:
+    """Say whether what a driver has raised is of the moment."""
+    if hasattr(error, "sqlite_errorcode"):
+        return error.sqlite_errorcode & 0xFF in _CODES
+    if hasattr(error, "sqlstate"):
+        # Who has no connection has no state.
+        return error.sqlstate.startswith(_STATES) if error.sqlstate else type(error).__name__ == "OperationalError"
+    number = error.args[0] if getattr(error, "args", ()) else None
+    return number in _NUMBERS or (number == 0 and type(error).__name__ == "InterfaceError")
+
+
+def _said(error: DBAPIError) -> str:
+    return str(error.orig).partition("\n")[0] or type(error.orig).__name__

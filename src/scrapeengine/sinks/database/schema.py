@@ -1,0 +1,295 @@
+"""Tables as they are in a database: what their columns hold, what is unique; and how they are made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.exc import CompileError
+
+from scrapeengine.model.urls import told
+from scrapeengine.sinks.database.compiling import Shape
+from scrapeengine.sinks.database.tables import TYPES, SqlTable
+from scrapeengine.sinks.database.values import Column, Kind
+
+__all__ = ["make_tables", "shape_of", "types_of"]
+
+_LONGEST_KEY = 255
+"""Characters of a text of a key in MariaDB: an index holds 3,072 bytes, four for each of these."""
+_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32}
+_ID = "id"
+_BINARY = (sa.LargeBinary, sa.VARBINARY, sa.BINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
+
+Types = Mapping[str, type | None]
+"""Of what type columns are; None: it refers to another table."""
+
+
+def types_of(table: SqlTable, rows: Sequence[Mapping[str, Any]]) -> Types:
+    """Return of what type the columns of a table are to be.
+
+    Args:
+        table: the table.
+        rows: its first rows; for one that is only referred to, the keys by which it is.
+
+    Raises:
+        ValueError: the rows do not say it.
+    """
+    found: dict[str, type | None] = {}
+    for name in table.columns or tuple(dict.fromkeys(name for row in rows for name in row)):
+        values = (row[name] for row in rows if row.get(name) is not None)
+        found[name] = None if name in table.references else table.types.get(name) or _plain(next(values, None))
+        if found[name] is None and name not in table.references:
+            raise ValueError(
+                f"column {told(name)} of table {told(table.name)} is to be made, and the first rows do not say of what "
+                f"type: write SqlTable(…, types={{{name!r}: float}}), or make the table yourself"
+            )
+    return found
+
+
+def _plain(value: object) -> type | None:
+    """Return the type of a value, as one of those that columns are made of."""
+    if isinstance(value, bytearray | memoryview):
+        return bytes
+    return list if isinstance(value, tuple) else next((each for each in TYPES if isinstance(value, each)), None)
+
+
+def make_tables(
+    connection: sa.Connection, missing: Sequence[tuple[SqlTable, Types]], referred: Collection[str]
+) -> None:
+    """Make tables that are not there. One that is referred to has a column `id` of its own.
+
+    Args:
+        connection: to the database.
+        missing: those that are to be made, what is referred to first, with the types of their columns.
+        referred: the names of those that are referred to.
+    """
+    metadata = sa.MetaData()
+    for table, types in missing:
+        for name in table.references.values():
+            if name not in metadata.tables and name != table.name:
+                sa.Table(name, metadata, autoload_with=connection)
+        parts = list(_parts(metadata, table, types, connection.dialect.name, has_id=table.name in referred))
+        # Of a collation that takes two texts for one where they are the same, and only there.
+        sa.Table(
+            table.name,
+            metadata,
+            *parts,
+            mariadb_engine="InnoDB",
+            mariadb_charset="utf8mb4",
+            mariadb_collate="utf8mb4_nopad_bin",
+        )
+    metadata.create_all(connection)
+
+
+def _parts(
+    metadata: sa.MetaData, table: SqlTable, types: Types, dialect: str, *, has_id: bool
+) -> Iterator[sa.schema.SchemaItem]:
+    if has_id:
+        yield sa.Column(_ID, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+    for name, type_ in types.items():
+        of_key = name in table.key
+        if type_ is not None:
+            yield sa.Column(name, _type(type_, dialect, of_key=of_key), nullable=not of_key, autoincrement=False)
+        elif table.references[name] == table.name:
+            yield sa.Column(name, sa.BigInteger(), sa.ForeignKey(f"{table.name}.{_ID}"), nullable=not of_key)
+        else:
+            (target,) = metadata.tables[table.references[name]].primary_key.columns
+            yield sa.Column(name, target.type, sa.ForeignKey(target), nullable=not of_key)
+    yield sa.UniqueConstraint(*table.key) if has_id else sa.PrimaryKeyConstraint(*table.key)
+
+
+def _type(type_: type, dialect: str, *, of_key: bool) -> sa.types.TypeEngine[Any]:
+    """Return the type of a column, in which what is of a type is read as it was written."""
+    if dialect == "mariadb":
+        made: dict[type, sa.types.TypeEngine[Any]] = {
+            str: sa.String(_LONGEST_KEY) if of_key else mysql.LONGTEXT(),
+            bytes: sa.VARBINARY(_LONGEST_KEY) if of_key else mysql.LONGBLOB(),
+            decimal.Decimal: sa.Numeric(38, 10),
+            dt.datetime: mysql.DATETIME(fsp=6),
+            dt.time: mysql.TIME(fsp=6),
+        }
+        if type_ in made:
+            return made[type_]
+    if type_ in {dict, list}:
+        return postgresql.JSONB() if dialect == "postgresql" else sa.JSON()
+    if type_ is uuid.UUID:
+        return postgresql.UUID() if dialect == "postgresql" else sa.String(36)
+    plain: dict[type, sa.types.TypeEngine[Any]] = {
+        bool: sa.Boolean(),
+        int: sa.BigInteger(),
+        float: sa.Double(),
+        decimal.Decimal: sa.Numeric(),
+        str: sa.Text(),
+        bytes: sa.LargeBinary(),
+        dt.datetime: sa.DateTime(timezone=True),
+        dt.date: sa.Date(),
+        dt.time: sa.Time(),
+    }
+    return plain[type_]
+
+
+def shape_of(connection: sa.Connection, table: SqlTable, written: Sequence[str], *, is_referred: bool) -> Shape | None:
+    """Return a table as it is in the database; None: it is not there.
+
+    Args:
+        connection: to the database.
+        table: the table.
+        written: the columns that are written.
+        is_referred: whether others refer to it.
+
+    Raises:
+        ValueError: it cannot be written as is wanted; says what to do.
+    """
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(table.name):
+        return None
+    described = inspector.get_columns(table.name)
+    primary = inspector.get_pk_constraint(table.name)["constrained_columns"]
+    columns = _columns_of(connection, table.name, described)
+    if lacking := [name for name in (*table.key, *table.references, *(table.columns or ())) if name not in columns]:
+        raise ValueError(f"table {told(table.name)} has no column {told(lacking[0])}: add it")
+    key = frozenset(table.key)
+    unique = {frozenset(primary), *_unique_constraints(inspector, table.name)}
+    if key not in unique or connection.dialect.name == "mariadb":  # which is to have no other
+        unique |= {*_unique_indexes(inspector, table.name)}
+    if key not in unique:
+        listed = ", ".join(table.key)
+        raise ValueError(
+            f"table {told(table.name)} may have many rows of one key ({listed}): make that unique, by "
+            f"CREATE UNIQUE INDEX ON {table.name} ({listed})"
+        )
+    if connection.dialect.name == "mariadb":
+        _check_mariadb(table, described, columns, unique - {key, frozenset()}, written)
+    if is_referred and len(primary) != 1:
+        raise ValueError(f"table {told(table.name)} is referred to, and has no primary key of one column: give it one")
+    return Shape(table, columns, tuple(written), primary[0] if is_referred else "")
+
+
+def _unique_constraints(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
+    return (frozenset(each["column_names"]) for each in inspector.get_unique_constraints(name))
+
+
+def _unique_indexes(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
+    """Return what indexes of a table are unique, for all rows and by columns."""
+    for index in inspector.get_indexes(name):
+        options = index.get("dialect_options", {})
+        is_partial = any(each.endswith("_where") and value is not None for each, value in options.items())
+        names = [each for each in index["column_names"] if each is not None]
+        if index["unique"] and not is_partial and len(names) == len(index["column_names"]):
+            yield frozenset(names)
+
+
+def _check_mariadb(
+    table: SqlTable,
+    described: Sequence[Any],
+    columns: Mapping[str, Column],
+    others: Collection[frozenset[str]],
+    written: Sequence[str],
+) -> None:
+    """Refuse what `ON DUPLICATE KEY` would get wrong: it replaces a row that is the same by any unique key."""
+    counted = {each["name"] for each in described if each.get("autoincrement") is True} - {*written}
+    for other in others:
+        if not other & counted:
+            raise ValueError(
+                f"table {told(table.name)} has another unique key beside ({', '.join(table.key)}): "
+                f"({', '.join(sorted(other))}). MariaDB would "
+                "replace rows that are the same by that one: drop it, or write to a table without it"
+            )
+    for name in table.key:
+        collation = columns[name].collation
+        if collation is not None and not collation.startswith("utf8mb4"):
+            raise ValueError(
+                f"column {name} of the key of table {told(table.name)} is not of utf8mb4, in which rows come: "
+                f"ALTER TABLE {table.name} MODIFY {name} … CHARACTER SET utf8mb4"
+            )
+
+
+def _columns_of(connection: sa.Connection, table: str, described: Sequence[Any]) -> dict[str, Column]:
+    dialect = connection.dialect.name
+    collations: dict[str, str] = {}
+    json: set[str] = set()
+    if dialect == "mariadb":
+        # What a table has as its own is not said of its columns; and JSON is a text there, with a check.
+        collations = {row[0]: row[1] for row in connection.execute(_COLLATIONS, {"name": table})}
+        json = {row[0] for row in connection.execute(_JSON, {"name": table})}
+    return {
+        each["name"]: _column(
+            each["name"], each["type"], connection.dialect, collations.get(each["name"]), is_json=each["name"] in json
+        )
+        for each in described
+    }
+
+
+_COLLATIONS = sa.text(
+    "SELECT column_name, collation_name FROM information_schema.columns "
+    "WHERE table_schema = database() AND table_name = :name AND collation_name IS NOT NULL"
+)
+_JSON = sa.text(
+    "SELECT constraint_name FROM information_schema.check_constraints "
+    "WHERE constraint_schema = database() AND table_name = :name AND check_clause LIKE 'json\\_valid(%'"
+)
+
+
+def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *, is_json: bool) -> Column:
+    try:
+        said = type_.compile(dialect)
+    except CompileError:  # of a type that SQLAlchemy does not know; the database may make it of a text
+        said = "text"
+    kind: Kind = "json" if is_json else _kind(type_, dialect.name)
+    column = Column(name, kind, said, collation=collation if kind == "text" else None)
+    match kind:
+        case "integer":
+            return _with(column, bounds=_range(type_, dialect.name))
+        case "decimal" if dialect.name == "mariadb":
+            return _with(column, digits=type_.precision or 10, scale=type_.scale or 0)
+        case "decimal" if type_.precision is not None:
+            return _with(column, digits=type_.precision, scale=type_.scale or 0)
+        case "text" | "bytes":
+            return _with(column, length=type_.length)
+        case "datetime" | "time":
+            fsp = getattr(type_, "fsp", None)  # none are kept in MariaDB where it does not say
+            precision = getattr(type_, "precision", None)
+            fraction = (fsp or 0) if dialect.name == "mariadb" else 6 if precision is None else precision
+            aware = kind == "datetime" and dialect.name == "postgresql" and bool(type_.timezone)
+            return _with(column, fraction=fraction, aware=aware)
+        case _:
+            return column
+
+
+def _with(column: Column, **changes: Any) -> Column:
+    return Column(column.name, column.kind, column.type, **{"collation": column.collation, **changes})
+
+
+def _kind(type_: Any, dialect: str) -> Kind:
+    """Return what columns of a type hold."""
+    kinds: list[tuple[Any, Kind]] = [
+        (sa.Boolean, "boolean"),
+        (sa.Integer, "integer"),
+        (sa.Float, "float"),
+        (sa.Numeric, "decimal"),
+        (sa.JSON, "json"),
+        (_BINARY, "bytes"),
+        (sa.DateTime, "datetime"),
+        (sa.Date, "date"),
+        (sa.Time, "time"),
+    ]
+    found: Kind | None = next((kind for each, kind in kinds if isinstance(type_, each)), None)
+    if found is not None:
+        return found
+    is_text = isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+    if is_text or (isinstance(type_, sa.String) and dialect != "postgresql"):
+        return "text"
+    return "other"
+
+
+def _range(type_: Any, dialect: str) -> tuple[int, int]:
+    """Return the least integer of a type, and the greatest."""
+    bits = 64 if dialect == "sqlite" else _BITS.get(type_.__visit_name__, 64)
+    if getattr(type_, "unsigned", False):
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
