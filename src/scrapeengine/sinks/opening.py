@@ -32,6 +32,7 @@ def open_sink(path: str, **options: Any) -> Sink[Any]:
     `rotate_bytes` (64 MB), or the sink is closed; one that a killed process has left becomes a part when the next run
     opens the sink. Columns are typed: `schema`, or else those of the last part, or of the first batch (whole numbers,
     numbers, texts, bytes, booleans; anything else is a text of JSON). Needs the extra `parquet`.
+
     A URL is one table of a database (the extra `sql`), "sqlite:///odds.db/prices", "postgresql://host/odds/prices" or
     "mariadb://…": a row for each outcome, whose `item` is 0, and for each of its items, by `platform`, `id` and `item`;
     or `rows=` and `key=`, as `se.sinks.sql` has them, with `columns`, `types`, `create` (yes) and `timeout`.
