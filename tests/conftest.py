@@ -50,10 +50,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Have what was captured travel from one process to another: what sites send is no text at times."""
+    """Have what a test has said travel from one process to another: what sites send is no text at times."""
     report = yield
-    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
+    report.sections = [(title, _sendable(text)) for title, text in report.sections]
+    if report.longrepr is not None and (text := str(report.longrepr)) != _sendable(text):
+        report.longrepr = _sendable(text)
     return report
+
+
+def _sendable(text):
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _within_its_time(test, times):

@@ -1150,7 +1150,11 @@ def failing(source: pathlib.Path, tests: str) -> str | None:
 
 def main() -> None:
     """Try all mutants, or those of the laws and test files named as arguments."""
-    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or str(mutant[0]).partition("::")[0] in sys.argv[1:]]
+    wanted = {name.partition("::")[0] for name in sys.argv[1:]}
+    named = [(str(mutant[0]).partition("::")[0], mutant) for mutant in MUTANTS]
+    if unknown := wanted - {name for name, _ in named}:
+        sys.exit(f"there are no mutants of {', '.join(sorted(unknown))}: name a law's number or a file below tests/")
+    chosen = [mutant for name, mutant in named if not wanted or name in wanted]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         survivors = [label for label in pool.map(survives, chosen) if label]
     print(f"{len(chosen) - len(survivors)} passed, {len(survivors)} failed")
