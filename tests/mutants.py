@@ -291,7 +291,7 @@ MUTANTS = [
     (
         "served/test_consumers.py",
         "served/deliveries.py",
-        "await self._defer(taker, deliveries, self._holder.lease)",
+        "await self._defer(taker, deliveries, lease)",
         "pass",
     ),
     (
@@ -549,6 +549,12 @@ MUTANTS = [
     (10, "run/session.py", "        parts.scheduler.limit_events(parts.plan.event_limit)\n", ""),
     (10, "schedule/lanes.py", "                lane.gate.keep_to(platform.rate, now)\n", "                pass\n"),
     (10, "run/session.py", "        parts.outbox.resize(settings.buffer)\n", ""),
+    (10, "run/plan.py", "                self.routes = self._routes()\n", "                pass\n"),
+    (10, "served/completions.py", "task.record.lane.platform.cadence or ", ""),
+    (10, "served/leases.py", "        self.lease = lease\n", ""),
+    (10, "served/backing.py", "            self._leases.renew_now()\n", ""),
+    (10, "served/leases.py", "0.0 if lease != self._holder.lease else ", ""),
+    (10, "served/leases.py", "(min(self.lease, self._before) if", "(self.lease if"),
     (11, "schedule/clock.py", "        return self.trio_time - (earlier.trio_time + passed)", "        return 0.0"),
     (6, "schedule/lane.py", "        self.parked += now - self.parked_since\n", ""),
     (
@@ -750,14 +756,14 @@ MUTANTS = [
     (
         "served/test_serving.py",
         "served/leases.py",
-        "self._renewal.deadline = asked + self._lease / 3",
-        "self._renewal.deadline = asked + self._lease * 3",
+        "self._renewal.deadline = until - 2 *",
+        "self._renewal.deadline = until + 2 *",
     ),
     (
         "served/test_serving.py",
         "served/leases.py",
-        "self._lease / 3 if at_work else",
-        "self._lease * 3 if at_work else",
+        "+ after if at_work else",
+        "+ 9 * after if at_work else",
     ),
     (
         "served/test_adversity.py",

@@ -50,7 +50,10 @@ T = TypeVar("T")
 
 
 class EngineOptions(EngineKnobs, total=False):
-    """Options of an `Engine` beside its platforms: the fields of `EnginePolicy` and of `Environment`."""
+    """Options of an `Engine` beside its platforms: the fields of `EnginePolicy` and of `Environment`.
+
+    Size: 11 attributes, one for each of these.
+    """
 
     dedupe: bool
     validators: Validators | None
@@ -76,7 +79,8 @@ class Engine(Generic[T]):
         Args:
             platforms: the sites and APIs that events can name, and those whose URLs they carry.
             default: serves each host that has no platform of its own as a platform; name it `"*"`.
-            **options: `event_limit`, `lookahead`, `buffer`, `max_pending` and `dedupe`, as `EnginePolicy` has them;
+            **options: `event_limit`, `lookahead`, `buffer`, `max_pending`, `lease` and `dedupe`, as `EnginePolicy` has
+                them;
                 `validators`, `random`, `wall_time`, `encode` and `connector`, as `Environment` has them.
 
         Raises:
@@ -194,7 +198,7 @@ class Engine(Generic[T]):
         *,
         sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
-        lease: float = 30.0,
+        lease: float | None = None,
         until: Until | None = None,
     ) -> AbstractAsyncContextManager[Run[T]]:
         """Work for a store until the run is stopped, or as said: claim jobs, run them, and store how they ended.
@@ -209,9 +213,9 @@ class Engine(Generic[T]):
             sinks: as for `stream`. The store keeps each outcome until they have it: after a crash it is delivered
                 again, at least once, and exactly once where the sink upserts by event and platform.
             instruments: as for `stream`.
-            lease: the seconds after which a job of a process that lives and hangs is somebody else's. It is renewed
-                after a third of that. What the dead held is free within a second, where the store sees deaths (one in
-                a file does).
+            lease: the seconds after which a job of a process that lives and hangs is somebody else's: the engine's
+                `lease` from here on, as if it were tuned. None: as it is. What the dead held is free within a second,
+                where the store sees deaths (one in a file does).
             until: when the run ends by itself. "idle": when nothing is due and nothing in hand; what is delayed,
                 closed, paused or in others' hands is left. "empty": when nothing is pending on the engine's platforms,
                 whoever works on it, what comes in meanwhile and what tasks follow included. None: never.
@@ -242,7 +246,7 @@ class Engine(Generic[T]):
         ids: Collection[str | int] | None = None,
         sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
-        lease: float = 30.0,
+        lease: float | None = None,
     ) -> Report:
         """Make one round: run what is due in a store, until nothing of that is left; what is due later is later's.
 
@@ -266,7 +270,14 @@ class Engine(Generic[T]):
         Checkpoint. If cancelled, the run is cancelled, and what it had in hand is given back.
         """
         return await served.serving.make_round(
-            self._run_of, store, due_only=due_only, ids=ids, sinks=sinks, instruments=instruments, lease=lease
+            self._plan,
+            self._run_of,
+            store,
+            due_only=due_only,
+            ids=ids,
+            sinks=sinks,
+            instruments=instruments,
+            lease=lease,
         )
 
     def rounds(
@@ -276,7 +287,7 @@ class Engine(Generic[T]):
         every: float,
         sinks: Sequence[AnySink[T]] = (),
         instruments: Sequence[Instrument] = (),
-        lease: float = 30.0,
+        lease: float | None = None,
     ) -> AsyncIterator[Report]:
         """Make a round each `every` seconds, for ever; leave the loop to stop. One that the store fails is left out.
 
@@ -298,7 +309,7 @@ class Engine(Generic[T]):
         Raises:
             EngineBusy: as for `poll`.
         """
-        return served.serving.rounds(self._run_of, store, every, sinks, instruments, lease)
+        return served.serving.rounds(self._plan, self._run_of, store, every, sinks, instruments, lease)
 
     @overload
     def tune(self, platform: None = None, **changes: Unpack[EngineKnobs]) -> None: ...

@@ -138,7 +138,6 @@ def serve(
     default: Platform[T] | None = None,
     sinks: Sequence[AnySink[T]] = (),
     until: Until | None = None,
-    lease: float = 30.0,
     instruments: Sequence[Instrument] = (),
     progress: bool = False,
     clock: trio.abc.Clock | None = None,
@@ -156,7 +155,6 @@ def serve(
         default: as for `Engine`.
         sinks: as for `Engine.serve`. Without any, outcomes are for nobody, and are not kept: results are in the store.
         until: as for `Engine.serve`.
-        lease: as for `Engine.serve`.
         instruments: as for `Engine.stream`.
         progress: as for `run`.
         clock: as for `run`.
@@ -177,8 +175,8 @@ def serve(
     """
     engine = Engine(platforms, default=default, **options)
     store = importlib.import_module("scrapeengine.stores").open_store(url) if isinstance(url, str) else url
-    serve = partial(engine.serve, sinks=sinks, instruments=instruments, lease=lease, until=until)
-    served.serving.check_serving(lease, until)
+    serve = partial(engine.serve, sinks=sinks, instruments=instruments, until=until)
+    served.serving.check_serving(until)
 
     async def begin(stack: AsyncExitStack) -> Run[T]:
         opened = await stack.enter_async_context(store) if isinstance(store, AbstractAsyncContextManager) else store

@@ -6,6 +6,8 @@ import trio
 
 import scrapeengine as se
 from scrapeengine.model.options import EngineKnobs, PlatformKnobs
+from scrapeengine.testing import Answer, Site
+from support.serving import Flaky
 from support.world import World, outcomes_of
 
 TESTED = {
@@ -223,11 +225,175 @@ async def test_heed(autojump_clock):
     assert not engine.settings().platforms["A"].heed
 
 
+class Sites:
+    """Sites behind one transport, which count who was asked for what."""
+
+    def __init__(self):
+        self.asked = []
+        self.status = 200
+
+    def answer(self, request):
+        """Answer a request."""
+        self.asked.append(f"{request.url.host}{request.url.path}")
+        return httpx.Response(self.status)
+
+    def transport(self):
+        """Make a transport that leads to them."""
+        return httpx.MockTransport(self.answer)
+
+
+async def test_base_url(autojump_clock):
+    """The next request of a task that runs goes to the new one, and so do events with its URLs."""
+
+    async def scrape(task):
+        ran.append(task.event.id)
+        await task.http.get(task.event.url or "/1")
+        if task.event.id == "first":
+            engine.tune("A", base_url="http://b.test/v2")
+            await task.http.get("/2")
+            task.follow(se.Event("second", url="http://b.test/3"))
+
+    sites, ran = Sites(), []
+    engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=sites.transport())])
+    await outcomes_of(engine, [se.Event("first")])
+    assert sites.asked == ["a.test/1", "b.test/v2/2", "b.test/3"]
+    assert ran == ["first", "second"]
+    with pytest.raises(ValueError, match="must be an http or https URL"):
+        engine.tune("A", base_url="b.test")
+    assert engine.settings().platforms["A"].base_url == "http://b.test/v2"
+
+
+async def test_transport(autojump_clock):
+    """The next attempt goes by it, of a request that is being retried too; one that waits already has its own."""
+
+    async def scrape(task):
+        await task.http.get("/")
+
+    old, new = Sites(), Sites()
+    old.status = 500
+    retry = se.Retry(attempts=9, initial_wait=2.0)
+    platform = se.Platform("A", scrape, base_url="http://a.test", transport=old.transport(), retry=retry)
+    engine = se.Engine([platform], random=lambda: 1.0)
+    [outcome] = await tuned_at(engine, 1, "A", {"transport": new.transport()}, [se.Event("e")])
+    assert isinstance(outcome, se.Success)
+    assert (len(old.asked), len(new.asked)) == (2, 1)  # at 0 and 2, and at 6
+
+
+async def test_block_private():
+    """The next request connects to public addresses only; with a transport that cannot be, and all stays as it was."""
+
+    async def answer(_):
+        asked.append(1)
+        return Answer(body=b"ok")
+
+    async def scrape(task):
+        await task.http.get("/1")
+        engine.tune("A", block_private=True)
+        await task.http.get("/2")
+
+    asked = []
+    async with Site.open(answer) as site:
+        engine = se.Engine([se.Platform("A", scrape, base_url=site.url)])
+        [outcome], _ = await outcomes_of(engine, [se.Event("e")])
+    assert isinstance(outcome.error, se.AddressBlocked)
+    assert len(asked) == 1
+    with pytest.raises(ValueError, match="leave one of the two out"):
+        engine.tune("A", transport=Sites().transport(), limit=3)
+    assert engine.settings().platforms["A"].limit == 8
+
+
+async def test_cadence(autojump_clock):
+    """What recurs goes by it once it was looked at the next time, and by its own again when it is taken back."""
+
+    async def scrape(task):
+        asked.append(trio.current_time() - begun)
+        if len(asked) == 3:
+            engine.tune("A", cadence=hourly)
+        if len(asked) == 5:
+            engine.tune("A", cadence=None)
+        return len(asked)
+
+    asked, begun = [], trio.current_time()
+    hourly = se.Cadence(min_interval=3600, max_interval=3600, jitter=0)
+    engine = se.Engine([se.Platform("A", scrape)])
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [se.Event("e")], cadence=se.Cadence(min_interval=60, max_interval=60, jitter=0))
+        async with engine.serve(store) as run:
+            async for _ in run:
+                if len(asked) == 7:
+                    run.stop_soon()
+    assert asked == pytest.approx([0, 60, 120, 3720, 7320, 7380, 7440], abs=0.1)
+
+
+@pytest.mark.parametrize(("before", "after", "over"), [(30, 3, 5), (3, 30, 31)])
+async def test_lease(autojump_clock, before, after, over):
+    """What is in hand is held by the new one at once: a run that is heard of no more loses its job after that."""
+
+    async def scrape(task):
+        starts.append(trio.current_time() - begun)
+        await trio.sleep(100 if len(starts) == 1 else 0)
+
+    starts, begun = [], trio.current_time()
+    engine = se.Engine([se.Platform("A", scrape)])
+    async with se.open_store("memory:") as memory:
+        store = Flaky(memory)
+        await engine.enqueue(store, [se.Event("e")])
+        async with engine.serve(store, lease=before) as run, trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _():
+                await trio.sleep(1)
+                engine.tune(lease=after)
+                assert engine.settings().lease == after
+                await trio.sleep(1.5 if before > after else 0.5)  # the last renewal was at 2, or at 1
+                store.down = {"renew"}
+
+            async for _ in run:
+                run.stop_soon()
+    assert starts == pytest.approx([0, over], abs=0.5)
+
+
+class SlowToClaim(Flaky):
+    """A store whose answers to `claim` take two seconds on their way."""
+
+    async def claim(self, *args, **options):
+        """Claim jobs."""
+        found = await self.store.claim(*args, **options)
+        await trio.sleep(2)
+        return found
+
+
+async def test_lease_of_what_was_asked_for_before(autojump_clock):
+    """A claim on its way as the lease is made longer has the shorter one, and is renewed in time: it is run once."""
+
+    async def scrape(task):
+        starts.append((task.event.id, round(trio.current_time() - begun)))
+        await trio.sleep(20)
+
+    starts, begun = [], trio.current_time()
+    engine, other = (se.Engine([se.Platform("A", scrape)]) for _ in range(2))
+    async with se.open_store("memory:") as memory:
+        store = SlowToClaim(memory)
+        await engine.enqueue(store, [se.Event("first")])
+        async with engine.serve(store, lease=4) as run, trio.open_nursery() as nursery:
+            nursery.start_soon(run.wait)
+            await trio.sleep(2.2)
+            await engine.enqueue(store, [se.Event("second")])
+            await trio.sleep(1)  # it is claimed, until 6.2, and the answer comes at 4.2
+            engine.tune(lease=60)
+            await trio.sleep(2)
+            async with other.serve(memory, lease=60):
+                await trio.sleep(20)
+            await run.stop(0)
+    assert starts == [("first", 2), ("second", 4)]
+
+
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
     assert {*EngineKnobs.__annotations__, *PlatformKnobs.__annotations__} == {
         *("event_limit", "lookahead", "buffer", "max_pending"),
         *("limit", "rate", "timeout", "retry", "headers", "caps", "robots", "cookies", "heed"),
+        *("base_url", "transport", "block_private", "cadence", "lease"),
     }
 
 
@@ -237,7 +403,7 @@ def test_what_is_no_knob_is_refused():
     engine = world.engine([world.platform("A", limit=2)])
     with pytest.raises(TypeError, match="it takes event_limit"):
         engine.tune(limit=3)
-    with pytest.raises(TypeError, match="it takes limit"):
+    with pytest.raises(TypeError, match="it takes base_url, limit"):
         engine.tune("A", event_limit=3)
     with pytest.raises(se.UnknownPlatform, match="'A'"):
         engine.tune("B", limit=3)

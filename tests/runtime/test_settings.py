@@ -18,6 +18,9 @@ TURNED = {
     "caps": se.Caps(body=1000),
     "robots": "MyBot",
     "cookies": True,
+    "base_url": "http://user:hunter2@a.test/v1",
+    "cadence": se.Cadence(min_interval=60),
+    "block_private": True,
 }
 
 
@@ -27,11 +30,14 @@ async def nothing(task):
 
 def test_each_knob_is_there_but_for_secrets():
     """What can be tuned can be read, and what is said when an engine is made; headers may be secrets."""
-    assert attrs.fields_dict(se.PlatformSettings).keys() == PlatformKnobs.__annotations__.keys() - {"headers"}
+    assert attrs.fields_dict(se.PlatformSettings).keys() == PlatformKnobs.__annotations__.keys() - {
+        "headers",
+        "transport",
+    }
     names = attrs.fields_dict(se.Settings).keys()
     assert names == attrs.fields_dict(EnginePolicy).keys() | {"effective_event_limit", "platforms"}
     assert names >= EngineKnobs.__annotations__.keys()
-    engine = se.Engine([se.Platform("A", nothing, headers={"X-Key": "hunter2"})])
+    engine = se.Engine([se.Platform("A", nothing, headers={"X-Key": "hunter2"}, base_url=TURNED["base_url"])])
     assert "hunter2" not in repr(engine.settings())
 
 

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
-from scrapeengine.model.checks import each, flag, whole
+from scrapeengine.model.checks import each, flag, number, whole
 
 if TYPE_CHECKING:
+    import httpx
+
+    from scrapeengine.model.cadence import Cadence
     from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
     from scrapeengine.model.validators import Validators
 
@@ -66,6 +69,9 @@ class EnginePolicy:
     """The most outcomes that may wait for the consumer, the sinks or the store; with more no task starts."""
     max_pending: int = attrs.field(default=100_000, validator=each(whole, of="Engine", least=1))
     """The most events that may wait for a start, followed ones included."""
+    lease: float = attrs.field(default=30.0, validator=each(number, of="Engine", instead="; write seconds"))
+    """Of a run that serves a store: the seconds after which a job of a process that lives and hangs is somebody else's.
+    It is renewed after a third of that."""
     dedupe: bool = attrs.field(default=False, validator=each(flag, of="Engine"))
     """Whether an id is a duplicate on its platform for the whole run, and not only while it is live there; memory then
     grows with the ids. It is said once, for a run can't forget."""
@@ -104,11 +110,16 @@ class EngineKnobs(TypedDict, total=False):
     lookahead: int
     buffer: int
     max_pending: int
+    lease: float
 
 
 class PlatformKnobs(TypedDict, total=False):
-    """Knobs of a platform that `Engine.tune` turns; see `Platform`."""
+    """Knobs of a platform that `Engine.tune` turns: all of `Platform` but its name and its scraper.
 
+    Size: 13 attributes, one for each of these.
+    """
+
+    base_url: str | None
     limit: int
     rate: Rate | Iterable[Rate] | None
     timeout: Timeout
@@ -118,3 +129,6 @@ class PlatformKnobs(TypedDict, total=False):
     robots: bool | str
     cookies: bool
     heed: bool
+    cadence: Cadence | None
+    block_private: bool
+    transport: httpx.AsyncBaseTransport | None

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import httpx
 
+from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.checks import each, flag, whole
 from scrapeengine.model.described import described
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout, rates_of
@@ -65,6 +66,12 @@ def _check_base_url(platform: Platform[Any], _: object, value: Any) -> None:
             f"the base_url of platform {platform.name!r} must be an http or https URL with a host and no query, "
             "such as 'https://api.example.com/v1'"
         )
+
+
+def _check_cadence(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        check = _policy(Cadence, lambda n: f"Cadence(min_interval={n}), in seconds", or_else=" or None")
+        check(_, attribute, value)
 
 
 def _check_rates(_: object, attribute: attrs.Attribute[Any], value: tuple[object, ...]) -> None:
@@ -141,7 +148,7 @@ def _check_transport(platform: Platform[Any], _: object, value: Any) -> None:
 class Platform(Generic[T_co]):
     """One site or API: its scraper, and its policy.
 
-    Size: 15 attributes, each of them an option that is described here and nowhere else.
+    Size: 16 attributes, each of them an option that is described here and nowhere else.
 
     Raises:
         TypeError: an argument is of the wrong type; the scraper is not async.
@@ -214,6 +221,10 @@ class Platform(Generic[T_co]):
     """Whether to heed the limits that the platform states in its answers (`RateLimit`, `X-RateLimit-Remaining` and the
     like): what remains is spread over the time to the reset, never faster than `rate`; where nothing remains, the reset
     is waited for as a rate is. No wait of it is longer than `Retry.patience`.
+    """
+    cadence: Cadence | None = attrs.field(default=None, kw_only=True, validator=_check_cadence)
+    """How the events that recur here do so, in a store; None: as each was enqueued. Whoever serves the store says it,
+    and each event goes by it from the next time on that it was looked at. It has nothing recur that does not.
     """
     block_private: bool = attrs.field(default=False, kw_only=True, validator=each(flag))
     """Whether to refuse to connect to addresses that are not public: for URLs that others have chosen."""

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import attrs
 
+from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.described import described
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
+from scrapeengine.model.urls import shown
 
 __all__ = ["PlatformSettings", "Settings"]
 
@@ -17,9 +19,13 @@ __all__ = ["PlatformSettings", "Settings"]
 class PlatformSettings:
     """The knobs of one platform; what each of them does is said at `Platform`.
 
-    Its headers are none of them: they may be secrets, and settings are there to be shown.
+    Its headers are none of them: they may be secrets, and settings are there to be shown. Nor is its transport.
+
+    Size: 11 attributes, the other knobs of a platform.
     """
 
+    base_url: str | None = attrs.field(repr=lambda url: repr(url and shown(url)))
+    """The URL that relative URLs are joined to; shown without user and password."""
     limit: int
     """The most tasks that run at once; 0: the platform is paused."""
     rate: tuple[Rate, ...]
@@ -36,6 +42,10 @@ class PlatformSettings:
     """Whether cookies are kept."""
     heed: bool
     """Whether limits that the platform states are heeded."""
+    cadence: Cadence | None
+    """How events that recur do so, in a store; None: as each was enqueued."""
+    block_private: bool
+    """Whether addresses that are not public are left alone."""
 
     @property
     def paused(self) -> bool:
@@ -61,6 +71,8 @@ class Settings:
     """The most outcomes that may wait for the consumer, the sinks or the store."""
     max_pending: int
     """The most events that may wait for a start, followed ones included."""
+    lease: float
+    """The seconds after which a job of a process that lives and hangs is somebody else's."""
     dedupe: bool
     """Whether an id is a duplicate on its platform for the whole run."""
     platforms: Mapping[str, PlatformSettings]

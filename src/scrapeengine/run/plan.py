@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -61,7 +62,7 @@ class Said(NamedTuple):
 class Plan:
     """The knobs as they are now, and what is remembered of platforms.
 
-    Size: 12 attributes: all that an engine keeps between its runs.
+    Size: 13 attributes: all that an engine keeps between its runs.
     """
 
     settings: EnginePolicy
@@ -82,11 +83,17 @@ class Plan:
     """Events that need not be asked for again before their time."""
     _said_of: int | None = attrs.field(default=None, init=False)
     """The event limit of which it was said that it binds."""
+    _turning: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    """Held by the thread that turns knobs, so that none is lost that another one turns meanwhile."""
 
     def __attrs_post_init__(self) -> None:
         """Remember which platforms were declared; what is tuned later are hosts that the default serves."""
         self.declared = frozenset(self.platforms)
-        self.routes = Routes(dict(self.platforms), hosts=self.default is not None)
+        self.routes = self._routes()
+
+    def _routes(self) -> Routes:
+        declared = {name: platform for name, platform in self.platforms.items() if name in self.declared}
+        return Routes(declared, hosts=self.default is not None)
 
     @property
     def event_limit(self) -> int:
@@ -124,7 +131,8 @@ class Plan:
 
     def tune(self, changes: Mapping[str, Any]) -> None:
         """Turn the engine's own knobs."""
-        self.settings = attrs.evolve(self.settings, **changes)
+        with self._turning:
+            self.settings = attrs.evolve(self.settings, **changes)
 
     def named(self, name: str) -> str:
         """Return the name of the lane that a name means: of a platform, or of a host that the default serves.
@@ -148,11 +156,14 @@ class Plan:
         Raises:
             UnknownPlatform: there is no such platform.
         """
-        if self.default is not None and name == self.default.name:
-            self.default = attrs.evolve(self.default, **changes)
-            return
-        name = self.named(name)
-        self.platforms[name] = attrs.evolve(self.platform(name), **changes)
+        with self._turning:
+            if self.default is not None and name == self.default.name:
+                self.default = attrs.evolve(self.default, **changes)
+                return
+            name = self.named(name)
+            self.platforms[name] = attrs.evolve(self.platform(name), **changes)
+            if "base_url" in changes:
+                self.routes = self._routes()
 
     def platform(self, name: str) -> Platform[Any]:
         """Return a platform as it is now; for a host the default, unless the host was tuned itself."""

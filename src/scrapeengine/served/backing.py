@@ -55,16 +55,18 @@ _PAUSE = 0.1
 class StoreBacking:
     """The store of a run, for ever or for one round. Implements `run.backing.Backing`.
 
-    Size: 19 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
+    Size: 20 attributes, and the methods of its protocol. They are the rooms of a served run, put together here and
     nowhere else.
     """
 
     def __init__(self, parts: Parts, hooks: RunHooks, work: StoreWork) -> None:
         """Build it, inside out."""
-        store, lease, only = work.store, work.lease, work.only
+        if work.lease is not None:
+            parts.plan.tune({"lease": work.lease})
+        store, only = work.store, work.only
         self._trouble = trouble = work.trouble
         self._store, self._until = store, work.until
-        holder = Leaseholder(store, uuid.uuid4().hex, lease, trouble)
+        self._holder = holder = Leaseholder(store, uuid.uuid4().hex, parts.plan.settings.lease, trouble)
         self._parts = parts
         self._hooks = hooks
         self._ready = ready = ReadyPlatforms(everything=only is not None or work.until is not None)
@@ -275,7 +277,12 @@ class StoreBacking:
         self.jobs.wake()
 
     def retuned(self) -> None:
-        """Give back what waits for a platform that is paused: it is others' to have."""
+        """Give back what waits for a platform that is paused: it is others' to have. And ask by the lease of now."""
+        lease = self._parts.plan.settings.lease
+        if lease != self._holder.lease:
+            self._holder.change(lease)
+            self._leases.renew_now()
+            self._deliveries.renew_now()
         for lane in list(self._parts.scheduler.lanes.values()):
             if lane.limit.own == 0:
                 for job in lane.queue.waiting_jobs():
@@ -289,8 +296,8 @@ class StoreWork:
     """A store to work for. Implements `run.backing.Work`."""
 
     store: Store
-    lease: float
-    """The seconds for which jobs are claimed."""
+    lease: float | None
+    """The seconds for which jobs are claimed, which the engine keeps to from then on; None: those that it has."""
     kept: bool
     """Whether outcomes are kept until they are delivered: there are sinks, or a consumer."""
     trouble: Trouble

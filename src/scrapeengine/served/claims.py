@@ -94,8 +94,8 @@ class Desk(Protocol):
         """Say for how many more jobs there is room in all lanes together."""
         ...
 
-    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
-        """Take jobs, and the time at which they were asked for."""
+    def accept(self, claimed: Sequence[Claimed], until: float) -> None:
+        """Take jobs, and the time at which their leases end."""
         ...
 
     def is_busy(self) -> bool:
@@ -382,18 +382,18 @@ class Claims:
             n: how many jobs.
             failed: gets the name if the store could not be asked.
         """
-        asked = trio.current_time()
+        holder = self._holder
+        asked, lease = trio.current_time(), holder.lease  # which may be tuned while the store is asked
         ids = None if self._only is None else self._only.ids
         try:
-            holder = self._holder
-            found = await holder.store.claim(platform, n, holder.owner, holder.lease, ids=ids)
+            found = await holder.store.claim(platform, n, holder.owner, lease, ids=ids)
         except StoreError as error:
             self._holder.trouble.say("jobs could not be claimed", error, platform=named(platform))
             self._ready.roomy.setdefault(platform)
             failed.add(platform)
             return
         if found:
-            self._desk.accept(found, asked)
+            self._desk.accept(found, asked + lease)
             self._dry = False
         if len(found) < n:  # there is no more, until the store says that there is
             self._ready.names.discard(platform)

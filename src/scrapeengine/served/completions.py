@@ -168,7 +168,7 @@ class Completions:
                 polled = Polled.FAILED
             case Skipped(again_after=seconds):
                 asked = max(asked, seconds or 0.0)
-        cadence, fresh = cadence_from_json(held.claimed.cadence), task.fresh
+        cadence, fresh = task.record.lane.platform.cadence or cadence_from_json(held.claimed.cadence), task.fresh
         after, wait = next_due(cadence, history, polled, hint=fresh, asked=asked, digest=digest, draw=self.draw)
         soonest = max(asked, min(fresh, cadence.max_interval))
         again = min(_LONGEST, max(wait - self.early, min(wait, soonest), 0.0))

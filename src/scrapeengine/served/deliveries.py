@@ -58,7 +58,7 @@ class Dispatch:
 class Deliveries:
     """The outcomes that this run is to deliver, to each sink for itself. Implements `deliver.writing.Receipts`.
 
-    Size: 12 attributes and 21 methods, two queues for each sink, and what is known of all that is on its way.
+    Size: 12 attributes and 22 methods, two queues for each sink, and what is known of all that is on its way.
     """
 
     def __init__(self, holder: Leaseholder, sinks: Sequence[str], outbox: Outbox[Any], *, wanted: bool) -> None:
@@ -105,7 +105,7 @@ class Deliveries:
         for taker in takers:
             self._on_their_way[taker].add(delivery)
         if self._renewal.deadline == math.inf:
-            self._renewal.deadline = trio.current_time() + self._holder.lease / 3
+            self._renewal.deadline = trio.current_time() + self._holder.third()
 
     def is_earlier(self, outcome: Outcome[Any]) -> bool:
         """See `Receipts`."""
@@ -233,16 +233,24 @@ class Deliveries:
             return False
         return True
 
+    def renew_now(self) -> None:
+        """Keep from others what is on its way for as long as a lease is by now, at once."""
+        if self._renewal.deadline < math.inf:
+            self._renewal.deadline = trio.current_time()
+
     async def renew(self) -> None:
         """Keep from others what is on its way, however long that takes, for ever. Checkpoint."""
+        lease = self._holder.lease
         while True:
-            after = self._holder.lease / 3 if any(self._on_their_way.values()) else math.inf
-            self._renewal = trio.CancelScope(deadline=trio.current_time() + after)
+            after = 0.0 if lease != self._holder.lease else self._holder.third()
+            at_work = any(self._on_their_way.values())
+            self._renewal = trio.CancelScope(deadline=trio.current_time() + after if at_work else math.inf)
             with self._renewal:  # as in `Leases`: nobody is woken while nothing is on its way
                 await trio.sleep_forever()
+            lease = self._holder.lease
             try:
                 for taker, deliveries in self._on_their_way.items():
-                    await self._defer(taker, deliveries, self._holder.lease)
+                    await self._defer(taker, deliveries, lease)
             except StoreError as error:
                 self._holder.trouble.say("outcomes could not be kept from others", error)
 

@@ -117,13 +117,13 @@ class LaneDesk:
         """Hear whether platforms that have ready jobs were closed or reopened by hand."""
         await self._closings.hear(ready)
 
-    def accept(self, claimed: Sequence[Claimed], asked: float) -> None:
+    def accept(self, claimed: Sequence[Claimed], until: float) -> None:
         """Take jobs that were claimed together. What of them may start does so in one step, the most urgent first."""
         for each in claimed:
-            self._accept(each, asked)
+            self._accept(each, until)
         self._parts.scheduler.settle()
 
-    def _accept(self, claimed: Claimed, asked: float) -> None:
+    def _accept(self, claimed: Claimed, until: float) -> None:
         parts, now = self._parts, trio.current_time()
         scheduler, ticket = parts.scheduler, claimed.ticket
         if claimed.damage is not None:
@@ -149,7 +149,7 @@ class LaneDesk:
             return
         parts.counters.events += scheduler.agenda.live - live
         parts.counters.tasks += 1
-        self._leases.take(claimed, job, asked)
+        self._leases.take(claimed, job, until)
         if parts.instruments.job_claimed:
             context, recurs = context_of(claimed.payload), claimed.cadence is not None
             details = JobClaimed(time=now, platform=ticket.platform, id=ticket.id, context=context, recurs=recurs)

@@ -29,7 +29,7 @@ from scrapeengine.uninterrupted import uninterrupted
 __all__ = ["Held", "LeaseHost", "Leaseholder", "Leases"]
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Leaseholder:
     """A run, as a store knows it."""
 
@@ -40,6 +40,22 @@ class Leaseholder:
     """The seconds for which it is given what it asks for."""
     trouble: Trouble
     """Says what cannot be asked."""
+    _before: float = attrs.field(default=math.inf, init=False)
+    """The lease before it was changed."""
+    _settled_at: float = attrs.field(default=-math.inf, init=False)
+    """When nothing is on its way any more that was asked for by that."""
+
+    def change(self, lease: float) -> None:
+        """Ask for so many seconds from now on."""
+        self._before, self._settled_at = self.lease, trio.current_time() + self.lease
+        self.lease = lease
+
+    def third(self) -> float:
+        """Return after how many seconds to renew: a third of the lease, and of the one before where that is shorter.
+
+        That for as long as it lasts: what was asked for by it may come only after the change.
+        """
+        return (min(self.lease, self._before) if trio.current_time() < self._settled_at else self.lease) / 3
 
     def shift(self) -> float:
         """Return what to add to a time of the run's clock to get the store's, as both stand now."""
@@ -93,7 +109,6 @@ class Leases:
             writer: has the leases of tasks that have ended, which the store does not know yet.
         """
         self._holder = holder
-        self._lease = holder.lease
         self._writer = writer
         self._held: dict[Job, Held] = {}
         self._renewal = trio.CancelScope()
@@ -109,14 +124,14 @@ class Leases:
         """Walk through them."""
         return iter(list(self._held.values()))
 
-    def take(self, claimed: Claimed, job: Job, asked: float) -> Held:
-        """Take a job whose lease was asked for at a time."""
-        held = self._held[job] = Held(claimed, job, asked + self._lease)
+    def take(self, claimed: Claimed, job: Job, until: float) -> Held:
+        """Take a job whose lease ends at a time."""
+        held = self._held[job] = Held(claimed, job, until)
         # Asked before they are set: to set a deadline costs, even to what it is.
         if self._renewal.deadline == math.inf:
-            self._renewal.deadline = asked + self._lease / 3
-        if held.until < self._end.deadline:  # noqa: PLR1730 - as above
-            self._end.deadline = held.until
+            self._renewal.deadline = until - 2 * self._holder.third()
+        if until < self._end.deadline:  # noqa: PLR1730 - as above
+            self._end.deadline = until
         return held
 
     def of(self, job: Job) -> Held:
@@ -132,19 +147,32 @@ class Leases:
         if not (self._held or self._writer.waiting):
             self._renewal.deadline = self._end.deadline = math.inf
 
+    def renew_now(self) -> None:
+        """Renew all leases at once, for they are to be as long as a lease is by now."""
+        if self._renewal.deadline < math.inf:
+            self._renewal.deadline = trio.current_time()
+
     async def renew(self, host: LeaseHost) -> None:
         """Renew all leases whenever a third of their time has passed, for ever. Checkpoint."""
+        lease = self._holder.lease
         while True:
             at_work = self._held or self._writer.waiting
-            self._renewal = trio.CancelScope(deadline=trio.current_time() + self._lease / 3 if at_work else math.inf)
+            # At once where it was changed while the store was asked.
+            after = 0.0 if lease != self._holder.lease else self._holder.third()
+            self._renewal = trio.CancelScope(deadline=trio.current_time() + after if at_work else math.inf)
             with self._renewal:
                 await trio.sleep_forever()
-            asked, held = trio.current_time(), [each for each in self if not each.lost]
+            lease = self._holder.lease
+            until, held = trio.current_time() + lease, [each for each in self if not each.lost]
+            for each in held:  # before it is asked: a lease that was cut short is so, though the answer be lost
+                each.until = min(each.until, until)
+            if held and until < self._end.deadline:
+                self._end.deadline = until
             tickets = [*(each.ticket for each in held), *self._writer.tickets()]
             if not tickets:
                 continue
             try:
-                replies = await self._holder.store.renew(tickets, self._lease)
+                replies = await self._holder.store.renew(tickets, lease)
             except StoreError as error:
                 self._holder.trouble.say("leases could not be renewed", error, jobs=len(held))
                 continue  # their ends are known here, and `watch` lets go what was not renewed in time
@@ -153,7 +181,7 @@ class Leases:
                 if reply is Reply.LOST:
                     self._let_go(each, host)
                 else:
-                    each.until = max(each.until, asked + self._lease)
+                    each.until = until
             host.renewed(sum(reply is not Reply.LOST for reply in replies))
 
     async def watch(self, host: LeaseHost) -> None:
@@ -175,4 +203,4 @@ class Leases:
 
     def __repr__(self) -> str:
         """Count what is there."""
-        return f"<Leases {len(self._held)} held, for {self._lease:g} s>"
+        return f"<Leases {len(self._held)} held, for {self._holder.lease:g} s>"

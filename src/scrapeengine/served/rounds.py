@@ -30,16 +30,20 @@ class Alone(AbstractAsyncContextManager[None]):
     A class, and no generator: what the body raises must leave as it is, and a nursery would put it into a group.
     """
 
-    def __init__(self, store: Store, lease: float, trouble: Trouble) -> None:
+    def __init__(
+        self, store: Store, lease: float, trouble: Trouble, lease_now: Callable[[], float] | None = None
+    ) -> None:
         """Make it.
 
         Args:
             store: where.
             lease: the seconds after which another may be made, if this process hangs.
             trouble: says what the store could not be asked.
+            lease_now: returns the lease as it is once the round goes on; None: it is not changed.
         """
         self._store = store
         self._lease = lease
+        self._lease_now = lease_now or (lambda: lease)
         self._trouble = trouble
         self._owner = uuid.uuid4().hex
         self._manager = trio.open_nursery(strict_exception_groups=True)
@@ -55,7 +59,7 @@ class Alone(AbstractAsyncContextManager[None]):
         if not await self._store.lock(_ROUND, self._owner, self._lease):
             raise EngineBusy("a round on this store is going on; rounds never overlap: wait for its end")
         self._nursery = await self._manager.__aenter__()
-        self._nursery.start_soon(_keep, self._store, self._owner, self._lease, self._trouble)
+        self._nursery.start_soon(self._keep)
 
     @trio.lowlevel.enable_ki_protection
     async def __aexit__(
@@ -72,17 +76,18 @@ class Alone(AbstractAsyncContextManager[None]):
             with suppress(StoreError):
                 await to_its_end(partial(self._store.unlock, _ROUND, self._owner))
 
-
-@trio.lowlevel.enable_ki_protection
-async def _keep(store: Store, owner: str, lease: float, trouble: Trouble) -> None:
-    """Keep the lock, for ever. Should it be lost, jobs are still in one hand each."""
-    while True:
-        await trio.sleep(lease / 3)
-        try:
-            if not await store.lock(_ROUND, owner, lease):
-                logger().warning("another round has begun, for this one was not heard of for too long")
-        except StoreError as error:
-            trouble.say("a round could not be kept alone", error)
+    @trio.lowlevel.enable_ki_protection
+    async def _keep(self) -> None:
+        """Keep the lock, for ever. Should it be lost, jobs are still in one hand each."""
+        lease = self._lease
+        while True:
+            await trio.sleep(lease / 3)
+            lease = self._lease_now()
+            try:
+                if not await self._store.lock(_ROUND, self._owner, lease):
+                    logger().warning("another round has begun, for this one was not heard of for too long")
+            except StoreError as error:
+                self._trouble.say("a round could not be kept alone", error)
 
 
 class Rounds:

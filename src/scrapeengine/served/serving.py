@@ -16,6 +16,7 @@ from scrapeengine.model.job import Known
 from scrapeengine.model.report import Report
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
+from scrapeengine.run.plan import Plan
 from scrapeengine.run.run import Run, report_of
 from scrapeengine.schedule.clock import check_trio
 from scrapeengine.served.backing import StoreWork
@@ -56,36 +57,46 @@ async def enqueue(
     return await store.enqueue(jobs, replace=replace)
 
 
-def check_serving(lease: float, until: Until | None) -> None:
+def check_serving(until: Until | None, lease: float | None = None) -> None:
     """Check the arguments of `Engine.serve` that a store is not needed for."""
     check_until(until)
-    number(lease, "serve(lease=…)", instead="; write seconds")
+    _check_lease(lease, "serve")
 
 
-def work_for(store: Store, lease: float, until: Until | None) -> StoreWork:
+def _check_lease(lease: float | None, call: str) -> None:
+    if lease is not None:
+        number(lease, f"{call}(lease=…)", instead="; write seconds, or leave it out for the engine's")
+
+
+def work_for(store: Store, lease: float | None, until: Until | None) -> StoreWork:
     """Check the arguments of `Engine.serve`, and say what its run is to work on."""
     check_store(store)
-    check_serving(lease, until)
+    check_serving(until, lease)
     return StoreWork(store, lease, kept=True, trouble=Trouble(), until=until)
 
 
 def rounds(
+    plan: Plan,
     run_of: RunOf[T],
     store: Store,
     every: float,
     sinks: Sequence[AnySink[T]],
     instruments: Sequence[Instrument],
-    lease: float,
+    lease: float | None,
 ) -> Rounds:
     """Make rounds for ever; documented as `Engine.rounds`."""
     check_store(store)
     number(every, "rounds(every=…)", instead="; write seconds")
+    _check_lease(lease, "rounds")
+    if lease is not None:  # now, and not by each round anew: in between it may be tuned
+        plan.tune({"lease": lease})
     trouble = Trouble()
-    how: dict[str, Any] = {"sinks": sinks, "instruments": instruments, "lease": lease, "early": every / 2}
-    return Rounds(every, lambda: make_round(run_of, store, **how, trouble=trouble), trouble)
+    how: dict[str, Any] = {"sinks": sinks, "instruments": instruments, "lease": None, "early": every / 2}
+    return Rounds(every, lambda: make_round(plan, run_of, store, **how, trouble=trouble), trouble)
 
 
 async def make_round(
+    plan: Plan,
     run_of: RunOf[T],
     store: Store,
     *,
@@ -93,13 +104,14 @@ async def make_round(
     ids: Collection[str | int] | None = None,
     sinks: Sequence[AnySink[T]],
     instruments: Sequence[Instrument],
-    lease: float,
+    lease: float | None,
     early: float = 0.0,
     trouble: Trouble | None = None,
 ) -> Report:
     """Make one round; documented as `Engine.poll`.
 
     Args:
+        plan: the engine's.
         run_of: makes the run.
         store: the store.
         due_only: as there.
@@ -113,11 +125,12 @@ async def make_round(
     check_trio()
     check_store(store)
     trouble = trouble or Trouble()
-    number(lease, "poll(lease=…)", instead="; write seconds")
+    _check_lease(lease, "poll")
     if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Iterable)):
         raise TypeError(f"poll(ids=…) must be a list of ids, got {told(ids)}; write ids=[{told(ids)}]")
     wanted = None if ids is None else frozenset(id_of(each, "each of poll(ids=…)") for each in ids)
-    async with Alone(store, lease, trouble):
+    first = plan.settings.lease if lease is None else lease
+    async with Alone(store, first, trouble, lambda: plan.settings.lease):
         hasten = wanted is not None or not due_only
         only = Round.from_now(store, wanted, early, hasten=hasten)
         work = StoreWork(store, lease, kept=bool(sinks), trouble=trouble, only=only)

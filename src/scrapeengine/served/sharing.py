@@ -168,7 +168,8 @@ class Sharing:
         told, drops = dict(self._refusals), {lane.name: _drops(lane) for lane in lanes}
         if not share_requests:
             return bool(self._granted)  # what idle lanes have is given back at the next of the four times
-        shares = await self._holder.store.share(self._holder.owner, share_requests, self._holder.lease)
+        lease = self._holder.lease  # which may be tuned while the store is asked
+        shares = await self._holder.store.share(self._holder.owner, share_requests, lease)
         # The longest of late, which fades. Times are reserved from so long after the asking: earlier ones would lapse
         # on their way here.
         self._lead = min(_LONGEST_LEAD, max(0.9 * self._lead, trio.current_time() - now))
@@ -179,7 +180,7 @@ class Sharing:
         for lane in lanes:
             self._granted.add(lane.name)
             if self._lanes.scheduler.lanes.get(lane.name) is lane:  # a host's may have gone while the store was asked
-                self._apply(lane, shares[lane.name], now + self._holder.lease, drops[lane.name])
+                self._apply(lane, shares[lane.name], now + lease, drops[lane.name])
         self._lanes.scheduler.settle()
         return True
 
