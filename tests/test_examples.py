@@ -355,3 +355,142 @@ def service():
         yield process.stdout.readline().strip().removeprefix("listening on ")
         process.terminate()
         assert process.wait(30) == 0
+
+
+class Counter:
+    """A bookmaker that counts how many requests are under way, and when they come; it answers after a tenth."""
+
+    def __init__(self):
+        self.running = self.most = 0
+        self.times = []
+
+    async def answer(self, _):
+        """Answer with odds."""
+        self.times.append(trio.current_time())
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await trio.sleep(0.1)
+        self.running -= 1
+        return Answer(body=b'{"odds": {"home": 2.0}}')
+
+    async def until(self, reached):
+        """Wait until, in a while that is three answers long, so many are under way at once, and no more."""
+        while self.most != reached:
+            self.most = 0
+            await trio.sleep(0.3)
+
+
+@asynccontextmanager
+async def odds_service(*options):
+    """Run the API on a port that is free, over three bookmakers of ours; gives its process, a client, and them."""
+    sites = [Counter() for _ in range(3)]
+    with trio.fail_after(60):
+        async with (
+            Site.open(sites[0].answer) as one,
+            Site.open(sites[1].answer) as two,
+            Site.open(sites[2].answer) as three,
+        ):
+            line = command("odds_api", "--port", 0, "--sites", one.url, two.url, three.url, *options)
+            process = await trio.lowlevel.open_process(line, stdout=subprocess.PIPE, env=ENVIRONMENT)
+            lines = Lines(process.stdout)
+            try:
+                address = (await lines.until("listening on ")).removeprefix("listening on ")
+                async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+                    yield process, client, sites, lines
+            finally:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+                    await process.stdout.aclose()
+
+
+class Lines:
+    """What a program prints, line by line."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.rest = b""
+
+    async def until(self, beginning):
+        """Read on, until a line begins so; return it."""
+        while True:
+            line, newline, rest = self.rest.partition(b"\n")
+            if newline:
+                self.rest = rest
+                if line.startswith(beginning.encode()):
+                    return line.decode()
+                continue
+            more = await self.stream.receive_some()
+            assert more, f"it has ended before it printed {beginning!r}"
+            self.rest += more
+
+
+async def test_odds_are_tuned_over_http(tmp_path):
+    """Each of the six settings, seen from the bookmakers; what is wrong is refused with the reason."""
+    file = tmp_path / "odds.toml"
+    file.write_text("buffer = 5\n", "utf-8")
+    async with odds_service("--file", file) as (process, client, (albion, borealis, cardinal), lines):
+        first = {"event_limit": 10, "delay": 0, "batch_size": 5}
+        first |= {f"{name}_concurrency": 4 for name in ("albion", "borealis", "cardinal")}
+        assert (await client.get("/settings")).json() == first
+        await albion.until(4)
+        limits = {"albion_concurrency": 1, "borealis_concurrency": 2, "cardinal_concurrency": 7, "event_limit": 20}
+        reply = await client.put("/settings", json=limits)
+        assert (reply.status_code, reply.json()["settings"]) == (200, first | limits)
+        assert sorted(reply.json()["changed"]) == [
+            "albion: limit 4 -> 1",
+            "borealis: limit 4 -> 2",
+            "cardinal: limit 4 -> 7",
+            "event_limit 10 -> 20",
+        ]
+        await albion.until(1)
+        await borealis.until(2)
+        await cardinal.until(7)
+        assert await lines.until("wrote ") == "wrote 5 outcomes"
+        await client.put("/settings", json={"batch_size": 9})
+        await lines.until("wrote 9 outcomes")
+
+        wrong = [
+            (
+                {"delay": 3, "albion_concurrency": -1},
+                "albion_concurrency: platforms.albion: Platform(limit=…) must",
+            ),
+            ({"event_limit": "many"}, "event_limit: Engine(event_limit=…) must be a whole number, got 'many'"),
+            ({"batch_size": 0}, "batch_size: Engine(buffer=…) must be at least 1, got 0"),
+            ({"delay": "long"}, "delay: platforms.albion.rate: Rate(per=…) must be a number, got 'long'"),
+            ({"delay": False}, "delay: platforms.albion.rate: Rate(per=…) must be a number, got False"),
+            ({"dellay": 3}, "there is no setting 'dellay'; did you mean 'delay'?"),
+            ([], "the body must be an object with some of event_limit, albion_concurrency"),
+        ]
+        for given, says in wrong:
+            reply = await client.put("/settings", json=given)
+            assert reply.status_code == 422
+            assert says in reply.json()["error"]
+        assert (await client.put("/settings", content=b"{")).status_code == 400
+        assert (await client.delete("/settings")).status_code == 405
+        assert (await client.get("/else")).status_code == 404
+        assert (await client.get("/settings")).json() == first | limits | {"batch_size": 9}
+
+        await client.put("/settings", json={"delay": 0.25})
+        await cardinal.until(1)
+        seen = len(cardinal.times)
+        while len(cardinal.times) < seen + 5:
+            await trio.sleep(0.02)
+        assert cardinal.times[-1] - cardinal.times[-5] > 4 * 0.25 - 0.2  # the first of them may have come late
+        process.send_signal(signal.SIGHUP)  # the file says nothing of all this
+        while (await client.get("/settings")).json() != first:
+            await trio.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        assert int((await lines.until("stopped after ")).split()[2]) > 20
+
+
+async def test_odds_of_a_file_that_is_wrong(tmp_path):
+    """The program ends, and says what is meant."""
+    file = tmp_path / "odds.toml"
+    file.write_text("bufer = 5\n", "utf-8")
+    done = await trio.run_process(
+        command("odds_api", "--port", 0, "--file", file), check=False, capture_stderr=True, env=ENVIRONMENT
+    )
+    assert done.returncode == 1
+    assert "there is no setting 'bufer'; did you mean 'buffer'?" in done.stderr.decode()

@@ -53,10 +53,11 @@ from scrapeengine.model.outcome import Cancelled, Failure, Outcome, Skipped, Suc
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.policy import Caps, Rate, Retry, Timeout
 from scrapeengine.model.report import Counts, PlatformStatistics, Report, Statistics
-from scrapeengine.model.settings import PlatformSettings, Settings
+from scrapeengine.model.settings import Change, PlatformSettings, Settings
 from scrapeengine.model.task import Http, Streamed, Task
 from scrapeengine.model.urls import host_of
 from scrapeengine.model.validators import Validator, Validators
+from scrapeengine.run.rereading import reread
 from scrapeengine.run.run import Run
 from scrapeengine.sync import collect, run, serve
 
@@ -75,6 +76,7 @@ __all__ = [
     "Cancelled",
     "Caps",
     "CertificateError",
+    "Change",
     "ConnectFailed",
     "ConnectionBroken",
     "Cookie",
@@ -138,6 +140,7 @@ __all__ = [
     "collect",
     "host_of",
     "open_store",
+    "reread",
     "run",
     "serve",
 ]

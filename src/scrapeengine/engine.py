@@ -24,7 +24,7 @@ from scrapeengine.model.instrument import Instrument
 from scrapeengine.model.options import EngineKnobs, EnginePolicy, Environment, PlatformKnobs
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.report import Report
-from scrapeengine.model.settings import Settings
+from scrapeengine.model.settings import Change, Settings
 from scrapeengine.model.urls import named_host, told
 from scrapeengine.model.validators import Validators
 from scrapeengine.observe.instruments import check_instruments
@@ -342,6 +342,32 @@ class Engine(Generic[T]):
     def settings(self) -> Settings:
         """Return all knobs as they are now. At any time and from any thread: before, in and after a run."""
         return self._plan.knobs()
+
+    def apply(self, settings: Settings) -> tuple[Change, ...]:
+        """Turn all knobs at once, so that `engine.settings()` is what is given. At any time, from any thread.
+
+        What is not among the settings, headers and transports, stays. A host that was tuned by itself, and that they do
+        not name, is as the default again.
+
+        Args:
+            settings: the engine's own, changed: `engine.settings().with_toml("odds.toml")`.
+
+        Returns:
+            What was changed by it; each is a line as a text.
+
+        Raises:
+            ValueError: a value is out of its range, or they are not of this engine. Nothing was changed.
+            TypeError: a value is of the wrong type. Nothing was changed.
+            UnknownPlatform: the engine has no such platform. Nothing was changed.
+        """
+        if not isinstance(settings, Settings):
+            raise TypeError(
+                f"apply takes Settings, got {told(settings)}; write engine.apply(engine.settings().with_values(…))"
+            )
+        changed = self._plan.apply(settings)
+        if self._session is not None:
+            self._have(self._session.retune)
+        return changed
 
     def close(self, platform: str, seconds: float) -> None:
         """Close a platform for so long, at least: no request to it starts meanwhile. At any time, from any thread.

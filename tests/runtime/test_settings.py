@@ -35,7 +35,7 @@ def test_each_knob_is_there_but_for_secrets():
         "transport",
     }
     names = attrs.fields_dict(se.Settings).keys()
-    assert names == attrs.fields_dict(EnginePolicy).keys() | {"effective_event_limit", "platforms"}
+    assert names == attrs.fields_dict(EnginePolicy).keys() | {"effective_event_limit", "platforms", "default"}
     assert names >= EngineKnobs.__annotations__.keys()
     engine = se.Engine([se.Platform("A", nothing, headers={"X-Key": "hunter2"}, base_url=TURNED["base_url"])])
     assert "hunter2" not in repr(engine.settings())

@@ -13,7 +13,7 @@ from scrapeengine.decide.routing import Routes
 from scrapeengine.errors import UnknownPlatform
 from scrapeengine.model.options import EnginePolicy, Environment
 from scrapeengine.model.platform import Platform, check_platform_name
-from scrapeengine.model.settings import PlatformSettings, Settings
+from scrapeengine.model.settings import Change, PlatformSettings, Settings
 from scrapeengine.model.urls import named, named_host, told
 from scrapeengine.model.validators import Validator, Validators
 from scrapeengine.observe.log import logger
@@ -104,14 +104,19 @@ class Plan:
         return min(_MOST_EVENTS, max(wanted, _FEWEST_EVENTS if self.default is None else _FEWEST_WITH_HOSTS))
 
     def knobs(self) -> Settings:
-        """Return all knobs as they are. From any thread: nothing is walked through that another one may change."""
-        platforms = self.platforms.copy()  # in one step: platforms are frozen, and a knob that is turned makes another
+        """Return all knobs as they are. From any thread."""
+        with self._turning:
+            return self._knobs()
+
+    def _knobs(self) -> Settings:
+        platforms = self.platforms.copy()
         if self.default is not None:
             platforms[self.default.name] = self.default
         return Settings(
             **attrs.asdict(self.settings),
             effective_event_limit=self.event_limit,
             platforms={name: _settings(platform) for name, platform in sorted(platforms.items())},
+            default=None if self.default is None else self.default.name,
         )
 
     def say_what_binds(self) -> None:
@@ -165,6 +170,33 @@ class Plan:
             if "base_url" in changes:
                 self.routes = self._routes()
 
+    def apply(self, settings: Settings) -> tuple[Change, ...]:
+        """Turn all knobs at once; documented as `Engine.apply`."""
+        with self._turning:
+            before = self._knobs()
+            if settings.dedupe != before.dedupe:
+                raise ValueError("dedupe is said once, when the engine is made, for a run can't forget")
+            policy = EnginePolicy(**{name: getattr(settings, name) for name in attrs.fields_dict(EnginePolicy)})
+            platforms, default = self._as_in(settings)
+            # From here on nothing is refused. What is read in between by the run is of the one or the other, and valid.
+            self.settings, self.platforms, self.default = policy, platforms, default
+            self.routes = self._routes()
+            return before.changes(self._knobs())
+
+    def _as_in(self, settings: Settings) -> tuple[dict[str, Platform[Any]], Platform[Any] | None]:
+        """Return the platforms and the default as settings have them; hosts that they do not name are the default's."""
+        name = None if self.default is None else self.default.name
+        if settings.default != name:
+            raise ValueError("these are settings of another engine: the default is not the same")
+        left_out = {*self.declared, *([] if name is None else [name])}.difference(settings.platforms)
+        if left_out:
+            raise ValueError(f"settings are whole, and these say nothing of {', '.join(map(told, sorted(left_out)))}")
+        given = dict(settings.platforms)
+        default = None if self.default is None else _with(self.default, given.pop(self.default.name))
+        # The declared ones first, in their order: it is the one in which events go to them.
+        names = dict.fromkeys([*(name for name in self.platforms if name in given), *given])
+        return {self.named(name): _with(self.platform(name), given[name]) for name in names}, default
+
     def platform(self, name: str) -> Platform[Any]:
         """Return a platform as it is now; for a host the default, unless the host was tuned itself."""
         platform = self.platforms.get(name, self.default)
@@ -190,3 +222,8 @@ class Plan:
 
 def _settings(platform: Platform[Any]) -> PlatformSettings:
     return PlatformSettings(**{name: getattr(platform, name) for name in attrs.fields_dict(PlatformSettings)})
+
+
+def _with(platform: Platform[Any], settings: PlatformSettings) -> Platform[Any]:
+    """Return a platform with such knobs; the same one where it has them already."""
+    return platform if _settings(platform) == settings else attrs.evolve(platform, **settings.knobs())
