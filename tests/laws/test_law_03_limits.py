@@ -51,7 +51,10 @@ def test_limits_hold_while_they_are_tuned(case, changes):
                     # What was started at this instant enters its scraper yet; from then on the new limit holds.
                     limits = world.ledger.limits
                     limits["A"] = max(limits["A"], limit)
-                    engine.tune("A", limit=limit)
+                    if limit % 2:
+                        engine.tune("A", limit=limit)
+                    else:  # as one of all settings at once
+                        engine.apply(engine.settings().with_values({"platforms": {"A": {"limit": limit}}}))
                     await trio.testing.wait_all_tasks_blocked()
                     limits["A"] = limit
                 await trio.sleep(1)

@@ -76,7 +76,10 @@ def test_a_second_rate_that_is_tuned_holds_from_then_on(first, second, third, wh
             async def _():
                 for paces in ([first, second], [second, third], third, []):
                     await trio.sleep(when)
-                    engine.tune("A", rate=paces)
+                    if len(changes) % 2:
+                        engine.tune("A", rate=paces)
+                    else:  # as one of all settings at once
+                        engine.apply(engine.settings().with_values({"platforms": {"A": {"rate": paces}}}))
                     changes.append((trio.current_time(), [paces] if isinstance(paces, se.Rate) else paces))
 
             async for _ in run:
