@@ -553,6 +553,14 @@ MUTANTS = [
     (10, "served/completions.py", "task.record.lane.platform.cadence or ", ""),
     (10, "served/leases.py", "        self.lease = lease\n", ""),
     (10, "served/backing.py", "            self._leases.renew_now()\n", ""),
+    (10, "served/backing.py", "            self._deliveries.renew_now()\n", ""),
+    (10, "served/leases.py", "                each.until = min(each.until, until)\n", "                pass\n"),
+    (
+        10,
+        "served/leases.py",
+        "                self._end.deadline = until\n            tickets",
+        "                pass\n            tickets",
+    ),
     (10, "served/leases.py", "0.0 if lease != self._holder.lease else ", ""),
     (10, "served/leases.py", "(min(self.lease, self._before) if", "(self.lease if"),
     (

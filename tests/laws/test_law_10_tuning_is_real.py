@@ -388,6 +388,59 @@ async def test_lease_of_what_was_asked_for_before(autojump_clock):
     assert starts == [("first", 2), ("second", 4)]
 
 
+async def test_lease_that_is_cut_short_is_so_though_nobody_answers(autojump_clock):
+    """The store may have heard of it: the task ends by the shorter one, before the job may be another's."""
+
+    async def scrape(task):
+        try:
+            await trio.sleep(100)
+        finally:
+            ends.append(trio.current_time() - begun)
+
+    ends, begun = [], trio.current_time()
+    engine = se.Engine([se.Platform("A", scrape)])
+    async with se.open_store("memory:") as memory:
+        store = Flaky(memory)
+        await engine.enqueue(store, [se.Event("e")])
+        async with engine.serve(store, lease=60) as run, trio.open_nursery() as nursery:
+            nursery.start_soon(run.wait)
+            await trio.sleep(1)
+            store.down = {"renew"}
+            engine.tune(lease=3)
+            await trio.sleep(9)
+            assert ends == [pytest.approx(4, abs=0.5)]
+            await run.stop(0)
+
+
+async def test_lease_of_outcomes_on_their_way(autojump_clock):
+    """As it is made shorter, what a slow sink has in hand is renewed by it from then on, and written once."""
+
+    def sink(seconds):
+        async def keep(outcomes):
+            await trio.sleep(seconds)
+            written.extend(outcome.event.id for outcome in outcomes)
+
+        return keep
+
+    async def scrape(task):
+        await trio.sleep(task.event.data)
+
+    written = []
+    engine, other = (se.Engine([se.Platform("A", scrape)]) for _ in range(2))
+    async with se.open_store("memory:") as store:
+        await engine.enqueue(store, [se.Event("first", data=0), se.Event("second", data=2)])
+        async with engine.serve(store, lease=60, sinks=[sink(20)]) as run:
+            await trio.sleep(1)
+            engine.tune(lease=3)
+            await trio.sleep(7)  # the second one is kept from others since 2, which without a renewal ends at 5
+            async with other.serve(store, lease=3, sinks=[sink(0)]):
+                await trio.sleep(3)
+            assert written == []
+            await trio.sleep(40)
+            await run.stop(0)
+    assert written == ["first", "second"]
+
+
 def test_every_knob_is_tested_here():
     """A knob that is added needs a test in this file."""
     assert {*EngineKnobs.__annotations__, *PlatformKnobs.__annotations__} == {
