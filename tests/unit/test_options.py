@@ -1,5 +1,6 @@
 """An option is described once; where it may be given is typed, and wrong ones are refused with words."""
 
+import math
 import typing
 
 import attrs
@@ -39,6 +40,7 @@ WRONG = {
     "lookahead": (1.5, TypeError, r"Engine\(lookahead=…\) must be a whole number"),
     "buffer": (0, ValueError, r"Engine\(buffer=…\) must be at least 1"),
     "max_pending": ("many", TypeError, r"Engine\(max_pending=…\) must be a whole number"),
+    "lease": (math.inf, ValueError, r"Engine\(lease=…\) must be finite, got inf; write seconds"),
     "dedupe": (1, TypeError, "dedupe"),
     "validators": (object(), TypeError, "must be an object with async `recall` and `remember`, got object"),
     "random": (0.5, TypeError, r"Engine\(random=…\) must be a function, got 0.5"),

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from scrapeengine.model import policy
+from scrapeengine.model.cadence import Cadence
 from scrapeengine.model.platform import Platform
 from scrapeengine.model.policy import Rate, Retry, Timeout
 
@@ -163,6 +164,7 @@ def test_a_rate_is_a_rate_or_none() -> None:
         ("timeout", 0.5, "Timeout(attempt=0.5)"),
         ("rate", 7, "Rate(7)"),
         ("retry", 3, "Retry(attempts=3)"),
+        ("cadence", 60, "Cadence(min_interval=60)"),
         ("caps", 1000, "Caps(body=1000)"),
     ],
 )
@@ -171,7 +173,7 @@ def test_a_number_is_answered_with_the_policy_to_write(field: str, number: float
     for give in (make, functools.partial(attrs.evolve, make())):
         with pytest.raises(TypeError, match=re.escape(f"got {number}; write {field}={write}")):
             give(**{field: number})
-    assert make(**{field: eval(write, vars(policy))})
+    assert make(**{field: eval(write, vars(policy) | {"Cadence": Cadence})})
 
 
 @pytest.mark.parametrize(("field", "kind"), [("timeout", "Timeout"), ("retry", "Retry")])
