@@ -319,6 +319,26 @@ MUTANTS = [
     ("sinks/test_policies.py", "deliver/writing.py", "await self._split(part, failure)", "pass"),
     ("sinks/test_policies.py", "served/deliveries.py", "if len(deliveries) < len(outcomes):", "if False:"),
     ("sinks/test_policies.py", "deliver/writing.py", " and not isinstance(error, SinkUnavailable)", ""),
+    ("sinks/test_policies.py", "deliver/writing.py", "isinstance(error, SinkUnavailable) or not", "not"),
+    (
+        "sinks/test_policies.py",
+        "deliver/writing.py",
+        "(error, SinkUnavailable) or not self._asked",
+        "(error, SinkUnavailable)",
+    ),
+    ("sinks/test_policies.py", "deliver/writing.py", "self._receipts, False", "self._receipts, self._asked"),
+    (
+        "sinks/test_policies.py",
+        "deliver/writing.py",
+        "await self._patiently(part, is_part=True)",
+        "await self._write(part)",
+    ),
+    (
+        "sinks/test_policies.py",
+        "deliver/writing.py",
+        "                if self._is_of_the_sink(failure):\n",
+        "                if False:\n",
+    ),
     ("sinks/test_sql_rows.py", "sinks/database/tables.py", "<= {*order, name}", "<= {*known}"),
     (
         "sinks/test_sql_rows.py",

@@ -409,3 +409,87 @@ async def test_what_will_pass_is_tried_again_by_any_policy(autojump_clock):
     with pytest.raises(se.SinkUnavailable):
         await engine().run([se.Event(1)], sinks=[se.sinks.of(sink, linger=0, patience=0.5)])
     assert len(calls) == 3
+
+
+class Troubled:
+    """A sink that raises an error at one of its steps, so many times, and refuses one outcome as well."""
+
+    name = "odds"
+
+    def __init__(self, file, step, error, times=10**9, refused=""):
+        self.policy = se.sinks.SinkPolicy(on_error="set aside", aside=file, patience=5, size=8, linger=2)
+        self._step, self._error, self._times, self._refused = step, error, times, refused
+        self.had = []
+
+    async def open(self, _run):
+        """Raise, or do nothing."""
+        self._pass("open")
+
+    async def recover(self):
+        """Raise, or do nothing."""
+        self._pass("recover")
+
+    async def write(self, outcomes):
+        """Raise, or take all."""
+        self._pass("write" if len(outcomes) == 8 else "write a part")
+        if self._refused in ids(outcomes):
+            raise LookupError("no such column")
+        self.had += outcomes
+
+    async def flush(self, acknowledge):
+        """Have it acknowledged."""
+        await acknowledge()
+
+    async def close(self):
+        """Do nothing."""
+
+    def _pass(self, step):
+        if step == self._step and self._times:
+            self._times -= 1
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("write", se.SinkUnavailable("locked")),
+        ("open", se.SinkUnavailable("down")),
+        ("open", OSError("no such host")),
+        ("recover", OSError("no such folder")),
+    ],
+)
+async def test_what_says_nothing_of_outcomes_sets_none_aside(autojump_clock, tmp_path, step, error):
+    """A database that is down, or cannot be opened, refuses no outcome: the run ends, and the store keeps them all."""
+    file, later = tmp_path / "refused.jsonl", Refusing()
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, map(se.Event, range(8)))
+        if step == "recover":  # which is asked of it where outcomes are of an earlier run
+            with pytest.raises(LookupError):
+                await engine().poll(store, sinks=[se.sinks.of(Refusing("01234567"), name="odds")])
+        begun = trio.current_time()
+        with pytest.raises(type(error)):
+            await engine().poll(store, sinks=[Troubled(str(file), step, error)])
+        assert trio.current_time() - begun >= 3  # it was tried for as long as there was patience
+        assert not file.exists()
+        await engine().poll(store, sinks=[se.sinks.of(later, name="odds")])
+    assert ids(later.had) == [*"01234567"]
+
+
+async def test_what_passes_while_a_batch_is_split_sets_nothing_good_aside(autojump_clock, tmp_path):
+    """Each part is tried again, as the whole was, and only the outcome that is refused goes aside."""
+    file = str(tmp_path / "refused.jsonl")
+    sink = Troubled(file, "write a part", se.SinkUnavailable("a deadlock"), times=3, refused="3")
+    report = await engine().run(map(se.Event, range(8)), sinks=[sink])
+    assert report.set_aside == {file: 1}
+    assert ids(each.outcome for each in read_aside(file)) == ["3"]
+    assert ids(sink.had) == sorted(set("01234567") - {"3"})
+
+
+async def test_what_goes_down_while_a_batch_is_split_ends_the_run(autojump_clock, tmp_path):
+    """Nothing is set aside for that: what the sink has not had is counted, or kept by a store."""
+    file = tmp_path / "refused.jsonl"
+    sink = Troubled(str(file), "write a part", se.SinkUnavailable("down"), refused="0")
+    with pytest.raises(se.SinkUnavailable):
+        async with engine().stream(map(se.Event, range(8)), sinks=[sink]) as run:
+            await run.wait()
+    assert (file.exists(), sink.had, run.report.undelivered) == (False, [], 8)

@@ -4,6 +4,9 @@
       │         └─ LOST: in halves, until the one that somebody else has is alone
       └─ raises: leaves, or the same again, or in halves until the one that fails is alone and is set aside
 
+Only what a sink raises of outcomes that it was given says something of these: where it could not be opened, or says
+that what fails will pass, nothing is split and nothing set aside.
+
 What a sink has raised in the middle of is not flushed, so it does not count: all of it is written again.
 """
 
@@ -114,6 +117,8 @@ class SinkWriter(Generic[T]):
         self._counters = counters
         self._receipts = receipts
         self._opened = False
+        self._asked = False
+        """Whether it was given outcomes: what it raises before that says nothing of them."""
         self.left: list[Outcome[T]] = []
         """What of the batch in hand is neither acknowledged nor set aside."""
 
@@ -123,21 +128,26 @@ class SinkWriter(Generic[T]):
         Checkpoint. If cancelled, some of it may be written, and is not acknowledged.
 
         Raises:
-            Exception: what the sink raised.
+            Exception: what the sink raised; by each policy where that says nothing about the outcomes.
             OSError: what was to be set aside could not be.
         """
         self.left = batch
         try:
             await self._patiently(batch)
         except Exception as error:
-            if self._sink.policy.aside is None:
+            if self._sink.policy.aside is None or self._is_of_the_sink(error):
                 raise
             await self._split(batch, error)
 
-    async def _patiently(self, batch: list[Outcome[T]]) -> None:
+    def _is_of_the_sink(self, error: Exception) -> bool:
+        """Say whether what was raised says nothing about the outcomes: it may be down or locked."""
+        return isinstance(error, SinkUnavailable) or not self._asked
+
+    async def _patiently(self, batch: list[Outcome[T]], *, is_part: bool = False) -> None:
         """Write a batch; again if that fails, for as long as the policy has patience.
 
-        What a sink says will pass is tried again by each policy: it says nothing about the outcomes.
+        What a sink says will pass is tried again by each policy: it says nothing about the outcomes. Of a part of a
+        batch nothing else is: all of it was tried for so long already.
         """
         policy, pause, until = self._sink.policy, _FIRST_PAUSE, None
         while True:
@@ -146,7 +156,7 @@ class SinkWriter(Generic[T]):
             except Exception as error:
                 if until is None:
                     until = trio.current_time() + policy.patience
-                gives_up = policy.on_error == "stop" and not isinstance(error, SinkUnavailable)
+                gives_up = (is_part or policy.on_error == "stop") and not isinstance(error, SinkUnavailable)
                 if gives_up or trio.current_time() + pause > until:
                     raise
                 logger().warning(
@@ -163,12 +173,13 @@ class SinkWriter(Generic[T]):
 
     async def _write(self, batch: list[Outcome[T]]) -> None:
         """Write a batch; where one of it is somebody else's by now, all but that one."""
-        receipts = self._receipts
+        receipts, self._asked = self._receipts, False
         if not self._opened:
             await self._sink.open(RunOfSink(self._name, receipts, self._counters.anchor))
             self._opened = True
         if receipts is not None and any(map(receipts.is_earlier, batch)):
             await self._sink.recover()
+        self._asked = True
         await self._sink.write(list(batch))  # a list of its own, which it may change
         flush = Flush(self._name, batch, receipts)
         try:
@@ -216,8 +227,10 @@ class SinkWriter(Generic[T]):
         half = len(batch) // 2
         for part in (batch[:half], batch[half:]):
             try:
-                await self._write(part)
-            except Exception as failure:  # noqa: BLE001 - as the policy says
+                await self._patiently(part, is_part=True)
+            except Exception as failure:
+                if self._is_of_the_sink(failure):
+                    raise
                 await self._split(part, failure)
 
     def _settle(self, part: list[Outcome[T]]) -> None:

@@ -45,8 +45,9 @@ class SinkPolicy:
     on_error: OnError = "stop"
     """What follows an exception. "stop": the run ends with it; the other sinks have all else. "retry": the batch is
     written once more, after growing pauses, until that has taken `patience`; then as "stop". "set aside": the same, but
-    then the batch is split until the outcome that fails is alone, and that goes to the file `aside`. With "stop" too a
-    batch is written once more where the sink says that what fails will pass (`SinkUnavailable`)."""
+    then the batch is split until the outcome that fails is alone, and that goes to the file `aside`; a sink that cannot
+    be opened refuses none, so the run ends. With "stop" too a batch is written once more where the sink says that what
+    fails will pass (`SinkUnavailable`), and the run ends where it does not within `patience`, whatever is said here."""
     patience: float = 60.0
     """Seconds for which a batch is tried."""
     aside: str | None = None
