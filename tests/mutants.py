@@ -371,6 +371,10 @@ MUTANTS = [
     ("sinks/test_slots.py", "sinks/endings.py", "    sync_folder(Path(closed).parent)\n", ""),
     ("sinks/test_slots.py", "sinks/slots.py", "(keeps or not found.owner())", "True"),
     ("sinks/test_files.py", "sinks/files.py", "return self._whole or ", "return True or "),
+    ("sinks/test_files.py", "sinks/files.py", "with trio.CancelScope(shield=True):", "with trio.CancelScope():"),
+    ("runtime/test_sinks.py", "deliver/sinking.py", "self.error = cut_off(self.name)", "pass"),
+    ("runtime/test_sinks.py", "deliver/sinking.py", "and not self._scope.cancelled_caught", ""),
+    ("sinks/test_policies.py", "sinks/again.py", "        raise cut_off(sink.name)\n", "        pass\n"),
     (
         "sinks/test_files.py",
         "sinks/files.py",

@@ -351,3 +351,50 @@ async def test_what_is_left_of_a_batch_lingers_no_longer_than_it_may(autojump_cl
     await trio.sleep(8)
     assert await channel.batch() == [2]
     assert trio.current_time() - begun == 10
+
+
+class Lingering:
+    """A sink that takes a while to close."""
+
+    name = "odds"
+    policy = se.sinks.SinkPolicy()
+
+    def __init__(self, seconds, *, flushes=True):
+        self._seconds, self._flushes = seconds, flushes
+
+    async def open(self, _run):
+        """Do nothing."""
+
+    async def recover(self):
+        """Do nothing."""
+
+    async def write(self, _outcomes):
+        """Write nothing."""
+
+    async def flush(self, acknowledge):
+        """Have it acknowledged, or wait for ever."""
+        if not self._flushes:
+            await trio.sleep_forever()
+        await acknowledge()
+
+    async def close(self):
+        """Take a while."""
+        await trio.sleep(self._seconds)
+
+
+async def test_a_sink_that_is_cut_off_while_it_closes_has_failed(autojump_clock, caplog):
+    """What it puts in place at its end may not be there: the run says so, and the log does."""
+    await napping().run(map(se.Event, range(2)), sinks=[Lingering(4)])
+    assert "cut off" not in caplog.text
+    with pytest.raises(TimeoutError, match="'odds' took longer than 5 s to close"):
+        await napping().run(map(se.Event, range(2)), sinks=[Lingering(100)])
+    assert caplog.text.count("a sink was cut off while it closed") == 1
+
+
+async def test_a_sink_that_was_given_up_does_not_fail_by_closing_slowly(autojump_clock, caplog):
+    """What it has not had is counted already; the log tells of both."""
+    async with napping().stream(map(se.Event, range(2)), sinks=[Lingering(100, flushes=False)]) as run:
+        await trio.sleep(3)
+        await run.stop(grace=0)
+    assert run.report.undelivered == 2
+    assert caplog.text.count("a sink was cut off while it closed") == 1

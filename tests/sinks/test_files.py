@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scrapeengine as se
-from scrapeengine.sinks import csv_rows, endings, lines
+from scrapeengine.deliver import writing
+from scrapeengine.sinks import csv_rows, endings, lines, slots
 from scrapeengine.sinks.rows import JsonRows
 from support.rows import rows_of, text_of
 
@@ -382,6 +383,44 @@ async def test_a_file_that_is_to_be_replaced_stays_until_the_end(tmp_path, suffi
     await written(path, [se.Event(4, data={"n": 4})], replace=True)
     assert [row["id"] for row in rows_of(tmp_path)] == ["4"]
     assert not list(tmp_path.glob(".*.new"))
+
+
+@pytest.mark.parametrize("step", ["settle", "end", "finish", "close"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+async def test_a_file_is_replaced_however_long_that_takes(autojump_clock, monkeypatch, tmp_path, suffix, step):
+    """A disk may be slow at its end: the file is there all the same, and nobody has it in hand any more."""
+    path, whole = tmp_path / f"out{suffix}", getattr(slots.SlotFile, step)
+
+    def slow(slot):
+        trio.from_thread.run_sync(autojump_clock.jump, 10)
+        whole(slot)
+
+    monkeypatch.setattr(slots.SlotFile, step, slow)
+    await written(path, [se.Event(1, data={"n": 1})], replace=True)
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1"]
+    await written(path, [se.Event(2, data={"n": 2})], replace=True)
+    assert ([row["id"] for row in rows_of(tmp_path)], len(list(tmp_path.glob(".*.lock")))) == (["2"], 1)
+
+
+async def test_a_file_is_let_go_of_where_a_store_does_not_answer_at_its_end(autojump_clock, monkeypatch, tmp_path):
+    """The run says that it was cut off; the next one makes the part, once."""
+    path, move = tmp_path / "out.parquet", writing.RunOfSink.move
+
+    async def hangs_at_the_end(run, position):
+        if json.loads(position.value)[2]:
+            await trio.sleep_forever()
+        await move(run, position)
+
+    async with se.open_store("memory:") as store:
+        await engine().enqueue(store, [se.Event(1, data=1)])
+        with monkeypatch.context() as patched:
+            patched.setattr(writing.RunOfSink, "move", hangs_at_the_end)
+            with pytest.raises(TimeoutError, match="took longer than 5 s to close"):
+                await engine().poll(store, sinks=[se.sinks.open(str(path))])
+        await engine().enqueue(store, [se.Event(2, data=2)])
+        await engine().poll(store, sinks=[se.sinks.open(str(path))])
+    assert [row["id"] for row in rows_of(tmp_path)] == ["1", "2"]
+    assert [each.name for each in tmp_path.glob(".*.lock")] == [".out.parquet.spool.lock"]
 
 
 async def test_a_file_of_a_store_is_not_replaced(tmp_path):

@@ -250,6 +250,15 @@ async def test_bringing_in_may_be_cancelled(autojump_clock, tmp_path, step, had)
     assert sorted(json.loads(line)["id"] for line in out.read_text().splitlines()) == ["1", "2", "3"]
 
 
+async def test_bringing_in_says_that_a_sink_was_cut_off_while_it_closed(autojump_clock, tmp_path):
+    """What it puts in place at its end may not be there."""
+    file = await put_aside(tmp_path, 1)
+    sink = Troubled(file, "", None)
+    sink.close = trio.sleep_forever
+    with pytest.raises(TimeoutError, match="'odds' took longer than 5 s to close"):
+        await bring_in(file, sink, lambda: 0.0)
+
+
 async def test_items_that_json_has_not_are_set_aside_as_words(autojump_clock, tmp_path):
     """As values are: so they do not end the run."""
 
@@ -427,7 +436,7 @@ class Troubled:
 
     async def recover(self):
         """Raise, or do nothing."""
-        self._pass("recover")
+        self._pass("recover again" if self.had else "recover")
 
     async def write(self, outcomes):
         """Raise, or take all."""
@@ -456,23 +465,25 @@ class Troubled:
         ("open", se.SinkUnavailable("down")),
         ("open", OSError("no such host")),
         ("recover", OSError("no such folder")),
+        ("recover again", OSError("no such folder")),
     ],
 )
 async def test_what_says_nothing_of_outcomes_sets_none_aside(autojump_clock, tmp_path, step, error):
     """A database that is down, or cannot be opened, refuses no outcome: the run ends, and the store keeps them all."""
-    file, later = tmp_path / "refused.jsonl", Refusing()
+    file, sink, later = tmp_path / "refused.jsonl", Troubled(str(tmp_path / "refused.jsonl"), step, error), Refusing()
     async with se.open_store("memory:") as store:
-        await engine().enqueue(store, map(se.Event, range(8)))
-        if step == "recover":  # which is asked of it where outcomes are of an earlier run
+        await engine().enqueue(store, map(se.Event, range(16)))
+        if "recover" in step:  # which is asked of it where outcomes are of an earlier run
             with pytest.raises(LookupError):
-                await engine().poll(store, sinks=[se.sinks.of(Refusing("01234567"), name="odds")])
+                await engine().poll(store, sinks=[se.sinks.of(Refusing("0"), name="odds", size=16, linger=9)])
         begun = trio.current_time()
         with pytest.raises(type(error)):
-            await engine().poll(store, sinks=[Troubled(str(file), step, error)])
+            await engine().poll(store, sinks=[sink])
         assert trio.current_time() - begun >= 3  # it was tried for as long as there was patience
         assert not file.exists()
         await engine().poll(store, sinks=[se.sinks.of(later, name="odds")])
-    assert ids(later.had) == [*"01234567"]
+    assert len(sink.had) == (8 if step == "recover again" else 0)
+    assert ids(sink.had + later.had) == sorted(map(str, range(16)))
 
 
 async def test_what_passes_while_a_batch_is_split_sets_nothing_good_aside(autojump_clock, tmp_path):

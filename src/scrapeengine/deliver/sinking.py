@@ -16,7 +16,7 @@ from scrapeengine.deliver.outbox import Outbox
 from scrapeengine.deliver.sinks import NamedSink
 from scrapeengine.deliver.writing import Receipts, SinkWriter
 from scrapeengine.model.outcome import Outcome
-from scrapeengine.model.sink import CLOSING
+from scrapeengine.model.sink import CLOSING, cut_off
 from scrapeengine.model.urls import named
 from scrapeengine.observe.log import logger
 from scrapeengine.uninterrupted import uninterrupted
@@ -49,7 +49,7 @@ class SinkTask(Generic[T]):
         self.done = trio.Event()
         """Set when it has had all that there is for it, or was given up."""
         self.error: Exception | None = None
-        """What it has raised."""
+        """What it has raised, or that it was cut off while it closed."""
         self._sink = entry.sink
         policy = self._sink.policy
         self._feed: SinkChannel[T] = SinkChannel(policy.size, policy.linger)
@@ -119,11 +119,15 @@ class SinkTask(Generic[T]):
         self._outbox.had(batch, None)
 
     async def _close(self) -> None:
-        with trio.move_on_after(CLOSING, shield=True):
+        with trio.move_on_after(CLOSING, shield=True) as scope:
             try:
                 await self._sink.close()
             except Exception as error:  # noqa: BLE001 - all that counts was flushed before
                 logger().error("a sink could not be closed", sink=named(self.name), exc_info=error)
+        if scope.cancelled_caught:
+            logger().error("a sink was cut off while it closed", sink=named(self.name), seconds=CLOSING)
+            if self.error is None and not self._scope.cancelled_caught:  # else what it lacks is told already
+                self.error = cut_off(self.name)
 
     def _be_patient(self) -> None:
         self._scope.deadline = min(self._gives_up_at, trio.current_time() + _PATIENCE)

@@ -18,8 +18,20 @@ import attrs
 
 from scrapeengine.model.checks import number, whole
 from scrapeengine.model.outcome import Outcome
+from scrapeengine.model.urls import named
 
-__all__ = ["CLOSING", "READER", "Acknowledge", "OnError", "Position", "Sink", "SinkFunction", "SinkPolicy", "SinkRun"]
+__all__ = [
+    "CLOSING",
+    "READER",
+    "Acknowledge",
+    "OnError",
+    "Position",
+    "Sink",
+    "SinkFunction",
+    "SinkPolicy",
+    "SinkRun",
+    "cut_off",
+]
 
 T = TypeVar("T")
 
@@ -154,5 +166,16 @@ class Sink(Protocol[T]):
         ...
 
     async def close(self) -> None:
-        """Let go of everything. Not cancelled; may be called without `open`."""
+        """Let go of everything, within five seconds, after which it is cut off, and has failed.
+
+        Else it is not cancelled. May be called without `open`.
+        """
         ...
+
+
+def cut_off(name: str) -> TimeoutError:
+    """Return the error of a sink that has taken too long to close."""
+    return TimeoutError(
+        f"the sink {named(name)!r} took longer than {CLOSING:g} s to close, and was cut off: what it was to put in "
+        "place at its end may not be there"
+    )

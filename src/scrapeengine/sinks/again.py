@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import trio
 
-from scrapeengine.model.sink import CLOSING, Position, Sink
+from scrapeengine.model.sink import CLOSING, Position, Sink, cut_off
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.aside import Aside, aside_of
 from scrapeengine.sinks.endings import put_in_place, sync_folder
@@ -71,6 +71,7 @@ async def bring_in(path: str, sink: Sink[Any], now: Callable[[], float], name: s
     Raises:
         OSError: the file cannot be read, or written.
         ValueError: it is no such file, or outcomes of several sinks are in it.
+        TimeoutError: the sink was cut off while it closed.
         Exception: what the sink raises.
     """
     path = await in_thread(partial(os.path.realpath, path))  # what a link is for is replaced, and not the link
@@ -108,8 +109,10 @@ async def _bring(
             await sink.flush(brought)
             await brought()  # where it has not said so itself
     finally:
-        with trio.move_on_after(CLOSING, shield=True):
+        with trio.move_on_after(CLOSING, shield=True) as scope:
             await sink.close()
+    if scope.cancelled_caught:
+        raise cut_off(sink.name)
 
 
 def _read(file: int, path: str) -> list[tuple[bytes, Aside]]:

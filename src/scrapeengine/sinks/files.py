@@ -125,12 +125,12 @@ class FileSink:
             file.close()
 
     async def _end(self, slot: SlotFile, then: Callable[[], None]) -> None:
-        """Have a file end where it counts. Checkpoint. If cancelled, whoever has the slot next may do it."""
+        """Have a file end where it counts. If cancelled by the store, whoever has the slot next may do it."""
         assert self._run is not None
-        await in_thread(slot.end)
+        await _to_its_end(slot.end)
         await self._run.move(slot.position)
         slot.commit()
-        await in_thread(then)
+        await _to_its_end(then)
 
     async def write(self, outcomes: list[Outcome[Any]]) -> None:
         """Write outcomes to the disk, behind what counts. Checkpoint. Once it is begun it is not cancelled."""
@@ -167,7 +167,8 @@ class FileSink:
     async def close(self) -> None:
         """Let go of the slot. What was not acknowledged is cut off; with a store it stays behind the position.
 
-        What only counts once it is at its end ends here, where all that is written is acknowledged.
+        What only counts once it is at its end ends here, where all that is written is acknowledged. What a disk takes
+        for that is waited for. If cancelled while a store does not answer, whoever has the slot next does it.
         """
         if self._task is not trio.lowlevel.current_task():
             return  # it was refused: another run has it
@@ -178,11 +179,11 @@ class FileSink:
         try:
             # With a store it may count: it is not known whether an acknowledgement that was cancelled has come there.
             if not self._run.keeps:
-                await in_thread(slot.settle)
+                await _to_its_end(slot.settle)
             if slot.is_settled and self._ends_with_it(slot):
                 await self._end(slot, slot.finish)
         finally:
-            await in_thread(slot.close)
+            await _to_its_end(slot.close)
 
     def _ends_with_it(self, slot: SlotFile) -> bool:
         """Say whether a file ends when it is closed. What a sink has failed with in the end replaces nothing."""
@@ -193,6 +194,12 @@ class FileSink:
     def __repr__(self) -> str:
         """Show where it is."""
         return f"<FileSink {self._layout.path(self._layout.slot(1))}>"
+
+
+async def _to_its_end(function: Callable[[], None]) -> None:
+    """Call what blocks, in a thread, also where that is cancelled: half of it is of no use to anybody."""
+    with trio.CancelScope(shield=True):
+        await in_thread(function)
 
 
 def file_sink(
