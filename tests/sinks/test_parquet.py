@@ -6,6 +6,7 @@ import enum
 import errno
 import json
 import os
+import shutil
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -238,8 +239,8 @@ class Failing:
 
 
 STEPS = [
-    *(("pwrite", number) for number in (1, 2, 3)),
-    *(("fsync", number) for number in range(1, 14)),
+    *(("pwrite", number) for number in range(1, 7)),
+    *(("fsync", number) for number in range(1, 17)),
     *(("rename", number) for number in (1, 2)),
     *(("unlink", number) for number in (1, 2)),
     *(("truncate", number) for number in (1, 2)),
@@ -338,15 +339,70 @@ async def test_a_part_is_made_again_the_same_to_the_byte(monkeypatch, tmp_path):
     for _ in range(2):
         await written(tmp_path, [{"n": 3, "t": "y"}])
         found.append((tmp_path / "out-000001.parquet").read_bytes())
-        for path in tmp_path.glob("out-*"):
+        for path in (*tmp_path.glob("out-*"), tmp_path / ".out.parquet.spool.lock"):
             path.unlink()
         (tmp_path / ".out.parquet.spool").write_bytes(data)
     assert found[0] == found[1]
     await written(tmp_path, [{"n": 3, "t": "y"}])
-    (tmp_path / "out-000002.parquet").unlink()
+    for name in ("out-000002.parquet", ".out.parquet.spool.lock"):
+        (tmp_path / name).unlink()
     (tmp_path / ".out.parquet.spool").write_bytes(data)
     await written(tmp_path, [{"n": 4, "t": "y"}])
     assert sorted(row["n"] for row in rows_of(tmp_path)) == [1, 2, 4]
+
+
+def taken_away(folder):
+    """Take away all parts, as one who reads them may at any time; return their rows."""
+    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    for path in folder.glob("*.parquet"):
+        path.unlink()
+    return rows
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_part_that_was_taken_away_is_not_made_again(monkeypatch, tmp_path, stored):
+    """Where who made it has died before its spool was removed: that it was made is noted beside it."""
+    found = []
+    async with se.open_store("memory:") as store:
+        for number in range(2):
+            sink, events = se.sinks.open(str(tmp_path / "out.parquet")), [se.Event(number, data={"n": number})]
+            with monkeypatch.context() as patched:
+                if number == 0:
+                    patched.setattr(parquet, "_remove", killed)
+                if stored:
+                    await engine().enqueue(store, events)
+                    await engine().poll(store, sinks=[sink])
+                else:
+                    await engine().run(events, sinks=[sink])
+            found += taken_away(tmp_path)
+    assert [row["n"] for row in found] == [0, 1]
+    assert not list(tmp_path.glob(".*.spool"))
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+async def test_a_part_that_was_noted_gets_its_name(monkeypatch, tmp_path, foreign):
+    """Where who made it has died in between; not in place of another one's file."""
+    put, left = parquet.put_in_place, tmp_path / "left"
+
+    def put_in_place(aside, closed):
+        shutil.copytree(tmp_path, left)  # as a process leaves it that dies now
+        put(aside, closed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet, "put_in_place", put_in_place)
+        await written(tmp_path, [{"n": 1}])
+    if foreign:
+        (left / "out-000001.parquet").write_text("mine")
+        with pytest.raises(FileExistsError, match="move it away"):
+            await written(left, [{"n": 2}])
+        assert (left / "out-000001.parquet").read_text() == "mine"
+        (left / "out-000001.parquet").unlink()
+    await written(left, [{"n": 2}])
+    assert [(path, part(left, number).column("n").to_pylist()) for number, path in enumerate(parts_of(left), 1)] == [
+        ("out-000001.parquet", [1]),
+        ("out-000002.parquet", [2]),
+    ]
+    assert sorted(path.name for path in left.glob(".*")) == [".out.parquet.spool.lock"]
 
 
 async def test_a_foreign_file_of_a_parts_name_is_not_replaced(monkeypatch, tmp_path):

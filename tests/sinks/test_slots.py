@@ -215,6 +215,19 @@ async def test_a_position_is_not_of_a_file_of_that_name_elsewhere(tmp_path):
     assert sorted(map(int, rows)) == list(range(40))
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv.gz", ".parquet"])
+async def test_numbers_do_not_begin_again_where_files_were_taken_away(tmp_path, suffix):
+    """Who takes them away as they come would take the second file of a name for the first one."""
+    found = []
+    for number in range(3):
+        sink = se.sinks.open(str(tmp_path / f"out{suffix}"), rotate_bytes=1)
+        await engine().run([se.Event(number, data=number)], sinks=[sink])
+        for path in tmp_path.glob("out-*"):
+            found.append(path.name)
+            path.unlink()
+    assert found == [f"out-{number:06}{suffix}" for number in (1, 2, 3)]
+
+
 async def test_two_files_of_one_name_are_refused(tmp_path):
     """Before anything runs: listed the other way round, each would have the position of the other. So is one twice."""
     one = se.sinks.open(str(tmp_path / "out.jsonl"))

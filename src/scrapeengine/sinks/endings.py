@@ -1,6 +1,7 @@
 """What becomes of a file of a sink that is at its end: it gets another name, whole.
 
-All of this blocks, and may be done again: by whoever goes on where somebody has died.
+All of this blocks, and may be done again: by whoever goes on where somebody has died. Whoever reads files may take one
+away as soon as it has that name, so what is not there may have been: it is noted beside it, first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,19 @@ import attrs
 
 from scrapeengine.model.urls import told
 
-__all__ = ["Ending", "Renamed", "put_in_place", "stat_of", "sync_folder"]
+__all__ = ["Ending", "Note", "Renamed", "put_in_place", "stat_of", "sync_folder"]
+
+
+class Note(Protocol):
+    """Says of a last name whether a file was to get it, or another one since."""
+
+    def identity(self) -> int:
+        """Return what told that file from others; 0: none was."""
+        ...
+
+    def keep(self, identity: int) -> None:
+        """Keep that a file is to get the name, on the disk; 0: that it does not, after all."""
+        ...
 
 
 class Ending(Protocol):
@@ -28,11 +41,11 @@ class Ending(Protocol):
         """Return what tells an open file from any other that is at its path before or after it; 0: it is empty."""
         ...
 
-    def settle(self, path: str, last: str) -> None:
-        """Remove a file that was ended under the last name already, by who has died before it was removed."""
+    def settle(self, path: str, closed: str, note: Note) -> None:
+        """Remove a file that was ended under a last name already, by who has died before it was removed."""
         ...
 
-    def end(self, path: str, identity: int, size: int, closed: str) -> None:
+    def end(self, path: str, identity: int, size: int, closed: str, note: Note) -> None:
         """Give a file its last name, unless that was done, or another file is there by now.
 
         Args:
@@ -40,6 +53,7 @@ class Ending(Protocol):
             identity: what it was told by.
             size: how many bytes of it count.
             closed: its last name.
+            note: what is kept of that name.
 
         Raises:
             FileExistsError: another file is there.
@@ -60,10 +74,10 @@ class Renamed:
         """See `Ending`: its inode."""
         return os.fstat(file).st_ino
 
-    def settle(self, path: str, last: str) -> None:
+    def settle(self, path: str, closed: str, note: Note) -> None:
         """See `Ending`: a name is changed in one step."""
 
-    def end(self, path: str, identity: int, size: int, closed: str) -> None:
+    def end(self, path: str, identity: int, size: int, closed: str, note: Note) -> None:
         """See `Ending`."""
         found, there = stat_of(path), stat_of(closed)
         # Where it was renamed, and that file is gone since, its number may be the new one's: but that is short.
@@ -74,6 +88,8 @@ class Renamed:
                 return
             raise FileExistsError(f"{told(closed)} is there, and {told(path)} was to get that name: move it away")
         os.truncate(path, size)
+        if not self.over:
+            note.keep(identity)  # so that no other one gets the name of this one once it is taken away
         put_in_place(path, closed)
 
 

@@ -1,7 +1,13 @@
 """Parquet: rows go to a spool (`spools`), which becomes a part, `out-000017.parquet`, at its end.
 
-A part is made from the spool alone, so it can be made again, the same to the byte. It is written aside, synced, and
-renamed whole; only then is the spool removed. Whether that was done is seen by the word that both have.
+A part is made from the spool alone, so it can be made again, the same to the byte. It is written aside, synced, noted,
+and renamed whole; only then is the spool removed. Whether that was done is seen by the word that they have:
+
+    noted   aside   part
+      no      ?      no    it is still to be made
+      yes    yes     no    it has its rows, and is still to be renamed
+      yes     no     no    somebody has taken it away: it was made
+       ?      ?     yes    it was made
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ import attrs
 
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.columns import ColumnRows, check_schema
-from scrapeengine.sinks.endings import put_in_place, stat_of, sync_folder
+from scrapeengine.sinks.endings import Note, put_in_place, stat_of, sync_folder
 from scrapeengine.sinks.naming import Layout
 from scrapeengine.sinks.slots import Format
 from scrapeengine.sinks.spools import Spooled, arrow, word_of
@@ -61,31 +67,64 @@ class PartsOfSpools:
         """See `Ending`: the word of the spool. An inode is given away anew as soon as a spool is removed."""
         return _word_in(Spooled().head(file))
 
-    def settle(self, path: str, last: str) -> None:
+    def settle(self, path: str, closed: str, note: Note) -> None:
         """See `Ending`."""
         word = _spool_at(path)
-        if word and word == _part_at(last):
+        if word and _is_made(path, word, closed, note):
             _remove(path)
 
-    def end(self, path: str, identity: int, size: int, closed: str) -> None:
+    def end(self, path: str, identity: int, size: int, closed: str, note: Note) -> None:
         """See `Ending`."""
         if _spool_at(path) != identity:
             return
-        there = stat_of(closed) is not None
-        if there and not self.over and _part_at(closed) != identity:
-            raise FileExistsError(
-                f"{told(closed)} is there, and rows of {told(path)} were to get that name: move it away"
-            )
-        if self.over or not there:
+        if self.over:
             os.truncate(path, size)
-            aside = str(Path(closed).with_name(f".{Path(closed).name}.new"))
-            try:
-                _make(path, aside)
-                put_in_place(aside, closed)
-            except BaseException:
-                _forget(aside)  # on a full disk it is in the way of all else
-                raise
+            _put(path, 0, closed, note)
+        elif not _is_made(path, identity, closed, note):
+            _refuse_another(path, closed)
+            os.truncate(path, size)
+            _put(path, identity, closed, note)
         _remove(path)
+
+
+def _is_made(spool: str, word: int, closed: str, note: Note) -> bool:
+    """Say whether the part of a spool was made; see that it gets its name, where who made it has died before that."""
+    if _part_at(closed) == word:
+        return True
+    if note.identity() != word:
+        return False
+    aside = _aside(closed)
+    if _part_at(aside) == word:
+        _refuse_another(spool, closed)
+        put_in_place(aside, closed)
+    else:
+        sync_folder(Path(closed).parent)  # who died may not have come to that, and the spool is removed now
+    return True
+
+
+def _refuse_another(spool: str, closed: str) -> None:
+    if stat_of(closed) is not None:
+        raise FileExistsError(f"{told(closed)} is there, and rows of {told(spool)} were to get that name: move it away")
+
+
+def _put(spool: str, word: int, closed: str, note: Note) -> None:
+    """Make the part of a spool, and give it its name; with a word that is noted in between."""
+    aside = _aside(closed)
+    try:
+        _make(spool, aside)
+        if word:
+            note.keep(word)
+        put_in_place(aside, closed)
+    except BaseException:
+        if stat_of(aside) is not None:
+            if word and note.identity() == word:
+                note.keep(0)  # first: what is noted and not there counts as taken away
+            _forget(aside)  # on a full disk it is in the way of all else
+        raise
+
+
+def _aside(closed: str) -> str:
+    return str(Path(closed).with_name(f".{Path(closed).name}.new"))
 
 
 def _make(spool: str, aside: str) -> None:

@@ -14,7 +14,8 @@ nothing of a file of that name in another folder, nor of one that another sink h
 store, of which no position would know, leaves slots that have an owner alone.
 
 A rotation is acknowledged before the file is ended (`endings`): renamed, say. Whether that was done is seen by the
-file: it is still the one that the position names.
+file: it is still the one that the position names. The number of the last one, and what told it, are noted in the lock's
+file before: who reads files may take them away, and no other one is to get the name of one of these.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ __all__ = ["Format", "SlotFile", "SlotLock", "complete_others", "lock_slot", "ta
 _MODE = 0o600
 _MOST_SLOTS = 10_000
 _LONGEST_OWNER = 16
+_LONGEST_NOTE = 40
+"""Bytes behind the owner: the number and the identity of the file that has come to its end last."""
 
 
 class Mark(NamedTuple):
@@ -81,16 +84,46 @@ class SlotLock:
 
     def owner(self) -> str:
         """Return the word that tells which store has written it last; empty: none has."""
-        return os.pread(self._file, _LONGEST_OWNER, 0).decode("ascii", "replace")
+        return os.pread(self._file, _LONGEST_OWNER, 0).strip(b"\0").decode("ascii", "replace")
 
     def own(self, owner: str) -> None:
         """Keep whose it is."""
         os.pwrite(self._file, owner.encode("ascii"), 0)  # each is as long as the one before
         os.fsync(self._file)
 
+    def noted(self) -> tuple[int, int]:
+        """Return the number of the file that has come to its end last, and its identity; 0: none has."""
+        try:
+            number, identity = os.pread(self._file, _LONGEST_NOTE, _LONGEST_OWNER).split()
+            return int(number), int(identity)
+        except ValueError:  # there is no note
+            return 0, 0
+
+    def note(self, number: int, identity: int) -> None:
+        """Keep that, on the disk."""
+        os.pwrite(self._file, f"{number} {identity}".ljust(_LONGEST_NOTE).encode("ascii"), _LONGEST_OWNER)
+        os.fsync(self._file)
+
     def free(self) -> None:
         """Let others have it."""
         os.close(self._file)
+
+
+@attrs.frozen
+class SlotNote:
+    """What is noted of one number of a slot. Implements `endings.Note`."""
+
+    _lock: SlotLock
+    _number: int
+
+    def identity(self) -> int:
+        """See `Note`."""
+        number, identity = self._lock.noted()
+        return identity if number == self._number else 0
+
+    def keep(self, identity: int) -> None:
+        """See `Note`."""
+        self._lock.note(self._number if identity else self._number - 1, identity)
 
 
 def take_slot(layout: Layout, *, keeps: bool) -> SlotLock:
@@ -179,8 +212,10 @@ class SlotFile:
             self._mark = Mark.of(position or "")
             self._finish_rotation()
         elif not self._layout.replaces:
+            noted, _ = self._lock.noted()
             last = self._layout.last(self.slot)
-            self._format.ending.settle(self.path, self._layout.closed(self.slot, last))
+            self._format.ending.settle(*self._ended_as(noted or last))
+            last = max(noted, last)
         self._open()
         if not known:
             whole = 0 if self._layout.replaces else self._format.codec.whole(self._file)
@@ -307,8 +342,12 @@ class SlotFile:
         """End the file of the generation before, if that was not done."""
         mark = self._mark
         if mark.renamed and not mark.offset:
-            closed = self._layout.closed(self.slot, mark.generation - 1)
-            self._format.ending.end(self.path, mark.renamed, mark.size, closed)
+            path, closed, note = self._ended_as(mark.generation - 1)
+            self._format.ending.end(path, mark.renamed, mark.size, closed, note)
+
+    def _ended_as(self, number: int) -> tuple[str, str, SlotNote]:
+        """Return its path, its last name as the file of that number, and what is noted of that."""
+        return self.path, self._layout.closed(self.slot, number), SlotNote(self._lock, number)
 
 
 def complete_others(layout: Layout, kind: Format, slot: str) -> None:
