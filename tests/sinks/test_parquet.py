@@ -5,6 +5,7 @@ import decimal
 import enum
 import errno
 import json
+import math
 import os
 import shutil
 from types import SimpleNamespace
@@ -43,6 +44,11 @@ async def written(folder, values, name="out.parquet", **options):
     """Write values, in one batch, or as many as it takes."""
     events = [se.Event(str(number), data=value) for number, value in enumerate(values)]
     return await engine().run(events, sinks=[se.sinks.open(str(folder / name), linger=0.01, **options)])
+
+
+def success(value):
+    """Make an outcome."""
+    return se.Success(event=se.Event(0), platform="A", value=value, attempts=1)
 
 
 def parts_of(folder):
@@ -180,6 +186,32 @@ async def test_a_schema_may_be_given(tmp_path):
         (name,) = wrong
         with pytest.raises(ValueError, match=f"the column '{name}' is of the type"):
             await written(tmp_path, [wrong], schema=schema)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32()])
+@pytest.mark.parametrize("wrong", [1e300, -1e300, 1e-300, 2**200 + 1])
+def test_what_a_short_number_cannot_hold_is_no_infinity_and_no_zero(kind, wrong):
+    """Fewer digits are what the schema says; in an object too. What is infinite, zero or NaN is as it is."""
+    fitting = [0.0, -0.0, 1.1, float("inf"), float("-inf"), None, 3]
+    schema = pa.schema([("x", kind), ("o", pa.struct([("x", kind)])), ("l", pa.list_(kind))])
+
+    def rows_with(value, *, extra):
+        rows = columns.ColumnRows(None, schema, extra, before=lambda: None)
+        rows.begin(b"")
+        cells = [{"x": each, "o": {"x": each}, "l": [each]} for each in fitting]
+        outcomes = [success(each) for each in [*cells, *value]]
+        return pa.ipc.open_stream(rows.of(outcomes, 0.0)).read_all().to_pylist()
+
+    wrongs = [{"x": wrong}, {"o": {"x": wrong}}, {"l": [wrong]}]
+    for each in wrongs:
+        with pytest.raises(ValueError, match=f"the column '{next(iter(each))}' is of the type"):
+            rows_with([each], extra=False)
+    read = rows_with(wrongs, extra=True)
+    assert [json.loads(row["extra"]) for row in read[len(fitting) :]] == wrongs
+    assert [row["x"] for row in read[:2]] == [0.0, 0.0]
+    assert [row["x"] for row in read[3:10]] == [*fitting[3:], None, None, None]
+    assert [row["l"] for row in read[3:5]] == [[float("inf")], [float("-inf")]]
+    assert math.isnan(rows_with([{"x": float("nan")}], extra=False)[-1]["x"])
 
 
 async def test_columns_that_nothing_is_known_of_come_with_their_first_value(tmp_path):
@@ -454,7 +486,7 @@ def test_nothing_is_lost_whatever_values_come(batches):
     rows.begin(b"")
     files = [b""]
     for batch in batches:
-        outcomes = [se.Success(event=se.Event(0), platform="A", value={"v": each}, attempts=1) for each in batch]
+        outcomes = [success({"v": each}) for each in batch]
         if not rows.fits(outcomes):
             rows.begin(b"")
             files.append(b"")

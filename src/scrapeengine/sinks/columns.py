@@ -6,6 +6,7 @@ made less, as a number with a fraction would be in a column of whole ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -196,7 +197,8 @@ def _array(cells: Sequence[Any], kind: Any) -> Any:
         array = arrow().array(cells, kind)
     except _WRONG:
         return None
-    if exact is None and not all(map(_is_same, cells, array.to_pylist())):
+    is_short = types.is_floating(kind) and kind != _float()
+    if (exact is None or is_short) and not all(map(_is_same, cells, array.to_pylist())):
         return None
     return array
 
@@ -210,7 +212,7 @@ _EXACT: dict[str, set[type]] = {
     "is_binary": {bytes, _NONE},
     "is_large_binary": {bytes, _NONE},
 }
-"""Of which classes the values of a column may be; of other columns they are read again, and compared."""
+"""Of which classes the values of a column may be; of other columns, and short numbers, they are read and compared."""
 
 
 def _is_same(given: Any, read: Any) -> bool:
@@ -220,7 +222,8 @@ def _is_same(given: Any, read: Any) -> bool:
     if isinstance(given, list | tuple) and isinstance(read, list):
         return len(given) == len(read) and all(map(_is_same, given, read))
     if isinstance(given, float) and isinstance(read, float):
-        return True  # of fewer digits, where the schema says so
+        # Of fewer digits, where the schema says so; but not of none.
+        return math.isinf(given) == math.isinf(read) and (given == 0) == (read == 0)
     return bool(given == read) and isinstance(given, bool) == isinstance(read, bool)
 
 
