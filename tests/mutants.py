@@ -157,7 +157,8 @@ MUTANTS = [
         "if not any(each is instrument for each in self._all):",
         "if False:",
     ),
-    ("runtime/test_traces.py", "observe/instruments.py", 'self._take_out(follower, "follow", error)', "raise"),
+    ("runtime/test_traces.py", "observe/instruments.py", 'self._take_out(follower, "follow_task", error)', "raise"),
+    ("runtime/test_instruments.py", "observe/instruments.py", "    if lacking:\n", "    if False:\n"),
     (
         "runtime/test_prometheus.py",
         "observe/endpoint.py",

@@ -310,6 +310,52 @@ async def test_one_that_raises_is_logged_and_taken_out(autojump_clock, caplog):
     assert "Broken" in caplog.text
 
 
+FOLLOWS = {
+    "a path": lambda self, path: setattr(self, "path", path),
+    "nothing": lambda _self: None,
+    "anything": lambda _self, *_, **__: None,
+    "no method": "a text",
+}
+
+
+@pytest.mark.parametrize("follow", FOLLOWS)
+async def test_a_method_that_happens_to_be_called_follow_is_the_programs_own(follow, autojump_clock, caplog):
+    """And is not called: it tails a file, say."""
+    own = listening("task_ended")
+    type(own).follow = FOLLOWS[follow]
+    world = World(default=[("sleep", 1)])
+    report = await world.engine([world.platform("A")]).run(map(se.Event, range(3)), instruments=[own])
+    assert report.outcomes.succeeded == len(own.heard) == 3
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text"])
+async def test_who_follows_tasks_and_returns_nothing_that_does_is_taken_out(returned, autojump_clock, caplog):
+    """It is logged once, with what is lacking, and the run goes on."""
+    calls = []
+
+    class Follows(se.Instrument):
+        def follow_task(self, *_):
+            calls.append("follow_task")
+            return returned
+
+        def task_parked(self, _details):
+            pass
+
+        def taken_out(self, now):
+            calls.append(now)
+            raise LookupError
+
+    world = World(default=[("request", 1, 200)])
+    listener = listening("task_ended")
+    begun = trio.current_time()
+    report = await world.engine([world.platform("A")]).run(map(se.Event, range(3)), instruments=[Follows(), listener])
+    assert report.outcomes.succeeded == len(listener.heard) == 3
+    assert calls == ["follow_task", begun]
+    assert caplog.text.count("an instrument has failed, and is taken out") == 1
+    assert "follow_task returns what follows a task, got" in caplog.text
+
+
 async def test_one_that_is_slow_is_named_with_its_time(autojump_clock, caplog):
     """Once, and again when it takes twice as long; one that is quick is not."""
 

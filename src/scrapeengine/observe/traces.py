@@ -202,6 +202,11 @@ class TracedRun:
             self._run.set_attribute("scrapeengine.stopped", report.stopped)
         self._run.end(self.at(details.time))
 
+    def taken_out(self, now: float) -> None:
+        """End the span of the run: what would have ended it is not heard any more."""
+        if self._run is not None and self._run.is_recording():
+            self._run.end(self.at(now))
+
     def job_claimed(self, details: JobClaimed) -> None:
         """Keep in mind what has come with a job, until it starts."""
         if details.context:
@@ -213,7 +218,7 @@ class TracedRun:
         """Forget a job that is somebody else's."""
         self._claimed.pop((details.id, details.platform), None)
 
-    def follow(self, event: Event, platform: str, queued: float, now: float) -> FollowsTask:
+    def follow_task(self, event: Event, platform: str, queued: float, now: float) -> FollowsTask:
         """Begin a span for a task, in the trace of whoever enqueued it, or in one of its own."""
         parent, links = _NOWHERE, self._links
         if self._claimed:
