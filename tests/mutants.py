@@ -709,6 +709,12 @@ MUTANTS = [
         "            channel.deadline = math.inf\n        if part",
         "            pass\n        if part",
     ),
+    (
+        "runtime/test_instruments.py",
+        "http/client/streaming.py",
+        "            self._tell_end(channel, error)\n            raise\n",
+        "            raise\n",
+    ),
     ("http/test_retry_budget.py", "decide/budget.py", "return retries < _ALWAYS or", "return True or"),
     ("http/test_retry_budget.py", "decide/budget.py", "        if share == 0:", "        if False:"),
     ("http/test_retry_budget.py", "schedule/lane.py", "budget.allows(now, share)", "budget.allows(now)"),
