@@ -863,8 +863,8 @@ MUTANTS = [
     (
         "stores/test_waiting.py",
         "stores/calls.py",
-        "self._times.awake + until, -1",
-        "self._times.awake + until, self._notifier.asked",
+        "waiting[mine] = self._times.awake + min(until, alarm)",
+        "waiting[mine] = 0.0",
     ),
     ("http/test_calls.py", "http/wire/call.py", 'self.head.index(b"\\r\\n\\r\\n") + 2', "len(self.head) - 2"),
     ("unit/test_records.py", "decide/records.py", "type(value) is str and value.isascii()", "type(value) is str"),
