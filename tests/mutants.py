@@ -165,8 +165,11 @@ MUTANTS = [
         "self._hosts is not None and not self._hosts.issuperset(called)",
         "False",
     ),
-    ("runtime/test_prometheus.py", "observe/endpoint.py", "asks = names or host in LOOPBACK or", "asks = True or"),
-    ("runtime/test_prometheus.py", "observe/endpoint.py", "LOOPBACK | {host.lower()} | names", "LOOPBACK"),
+    ("runtime/test_prometheus.py", "observe/endpoint.py", "asks = names or all(", "asks = True or all("),
+    ("runtime/test_prometheus.py", "observe/endpoint.py", "asks = names or all(", "asks = names or not all("),
+    ("runtime/test_prometheus.py", "observe/endpoint.py", "own | names if asks", "LOOPBACK if asks"),
+    ("live/test_who_may_ask.py", "observe/live/access.py", '.removesuffix(".")', ""),
+    ("live/test_who_may_ask.py", "observe/live/access.py", "str(ipaddress.ip_address(name))", "name"),
     ("live/test_pages.py", "observe/live/server.py", "            self._drop(oldest)\n", ""),
     ("live/test_pages.py", "observe/live/server.py", "                self._mute.pop(scope, None)\n", ""),
     (
