@@ -838,6 +838,7 @@ MUTANTS = [
     ("hostile/test_next_answer.py", "http/transport/connection.py", "and parser.answer.done and parser.keep", ""),
     ("http/test_deadlines.py", "schedule/alarms.py", "        self._calls.pop(ring, None)\n", ""),
     ("http/test_deadlines.py", "http/wire/watch.py", "            self.set(self.when)\n", "            pass\n"),
+    ("http/test_foreign_wires.py", "http/wire/connector.py", "        if response is None:\n", "        if False:\n"),
     (
         "http/test_foreign_wires.py",
         "http/wire/connector.py",
