@@ -291,6 +291,64 @@ async def test_an_sdk_that_fails_is_taken_out_and_the_run_goes_on(autojump_clock
     assert len(program.spans("scrape A")) < 12
 
 
+class RaisesOnce(Sampler):
+    """A sampler that fails once, for the second span of this name."""
+
+    def __init__(self, name):
+        self._name = name
+        self.asked = 0
+
+    def should_sample(self, _, __, name, *___, **____):
+        """Take all others."""
+        self.asked += name == self._name
+        if name == self._name and self.asked == 2:
+            raise ZeroDivisionError(name)
+        return SamplingResult(Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self):
+        """Say what it is."""
+        return "RaisesOnce"
+
+
+class Open(SpanProcessor):
+    """Keeps the names of spans that have begun and not ended."""
+
+    def __init__(self):
+        self.spans = {}
+
+    def on_start(self, span, parent_context=None):  # noqa: ARG002 - the name is the SDK's
+        """One more."""
+        self.spans[span.context.span_id] = span.name
+
+    def on_end(self, span):
+        """One less."""
+        del self.spans[span.context.span_id]
+
+
+@pytest.mark.parametrize("name", ["scrape A", "GET"])
+async def test_a_sampler_that_fails_once_leaves_no_span_open(autojump_clock, name):
+    """Nor is it asked again: the run's span ends there, those of tasks and requests on their way when these do."""
+    program, still = Program(sampler := RaisesOnce(name)), Open()
+    program.provider.add_span_processor(still)
+    scripts = {(str(n), "A"): [("sleep", n), ("request", 5, 200), ("request", 1, 200)] for n in range(1, 5)}
+    engine = (world := World(scripts=scripts)).engine([world.platform("A", limit=3)])
+    report = await engine.run([se.Event(str(n)) for n in range(1, 5)], instruments=[program.traces()])
+    assert report.outcomes.succeeded == 4
+    assert not still.spans
+    assert sampler.asked == 2
+    [run] = program.spans("scrape run")
+    if name == "scrape A":  # as the second task starts
+        assert seconds(run) == 0
+        assert len(program.spans("scrape A")) == 1
+        assert not program.spans("GET")
+    else:  # as the second task asks
+        assert seconds(run) == pytest.approx(2)
+        assert len(program.spans("scrape A")) == 3
+        [request] = program.spans("GET")
+        assert seconds(request) == pytest.approx(5)
+        assert request.attributes["http.response.status_code"] == 200
+
+
 async def test_who_joins_and_who_is_cut_off(autojump_clock):
     """Tasks that had begun before are left out; a request that is cut off ends with its task."""
     program = Program()

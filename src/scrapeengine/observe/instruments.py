@@ -170,7 +170,12 @@ class Instruments:
         return following
 
     def tell_follower(self, following: FollowsTask, hook: str, *details: object) -> Any:
-        """Call what has a name of who follows a task, and return what it returns; None: it has raised."""
+        """Call what has a name of who follows a task, and return what it returns; None: it has raised.
+
+        One that was taken out hears of ends alone: it may have begun what nobody else can end.
+        """
+        if hook == "request_begun" and following.follower not in self.followers:
+            return None
         self._telling += 1
         try:
             return getattr(following, hook)(*details)
