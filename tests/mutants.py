@@ -149,10 +149,21 @@ MUTANTS = [
     ("runtime/test_prometheus.py", "observe/prometheus.py", "before.with_more(totals)", "before"),
     ("runtime/test_prometheus.py", "observe/counting.py", "            counts.silent += 1\n", "            pass\n"),
     ("runtime/test_traces.py", "observe/traces.py", "if not claimed.recurs:", "if True:"),
+    (
+        "runtime/test_traces.py",
+        "observe/traces.py",
+        "        if trace_id == self.span",
+        "        if trace_id != self.span",
+    ),
     ("runtime/test_traces.py", "observe/traces.py", "            self._run.end(self.at(now))\n", "            pass\n"),
     ("runtime/test_traces.py", "observe/instruments.py", 'if hook == "request_begun" and', "if False and"),
     ("runtime/test_traces.py", "observe/traces.py", "if request.to not in self.follower.propagate:", "if False:"),
-    ("runtime/test_traces.py", "observe/traces.py", "trace.set_span_in_context(span, parent)", "parent"),
+    (
+        "runtime/test_traces.py",
+        "observe/traces.py",
+        "set_span_in_context(self.span, get_current())",
+        "set_span_in_context(self.span, Context())",
+    ),
     (
         "runtime/test_traces.py",
         "observe/instruments.py",

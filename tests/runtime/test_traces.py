@@ -1,13 +1,22 @@
 """Traces of runs: spans by OpenTelemetry's API, seen by its SDK's exporter in memory."""
 
+import httpx
 import pytest
 import structlog
 import trio
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, attach, detach, get_value, set_value
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import SpanKind, StatusCode
 
 import scrapeengine as se
@@ -244,6 +253,51 @@ async def test_the_log_of_a_failure_belongs_to_its_task(autojump_clock):
     assert seen
     assert set(seen) <= {span.context.span_id for span in program.spans("scrape A")}
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_scraper_has_the_context_of_the_program_too():
+    """What stands in it when the run is opened (baggage, say) stands there in each task, traced or left out."""
+    kept = {}
+
+    async def scrape(task):
+        kept[task.platform, task.event.id] = baggage.get_baggage("tenant"), get_value("suppress")
+        attach(set_value("suppress", task.event.id))  # of this task alone, for it stays
+        await trio.lowlevel.checkpoint()
+
+    for name, sampler in {"all": None, "none": ALWAYS_OFF}.items():
+        token = attach(set_value("suppress", "yes", baggage.set_baggage("tenant", "t1")))
+        try:
+            platform = se.Platform(name, scrape, limit=1)
+            await se.Engine([platform]).run(map(se.Event, range(3)), instruments=[Program(sampler).traces()])
+        finally:
+            detach(token)
+    assert len(kept) == 6
+    assert set(kept.values()) == {("t1", "yes")}
+
+
+async def test_a_request_is_a_child_of_the_span_around_it(autojump_clock):
+    """Where that is of the task's trace; else of its task."""
+    program = Program()
+
+    async def scrape(task):
+        await task.http.get("/task")
+        with program.tracer.start_as_current_span("own"):
+            await task.http.get("/own")
+        with program.tracer.start_as_current_span("alone", context=Context()):
+            await task.http.get("/alone")
+        token = attach(Context())
+        await task.http.get("/nowhere")
+        detach(token)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=transport)])
+    report = await engine.run([se.Event("x")], instruments=[program.traces()])
+    assert report.outcomes.succeeded == 1
+    names = {span.context.span_id: span.name for span in program.spans()}
+    parents = {
+        span.attributes["url.full"].rpartition("/")[2]: names[span.parent.span_id] for span in program.spans("GET")
+    }
+    assert parents == {"task": "scrape A", "own": "own", "alone": "scrape A", "nowhere": "scrape A"}
 
 
 class Raises(Sampler):
