@@ -485,6 +485,14 @@ async def test_two_platforms_with_two_transports(autojump_clock):
     assert [str(request.url) for request in second.asked] == ["http://b.test/own", "http://b.test/visit"]
 
 
+async def test_a_transport_that_returns_nothing_has_not_run_out_of_time(autojump_clock):
+    """It says so, and at once."""
+    outcome = await carried(Carrier(lambda _: None))
+    assert type(outcome.error) is se.TransportError
+    assert "the transport gave no answer" in str(outcome.error)
+    assert outcome.ran == 0
+
+
 async def test_one_platform_with_a_transport_and_one_without():
     """The other one goes by our own wire, in the same run."""
     carrier = Carrier(lambda _: httpx.Response(200, content=b"carried"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import scrapeengine as se
 from live.looking import Looker
-from scrapeengine.observe.live.access import Access
+from scrapeengine.observe.live.access import Access, is_loopback, names_of
 
 COMMAND = b'{"do": "pause", "platform": "p"}'
 JSON = "Content-Type: application/json"
@@ -195,6 +195,43 @@ async def test_a_command_that_makes_no_sense_says_so(shown, body, why):
     assert answer.status == 400
     assert why in json.loads(answer.body)["error"]
     assert limit(engine) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("scraper.example:8080", "Scraper.Example"),
+        ("scraper.example", "scraper.example.:80"),
+        ("scraper.example.", "scraper.example"),
+        ("[fd00::1]:80", "[fd00:0:0::1]"),
+        ("FD00::1", "[fd00::1]:80"),
+        ("127.0.0.9", "127.0.0.9:80"),
+    ],
+)
+def test_a_name_is_the_same_however_it_is_written(given, asked):
+    """With a port or without, with brackets, with the dot that ends it."""
+    access = Access(TOKEN, names_of([given], "hosts"))
+    assert access.refusal("GET", {"host": asked}, acts=False, is_open=True) is None
+    assert access.refusal("GET", {"host": f"x{asked}"}, acts=False, is_open=True) is not None
+    assert access.refusal("GET", {}, acts=False, is_open=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_what_is_loopback(address, here):
+    """By the address that is bound."""
+    assert is_loopback(address) is here
 
 
 TOKEN = "0123456789abcdef"

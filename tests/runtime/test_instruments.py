@@ -9,10 +9,14 @@ import pytest
 import trio
 import trio.testing
 from hypothesis import given
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import scrapeengine as se
 from scrapeengine.observe.instruments import HOOKS
 from scrapeengine.testing import Answer, Site
+from support.runs import ONCE
 from support.strategies import cases, requests, scripts, sleeps, troubles
 from support.world import World, outcomes_of, scheduled_alike, virtually
 
@@ -310,6 +314,52 @@ async def test_one_that_raises_is_logged_and_taken_out(autojump_clock, caplog):
     assert "Broken" in caplog.text
 
 
+FOLLOWS = {
+    "a path": lambda self, path: setattr(self, "path", path),
+    "nothing": lambda _self: None,
+    "anything": lambda _self, *_, **__: None,
+    "no method": "a text",
+}
+
+
+@pytest.mark.parametrize("follow", FOLLOWS)
+async def test_a_method_that_happens_to_be_called_follow_is_the_programs_own(follow, autojump_clock, caplog):
+    """And is not called: it tails a file, say."""
+    own = listening("task_ended")
+    type(own).follow = FOLLOWS[follow]
+    world = World(default=[("sleep", 1)])
+    report = await world.engine([world.platform("A")]).run(map(se.Event, range(3)), instruments=[own])
+    assert report.outcomes.succeeded == len(own.heard) == 3
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("returned", [None, 7, "text"])
+async def test_who_follows_tasks_and_returns_nothing_that_does_is_taken_out(returned, autojump_clock, caplog):
+    """It is logged once, with what is lacking, and the run goes on."""
+    calls = []
+
+    class Follows(se.Instrument):
+        def follow_task(self, *_):
+            calls.append("follow_task")
+            return returned
+
+        def task_parked(self, _details):
+            pass
+
+        def taken_out(self, now):
+            calls.append(now)
+            raise LookupError
+
+    world = World(default=[("request", 1, 200)])
+    listener = listening("task_ended")
+    begun = trio.current_time()
+    report = await world.engine([world.platform("A")]).run(map(se.Event, range(3)), instruments=[Follows(), listener])
+    assert report.outcomes.succeeded == len(listener.heard) == 3
+    assert calls == ["follow_task", begun]
+    assert caplog.text.count("an instrument has failed, and is taken out") == 1
+    assert "follow_task returns what follows a task, got" in caplog.text
+
+
 async def test_one_that_is_slow_is_named_with_its_time(autojump_clock, caplog):
     """Once, and again when it takes twice as long; one that is quick is not."""
 
@@ -493,6 +543,46 @@ async def test_a_request_that_is_cut_off_or_fails_is_heard(autojump_clock):
     assert (slow.status, slow.cancelled, slow.error, slow.seconds) == (None, True, None, 1)
     assert (broken.status, broken.cancelled) == (None, False)
     assert isinstance(broken.error, se.TransportError)
+
+
+async def _never_whole():
+    yield b"first"
+    await trio.sleep(100)
+
+
+async def _gets(task):
+    await task.http.get("/a")
+
+
+async def _streams(task):
+    async with task.http.stream("GET", "/a") as stream:
+        async for _ in stream:
+            pass
+
+
+@pytest.mark.parametrize("scrape", [_gets, _streams])
+async def test_a_body_that_is_cut_off_is_no_answer(scrape, autojump_clock):
+    """Whether all of it is waited for, or it is read part by part."""
+
+    class Body(httpx.AsyncByteStream):
+        def __aiter__(self):
+            return _never_whole()
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Body()))
+    recording, listener = se.observe.Recording(), listening("request_ended")
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    platform = se.Platform(
+        "A", scrape, base_url="http://a.test", transport=transport, timeout=se.Timeout(task=2), retry=ONCE
+    )
+    instruments = [recording, listener, se.observe.Traces(provider)]
+    report = await se.Engine([platform]).run([se.Event(1)], instruments=instruments)
+    found = report.figures.platforms["A"]
+    assert (found.requests, found.answered, found.failed, found.cut_off) == (1, 0, 0, 1)
+    [ended] = of(listener, "request_ended")
+    assert (ended.cancelled, ended.error, ended.whole, ended.received) == (True, None, False, 5)
+    [request] = [span for span in exporter.get_finished_spans() if span.name == "GET"]
+    assert request.attributes["error.type"] == "cancelled"
 
 
 def test_each_hook_is_heard_somewhere_here():

@@ -317,6 +317,16 @@ async def test_they_are_served_on_loopback(metrics):
         ("127.0.0.1", ["scraper.example"], "evil.example", False),
         ("127.0.0.1", (), "127.0.0.1\r\nHost: evil.example", False),
         ("127.0.0.1", (), "", False),
+        ("127.0.0.1", (), "localhost.:9100", True),
+        ("127.0.0.1", (), "[0:0:0:0:0:0:0:1]:9100", True),
+        ("127.0.0.1", ["scraper.example.:9100", "[FD00::1]", "fd00::2"], "scraper.example", True),
+        ("127.0.0.1", ["scraper.example.:9100", "[FD00::1]", "fd00::2"], "[fd00::1]:80", True),
+        ("127.0.0.1", ["scraper.example.:9100", "[FD00::1]", "fd00::2"], "[fd00:0::2]", True),
+        ("127.0.0.1", [":9100", ""], "", False),
+        ("0x7f.1", (), "evil.example", False),  # loopback, however it is spelled
+        ("0x7f.1", (), "localhost", True),
+        (None, (), "evil.example", True),
+        (None, ["scraper.example"], "evil.example", False),
         ("0.0.0.0", (), "scraper.example:9100", True),  # all who can connect may
         ("0.0.0.0", ["scraper.example"], "evil.example", False),
     ],
@@ -377,6 +387,8 @@ def test_what_it_cannot_be_made_of_is_refused(metrics):
         se.observe.Prometheus(metrics.registry)
     with pytest.raises(ValueError, match=r"Prometheus\(hosts=…\) must be"):
         se.observe.Prometheus(CollectorRegistry(), hosts=-1)
+    with pytest.raises(TypeError, match=r"serve_metrics\(host=…\) is an address, got 7; leave it out for loopback"):
+        trio.run(partial(se.observe.serve_metrics, 0, metrics, host=7))
     with pytest.raises(TypeError, match=r"serve_metrics\(hosts=…\) must be a list of names; write"):
         trio.run(partial(se.observe.serve_metrics, 0, metrics, hosts="scraper.example"))
     with pytest.raises(TypeError, match=r"write serve_metrics\(9100, metrics\)"):

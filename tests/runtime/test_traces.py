@@ -1,13 +1,22 @@
 """Traces of runs: spans by OpenTelemetry's API, seen by its SDK's exporter in memory."""
 
+import httpx
 import pytest
 import structlog
 import trio
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, attach, detach, get_value, set_value
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import SpanKind, StatusCode
 
 import scrapeengine as se
@@ -246,6 +255,51 @@ async def test_the_log_of_a_failure_belongs_to_its_task(autojump_clock):
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+async def test_a_scraper_has_the_context_of_the_program_too():
+    """What stands in it when the run is opened (baggage, say) stands there in each task, traced or left out."""
+    kept = {}
+
+    async def scrape(task):
+        kept[task.platform, task.event.id] = baggage.get_baggage("tenant"), get_value("suppress")
+        attach(set_value("suppress", task.event.id))  # of this task alone, for it stays
+        await trio.lowlevel.checkpoint()
+
+    for name, sampler in {"all": None, "none": ALWAYS_OFF}.items():
+        token = attach(set_value("suppress", "yes", baggage.set_baggage("tenant", "t1")))
+        try:
+            platform = se.Platform(name, scrape, limit=1)
+            await se.Engine([platform]).run(map(se.Event, range(3)), instruments=[Program(sampler).traces()])
+        finally:
+            detach(token)
+    assert len(kept) == 6
+    assert set(kept.values()) == {("t1", "yes")}
+
+
+async def test_a_request_is_a_child_of_the_span_around_it(autojump_clock):
+    """Where that is of the task's trace; else of its task."""
+    program = Program()
+
+    async def scrape(task):
+        await task.http.get("/task")
+        with program.tracer.start_as_current_span("own"):
+            await task.http.get("/own")
+        with program.tracer.start_as_current_span("alone", context=Context()):
+            await task.http.get("/alone")
+        token = attach(Context())
+        await task.http.get("/nowhere")
+        detach(token)
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    engine = se.Engine([se.Platform("A", scrape, base_url="http://a.test", transport=transport)])
+    report = await engine.run([se.Event("x")], instruments=[program.traces()])
+    assert report.outcomes.succeeded == 1
+    names = {span.context.span_id: span.name for span in program.spans()}
+    parents = {
+        span.attributes["url.full"].rpartition("/")[2]: names[span.parent.span_id] for span in program.spans("GET")
+    }
+    assert parents == {"task": "scrape A", "own": "own", "alone": "scrape A", "nowhere": "scrape A"}
+
+
 class Raises(Sampler):
     """A sampler that fails for the spans whose name begins so."""
 
@@ -289,6 +343,64 @@ async def test_an_sdk_that_fails_is_taken_out_and_the_run_goes_on(autojump_clock
     assert caplog.text.count("an instrument has failed, and is taken out") == 1
     assert len(other.spans("scrape A")) == len(other.spans("GET")) == 12
     assert len(program.spans("scrape A")) < 12
+
+
+class RaisesOnce(Sampler):
+    """A sampler that fails once, for the second span of this name."""
+
+    def __init__(self, name):
+        self._name = name
+        self.asked = 0
+
+    def should_sample(self, _, __, name, *___, **____):
+        """Take all others."""
+        self.asked += name == self._name
+        if name == self._name and self.asked == 2:
+            raise ZeroDivisionError(name)
+        return SamplingResult(Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self):
+        """Say what it is."""
+        return "RaisesOnce"
+
+
+class Open(SpanProcessor):
+    """Keeps the names of spans that have begun and not ended."""
+
+    def __init__(self):
+        self.spans = {}
+
+    def on_start(self, span, parent_context=None):  # noqa: ARG002 - the name is the SDK's
+        """One more."""
+        self.spans[span.context.span_id] = span.name
+
+    def on_end(self, span):
+        """One less."""
+        del self.spans[span.context.span_id]
+
+
+@pytest.mark.parametrize("name", ["scrape A", "GET"])
+async def test_a_sampler_that_fails_once_leaves_no_span_open(autojump_clock, name):
+    """Nor is it asked again: the run's span ends there, those of tasks and requests on their way when these do."""
+    program, still = Program(sampler := RaisesOnce(name)), Open()
+    program.provider.add_span_processor(still)
+    scripts = {(str(n), "A"): [("sleep", n), ("request", 5, 200), ("request", 1, 200)] for n in range(1, 5)}
+    engine = (world := World(scripts=scripts)).engine([world.platform("A", limit=3)])
+    report = await engine.run([se.Event(str(n)) for n in range(1, 5)], instruments=[program.traces()])
+    assert report.outcomes.succeeded == 4
+    assert not still.spans
+    assert sampler.asked == 2
+    [run] = program.spans("scrape run")
+    if name == "scrape A":  # as the second task starts
+        assert seconds(run) == 0
+        assert len(program.spans("scrape A")) == 1
+        assert not program.spans("GET")
+    else:  # as the second task asks
+        assert seconds(run) == pytest.approx(2)
+        assert len(program.spans("scrape A")) == 3
+        [request] = program.spans("GET")
+        assert seconds(request) == pytest.approx(5)
+        assert request.attributes["http.response.status_code"] == 200
 
 
 async def test_who_joins_and_who_is_cut_off(autojump_clock):

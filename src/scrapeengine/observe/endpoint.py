@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from scrapeengine.model.checks import port as check_port
 from scrapeengine.model.store import Store
 from scrapeengine.model.urls import told
-from scrapeengine.observe.live.access import LOOPBACK, host_name, names_of
+from scrapeengine.observe.live.access import LOOPBACK, host_name, is_loopback, names_of
 from scrapeengine.observe.log import logger
 from scrapeengine.observe.prometheus import Prometheus
 
@@ -32,7 +32,7 @@ async def serve_metrics(
     port: int,
     metrics: Prometheus,
     *,
-    host: str = "127.0.0.1",
+    host: str | None = "127.0.0.1",
     hosts: Collection[str] = (),
     store: Store | None = None,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
@@ -45,7 +45,7 @@ async def serve_metrics(
     Args:
         port: the port; 0: any that is free, which `nursery.start` returns.
         metrics: what to serve, with all else that is in its registry.
-        host: the address to listen at; "0.0.0.0": at all.
+        host: the address to listen at; "0.0.0.0": at all of IPv4; None: at all.
         hosts: the names by which it may be asked, beside those of loopback. On loopback a page in a browser of this
             machine can lead a name of its own here (DNS rebinding), so others are refused; elsewhere only if there are
             some here.
@@ -53,7 +53,7 @@ async def serve_metrics(
         task_status: told the port once it listens, by `await nursery.start(serve_metrics, 9100, metrics)`.
 
     Raises:
-        TypeError: `metrics` is none, `port` no whole number, or `hosts` no names.
+        TypeError: `metrics` is none, `port` no whole number, `host` no text, or `hosts` no names.
         ValueError: there is no such port.
         OSError: it cannot listen there.
 
@@ -63,9 +63,13 @@ async def serve_metrics(
     names = names_of(hosts, "serve_metrics(hosts=…)")
     if not isinstance(metrics, Prometheus):
         raise TypeError(f"serve_metrics takes a Prometheus, got {told(metrics)}; write serve_metrics(9100, metrics)")
+    if not (host is None or isinstance(host, str)):
+        raise TypeError(f"serve_metrics(host=…) is an address, got {told(host)}; leave it out for loopback")
+    own = LOOPBACK | names_of(() if host is None else [host], "serve_metrics(host=…)")
     listeners = await trio.open_tcp_listeners(port, host=host)
-    asks = names or host in LOOPBACK or host.startswith("127.")
-    endpoint = _Endpoint(metrics, store, LOOPBACK | {host.lower()} | names if asks else None)
+    # However the address was spelled: what counts is who can connect.
+    asks = names or all(is_loopback(listener.socket.getsockname()[0]) for listener in listeners)
+    endpoint = _Endpoint(metrics, store, own | names if asks else None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_measure_lag, metrics)
         task_status.started(listeners[0].socket.getsockname()[1])

@@ -4,7 +4,7 @@ A sampler decides about each task, and leaves out most of them. By hooks, with a
 happens, those cost nearly as much as the ones that it takes: five of these a task. So who follows tasks is asked once
 for each, and what it returns is called from then on::
 
-    follow ── entered ── request_begun ── request_ended ── ended ── left
+    follow_task ── entered ── request_begun ── request_ended ── ended ── left
 
 Samplers and what gets the spans are the program's own. So whatever raises is logged, and is taken out, as for hooks;
 but for `entered` and `left`, which may not.
@@ -84,9 +84,9 @@ class FollowsTask(Protocol):
 
 
 class FollowsTasks(Protocol):
-    """Follows tasks: a part of an instrument."""
+    """Follows tasks: a part of an instrument. It has both methods, so that no program's own is taken for one."""
 
-    def follow(self, event: Event, platform: str, queued: float, now: float, /) -> FollowsTask:
+    def follow_task(self, event: Event, platform: str, queued: float, now: float, /) -> FollowsTask:
         """Follow a task that starts.
 
         Args:
@@ -95,4 +95,8 @@ class FollowsTasks(Protocol):
             queued: the seconds for which it has waited.
             now: when it starts.
         """
+        ...
+
+    def taken_out(self, now: float, /) -> None:
+        """Hear that it has failed, and that nothing else is to come but the ends of what it follows."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import trio
@@ -47,7 +48,19 @@ class Instruments:
     Size: an attribute for each hook.
     """
 
-    __slots__ = ("_all", "_slow", "_telling", "followers", "holdups", "meters", "now", "requests", "watched", *HOOKS)
+    __slots__ = (
+        "_all",
+        "_slow",
+        "_telling",
+        "_trusted",
+        "followers",
+        "holdups",
+        "meters",
+        "now",
+        "requests",
+        "watched",
+        *HOOKS,
+    )
 
     now: Callable[[], float]
     """Returns the time of the run's clock, as `trio.current_time` does, with two calls less."""
@@ -95,6 +108,8 @@ class Instruments:
         self.now = trio.lowlevel.current_clock().current_time if trio.lowlevel.in_trio_run() else trio.current_time
         self._slow: dict[tuple[str, str], float] = {}
         """The seconds that were said last of each hook that is slow."""
+        self._trusted: set[type] = set()
+        """The classes of what followers have returned and what follows a task."""
         self._list()
 
     @property
@@ -138,21 +153,29 @@ class Instruments:
         return answers
 
     def follow(self, event: Event, platform: str, queued: float, now: float) -> Sequence[FollowsTask]:
-        """Let a task that starts be followed, as `FollowsTasks.follow` says."""
+        """Let a task that starts be followed, as `FollowsTasks.follow_task` says."""
         following: list[FollowsTask] = []
         self._telling += 1
         try:
             for follower in self.followers:
                 try:
-                    following.append(follower.follow(event, platform, queued, now))
+                    task = follower.follow_task(event, platform, queued, now)
+                    if type(task) not in self._trusted:
+                        self._trusted.add(_check_follows(task))
+                    following.append(task)
                 except Exception as error:  # noqa: BLE001 - as for hooks
-                    self._take_out(follower, "follow", error)
+                    self._take_out(follower, "follow_task", error)
         finally:
             self._telling -= 1
         return following
 
     def tell_follower(self, following: FollowsTask, hook: str, *details: object) -> Any:
-        """Call what has a name of who follows a task, and return what it returns; None: it has raised."""
+        """Call what has a name of who follows a task, and return what it returns; None: it has raised.
+
+        One that was taken out hears of ends alone: it may have begun what nobody else can end.
+        """
+        if hook == "request_begun" and following.follower not in self.followers:
+            return None
         self._telling += 1
         try:
             return getattr(following, hook)(*details)
@@ -186,6 +209,9 @@ class Instruments:
         )
         self._all = [each for each in self._all if each is not instrument]
         self._list()
+        if _implements(instrument, FollowsTasks):
+            with suppress(Exception):  # it was logged that it fails
+                instrument.taken_out(self.now())
 
     def _list(self) -> None:
         for name in HOOKS:
@@ -218,6 +244,14 @@ def _with_parts(instrument: object) -> list[object]:
 def _implements(instrument: object, protocol: type) -> TypeGuard[Any]:
     """Say whether the class of an instrument has all methods of a protocol. An object that has any name has none."""
     return all(hasattr(type(instrument), name) for name in vars(protocol) if not name.startswith("_"))
+
+
+def _check_follows(task: object) -> type:
+    """Return the class of what follows a task; refuse what does not."""
+    lacking = [name for name in vars(FollowsTask) if not name.startswith("_") and not hasattr(task, name)]
+    if lacking:
+        raise TypeError(f"follow_task returns what follows a task, got {told(task)}; it has no {', no '.join(lacking)}")
+    return type(task)
 
 
 def check_instruments(instruments: object) -> list[object]:

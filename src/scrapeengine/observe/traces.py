@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -77,17 +77,16 @@ def trace_context() -> dict[str, str]:
 class _TracedTask:
     """A task with its span, or with what is left of one that the sampler leaves out. Implements `FollowsTask`."""
 
-    __slots__ = ("_context", "_request", "_token", "follower", "key", "recorded", "requests", "span")
+    __slots__ = ("_request", "_token", "follower", "key", "recorded", "requests", "span")
 
     key: tuple[str, str]
     """Of one that is recorded: the event's id, and the platform."""
 
-    def __init__(self, span: Span, parent: Context, run: TracedRun) -> None:
+    def __init__(self, span: Span, run: TracedRun) -> None:
         """Make it.
 
         Args:
             span: its span.
-            parent: the context that the span was begun in.
             run: its run.
         """
         self.span = span
@@ -96,15 +95,13 @@ class _TracedTask:
         self.requests = self.recorded or bool(run.propagate)
         """Whether it wants to hear of requests."""
         self.follower = run
-        self._context = trace.set_span_in_context(span, parent)
-        """That of the span: what comes of the task is its child."""
         self._token: Token[Context] | None = None
         self._request: Span | None = None
         """That of the request on its way, of which a task has one at a time."""
 
     def entered(self) -> None:
-        """Let its span be the current one for its scraper."""
-        self._token = attach(self._context)
+        """Let its span be the current one for its scraper, in the context of the program that opened the run."""
+        self._token = attach(trace.set_span_in_context(self.span, get_current()))
 
     def left(self) -> None:
         """Let it be no more: where a task leaves no trace in its context, the next one follows it at once."""
@@ -113,7 +110,7 @@ class _TracedTask:
 
     def request_begun(self, request: RequestSent) -> Mapping[str, str] | None:
         """Begin the span of a request; returns the headers that say which one it is, where these are asked for."""
-        context = self._context
+        context = self._asker()
         if self.recorded:
             at = self.follower.at(request.time)
             said = _asked(request)
@@ -125,6 +122,17 @@ class _TracedTask:
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, context)
         return carrier
+
+    def _asker(self) -> Context:
+        """Return the context that a request is made in: that of the span around it, if it is of the task's trace.
+
+        It is another one where the scraper has begun a trace of its own, or left the task's span aside.
+        """
+        context = get_current()
+        trace_id = trace.get_current_span(context).get_span_context().trace_id
+        if trace_id == self.span.get_span_context().trace_id:
+            return context
+        return trace.set_span_in_context(self.span, context)
 
     def request_ended(self, status: int, error: BaseException | None, received: int, now: float) -> None:
         """End the span of a request."""
@@ -202,6 +210,11 @@ class TracedRun:
             self._run.set_attribute("scrapeengine.stopped", report.stopped)
         self._run.end(self.at(details.time))
 
+    def taken_out(self, now: float) -> None:
+        """End the span of the run: what would have ended it is not heard any more."""
+        if self._run is not None and self._run.is_recording():
+            self._run.end(self.at(now))
+
     def job_claimed(self, details: JobClaimed) -> None:
         """Keep in mind what has come with a job, until it starts."""
         if details.context:
@@ -213,7 +226,7 @@ class TracedRun:
         """Forget a job that is somebody else's."""
         self._claimed.pop((details.id, details.platform), None)
 
-    def follow(self, event: Event, platform: str, queued: float, now: float) -> FollowsTask:
+    def follow_task(self, event: Event, platform: str, queued: float, now: float) -> FollowsTask:
         """Begin a span for a task, in the trace of whoever enqueued it, or in one of its own."""
         parent, links = _NOWHERE, self._links
         if self._claimed:
@@ -221,7 +234,7 @@ class TracedRun:
         name, at = self._names.get(platform) or self._name(platform), int((now + self._ahead) * 1e9)
         kind = _CONSUMER if parent else _INTERNAL
         span = self.tracer.start_span(name, parent, kind, None, links, at)
-        task = _TracedTask(span, parent, self)
+        task = _TracedTask(span, self)
         if task.recorded:
             task.key = event.id, platform
             self._recorded[task.key] = task

@@ -38,7 +38,9 @@ class Notifier:
     count: int = attrs.field(default=0, init=False)
     """The number of calls so far that have made something ready."""
     alarm: float = attrs.field(default=math.inf, init=False)
-    """When, by the store's `awake`, those who wait look again."""
+    """When, by the store's `awake`, something becomes ready; not later, as far as `asked` says."""
+    waiting: dict[object, float] = attrs.field(factory=dict, init=False)
+    """When each of those who wait looks again of itself, by the store's `awake`: what is ready later wakes it not."""
     asked: int = attrs.field(default=-1, init=False)
     """What `count` was when somebody asked the tables for `alarm` last: if it is so still, `alarm` is not too late."""
     rung: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -57,7 +59,7 @@ class Notifier:
             self.alarm = marks.alarm
         if marks.ready or marks.stirred:
             self.stir()
-        elif marks.freed or marks.soonest < self.alarm:
+        elif marks.freed or (self.waiting and marks.soonest < max(self.waiting.values())):
             self.ring()
         self.alarm = min(self.alarm, marks.soonest)
         if marks.alarm is not None:

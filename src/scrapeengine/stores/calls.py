@@ -275,21 +275,25 @@ class TableStore:
     async def wait(self, at_most: float) -> None:
         """See `Store`. It returns at once if something has become ready since `due`, or `claim`, looked for it."""
         until, count = trio.current_time() + at_most, self._notifier.count
-        while True:
-            rung = self._notifier.rung  # before the look: what changes from here on rings it
-            alarm = await self._next_alarm()
-            # What comes later than that is seen then: it need not wake anybody.
-            now = trio.current_time()
-            if self._times.awake + until < self._notifier.alarm:
-                self._notifier.alarm, self._notifier.asked = self._times.awake + until, -1
-            stirred = self._notifier.fresh or self._notifier.count != count
-            if stirred or alarm is None or now >= min(until, alarm):
-                await trio.lowlevel.checkpoint()
-                return
-            with trio.move_on_at(min(until, alarm, now + self._backend.look_again)):
-                await rung.wait()
-            if trio.current_time() >= alarm:
-                return  # some alarms are of no instant but their own: a suspect may be tried from then on
+        mine, waiting = object(), self._notifier.waiting
+        try:
+            while True:
+                rung = self._notifier.rung  # before the look: what changes from here on rings it
+                waiting[mine] = self._times.awake + until
+                alarm = await self._next_alarm()
+                now = trio.current_time()
+                stirred = self._notifier.fresh or self._notifier.count != count
+                if stirred or alarm is None or now >= min(until, alarm):
+                    await trio.lowlevel.checkpoint()
+                    return
+                # What comes later than that is seen then. Each has its own: another one may wait for longer.
+                waiting[mine] = self._times.awake + min(until, alarm)
+                with trio.move_on_at(min(until, alarm, now + self._backend.look_again)):
+                    await rung.wait()
+                if trio.current_time() >= alarm:
+                    return  # some alarms are of no instant but their own: a suspect may be tried from then on
+        finally:
+            del waiting[mine]
 
     async def _next_alarm(self) -> float | None:
         """Return when by trio's clock something becomes ready, if nobody changes anything; None: others have.

@@ -42,9 +42,12 @@ class StreamedBody:
             part = await self._reader.part()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is leaves in our words
             failed = exchange.failed(error, channel.phase)
-            if exchange.telling is not None:
-                exchange.telling.ended(channel.answer, failed)
+            self._tell_end(channel, failed)
             raise failed from None
+        except BaseException as error:
+            # Else the block would leave the rest as it is left on purpose, and the request count as answered.
+            self._tell_end(channel, error)
+            raise
         finally:
             # Between two parts the time is the scraper's own, and may be long.
             channel.deadline = math.inf
@@ -56,9 +59,12 @@ class StreamedBody:
         """Leave the rest of the body. Again: nothing happens."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            if self._exchange.telling is not None:
-                self._exchange.telling.ended(channel.answer)
+            self._tell_end(channel)
             await channel.leave()
+
+    def _tell_end(self, channel: Channel, error: BaseException | None = None) -> None:
+        if self._exchange.telling is not None:
+            self._exchange.telling.ended(channel.answer, error)
 
 
 class StreamedAnswer:

@@ -14,6 +14,8 @@
     └── Stale             a kept connection was closed before any byte of the answer came
     httpx.ReadTimeout
     └── Expired           the deadline has passed
+    httpx.TransportError
+    └── NoAnswer          somebody else's transport has returned none
 
 So `Transport` raises in a plain `httpx.AsyncClient` what its users expect, and the client of a task tells them apart.
 Their texts quote nothing that was sent or received.
@@ -29,6 +31,7 @@ __all__ = [
     "CutShort",
     "Expired",
     "HeadTooLarge",
+    "NoAnswer",
     "NotHttp",
     "Stale",
     "Unreadable",
@@ -66,6 +69,10 @@ class Untrusted(httpx.ConnectError):
 
 class Stale(httpx.ReadError):
     """A kept connection was closed before any byte of the answer came: the server may not have seen the request."""
+
+
+class NoAnswer(httpx.TransportError):
+    """A transport that is not ours has returned no answer, and raised nothing."""
 
 
 class Expired(httpx.ReadTimeout):

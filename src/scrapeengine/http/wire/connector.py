@@ -13,7 +13,7 @@ import trio
 from scrapeengine.http.transport.answer import AnswerSoFar
 from scrapeengine.http.transport.connection import Connection, Origin
 from scrapeengine.http.transport.connections import Connections
-from scrapeengine.http.transport.failures import BodyOverCap, Expired
+from scrapeengine.http.transport.failures import BodyOverCap, Expired, NoAnswer
 from scrapeengine.http.transport.sending import chunked, measured
 from scrapeengine.http.wire.call import Call
 from scrapeengine.http.wire.uploads import CallersError, Upload, callers_error_in
@@ -263,9 +263,11 @@ class _ForeignChannel:
                 self._response = await self._transport.handle_async_request(request)
             except BaseExceptionGroup as group:  # of a transport that sends in a nursery of its own
                 raise (callers_error_in(group) or group) from None
-        response = self._response
-        if response is None or scope.cancelled_caught:
+        if scope.cancelled_caught:
             raise Expired("the deadline has passed")
+        response = self._response
+        if response is None:
+            raise NoAnswer("the transport gave no answer: its handle_async_request must return a Response")
         answer = self.answer
         answer.status, answer.headers = response.status_code, list(response.headers.raw)
         coding = response.headers.get("content-encoding")

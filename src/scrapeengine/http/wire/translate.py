@@ -45,6 +45,7 @@ _KINDS: tuple[tuple[type[Exception], type[RequestError], str | None], ...] = (
     (httpx.ReadTimeout, TransportError, "the transport's own time to wait for the answer has passed"),
     (httpx.PoolTimeout, TransportError, "the transport had no free connection in its own time"),
     (httpx.TimeoutException, TransportError, "the transport's own time has passed"),
+    (failures.NoAnswer, TransportError, None),
     (httpx.ProxyError, TransportError, "the proxy failed, or refused the request"),
 )
 """The errors that they are here, and the words; None: their own, which quote nothing that was sent or received."""

@@ -13,11 +13,12 @@ A page on loopback is reached by every page that the same browser has open. What
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Iterable, Mapping
 
 import attrs
 
-__all__ = ["LOOPBACK", "Access", "Denial", "host_name", "names_of"]
+__all__ = ["LOOPBACK", "Access", "Denial", "host_name", "is_loopback", "names_of"]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -67,16 +68,38 @@ class Access:
 
 
 def names_of(hosts: object, name: str) -> frozenset[str]:
-    """Return the names of hosts that a program has given, in small letters; else raise a `TypeError`."""
+    """Return the names of hosts that a program has given, as `host_name` has them; else raise a `TypeError`.
+
+    Ports, brackets and a dot at the end are allowed, and an IPv6 address without brackets.
+    """
     found = tuple(hosts) if isinstance(hosts, Iterable) and not isinstance(hosts, str | bytes) else (None,)
     if not all(isinstance(each, str) for each in found):
         raise TypeError(f"{name} must be a list of names; write hosts=['scraper.example']")
-    return frozenset(str(each).lower() for each in found)
+    # One that is empty would let in who says none.
+    return frozenset(host_name(f"[{each}]" if _is_bare(str(each)) else str(each)) for each in found) - {""}
 
 
 def host_name(host: str) -> str:
-    """Return the name in a `Host` header, without its port; an IPv6 address without its brackets."""
+    """Return the name in a `Host` header in small letters, without its port and the dot at its end.
+
+    An IPv6 address is without its brackets, and each address in its shortest form.
+    """
     host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether nobody but this machine reaches an address that somebody listens at."""
+    found = ipaddress.ip_address(address)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped.is_loopback
+    return found.is_loopback
+
+
+def _is_bare(host: str) -> bool:
+    """Say whether it is an IPv6 address without brackets: what stands behind its first colon is no port."""
+    return host.count(":") > 1 and not host.strip().startswith("[")

@@ -100,7 +100,7 @@ class Dashboard:
             port: where to listen; 0: wherever there is room.
             host: the address to listen at. Beyond loopback all that is shown goes over the network as it is: put a
                 server with TLS before it.
-            hosts: the names by which browsers may call it beside `host` and those of loopback, without a port.
+            hosts: the names by which browsers may call it beside `host` and those of loopback.
             token: what is behind the #; None: a new one each time.
 
         Raises:
@@ -121,7 +121,7 @@ class Dashboard:
             )
         self._host, self._port = host, port
         self._token = secrets.token_hex(16) if token is None else token
-        self._access = Access(self._token, named | {host.lower()})
+        self._access = Access(self._token, named | names_of([host], "Dashboard(host=…)"))
         self._subject = LiveSubject(run, engine, store)
         self._commands = Commands(self._subject)
         self._feed = Feed(self._subject)
