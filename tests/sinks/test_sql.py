@@ -389,6 +389,24 @@ def test_columns_narrower_than_their_values_are_refused(database):
     assert (found["s"], found["d"], found["t"]) == (-(2**15), Decimal("9999.99"), "é😀x")
 
 
+def test_texts_that_are_too_long_are_refused_in_mariadb(of_mariadb):
+    """By their bytes, where the type has a limit; and by the server, where its set of characters is another one."""
+    of_mariadb.run(
+        "CREATE TABLE long_ones (k INTEGER PRIMARY KEY, tiny TINYTEXT, plain TEXT, raw TINYBLOB, "
+        "old TINYTEXT CHARACTER SET latin1)"
+    )
+    table = SqlTable("long_ones", "k", columns=("k", "tiny", "plain", "raw", "old"))
+    sink = se.sinks.sql(of_mariadb.url, [table], lambda outcome: [outcome.value])
+    fits = {"k": 1, "tiny": "é" * 127, "plain": "x" * 65_535, "raw": b"x" * 255, "old": "é" * 255}
+    write(sink, [success(fits)])
+    for column, value in (("tiny", "é" * 128), ("plain", "é" * 32_768), ("plain", "x" * 70_000), ("raw", b"x" * 256)):
+        with pytest.raises(ValueError, match=rf"'long_ones'.* column {column}: .* wider"):
+            write(sink, [success({"k": 2, column: value})])
+    with pytest.raises(sa.exc.DataError, match="too long"):
+        write(sink, [success({"k": 2, "old": "é" * 256})])
+    assert read(of_mariadb, "long_ones") == [fits]
+
+
 def test_keys_of_all_types_replace(database):
     """What is the same to the database is the same to the sink."""
     pairs = [(7, "seven"), (MOMENT, dt.date(2024, 1, 1)), (Decimal("1.5"), b"\0\1"), (True, 2.5)]

@@ -206,7 +206,14 @@ class MariaDb:
 
     def taken(self, column: Column, name: str) -> str:
         """See `Dialect`."""
-        return f"from_base64({name})" if column.kind == "bytes" else name
+        match column.kind:
+            case "bytes":
+                return f"from_base64({name})"
+            case "text" | "json" | "other":
+                # What is copied from column to column is cut off in silence; the value of an expression is checked.
+                return f"concat({name})"
+            case _:
+                return name
 
     def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""

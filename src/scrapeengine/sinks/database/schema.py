@@ -22,6 +22,12 @@ __all__ = ["make_tables", "shape_of", "types_of"]
 _LONGEST_KEY = 255
 """Characters of a text of a key in MariaDB: an index holds 3,072 bytes, four for each of these."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32}
+_SIZES = {
+    **{f"TINY{name}": 2**8 - 1 for name in ("TEXT", "BLOB")},
+    **{name: 2**16 - 1 for name in ("TEXT", "BLOB")},
+    **{f"MEDIUM{name}": 2**24 - 1 for name in ("TEXT", "BLOB")},
+}
+"""Bytes that these types of MariaDB hold, which does not say so of their columns."""
 _ID = "id"
 _BINARY = (sa.LargeBinary, sa.VARBINARY, sa.BINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
 
@@ -249,6 +255,10 @@ def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *
             return _with(column, digits=type_.precision or 10, scale=type_.scale or 0)
         case "decimal" if type_.precision is not None:
             return _with(column, digits=type_.precision, scale=type_.scale or 0)
+        case "text" if dialect.name == "mariadb" and (collation or "").startswith("utf8"):
+            return _with(column, length=type_.length, size=_SIZES.get(type_.__visit_name__))
+        case "bytes" if dialect.name == "mariadb":
+            return _with(column, length=type_.length or _SIZES.get(type_.__visit_name__))
         case "text" | "bytes":
             return _with(column, length=type_.length)
         case "datetime" | "time":

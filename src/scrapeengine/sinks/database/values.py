@@ -41,6 +41,8 @@ class Column:
     """Of integers: the least and the greatest."""
     length: int | None = None
     """Of texts the most characters, of bytes the most of them; None: as many as the database takes."""
+    size: int | None = None
+    """Of texts in MariaDB: the most bytes of them in UTF-8; None: as many as the database takes."""
     digits: int | None = None
     """Of decimals: how many digits in all."""
     scale: int | None = None
@@ -101,7 +103,10 @@ def all_fit(values: Sequence[Any], column: Column, limits: Limits) -> bool:
             return bool(least <= min(some) and max(some) <= most)
         case "text" if types == {str}:
             text = "".join(some)
-            is_short = column.length is None or max(map(len, some)) <= column.length
+            longest = max(map(len, some))
+            is_short = (column.length is None or longest <= column.length) and (
+                column.size is None or longest * _MOST_OF_CHARACTER <= column.size
+            )
             return is_short and _is_unicode(text) and (limits.nul or "\0" not in text)
         case "boolean" if types == {bool}:
             return True
@@ -176,7 +181,13 @@ def _text(value: Any, column: Column, limits: Limits) -> str:
         raise _no(value, column, "it has a NUL in it, which this database has not; replace it")
     if column.length is not None and len(value) > column.length:
         raise _no(value, column, f"it has {len(value)} characters; make the column wider")
+    if column.size is not None and (size := len(value.encode())) > column.size:
+        raise _no(value, column, f"it is {size} bytes, and the column takes {column.size}; make the column wider")
     return str(value)
+
+
+_MOST_OF_CHARACTER = 4
+"""Bytes that a character has at most in UTF-8."""
 
 
 def _is_unicode(text: str) -> bool:
