@@ -1,6 +1,7 @@
 """Rows of databases without a database: what a program says of tables and rows, values, and statements."""
 
 import datetime as dt
+import enum
 import json
 import math
 import sqlite3
@@ -165,6 +166,12 @@ def test_what_fits_at_a_glance_fits_one_by_one(values, column, nul, endless):
         assert all(one is other or one == other for one, other in zip(found, values, strict=True))
 
 
+class Side(str, enum.Enum):  # noqa: UP042 - whose `str` is its name, in 3.11 too
+    """Texts with names of their own."""
+
+    HOME = "home"
+
+
 def test_values_become_of_one_type():
     """Whatever is the same in a column is equal, and can be sorted."""
     limits = Limits(nul=False, endless=True)
@@ -175,6 +182,8 @@ def test_values_become_of_one_type():
         ("float", 3, 3.0),
         ("decimal", 2.37, Decimal("2.37")),
         ("text", uuid.UUID(int=1), str(uuid.UUID(int=1))),
+        ("text", Side.HOME, "home"),
+        ("other", Side.HOME, "home"),
         ("bytes", memoryview(b"ab"), b"ab"),
         ("datetime", dt.datetime(2024, 1, 1, 2, tzinfo=zone), dt.datetime(2024, 1, 1)),  # noqa: DTZ001
         ("json", {"é": [1.5, None]}, '{"é":[1.5,null]}'),

@@ -23,9 +23,7 @@ _LONGEST_KEY = 255
 """Characters of a text of a key in MariaDB: an index holds 3,072 bytes, four for each of these."""
 _BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32}
 _SIZES = {
-    **{f"TINY{name}": 2**8 - 1 for name in ("TEXT", "BLOB")},
-    **{name: 2**16 - 1 for name in ("TEXT", "BLOB")},
-    **{f"MEDIUM{name}": 2**24 - 1 for name in ("TEXT", "BLOB")},
+    f"{size}{name}": 2**bits - 1 for size, bits in (("TINY", 8), ("", 16), ("MEDIUM", 24)) for name in ("TEXT", "BLOB")
 }
 """Bytes that these types of MariaDB hold, which does not say so of their columns."""
 _ID = "id"
@@ -251,16 +249,13 @@ def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *
     match kind:
         case "integer":
             return _with(column, bounds=_range(type_, dialect.name))
-        case "decimal" if dialect.name == "mariadb":
+        case "decimal" if dialect.name == "mariadb" or type_.precision is not None:
             return _with(column, digits=type_.precision or 10, scale=type_.scale or 0)
-        case "decimal" if type_.precision is not None:
-            return _with(column, digits=type_.precision, scale=type_.scale or 0)
-        case "text" if dialect.name == "mariadb" and (collation or "").startswith("utf8"):
-            return _with(column, length=type_.length, size=_SIZES.get(type_.__visit_name__))
-        case "bytes" if dialect.name == "mariadb":
-            return _with(column, length=type_.length or _SIZES.get(type_.__visit_name__))
         case "text" | "bytes":
-            return _with(column, length=type_.length)
+            most = _SIZES.get(type_.__visit_name__) if dialect.name == "mariadb" else None
+            if kind == "bytes":
+                return _with(column, length=type_.length or most)
+            return _with(column, length=type_.length, size=most if (collation or "").startswith("utf8") else None)
         case "datetime" | "time":
             fsp = getattr(type_, "fsp", None)  # none are kept in MariaDB where it does not say
             precision = getattr(type_, "precision", None)

@@ -183,7 +183,7 @@ def _text(value: Any, column: Column, limits: Limits) -> str:
         raise _no(value, column, f"it has {len(value)} characters; make the column wider")
     if column.size is not None and (size := len(value.encode())) > column.size:
         raise _no(value, column, f"it is {size} bytes, and the column takes {column.size}; make the column wider")
-    return str(value)
+    return str.__str__(value)  # of a member of an enum `str` would be its name
 
 
 _MOST_OF_CHARACTER = 4
