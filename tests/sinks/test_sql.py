@@ -520,6 +520,39 @@ def test_a_table_that_is_not_there_or_not_right_is_refused(database):
     refused(few, "column 'v': it is not written.*columns=", {"k": 1, "v": 1})
 
 
+async def test_a_first_row_that_is_refused_decides_nothing(database):
+    """What columns are written is said by the first batch that is: one that was not is forgotten."""
+    database.run("CREATE TABLE plain (k INTEGER PRIMARY KEY, v INTEGER, w INTEGER)")
+    sink = se.sinks.sql(database.url, [SqlTable("plain", "k")], lambda outcome: [outcome.value])
+    await put(sink)
+    for row, column in (({"k": 1, "vv": 1}, "vv"), ({"v": 1}, "k"), ({"k": 1, "v": "x"}, "v")):
+        with pytest.raises(ValueError, match=rf"'plain'.* 'first' on A made, column '?{column}'?: "):
+            await sink.write([success(row, "first")])
+    await sink.write([success({"k": 2, "v": 1, "w": 5})])
+    with pytest.raises(ValueError, match="column 'w': the row lacks it"):
+        await sink.write([success({"k": 2, "v": 1})])
+    await sink.close()
+    assert database.run("SELECT k, v, w FROM plain") == [(2, 1, 5)]
+
+
+def test_rows_of_a_table_may_follow_those_that_refer_to_it(database):
+    """That it was known for its key alone decides nothing of what is written to it."""
+    database.run("CREATE TABLE events (id INTEGER PRIMARY KEY, name VARCHAR(9), title VARCHAR(9), UNIQUE (name))")
+    if database.kind != "sqlite":
+        way = "ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY" * (database.kind == "postgresql")
+        database.run(f"ALTER TABLE events {way or 'MODIFY id INTEGER AUTO_INCREMENT'}")
+    tables = [SqlTable("prices", "k", {"event": "events"}), SqlTable("events", "name")]
+    sink = se.sinks.sql(database.url, tables, lambda outcome: outcome.value, create=True)
+    write(
+        sink,
+        [success([("prices", {"k": 1, "event": "a"})])],
+        [success([("events", {"name": "a", "title": "A"})])],
+        [success([("prices", {"k": 1, "event": "b"})])],
+        [success([("events", {"name": "b", "title": "B"})])],
+    )
+    assert {row["name"]: row["title"] for row in read(database, "events")} == {"a": "A", "b": "B"}
+
+
 def test_another_unique_key_is_refused_in_mariadb(database):
     """`ON DUPLICATE KEY` would replace whatever row is the same by that one. Elsewhere it is an error of its row."""
     database.run("CREATE TABLE people (id INTEGER PRIMARY KEY, mail VARCHAR(99) UNIQUE)")

@@ -35,7 +35,7 @@ class Shape:
     columns: Mapping[str, Column]
     """All columns that it has."""
     written: tuple[str, ...]
-    """Those that are written."""
+    """Those that are written; none: no rows of it are, but others refer to it."""
     primary: str = ""
     """The column by which others refer to its rows."""
 
@@ -123,6 +123,7 @@ def _looked_at(
     for row in rows:
         if row.values.keys() != names:
             _check_columns(row, shape)
+    _check_written(rows[0], shape)
     found: dict[str, list[Sequence[Any]]] = {}
     for name in shape.written:
         given = [row.values.get(name) for row in rows]
@@ -203,13 +204,23 @@ def _key_of(row: SqlRow, name: str, given: Any, target: Shape) -> Values:
     )
 
 
+def _check_written(row: SqlRow, shape: Shape) -> None:
+    """Refuse a first row, by which it is what columns are written, that makes no sense."""
+    if unknown := [name for name in shape.written if name not in shape.columns]:
+        raise _unknown(row, unknown[0])
+    if less := [name for name in shape.table.key if name not in shape.written]:
+        raise ValueError(f"{row.shown()}, column {told(less[0])}: it is of the key, and the row lacks it; give it")
+
+
+def _unknown(row: SqlRow, name: str) -> ValueError:
+    return ValueError(f"{row.shown()}, column {told(name)}: the table has none of that name; add it, or leave it out")
+
+
 def _check_columns(row: SqlRow, shape: Shape) -> None:
     """Refuse a row that has other columns than are written."""
     if more := [name for name in row.values if name not in shape.written]:
         if more[0] not in shape.columns:
-            raise ValueError(
-                f"{row.shown()}, column {told(more[0])}: the table has none of that name; add it, or leave it out"
-            )
+            raise _unknown(row, more[0])
         raise ValueError(
             f"{row.shown()}, column {told(more[0])}: it is not written, for the first row had it not: give the table "
             "columns=[…] with all that there are"

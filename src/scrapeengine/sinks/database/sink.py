@@ -9,7 +9,7 @@ by the same keys, which changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -40,7 +40,7 @@ class SqlWriter:
     _dialect: Dialect | None = attrs.field(default=None, init=False)
     _shapes: dict[str, Shape] = attrs.field(factory=dict, init=False)
     _written: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)
-    """The columns that are written of each table: those of its first row, where it does not say."""
+    """The columns that are written of each table: those of its first row that was, where it does not say."""
 
     def open(self) -> None:
         """Connect."""
@@ -62,6 +62,7 @@ class SqlWriter:
             shapes = self._shapes_for(rows)
             statements = compile_rows(rows, shapes, self._dialect, self._connections.quote)
             self._connections.run(statements)
+            self._written |= {shape.table.name: shape.written for shape in shapes if shape.written}
         except Exception:
             self._shapes.clear()  # somebody may mend a table, and then it is tried again
             raise
@@ -71,16 +72,19 @@ class SqlWriter:
         first: dict[str, SqlRow] = {}
         for row in rows:
             first.setdefault(row.table, row)
-        for table in self._tables:
-            if table.name in first and table.name not in self._written:
-                self._written[table.name] = table.columns or tuple(first[table.name].values)
         names = {*first}.union(*(table.references.values() for table in self._tables if table.name in first))
         wanted = [table for table in self._tables if table.name in names]
+        written = {
+            table.name: self._written.get(table.name) or table.columns or tuple(first[table.name].values)
+            for table in wanted
+            if table.name in first
+        }
         if any(table.name not in self._shapes for table in wanted):
-            self._look(wanted, rows)
-        return [self._shapes[table.name] for table in wanted]
+            self._look(wanted, rows, written)
+        # That of a table that others refer to may be known before it has a row of its own.
+        return [attrs.evolve(self._shapes[table.name], written=written.get(table.name, ())) for table in wanted]
 
-    def _look(self, wanted: Sequence[SqlTable], rows: Sequence[SqlRow]) -> None:
+    def _look(self, wanted: Sequence[SqlTable], rows: Sequence[SqlRow], written: Mapping[str, tuple[str, ...]]) -> None:
         referred = {name for table in self._tables for name in table.references.values()}
 
         def shapes() -> dict[str, Shape | None]:
@@ -89,7 +93,7 @@ class SqlWriter:
                     table.name: shape_of(
                         connection,
                         table,
-                        self._written.get(table.name, table.key),
+                        written.get(table.name, ()),
                         is_referred=table.name in referred,
                     )
                     for table in wanted
