@@ -368,6 +368,13 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "if size + more > self._most:", "if False:"),
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "most_bytes // 2", "most_bytes"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "return str.__str__(value)", "return str(value)"),
+    (
+        "sinks/test_sql_rows.py",
+        "sinks/database/opening.py",
+        "(library.exc.ArgumentError, ValueError)",
+        "library.exc.ArgumentError",
+    ),
+    ("sinks/test_sql.py", "cli.py", "if not _is_of_database(error):", "if True:"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "same = value.astimezone(dt.UTC)", "same = value"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "limits.endless or all(map(math.isfinite, some))", "True"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "behind > column.scale", "False"),

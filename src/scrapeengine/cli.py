@@ -63,6 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception as error:
+        if not _is_of_database(error):
+            raise
+        # What follows the first line is the statement, and where to read about it.
+        sys.stderr.write(f"scrapeengine {given.command}: {str(error).partition(chr(10))[0]}\n")
+        return 1
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Say whether SQLAlchemy has raised it, which is imported by then."""
+    return "sqlalchemy" in sys.modules and isinstance(error, sys.modules["sqlalchemy"].exc.SQLAlchemyError)
 
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:

@@ -493,6 +493,19 @@ def test_what_was_set_aside_is_brought_into_a_table(database, tmp_path):
     assert not aside.exists()
 
 
+def test_a_database_that_is_not_there_is_one_line_of_the_command(served, tmp_path, capsys):
+    """No traceback, and no password; what was set aside stays."""
+    aside = tmp_path / "aside.jsonl"
+    trio.run(set_aside, str(aside), "odds", success({"home": "none"}, 3), ValueError("refused"))
+    user = served.server.url("nothing/out").replace("@", ":secret@")
+    for into in (user, f"sqlite:///{tmp_path}/no/odds.db/out"):
+        assert main(["deliver", str(aside), "--into", into]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("scrapeengine deliver: ") and said.count("\n") == 1
+        assert "secret" not in said and ("nothing" in said or "open" in said)
+    assert aside.exists()
+
+
 def test_a_table_that_is_not_there_or_not_right_is_refused(database):
     """Each error says what to do; once that is done the same sink goes on."""
 

@@ -137,8 +137,12 @@ def _parsed(url: Any) -> Any:
         raise ImportError(_MISSING) from error
     try:
         parsed = library.make_url(url)
-    except library.exc.ArgumentError as error:
-        raise ValueError(f"{told(url)} is no URL of a database: write sqlite:///odds.db") from error
+    except (library.exc.ArgumentError, ValueError):
+        # What is said there may be a part of the password: of one with a colon or an @ it takes that for a port.
+        raise ValueError(
+            f"{told(url) if '@' not in str(url) else 'it'} is no URL of a database: write sqlite:///odds.db or "
+            "postgresql://user@host/database, or SQLAlchemy's URL.create(…) for a password with an @ in it"
+        ) from None
     kind, _, driver = parsed.drivername.partition("+")
     known = _DRIVERS.get(kind, "")
     if not known or driver not in {"", known.partition("+")[2]}:
@@ -147,4 +151,6 @@ def _parsed(url: Any) -> Any:
         )
     if kind == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise ValueError("what is written to a SQLite in memory is gone: name a file, as in sqlite:///odds.db")
+    if kind == "sqlite" and (parsed.host or parsed.username or parsed.password):
+        raise ValueError("a SQLite is a file, and has no host: write three slashes, as in sqlite:///odds.db")
     return parsed.set(drivername=known)
