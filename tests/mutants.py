@@ -370,6 +370,18 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "return str.__str__(value)", "return str(value)"),
     (
         "sinks/test_sql_rows.py",
+        "sinks/database/connections.py",
+        "any(each.__name__ == name for each in type(error).__mro__)",
+        "type(error).__name__ == name",
+    ),
+    (
+        "sinks/test_sql_trouble.py",
+        "sinks/database/connections.py",
+        "with _translated(at_first=True), self",
+        "with self",
+    ),
+    (
+        "sinks/test_sql_rows.py",
         "sinks/database/opening.py",
         "(library.exc.ArgumentError, ValueError)",
         "library.exc.ArgumentError",

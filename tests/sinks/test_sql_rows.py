@@ -11,6 +11,7 @@ import traceback
 import uuid
 from decimal import Decimal
 
+import psycopg
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -300,9 +301,13 @@ def test_nan_is_no_key():
         (type("Error", (Exception,), {"sqlstate": "57014"})(), True),
         (type("Error", (Exception,), {"sqlstate": "23505"})(), False),
         (type("OperationalError", (Exception,), {"sqlstate": None})(), True),
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), True),
         (type("DataError", (Exception,), {"sqlstate": None})(), False),
         (Exception(1213, "deadlock"), True),
         (Exception(1205, "lock"), True),
+        (Exception(1226, "too many connections of a user"), True),
+        (Exception(1203, "too many connections of a user"), True),
+        (Exception(1969, "max_statement_time"), True),
         (Exception(1062, "duplicate"), False),
         (type("InterfaceError", (Exception,), {})(0, ""), True),
         (Exception(), False),
@@ -311,3 +316,18 @@ def test_nan_is_no_key():
 def test_what_passes_is_told_from_what_does_not(error, passes):
     """By the states and numbers of each driver's errors."""
     assert connections._passes(error) is passes
+
+
+@pytest.mark.parametrize(
+    ("said", "refuses"),
+    [
+        ('FATAL:  database "nothing" does not exist', True),
+        ("FATAL:  password authentication failed", True),
+        ("FATAL:  the database system is starting up", False),
+        ("FATAL:  sorry, too many clients already", False),
+        ("Connection refused", False),
+    ],
+)
+def test_who_refuses_a_connection_for_good_is_told_by_what_is_said(said, refuses):
+    """It has no state. Of what is not known it is taken that it passes."""
+    assert connections._refuses(psycopg.OperationalError(said)) is refuses

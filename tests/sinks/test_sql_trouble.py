@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def is_waiting(database):
 
 
 async def opened(sink):
-    """Wait until a sink has connected: a server that is not there before that is an error."""
+    """Wait until a sink has connected."""
     while sink._writer._dialect is None:
         await trio.sleep(0.005)
 
@@ -163,14 +164,29 @@ async def test_a_server_that_is_killed_is_waited_for(served):
     assert {row["k"]: row["v"] for row in read(served, "plain")} == {str(id): id for id in range(200)}
 
 
-async def test_a_database_that_cannot_be_reached_at_first_is_an_error_at_once(served):
-    """It is more often a wrong name than a server that will come back."""
+async def test_a_database_that_refuses_at_first_is_an_error_at_once(served):
+    """It is a wrong name, which does not pass."""
     url = served.server.url("nothing")
     sink = se.sinks.sql(url, [PLAIN], lambda outcome: [outcome.value])
     with pytest.raises(Exception, match="nothing") as caught:
         await put(sink, [success({"k": 1})])
     assert not isinstance(caught.value, se.SinkUnavailable)
     await sink.close()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_server_that_is_not_there_yet_is_waited_for(scheme, answers):
+    """It refuses the connection, or takes it and says nothing: either will pass, and takes no longer than `timeout`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not answers:
+            server.close()
+        url = f"{scheme}://me@127.0.0.1:{port}/odds"
+        sink = se.sinks.sql(url, [PLAIN], lambda outcome: [outcome.value], timeout=1)
+        with trio.fail_after(10), pytest.raises(se.SinkUnavailable):
+            await put(sink, [success({"k": 1})])
+        await sink.close()
 
 
 async def test_tables_that_somebody_else_makes_are_taken(served, monkeypatch):

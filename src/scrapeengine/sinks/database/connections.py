@@ -19,10 +19,12 @@ __all__ = ["SqlConnections"]
 
 _STATES = ("08", "40", "53", "55P03", "57")
 """Beginnings of the states of PostgreSQL that pass: a lost connection, a deadlock, no room, a lock, a shutdown."""
-_NUMBERS = {1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
-"""The same of MariaDB and its driver: too many connections, a shutdown, a lock, a deadlock, lost connections."""
+_NUMBERS = {1040, 1053, 1203, 1205, 1213, 1226, 1927, 1969, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
+"""The same of MariaDB and its driver: too many connections, a shutdown, a lock, a deadlock, lost connections, time."""
 _CODES = {5, 6}
 """The same of SQLite: SQLITE_BUSY, SQLITE_LOCKED."""
+_MOMENTARY = ("starting up", "shutting down", "too many", "connection slots", "recovery", "not accepting", "not yet")
+"""What a PostgreSQL says that refuses a connection for the moment only."""
 
 
 class SqlConnections:
@@ -53,10 +55,11 @@ class SqlConnections:
         """Connect for the first time, and return how the database wants it.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: it cannot be reached, or refuses.
+            SinkUnavailable: it cannot be reached now.
+            sqlalchemy.exc.DBAPIError: it refuses, or there is no such database.
             ValueError: it is a server that is not known here, or too old.
         """
-        with self._engine.connect() as connection:
+        with _translated(at_first=True), self._engine.connect() as connection:
             match self._kind:
                 case "postgresql":
                     return Postgres()
@@ -158,10 +161,12 @@ def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(*, at_first: bool = False) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if at_first and _refuses(error.orig):
+            raise
         if error.connection_invalidated or _passes(error.orig):
             raise SinkUnavailable(f"the database could not take it now: {_said(error)}") from error
         raise
@@ -173,9 +178,24 @@ def _passes(error: Any) -> bool:
         return error.sqlite_errorcode & 0xFF in _CODES
     if hasattr(error, "sqlstate"):
         # Who has no connection has no state.
-        return error.sqlstate.startswith(_STATES) if error.sqlstate else type(error).__name__ == "OperationalError"
+        return error.sqlstate.startswith(_STATES) if error.sqlstate else _is_a(error, "OperationalError")
     number = error.args[0] if getattr(error, "args", ()) else None
-    return number in _NUMBERS or (number == 0 and type(error).__name__ == "InterfaceError")
+    return number in _NUMBERS or (number == 0 and _is_a(error, "InterfaceError"))
+
+
+def _refuses(error: Any) -> bool:
+    """Say whether a PostgreSQL is there, and has refused the connection for good: a wrong name, or password.
+
+    Its driver has no state for that, so it is told by the text. That may be in another language: then it passes for the
+    moment's, as it does where a connection is made anew.
+    """
+    text = str(error)
+    return hasattr(error, "sqlstate") and "FATAL:" in text and not any(each in text for each in _MOMENTARY)
+
+
+def _is_a(error: object, name: str) -> bool:
+    """Say whether an error is of a class of this name, which each driver has for itself, or of one below it."""
+    return any(each.__name__ == name for each in type(error).__mro__)
 
 
 def _said(error: DBAPIError) -> str:
