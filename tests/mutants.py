@@ -368,6 +368,13 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "if size + more > self._most:", "if False:"),
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "most_bytes // 2", "most_bytes"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "return str.__str__(value)", "return str(value)"),
+    ("sinks/test_sql_rows.py", "sinks/database/connections.py", "isinstance(number, int)", "number == 0"),
+    (
+        "sinks/test_sql_trouble.py",
+        "sinks/database/connections.py",
+        "max_statement_time = {max(0.001, timeout):f}, ",
+        "",
+    ),
     (
         "sinks/test_sql_rows.py",
         "sinks/database/connections.py",
@@ -391,7 +398,7 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "limits.endless or all(map(math.isfinite, some))", "True"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "behind > column.scale", "False"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "max(map(len, some)) <= column.length", "True"),
-    ("sinks/test_sql_rows.py", "sinks/database/connections.py", "error.sqlstate.startswith(_STATES)", "True"),
+    ("sinks/test_sql_rows.py", "sinks/database/connections.py", "state.startswith(_STATES)", "True"),
     ("sinks/test_sql.py", "sinks/database/compiling.py", "[*keys, *own] if name in", "[*own, *keys] if name in"),
     ("sinks/test_sql.py", "sinks/database/dialects.py", "CHARACTER SET utf8mb4{collation}", "CHARACTER SET utf8mb4"),
     ("sinks/test_sql.py", "sinks/database/schema.py", "if not other & counted:", "if False:"),

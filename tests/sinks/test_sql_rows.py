@@ -307,6 +307,7 @@ def test_nan_is_no_key():
         (Exception(1205, "lock"), True),
         (Exception(1226, "too many connections of a user"), True),
         (Exception(1203, "too many connections of a user"), True),
+        (type("Error", (Exception,), {"sqlstate": "HY000"})(1205, "lock"), True),
         (Exception(1969, "max_statement_time"), True),
         (Exception(1062, "duplicate"), False),
         (type("InterfaceError", (Exception,), {})(0, ""), True),

@@ -119,6 +119,23 @@ async def test_a_file_that_is_locked_is_waited_for(tmp_path):
         assert other.execute("SELECT v FROM plain").fetchall() == [(2,)]
 
 
+async def test_a_server_does_not_go_on_with_what_nobody_waits_for(served):
+    """A statement that takes longer than `timeout` is ended there, and holds no lock; it passes."""
+    sink = plain(served, timeout=0.5)
+    await put(sink, [success({"v": 1})])
+    with contextlib.closing(served.connect()) as other:
+        cursor = other.cursor()
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE plain SET v = 5")
+        with trio.fail_after(10), pytest.raises(se.SinkUnavailable):
+            await sink.write([success({"v": 2})])
+        assert not is_waiting(served)
+        cursor.execute("ROLLBACK")
+    await sink.write([success({"v": 3})])
+    await sink.close()
+    assert [row["v"] for row in read(served, "plain")] == [3]
+
+
 async def test_what_passes_is_tried_again_whatever_the_policy(served):
     """A run whose connections are cut in its middle ends as any other one."""
     one_at_a_time = trio.Lock()

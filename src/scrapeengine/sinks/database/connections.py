@@ -139,17 +139,20 @@ def _arguments(kind: str, timeout: float) -> dict[str, Any]:
         case "postgresql":
             return {"connect_timeout": max(2, whole), "tcp_user_timeout": whole * 1000}
         case _:
-            return {"connect_timeout": whole, "read_timeout": whole, "write_timeout": whole, "charset": "utf8mb4"}
+            # The server is to give up first: then the connection is as good as before.
+            return {"connect_timeout": whole, "read_timeout": whole + 1, "write_timeout": whole, "charset": "utf8mb4"}
 
 
 def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
     """Return what makes a new connection ready."""
-    session = "sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), time_zone = '+00:00'"
     statement = (
         f"SET statement_timeout = {max(1, round(timeout * 1000))}"
         if kind == "postgresql"
-        # Else it cuts off what does not fit, and takes a 0 for the next number; times are of UTC here.
-        else f"SET SESSION {session}"
+        # Else it cuts off what does not fit, and takes a 0 for the next number; times are of UTC here. And it would go
+        # on with what nobody waits for any more, and hold its locks.
+        else "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO'), "
+        f"time_zone = '+00:00', max_statement_time = {max(0.001, timeout):f}, "
+        f"innodb_lock_wait_timeout = {max(1, round(timeout))}"
     )
 
     def prepare(connection: Any, _: Any) -> None:
@@ -176,11 +179,12 @@ def _passes(error: Any) -> bool:
     """Say whether what a driver has raised is of the moment."""
     if hasattr(error, "sqlite_errorcode"):
         return error.sqlite_errorcode & 0xFF in _CODES
-    if hasattr(error, "sqlstate"):
-        # Who has no connection has no state.
-        return error.sqlstate.startswith(_STATES) if error.sqlstate else _is_a(error, "OperationalError")
     number = error.args[0] if getattr(error, "args", ()) else None
-    return number in _NUMBERS or (number == 0 and _is_a(error, "InterfaceError"))
+    if isinstance(number, int):  # as MariaDB's driver has it, of which some versions have states too, coarse ones
+        return number in _NUMBERS or (number == 0 and _is_a(error, "InterfaceError"))
+    state = getattr(error, "sqlstate", "")
+    # Who has no connection has no state.
+    return _is_a(error, "OperationalError") if state is None else state.startswith(_STATES)
 
 
 def _refuses(error: Any) -> bool:
