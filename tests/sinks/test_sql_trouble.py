@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -134,6 +135,23 @@ async def test_a_server_does_not_go_on_with_what_nobody_waits_for(served):
     await sink.write([success({"v": 3})])
     await sink.close()
     assert [row["v"] for row in read(served, "plain")] == [3]
+
+
+async def test_a_server_that_stands_still_is_not_waited_for_for_ever(of_postgresql):
+    """It answers to nothing, and its connection is as good as new: after `timeout` and a second it is given up."""
+    sink = plain(of_postgresql, timeout=0.2)
+    await put(sink, [success({"v": 1})])
+    with engine_of(sink).connect() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with trio.fail_after(20), pytest.raises(se.SinkUnavailable):
+            await sink.write([success({"v": 2})])
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await sink.write([success({"v": 3})])
+    await sink.close()
+    assert [row["v"] for row in read(of_postgresql, "plain")] == [3]
 
 
 async def test_what_passes_is_tried_again_whatever_the_policy(served):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +26,8 @@ _NUMBERS = {1040, 1053, 1203, 1205, 1213, 1226, 1927, 1969, 2002, 2003, 2006, 20
 """The same of MariaDB and its driver: too many connections, a shutdown, a lock, a deadlock, lost connections, time."""
 _CODES = {5, 6}
 """The same of SQLite: SQLITE_BUSY, SQLITE_LOCKED."""
+_MARGIN = 1
+"""Seconds that the server has beyond the timeout, to say itself that it was too long."""
 _MOMENTARY = ("starting up", "shutting down", "too many", "connection slots", "recovery", "not accepting", "not yet")
 """What a PostgreSQL says that refuses a connection for the moment only."""
 
@@ -49,7 +54,8 @@ class SqlConnections:
             **options,
         )
         if self._kind != "sqlite":
-            event.listen(self._engine, "connect", _prepared(self._kind, timeout))
+            # Before SQLAlchemy itself asks for anything.
+            event.listen(self._engine, "connect", _prepared(self._kind, timeout), insert=True)
 
     def open(self) -> Dialect:
         """Connect for the first time, and return how the database wants it.
@@ -140,7 +146,12 @@ def _arguments(kind: str, timeout: float) -> dict[str, Any]:
             return {"connect_timeout": max(2, whole), "tcp_user_timeout": whole * 1000}
         case _:
             # The server is to give up first: then the connection is as good as before.
-            return {"connect_timeout": whole, "read_timeout": whole + 1, "write_timeout": whole, "charset": "utf8mb4"}
+            return {
+                "connect_timeout": whole,
+                "read_timeout": whole + _MARGIN,
+                "write_timeout": whole,
+                "charset": "utf8mb4",
+            }
 
 
 def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
@@ -156,11 +167,43 @@ def _prepared(kind: str, timeout: float) -> Callable[[Any, Any], None]:
     )
 
     def prepare(connection: Any, _: Any) -> None:
+        if kind == "postgresql":
+            connection.wait = _bounded(connection, timeout + _MARGIN)
         with connection.cursor() as cursor:
             cursor.execute(statement)
         connection.commit()
 
     return prepare
+
+
+def _bounded(connection: Any, seconds: float) -> Callable[..., Any]:
+    """Return what a connection of psycopg waits by, for no longer than that: then its socket is shut.
+
+    The limits that the server is given are nothing to one that stands still, and libpq has none of its own for that.
+    """
+    plain = connection.wait
+
+    def wait(*arguments: Any, **options: Any) -> Any:
+        lock = threading.Lock()
+        has_answered = False
+
+        def shut() -> None:
+            with lock:
+                if not has_answered:
+                    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as end, suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            return plain(*arguments, **options)
+        finally:
+            timer.cancel()
+            with lock:  # its number may be another one's afterwards
+                has_answered = True
+
+    return wait
 
 
 @contextmanager

@@ -64,7 +64,8 @@ def sql(
             item, or to a function of the outcome; or None, for a row of each outcome, as `open` writes.
         name: by which a store knows the sink; None: the name of the first table.
         create: whether tables that are not there are made, by the first rows.
-        timeout: seconds for which the database may take for an answer. A run that is stopped waits for it.
+        timeout: seconds for which the database may take for an answer; a second more, and its connection is closed. A
+            run that is stopped waits for it.
         **policy: the fields of `SinkPolicy`: `size`, `linger`, `on_error`, `patience`, `aside`.
 
     Raises:
