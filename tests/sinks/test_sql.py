@@ -550,7 +550,7 @@ async def test_a_first_row_that_is_refused_decides_nothing(database):
 
 def test_rows_of_a_table_may_follow_those_that_refer_to_it(database):
     """That it was known for its key alone decides nothing of what is written to it."""
-    database.run("CREATE TABLE events (id INTEGER PRIMARY KEY, name VARCHAR(9), title VARCHAR(9), UNIQUE (name))")
+    database.run("CREATE TABLE events (id INTEGER PRIMARY KEY, name VARCHAR(9) UNIQUE NOT NULL, title VARCHAR(9))")
     if database.kind != "sqlite":
         way = "ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY" * (database.kind == "postgresql")
         database.run(f"ALTER TABLE events {way or 'MODIFY id INTEGER AUTO_INCREMENT'}")
@@ -564,6 +564,74 @@ def test_rows_of_a_table_may_follow_those_that_refer_to_it(database):
         [success([("events", {"name": "b", "title": "B"})])],
     )
     assert {row["name"]: row["title"] for row in read(database, "events")} == {"a": "A", "b": "B"}
+
+
+def test_of_keys_that_the_database_takes_for_one_the_last_counts(of_mariadb):
+    """In the order in which they were made, whatever that of their texts; what refers to them too."""
+    of_mariadb.run("CREATE TABLE loose (id INT PRIMARY KEY AUTO_INCREMENT, k CHAR(9) UNIQUE, v INT)")
+    of_mariadb.run("CREATE TABLE prices (loose INT, n INT, v INT, PRIMARY KEY (loose, n))")
+    tables = [SqlTable("prices", ("loose", "n"), {"loose": "loose"}), SqlTable("loose", "k")]
+    sink = se.sinks.sql(of_mariadb.url, tables, lambda outcome: outcome.value)
+    write(
+        sink,
+        [
+            success(
+                [(table, {**row, "v": v}) for v, each in enumerate(("B", "b", "a", "A")) for table, row in rows(each)]
+            )
+            for rows in [lambda each: [("loose", {"k": each}), ("prices", {"loose": each, "n": 1})]]
+        ],
+    )
+    assert [(row["k"].lower(), row["v"]) for row in read(of_mariadb, "loose")] == [("b", 1), ("a", 3)]
+    assert sorted(row["v"] for row in read(of_mariadb, "prices")) == [1, 3]
+
+
+KEYS_THAT_ARE_NONE = {
+    "sqlite": [
+        (
+            "CREATE TABLE t (k TEXT, v INTEGER)",
+            "CREATE UNIQUE INDEX i ON t (k COLLATE NOCASE)",
+            "index .k COLLATE NOCASE",
+        ),
+        ("CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY, v INTEGER)", "index .k COLLATE NOCASE"),
+        ("CREATE TABLE t (k TEXT, v INTEGER)", "CREATE UNIQUE INDEX i ON t (lower(k))", "INDEX t_key ON t .k."),
+    ],
+    "postgresql": [
+        ("CREATE TABLE t (k citext PRIMARY KEY, v INTEGER)", "k of the key.*make it text"),
+        ("CREATE TABLE t (k text COLLATE loose PRIMARY KEY, v INTEGER)", "k of the key.*make it text"),
+        ("CREATE TABLE t (k inet PRIMARY KEY, v INTEGER)", "k of the key.*INET.*make it text"),
+        ("CREATE TABLE t (k jsonb PRIMARY KEY, v INTEGER)", "JSON, which is no key"),
+    ],
+    "mariadb": [
+        ("CREATE TABLE t (k VARCHAR(99), v INTEGER, UNIQUE (k(5)))", r"index .k\(5\)"),
+        ("CREATE TABLE t (k VARCHAR(99) PRIMARY KEY, v INTEGER, w TEXT, UNIQUE (w(5)))", r"beside .k.: .w\(5\)"),
+    ],
+}
+
+
+def test_keys_that_take_different_rows_for_one_are_refused(database):
+    """A prefix, a collation of the index, a type: the row that is replaced would be another one's."""
+    if database.kind == "postgresql":
+        database.run("CREATE EXTENSION IF NOT EXISTS citext SCHEMA public")
+        database.run("CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    for *statements, match in KEYS_THAT_ARE_NONE[database.kind]:
+        for statement in statements:
+            database.run(statement)
+        sink = se.sinks.sql(database.url, [SqlTable("t", "k")], lambda outcome: [outcome.value])
+        with pytest.raises(ValueError, match=match):
+            write(sink, [success({"k": "a", "v": 1})])
+        database.run("DROP TABLE t")
+
+
+def test_a_uuid_is_the_same_however_it_is_written(of_postgresql):
+    """As a key, of which the last counts."""
+    of_postgresql.run("CREATE TABLE t (k uuid PRIMARY KEY, v INTEGER)")
+    sink = se.sinks.sql(of_postgresql.url, [SqlTable("t", "k")], lambda outcome: outcome.value)
+    one = uuid.UUID(int=2**127 + 10)
+    write(sink, [success([{"k": one, "v": 1}, {"k": str(one).upper(), "v": 2}, {"k": one.hex, "v": 3}])])
+    assert read(of_postgresql, "t") == [{"k": one, "v": 3}]
+    for wrong in ("x", 5):
+        with pytest.raises(ValueError, match=r"column k: .*UUID"):
+            write(sink, [success([{"k": wrong, "v": 1}])])
 
 
 def test_another_unique_key_is_refused_in_mariadb(database):

@@ -68,6 +68,7 @@ _ARRAYS: Mapping[Kind, str] = {
     "date": "date",
     "time": "time",
     "json": "text",
+    "uuid": "text",
     "other": "text",
 }
 """What PostgreSQL takes the values of a column for. Not for the column's own type: a cast to `numeric(10, 2)` rounds,
@@ -95,7 +96,7 @@ class Postgres:
 
     def taken(self, column: Column, name: str) -> str:
         """See `Dialect`."""
-        return f"CAST({name} AS {column.type})" if column.kind in {"json", "other"} else name
+        return f"CAST({name} AS {column.type})" if column.kind in {"json", "uuid", "other"} else name
 
     def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""
@@ -209,7 +210,7 @@ class MariaDb:
         match column.kind:
             case "bytes":
                 return f"from_base64({name})"
-            case "text" | "json" | "other":
+            case "text" | "json" | "uuid" | "other":
                 # What is copied from column to column is cut off in silence; the value of an expression is checked.
                 return f"concat({name})"
             case _:

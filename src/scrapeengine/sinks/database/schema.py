@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.exc import CompileError
 
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.compiling import Shape
+from scrapeengine.sinks.database.keys import UniqueKey, check_key, loose_columns, unique_keys
 from scrapeengine.sinks.database.tables import TYPES, SqlTable
 from scrapeengine.sinks.database.values import Column, Kind
 
@@ -27,6 +29,8 @@ _SIZES = {
 }
 """Bytes that these types of MariaDB hold, which does not say so of their columns."""
 _ID = "id"
+_EXACT = "utf8mb4_nopad_bin"
+"""The collation of MariaDB in which texts are the same only where they are, blanks at their ends included."""
 _BINARY = (sa.LargeBinary, sa.VARBINARY, sa.BINARY, mysql.TINYBLOB, mysql.MEDIUMBLOB, mysql.LONGBLOB)
 
 Types = Mapping[str, type | None]
@@ -85,7 +89,7 @@ def make_tables(
             *parts,
             mariadb_engine="InnoDB",
             mariadb_charset="utf8mb4",
-            mariadb_collate="utf8mb4_nopad_bin",
+            mariadb_collate=_EXACT,
         )
     metadata.create_all(connection)
 
@@ -157,52 +161,30 @@ def shape_of(connection: sa.Connection, table: SqlTable, written: Sequence[str],
     columns = _columns_of(connection, table.name, described)
     if lacking := [name for name in (*table.key, *table.references, *(table.columns or ())) if name not in columns]:
         raise ValueError(f"table {told(table.name)} has no column {told(lacking[0])}: add it")
-    key = frozenset(table.key)
-    unique = {frozenset(primary), *_unique_constraints(inspector, table.name)}
-    if key not in unique or connection.dialect.name == "mariadb":  # which is to have no other
-        unique |= {*_unique_indexes(inspector, table.name)}
-    if key not in unique:
-        listed = ", ".join(table.key)
-        raise ValueError(
-            f"table {told(table.name)} may have many rows of one key ({listed}): make that unique, by "
-            f"CREATE UNIQUE INDEX ON {table.name} ({listed})"
-        )
+    unique = unique_keys(connection, table.name)
+    check_key(table, columns, unique, connection.dialect.name)
     if connection.dialect.name == "mariadb":
-        _check_mariadb(table, described, columns, unique - {key, frozenset()}, written)
+        _check_mariadb(table, described, columns, unique, written)
     if is_referred and len(primary) != 1:
         raise ValueError(f"table {told(table.name)} is referred to, and has no primary key of one column: give it one")
     return Shape(table, columns, tuple(written), primary[0] if is_referred else "")
-
-
-def _unique_constraints(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
-    return (frozenset(each["column_names"]) for each in inspector.get_unique_constraints(name))
-
-
-def _unique_indexes(inspector: sa.Inspector, name: str) -> Iterator[frozenset[str]]:
-    """Return what indexes of a table are unique, for all rows and by columns."""
-    for index in inspector.get_indexes(name):
-        options = index.get("dialect_options", {})
-        is_partial = any(each.endswith("_where") and value is not None for each, value in options.items())
-        names = [each for each in index["column_names"] if each is not None]
-        if index["unique"] and not is_partial and len(names) == len(index["column_names"]):
-            yield frozenset(names)
 
 
 def _check_mariadb(
     table: SqlTable,
     described: Sequence[Any],
     columns: Mapping[str, Column],
-    others: Collection[frozenset[str]],
+    unique: Collection[UniqueKey],
     written: Sequence[str],
 ) -> None:
     """Refuse what `ON DUPLICATE KEY` would get wrong: it replaces a row that is the same by any unique key."""
     counted = {each["name"] for each in described if each.get("autoincrement") is True} - {*written}
-    for other in others:
-        if not other & counted:
+    for other in unique:
+        if other.columns != {*table.key} and not other.columns & counted:
             raise ValueError(
                 f"table {told(table.name)} has another unique key beside ({', '.join(table.key)}): "
-                f"({', '.join(sorted(other))}). MariaDB would "
-                "replace rows that are the same by that one: drop it, or write to a table without it"
+                f"({other.shown}). MariaDB would replace "
+                "rows that are the same by that one: drop it, or write to a table without it"
             )
     for name in table.key:
         collation = columns[name].collation
@@ -217,16 +199,16 @@ def _columns_of(connection: sa.Connection, table: str, described: Sequence[Any])
     dialect = connection.dialect.name
     collations: dict[str, str] = {}
     json: set[str] = set()
+    loose: set[str] = loose_columns(connection, table) if dialect == "postgresql" else set()
     if dialect == "mariadb":
         # What a table has as its own is not said of its columns; and JSON is a text there, with a check.
         collations = {row[0]: row[1] for row in connection.execute(_COLLATIONS, {"name": table})}
         json = {row[0] for row in connection.execute(_JSON, {"name": table})}
-    return {
-        each["name"]: _column(
-            each["name"], each["type"], connection.dialect, collations.get(each["name"]), is_json=each["name"] in json
-        )
+    columns = (
+        _column(each["name"], each["type"], connection.dialect, collations.get(each["name"]), each["name"] in json)
         for each in described
-    }
+    )
+    return {each.name: attrs.evolve(each, is_loose=each.is_loose or each.name in loose) for each in columns}
 
 
 _COLLATIONS = sa.text(
@@ -239,13 +221,19 @@ _JSON = sa.text(
 )
 
 
-def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *, is_json: bool) -> Column:
+def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, is_json: bool) -> Column:  # noqa: FBT001
     try:
         said = type_.compile(dialect)
     except CompileError:  # of a type that SQLAlchemy does not know; the database may make it of a text
         said = "text"
     kind: Kind = "json" if is_json else _kind(type_, dialect.name)
-    column = Column(name, kind, said, collation=collation if kind == "text" else None)
+    column = Column(
+        name,
+        kind,
+        said,
+        collation=collation if kind == "text" else None,
+        is_loose=_is_loose(kind, type_, dialect.name, collation),
+    )
     match kind:
         case "integer":
             return _with(column, bounds=_range(type_, dialect.name))
@@ -267,7 +255,18 @@ def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, *
 
 
 def _with(column: Column, **changes: Any) -> Column:
-    return Column(column.name, column.kind, column.type, **{"collation": column.collation, **changes})
+    return attrs.evolve(column, **changes)
+
+
+def _is_loose(kind: Kind, type_: Any, dialect: str, collation: str | None) -> bool:
+    """Say whether a database takes values for one that are not equal here."""
+    match kind:
+        case "text":
+            return dialect == "mariadb" and collation != _EXACT
+        case "other":
+            return dialect != "sqlite" and not (dialect == "postgresql" and isinstance(type_, sa.Enum))
+        case _:
+            return False
 
 
 def _kind(type_: Any, dialect: str) -> Kind:
@@ -278,6 +277,7 @@ def _kind(type_: Any, dialect: str) -> Kind:
         (sa.Float, "float"),
         (sa.Numeric, "decimal"),
         (sa.JSON, "json"),
+        (sa.Uuid, "uuid"),
         (_BINARY, "bytes"),
         (sa.DateTime, "datetime"),
         (sa.Date, "date"),

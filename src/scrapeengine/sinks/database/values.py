@@ -24,14 +24,17 @@ from scrapeengine.model.urls import told
 __all__ = ["Column", "Kind", "Limits", "all_fit", "checked"]
 
 Kind: TypeAlias = Literal[
-    "boolean", "integer", "float", "decimal", "text", "bytes", "datetime", "date", "time", "json", "other"
+    "boolean", "integer", "float", "decimal", "text", "bytes", "datetime", "date", "time", "json", "uuid", "other"
 ]
-"""What a column holds. "other": what the database makes of a text by itself, such as an enum, a UUID or an address."""
+"""What a column holds. "other": what the database makes of a text by itself, such as an enum or an address."""
 
 
 @attrs.frozen
 class Column:
-    """A column of a table."""
+    """A column of a table.
+
+    Size: 12 attributes, a record of one column.
+    """
 
     name: str
     kind: Kind
@@ -53,6 +56,8 @@ class Column:
     """Of times: whether the database knows that they are of a zone."""
     collation: str | None = None
     """Of texts in MariaDB: how they are compared."""
+    is_loose: bool = False
+    """Whether the database takes values of it for one that are not equal here."""
 
 
 @attrs.frozen
@@ -190,6 +195,16 @@ _MOST_OF_CHARACTER = 4
 """Bytes that a character has at most in UTF-8."""
 
 
+def _uuid(value: Any, column: Column, limits: Limits) -> str:
+    del limits
+    if not isinstance(value, uuid.UUID | str):
+        raise _no(value, column, "give it a UUID")
+    try:
+        return str(value if isinstance(value, uuid.UUID) else uuid.UUID(value))
+    except ValueError:
+        raise _no(value, column, "it is no UUID; give it one") from None
+
+
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
@@ -270,5 +285,6 @@ _CHECKS: Mapping[Kind, Callable[[Any, Column, Limits], Any]] = {
     "date": _date,
     "time": _time,
     "json": _json,
+    "uuid": _uuid,
     "other": _text,
 }
