@@ -548,6 +548,32 @@ async def test_a_first_row_that_is_refused_decides_nothing(database):
     assert database.run("SELECT k, v, w FROM plain") == [(2, 1, 5)]
 
 
+def test_tables_are_made_of_all_that_is_said(database):
+    """Of all first rows, of `types`, and what is referred to by what is referred to; none for rows that are refused."""
+    tables = [
+        SqlTable("prices", "k", {"event": "events"}),
+        SqlTable("events", "name", {"league": "leagues"}, types={"title": str}),
+        SqlTable("leagues", "name", types={"name": str}),
+    ]
+    sink = se.sinks.sql(database.url, tables, lambda outcome: outcome.value, create=True)
+    price = {"k": 1, "event": "a", "v": 1}
+    with pytest.raises(ValueError, match=r"column v: .*give it a"):
+        write(sink, [success([("prices", price), ("prices", {**price, "k": 2, "v": b"x"})])])
+    with pytest.raises(ValueError, match=r"column v: .*no float is that int"):
+        write(sink, [success([("prices", {**price, "k": k, "v": v}) for k, v in enumerate((1, 2.5, 2**53 + 1))])])
+    for table in tables:
+        with pytest.raises(Exception, match=rf"{table.name}"):
+            database.run(f"SELECT 1 FROM {table.name}")
+    write(
+        sink,
+        [success([("prices", price), ("prices", {**price, "k": 2, "v": 2.5})])],
+        [success([("events", {"name": "a", "title": "A", "league": "one"})])],
+    )
+    assert [(row["k"], row["v"]) for row in read(database, "prices")] == [(1, 1.0), (2, 2.5)]
+    assert [row["title"] for row in read(database, "events")] == ["A"]
+    assert [row["name"] for row in read(database, "leagues")] == ["one"]
+
+
 def test_rows_of_a_table_may_follow_those_that_refer_to_it(database):
     """That it was known for its key alone decides nothing of what is written to it."""
     database.run("CREATE TABLE events (id INTEGER PRIMARY KEY, name VARCHAR(9) UNIQUE NOT NULL, title VARCHAR(9))")

@@ -138,7 +138,17 @@ def test_types_of_columns_are_found():
     table = SqlTable("t", "k", {"event": "events"})
     assert types_of(table, rows) == {"k": int, "a": bytes, "event": None}
     assert types_of(SqlTable("t", "k"), [{"k": (1,), "d": True}]) == {"k": list, "d": bool}
-    with pytest.raises(ValueError, match="types="):
+    for values, expected in (
+        ((1, 2.5), float),
+        ((True, 5), int),
+        ((1, Decimal("0.5"), 2.5), Decimal),
+        (({}, []), dict),
+        ((None, 2.5, None), float),
+        (("x", 1), str),
+    ):
+        assert types_of(table, [{"k": 1, "a": value} for value in values])["a"] is expected
+    assert types_of(SqlTable("t", "k", types={"late": str}), [{"k": 1}]) == {"k": int, "late": str}
+    with pytest.raises(ValueError, match=r"types="):
         types_of(SqlTable("t", "k"), [{"k": 1, "a": object()}])
 
 

@@ -224,7 +224,10 @@ def _check_written(row: SqlRow, shape: Shape) -> None:
 
 
 def _unknown(row: SqlRow, name: str) -> ValueError:
-    return ValueError(f"{row.shown()}, column {told(name)}: the table has none of that name; add it, or leave it out")
+    return ValueError(
+        f"{row.shown()}, column {told(name)}: the table has none of that name; add it, or leave it out; if the "
+        f"table is made by its first rows, say it there by SqlTable(…, types={{{name!r}: str}})"
+    )
 
 
 def _check_columns(row: SqlRow, shape: Shape) -> None:

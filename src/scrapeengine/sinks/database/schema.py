@@ -19,7 +19,7 @@ from scrapeengine.sinks.database.keys import UniqueKey, check_key, loose_columns
 from scrapeengine.sinks.database.tables import TYPES, SqlTable
 from scrapeengine.sinks.database.values import Column, Kind
 
-__all__ = ["make_tables", "shape_of", "types_of"]
+__all__ = ["make_tables", "planned_shape", "shape_of", "types_of"]
 
 _LONGEST_KEY = 255
 """Characters of a text of a key in MariaDB: an index holds 3,072 bytes, four for each of these."""
@@ -48,15 +48,33 @@ def types_of(table: SqlTable, rows: Sequence[Mapping[str, Any]]) -> Types:
         ValueError: the rows do not say it.
     """
     found: dict[str, type | None] = {}
-    for name in table.columns or tuple(dict.fromkeys(name for row in rows for name in row)):
-        values = (row[name] for row in rows if row.get(name) is not None)
-        found[name] = None if name in table.references else table.types.get(name) or _plain(next(values, None))
+    said = dict.fromkeys((*(name for row in rows for name in row), *table.references, *table.types))
+    for name in table.columns or (*table.key, *(name for name in said if name not in table.key)):
+        values = [row[name] for row in rows if row.get(name) is not None]
+        found[name] = None if name in table.references else table.types.get(name) or _common([*map(_plain, values)])
         if found[name] is None and name not in table.references:
             raise ValueError(
                 f"column {told(name)} of table {told(table.name)} is to be made, and the first rows do not say of what "
                 f"type: write SqlTable(…, types={{{name!r}: float}}), or make the table yourself"
             )
     return found
+
+
+_WIDER: tuple[tuple[set[type | None], type], ...] = (
+    ({bool, int}, int),
+    ({int, float}, float),
+    ({bool, int, float, decimal.Decimal}, decimal.Decimal),
+    ({dict, list}, dict),
+)
+"""Of what type a column is that is to hold values of several types."""
+
+
+def _common(types: Sequence[type | None]) -> type | None:
+    """Return the type of a column for values of these types: where there is none for all, that of the first one."""
+    found = next((wider for some, wider in _WIDER if {*types} <= some), None)
+    if not types:
+        return None
+    return types[0] if found is None or {*types} == {types[0]} else found
 
 
 def _plain(value: object) -> type | None:
@@ -109,6 +127,33 @@ def _parts(
             (target,) = metadata.tables[table.references[name]].primary_key.columns
             yield sa.Column(name, target.type, sa.ForeignKey(target), nullable=not of_key)
     yield sa.UniqueConstraint(*table.key) if has_id else sa.PrimaryKeyConstraint(*table.key)
+
+
+def planned_shape(
+    connection: sa.Connection, table: SqlTable, types: Types, written: Sequence[str], *, is_referred: bool
+) -> Shape:
+    """Return a table as it is going to be, for rows to be looked at before it is made.
+
+    Args:
+        connection: to the database.
+        table: the table.
+        types: of its columns.
+        written: the columns that are written.
+        is_referred: whether others refer to it.
+    """
+    dialect = connection.dialect
+    collation = _EXACT if dialect.name == "mariadb" else None
+    columns = {
+        name: _column(
+            name,
+            sa.BigInteger() if type_ is None else _type(type_, dialect.name, of_key=name in table.key),
+            dialect,
+            collation,
+            type_ in {dict, list},
+        )
+        for name, type_ in types.items()
+    }
+    return Shape(table, columns, tuple(written), _ID if is_referred else "")
 
 
 def _type(type_: type, dialect: str, *, of_key: bool) -> sa.types.TypeEngine[Any]:

@@ -22,7 +22,7 @@ from scrapeengine.sinks.database.compiling import Shape, compile_rows
 from scrapeengine.sinks.database.connections import SqlConnections
 from scrapeengine.sinks.database.dialects import Dialect
 from scrapeengine.sinks.database.rows import RowsOf, SqlRow
-from scrapeengine.sinks.database.schema import make_tables, shape_of, types_of
+from scrapeengine.sinks.database.schema import Types, make_tables, planned_shape, shape_of, types_of
 from scrapeengine.sinks.database.tables import SqlTable
 from scrapeengine.standstill import in_thread
 
@@ -72,7 +72,7 @@ class SqlWriter:
         first: dict[str, SqlRow] = {}
         for row in rows:
             first.setdefault(row.table, row)
-        names = {*first}.union(*(table.references.values() for table in self._tables if table.name in first))
+        names = _with_what_they_refer_to({*first}, self._tables)
         wanted = [table for table in self._tables if table.name in names]
         written = {
             table.name: self._written.get(table.name) or table.columns or tuple(first[table.name].values)
@@ -104,6 +104,7 @@ class SqlWriter:
             if not self._create:
                 raise ValueError(f"there is no table {missing[0].name!r}: make it, or have it made with create=True")
             made = [(table, types_of(table, _first_rows(table, wanted, rows))) for table in missing]
+            self._try(wanted, found, made, written, rows)
             try:
                 with self._connections.looking() as connection:
                     make_tables(connection, made, referred)
@@ -119,9 +120,36 @@ class SqlWriter:
                 found = shapes()
         self._shapes |= {name: shape for name, shape in found.items() if shape is not None}
 
+    def _try(
+        self,
+        wanted: Sequence[SqlTable],
+        found: Mapping[str, Shape | None],
+        made: Sequence[tuple[SqlTable, Types]],
+        written: Mapping[str, tuple[str, ...]],
+        rows: Sequence[SqlRow],
+    ) -> None:
+        """Look at rows before tables are made for them, which stay: rows that are refused are to leave none."""
+        assert self._dialect is not None
+        shapes = {name: shape for name, shape in found.items() if shape is not None}
+        referred = {name for table in wanted for name in table.references.values()}
+        with self._connections.looking() as connection:
+            for table, types in made:
+                own = written.get(table.name, ())
+                shapes[table.name] = planned_shape(connection, table, types, own, is_referred=table.name in referred)
+        own_shapes = [attrs.evolve(shapes[table.name], written=written.get(table.name, ())) for table in wanted]
+        compile_rows(rows, own_shapes, self._dialect, self._connections.quote)
+
     def close(self) -> None:
         """Close the connections."""
         self._connections.close()
+
+
+def _with_what_they_refer_to(names: set[str], tables: Sequence[SqlTable]) -> set[str]:
+    """Return names of tables, with those that they refer to, and that these do."""
+    for table in reversed(tables):  # who refers comes after what it refers to
+        if table.name in names:
+            names = names | {*table.references.values()}
+    return names
 
 
 def _first_rows(table: SqlTable, tables: Sequence[SqlTable], rows: Sequence[SqlRow]) -> list[dict[str, Any]]:

@@ -45,12 +45,13 @@ class SqlTable:
     references: Mapping[str, str] = attrs.field(factory=dict)
     """Columns that hold the id of a row of another table, each with that one's name. In its place a row has that row's
     key: a value, or a tuple of them, or a mapping, where the key is of several columns. A row that is not there yet is
-    made, of its key alone; None refers to nothing."""
+    made, of its key alone: so its other columns are to take NULL, or have a default; None refers to nothing."""
     columns: tuple[str, ...] | None = attrs.field(default=None, converter=_columns, kw_only=True)
     """The columns that are written: one that a row lacks is NULL there. None: those of the first row, and each row has
     all of them."""
     types: Mapping[str, type] = attrs.field(factory=dict, kw_only=True)
-    """Of what type columns are of a table that is made here: where the first rows do not say it, having None."""
+    """Of what type columns are of a table that is made here: where the first rows do not say it, having None, or not
+    having them yet, as where others refer to it first."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what makes no sense."""
