@@ -407,6 +407,52 @@ def test_texts_that_are_too_long_are_refused_in_mariadb(of_mariadb):
     assert read(of_mariadb, "long_ones") == [fits]
 
 
+NARROW = {
+    "sqlite": [("NUMERIC", [Decimal("0.1")], [Decimal("1E-400")])],
+    "postgresql": [
+        ("CHAR(3)", ["abc", "ab "], ["ab", "abcd"]),
+        ("REAL", [1.85, 0.1, -1e30, 0.0], [16777217.0, 1e39, 1e-40]),
+        ("BIT(3)", ["101"], ["10101"]),
+        ("short", ["abc"], ["abcdef"]),
+        ("cents", [Decimal("1.23")], ["1.239", Decimal("1.239")]),
+        ("of_seconds", [MOMENT.replace(microsecond=0)], [MOMENT]),
+        ("VARCHAR(3)[]", ["{abc}"], ["{abcdef}"]),
+    ],
+    "mariadb": [
+        ("CHAR(3)", ["abc", "ab"], ["ab ", "abcd"]),
+        ("BINARY(3)", [b"abc"], [b"ab"]),
+        ("ENUM('a', 'b')", ["a"], ["1", "A", "c"]),
+        ("SET('a', 'b')", ["a", "a,b", ""], ["1", "3", "a,c"]),
+        ("FLOAT", [1.85, -1e30], [16777217.0, 1e39]),
+        ("DOUBLE(10, 2)", [1.25], [1.239]),
+        ("FLOAT(7, 2)", [1.25], [1.239]),
+        ("TIMESTAMP NOT NULL", [MOMENT.replace(microsecond=0)], [None]),
+    ],
+}
+
+
+async def test_what_a_column_would_change_is_refused(database):
+    """Padding, members by their numbers, digits of single precision, what a cast would cut off."""
+    if database.kind == "postgresql":
+        database.run("CREATE DOMAIN short AS varchar(3)")
+        database.run("CREATE DOMAIN of_seconds AS timestamptz(0)")
+        database.run("CREATE DOMAIN cents AS numeric(10, 2)")
+    columns = {f"c{number}": each for number, each in enumerate(NARROW[database.kind])}
+    for column, (type_, _, _) in columns.items():
+        database.run(f"CREATE TABLE t{column} (k INTEGER PRIMARY KEY, v {type_})")
+    sink = se.sinks.sql(database.url, [SqlTable(f"t{each}", "k") for each in columns], lambda outcome: outcome.value)
+    await put(sink)
+    for column, (type_, fit, wrong) in columns.items():
+        await sink.write([success([(f"t{column}", {"k": k, "v": value}) for k, value in enumerate(fit)])])
+        for value in wrong:
+            with pytest.raises((ValueError, sa.exc.DBAPIError)):
+                await sink.write([success([(f"t{column}", {"k": 9, "v": value})])])
+                pytest.fail(f"{type_} took {value!r}")
+        found = [row["v"] for row in read(database, f"t{column}")]
+        assert (["{abc}"] if found == [["abc"]] else found) == fit, type_
+    await sink.close()
+
+
 def test_keys_of_all_types_replace(database):
     """What is the same to the database is the same to the sink."""
     pairs = [(7, "seven"), (MOMENT, dt.date(2024, 1, 1)), (Decimal("1.5"), b"\0\1"), (True, 2.5)]

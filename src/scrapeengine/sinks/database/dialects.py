@@ -96,7 +96,7 @@ class Postgres:
 
     def taken(self, column: Column, name: str) -> str:
         """See `Dialect`."""
-        return f"CAST({name} AS {column.type})" if column.kind in {"json", "uuid", "other"} else name
+        return f"CAST({name} AS {column.cast or column.type})" if column.kind in {"json", "uuid", "other"} else name
 
     def parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """See `Dialect`."""

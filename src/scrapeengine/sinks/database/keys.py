@@ -18,7 +18,7 @@ from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.tables import SqlTable
 from scrapeengine.sinks.database.values import Column
 
-__all__ = ["UniqueKey", "check_key", "loose_columns", "unique_keys"]
+__all__ = ["UniqueKey", "check_key", "of_postgresql", "unique_keys"]
 
 
 @attrs.frozen
@@ -104,15 +104,27 @@ def _of_postgresql(connection: sa.Connection, name: str) -> Iterator[list[str]]:
             yield names
 
 
-def loose_columns(connection: sa.Connection, name: str) -> set[str]:
-    """Return the columns of texts of a table of PostgreSQL that are not compared by all that is in them."""
-    return {*connection.execute(_LOOSE, {"name": name}).scalars()}
+def of_postgresql(connection: sa.Connection, name: str) -> dict[str, tuple[str, bool, int]]:
+    """Return what SQLAlchemy does not say of the columns of a table of PostgreSQL.
+
+    Returns:
+        For each column its type without its length, that of a domain being what it is of; whether it is of texts that
+        are not compared by all that is in them; and the modifier that a domain gives its type, or -1.
+    """
+    return {
+        name: (plain, bool(loose), modifier)
+        for name, plain, loose, modifier in connection.execute(_TYPES, {"name": name})
+    }
 
 
-_LOOSE = sa.text(
-    "SELECT a.attname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
-    "LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = to_regclass(quote_ident(:name)) "
-    "AND a.attnum > 0 AND NOT a.attisdropped AND (t.typname = 'citext' OR NOT c.collisdeterministic)"
+_TYPES = sa.text(
+    "WITH RECURSIVE types AS (SELECT a.attname, t.*, a.attcollation, t.typtypmod AS modifier FROM pg_attribute a "
+    "JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = to_regclass(quote_ident(:name)) "
+    "AND a.attnum > 0 AND NOT a.attisdropped "
+    "UNION ALL SELECT d.attname, t.*, d.attcollation, greatest(d.modifier, t.typtypmod) "
+    "FROM types d JOIN pg_type t ON t.oid = d.typbasetype "
+    "WHERE d.typtype = 'd') SELECT attname, format_type(types.oid, -1), typname = 'citext' OR NOT collisdeterministic, "
+    "modifier FROM types LEFT JOIN pg_collation c ON c.oid = attcollation WHERE typtype <> 'd'"
 )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import CompileError
 
 from scrapeengine.model.urls import told
 from scrapeengine.sinks.database.compiling import Shape
-from scrapeengine.sinks.database.keys import UniqueKey, check_key, loose_columns, unique_keys
+from scrapeengine.sinks.database.keys import UniqueKey, check_key, of_postgresql, unique_keys
 from scrapeengine.sinks.database.tables import TYPES, SqlTable
 from scrapeengine.sinks.database.values import Column, Kind
 
@@ -244,16 +244,21 @@ def _columns_of(connection: sa.Connection, table: str, described: Sequence[Any])
     dialect = connection.dialect.name
     collations: dict[str, str] = {}
     json: set[str] = set()
-    loose: set[str] = loose_columns(connection, table) if dialect == "postgresql" else set()
+    more = of_postgresql(connection, table) if dialect == "postgresql" else {}
     if dialect == "mariadb":
         # What a table has as its own is not said of its columns; and JSON is a text there, with a check.
         collations = {row[0]: row[1] for row in connection.execute(_COLLATIONS, {"name": table})}
         json = {row[0] for row in connection.execute(_JSON, {"name": table})}
-    columns = (
-        _column(each["name"], each["type"], connection.dialect, collations.get(each["name"]), each["name"] in json)
-        for each in described
-    )
-    return {each.name: attrs.evolve(each, is_loose=each.is_loose or each.name in loose) for each in columns}
+    found: dict[str, Column] = {}
+    for each in described:
+        name = each["name"]
+        column = _column(name, each["type"], connection.dialect, collations.get(name), name in json)
+        cast, is_loose, modifier = more.get(name, ("", False, -1))
+        fills = dialect == "mariadb" and isinstance(each["type"], sa.TIMESTAMP) and not each["nullable"]
+        found[name] = attrs.evolve(
+            column, cast=cast, is_loose=column.is_loose or is_loose, fills=fills, **_of_domain(column.kind, modifier)
+        )
+    return found
 
 
 _COLLATIONS = sa.text(
@@ -267,6 +272,7 @@ _JSON = sa.text(
 
 
 def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, is_json: bool) -> Column:  # noqa: FBT001
+    type_ = type_.data_type if isinstance(type_, postgresql.DOMAIN) else type_
     try:
         said = type_.compile(dialect)
     except CompileError:  # of a type that SQLAlchemy does not know; the database may make it of a text
@@ -285,10 +291,10 @@ def _column(name: str, type_: Any, dialect: sa.Dialect, collation: str | None, i
         case "decimal" if dialect.name == "mariadb" or type_.precision is not None:
             return _with(column, digits=type_.precision or 10, scale=type_.scale or 0)
         case "text" | "bytes":
-            most = _SIZES.get(type_.__visit_name__) if dialect.name == "mariadb" else None
-            if kind == "bytes":
-                return _with(column, length=type_.length or most)
-            return _with(column, length=type_.length, size=most if (collation or "").startswith("utf8") else None)
+            return _with(column, **_lengths(kind, type_, dialect.name, collation))
+        case "float":
+            is_single = isinstance(type_, sa.REAL if dialect.name == "postgresql" else mysql.FLOAT)
+            return _with(column, scale=getattr(type_, "scale", None), is_single=is_single)
         case "datetime" | "time":
             fsp = getattr(type_, "fsp", None)  # none are kept in MariaDB where it does not say
             precision = getattr(type_, "precision", None)
@@ -303,11 +309,41 @@ def _with(column: Column, **changes: Any) -> Column:
     return attrs.evolve(column, **changes)
 
 
+def _lengths(kind: Kind, type_: Any, dialect: str, collation: str | None) -> dict[str, Any]:
+    """Return how long texts or bytes of a type may be, and which."""
+    most = _SIZES.get(type_.__visit_name__) if dialect == "mariadb" else None
+    is_filled = isinstance(type_, sa.CHAR | sa.BINARY) and type_.length is not None
+    if kind == "bytes":
+        return {"length": type_.length or most, "least": type_.length if is_filled else 0}
+    return {
+        "length": None if isinstance(type_, mysql.SET) else type_.length,
+        "size": most if (collation or "").startswith("utf8") else None,
+        "least": type_.length if is_filled and dialect == "postgresql" else 0,
+        "cuts_blanks": is_filled and dialect == "mariadb",
+        "members": _members(type_) if dialect == "mariadb" else None,
+    }
+
+
+def _of_domain(kind: Kind, modifier: int) -> dict[str, Any]:
+    """Return what a domain of PostgreSQL says of its type, as the modifier of that; -1: nothing."""
+    if modifier >= 0 and kind == "decimal":
+        return {"digits": (modifier - 4) >> 16 & 0xFFFF, "scale": (modifier - 4) & 0x7FF}
+    return {"fraction": modifier} if modifier >= 0 and kind in {"datetime", "time"} else {}
+
+
+def _members(type_: Any) -> tuple[str, ...] | None:
+    """Return what may be in a column of MariaDB, if it is an ENUM or a SET."""
+    given = type_.enums if isinstance(type_, sa.Enum) else getattr(type_, "values", None)
+    return None if given is None else tuple(given)
+
+
 def _is_loose(kind: Kind, type_: Any, dialect: str, collation: str | None) -> bool:
     """Say whether a database takes values for one that are not equal here."""
     match kind:
         case "text":
             return dialect == "mariadb" and collation != _EXACT
+        case "float":  # a text of it is read as it was, and yet it is not equal
+            return dialect == "postgresql" and isinstance(type_, sa.REAL)
         case "other":
             return dialect != "sqlite" and not (dialect == "postgresql" and isinstance(type_, sa.Enum))
         case _:

@@ -33,7 +33,7 @@ Kind: TypeAlias = Literal[
 class Column:
     """A column of a table.
 
-    Size: 12 attributes, a record of one column.
+    Size: 18 attributes, a record of one column.
     """
 
     name: str
@@ -49,13 +49,25 @@ class Column:
     digits: int | None = None
     """Of decimals: how many digits in all."""
     scale: int | None = None
-    """Of decimals: how many of these behind the point."""
+    """Of decimals: how many of these behind the point. Of floats in MariaDB: how many digits behind the point."""
     fraction: int = 6
     """Of times: how many digits of a second."""
     aware: bool = False
     """Of times: whether the database knows that they are of a zone."""
     collation: str | None = None
     """Of texts in MariaDB: how they are compared."""
+    least: int = 0
+    """Of texts the fewest characters, of bytes the fewest of them: what has fewer is filled up, and read so."""
+    cuts_blanks: bool = False
+    """Of texts: whether blanks at their ends are cut off."""
+    members: tuple[str, ...] | None = None
+    """Of texts in MariaDB: what they may be, in an ENUM, or be made of, in a SET; None: anything."""
+    is_single: bool = False
+    """Of floats: whether only six digits are sure to be kept."""
+    fills: bool = False
+    """Whether the database takes NULL for something else."""
+    cast: str = ""
+    """Of "uuid", "json" and "other" in PostgreSQL: its type without its length, so that what is longer is an error."""
     is_loose: bool = False
     """Whether the database takes values of it for one that are not equal here."""
 
@@ -87,7 +99,18 @@ def checked(value: Any, column: Column, limits: Limits) -> Any:
     Raises:
         ValueError: the column could not hold it as it is; says why, and what to do.
     """
-    return None if value is None else _CHECKS[column.kind](value, column, limits)
+    if value is not None:
+        return _CHECKS[column.kind](value, column, limits)
+    if column.fills:
+        raise _no(
+            value, column, "this database makes the present time of it; give it a time, or let the column be NULL"
+        )
+    return None
+
+
+def _is_particular(column: Column) -> bool:
+    """Say whether there is more to look at than types, sizes and lengths."""
+    return column.is_single or column.fills or column.least > 0 or column.cuts_blanks or column.members is not None
 
 
 def all_fit(values: Sequence[Any], column: Column, limits: Limits) -> bool:
@@ -97,11 +120,11 @@ def all_fit(values: Sequence[Any], column: Column, limits: Limits) -> bool:
     does.
     """
     types = {*map(type, values)} - {NoneType}
-    if len(types) != 1:
-        return not types
+    if len(types) != 1 or _is_particular(column):
+        return not types and not column.fills
     some: Sequence[Any] = values if None not in values else [each for each in values if each is not None]
     match column.kind:
-        case "float" if types == {float}:
+        case "float" if types == {float} and column.scale is None:
             return limits.endless or all(map(math.isfinite, some))
         case "integer" if types == {int}:
             least, most = column.bounds
@@ -151,7 +174,18 @@ def _float(value: Any, column: Column, limits: Limits) -> float:
         raise _no(value, column, "no float is that int; make the column a decimal, or a text")
     if not math.isfinite(same) and not limits.endless:
         raise _no(value, column, "this database has no such number; give it None")
+    if column.scale is not None and round(same, column.scale) != same:
+        raise _no(
+            value, column, f"it keeps {column.scale} digits behind the point; round it, or make the column a double"
+        )
+    if column.is_single and math.isfinite(same) and not _is_single(same):
+        raise _no(value, column, "six digits of it are sure to be kept; round it, or make the column a double")
     return same
+
+
+def _is_single(value: float) -> bool:
+    """Say whether a float of 32 bits is read as this number, whichever way a database writes it."""
+    return value == 0 or (float(f"{value:.6g}") == value and 2.0**-126 <= abs(value) < 2.0**127)
 
 
 def _decimal(value: Any, column: Column, limits: Limits) -> Decimal:
@@ -172,6 +206,8 @@ def _decimal(value: Any, column: Column, limits: Limits) -> Decimal:
     kept = before + behind if before else len(text.strip("0"))
     if limits.digits is not None and kept > limits.digits:
         raise _no(value, column, f"this database keeps {limits.digits} digits of it; make the column a text")
+    if limits.digits is not None and Decimal(repr(float(same))) != same:  # it is too near to 0
+        raise _no(value, column, "this database makes a float of it, and no float is that; make the column a text")
     return same
 
 
@@ -188,7 +224,21 @@ def _text(value: Any, column: Column, limits: Limits) -> str:
         raise _no(value, column, f"it has {len(value)} characters; make the column wider")
     if column.size is not None and (size := len(value.encode())) > column.size:
         raise _no(value, column, f"it is {size} bytes, and the column takes {column.size}; make the column wider")
+    if len(value) < column.least:
+        raise _no(value, column, f"it is filled up with blanks to {column.least} characters; make the column a VARCHAR")
+    if column.cuts_blanks and value.endswith(" "):
+        raise _no(value, column, "blanks at its end are cut off; make the column a VARCHAR")
+    if column.members is not None and not _are_members(value, column):
+        raise _no(value, column, "it is none of these, as they are written there; add it to them")
     return str.__str__(value)  # of a member of an enum `str` would be its name
+
+
+def _are_members(text: str, column: Column) -> bool:
+    """Say whether a text is one of an ENUM, or made of those of a SET: else MariaDB may take it for their number."""
+    assert column.members is not None
+    return text in column.members or (
+        column.type.upper().startswith("SET") and {*text.split(",")} <= {*column.members, *([""] if not text else [])}
+    )
 
 
 _MOST_OF_CHARACTER = 4
@@ -220,6 +270,8 @@ def _bytes(value: Any, column: Column, limits: Limits) -> bytes:
     data = bytes(value)
     if column.length is not None and len(data) > column.length:
         raise _no(value, column, f"these are {len(data)} bytes; make the column wider")
+    if len(data) < column.least:
+        raise _no(value, column, f"it is filled up with zeros to {column.least} bytes; make the column a VARBINARY")
     return data
 
 
