@@ -368,6 +368,9 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "if size + more > self._most:", "if False:"),
     ("sinks/test_sql_rows.py", "sinks/database/dialects.py", "most_bytes // 2", "most_bytes"),
     ("sinks/test_sql_rows.py", "sinks/database/values.py", "return str.__str__(value)", "return str(value)"),
+    ("sinks/test_sql_rows.py", "sinks/database/values.py", "float.__repr__(value)", "repr(value)"),
+    ("sinks/test_sql_rows.py", "sinks/database/rows.py", "_writable(error_text(error))", "error_text(error)"),
+    ("sinks/test_sql_rows.py", "sinks/database/rows.py", "if inspect.iscoroutine(found):", "if False:"),
     ("sinks/test_sql_trouble.py", "sinks/database/connections.py", "end.shutdown(socket.SHUT_RDWR)", "pass"),
     ("sinks/test_sql_rows.py", "sinks/database/connections.py", "isinstance(number, int)", "number == 0"),
     (

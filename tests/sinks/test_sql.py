@@ -466,6 +466,20 @@ def test_keys_of_all_types_replace(database):
     assert [[row["c"] for row in read(database, table.name)] for table in tables] == [[3]] * 4
 
 
+def test_tables_and_columns_may_have_names_that_statements_have(database):
+    """The aliases of a statement are no names of tables that are in it."""
+    tables = [
+        SqlTable("t", "c0", {"r": "r"}),
+        SqlTable("r", "n", {"c1": "found"}),
+        SqlTable("found", "n", types={"n": int}),
+    ]
+    sink = se.sinks.sql(database.url, tables, lambda outcome: outcome.value, create=True)
+    batch = [("t", {"c0": 5, "r": 1, "v": 1}), ("r", {"n": 1, "c1": 7}), ("found", {"n": 7})]
+    write(sink, [success(batch[:1])], [success(batch)])
+    assert [(row["c0"], row["v"]) for row in read(database, "t")] == [(5, 1)]
+    assert len(read(database, "r")) == len(read(database, "found")) == 1
+
+
 def test_a_table_may_refer_to_itself_and_by_a_key_of_several(database):
     """A category has one above it; a result refers to a match by league and number, in a tuple or a mapping."""
     tables = [

@@ -119,7 +119,18 @@ def test_rows_are_made_as_is_said():
     assert list(by(se.Skipped(event=se.Event(1), platform="A", reason="old"), 0)) == []
     by = rows_by(lambda _: [{"name": "a"}, ("events", {"name": "b"})], [EVENTS])
     assert [(each.table, each.values["name"]) for each in by(outcome, 0)] == [("events", "a"), ("events", "b")]
-    for wrong in (("nothing", {}), ("events", 5)):
+
+    async def waits(_):
+        pass
+
+    for function, match in (
+        (lambda _: None, r"returned None.*\[\]"),
+        (lambda _: 5, "no list"),
+        (waits, "async function"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            list(rows_by(function, [EVENTS])(outcome, 0))
+    for wrong in (("nothing", {}), ("events", 5), ("events", {}, 1), "ab", None):
         with pytest.raises(ValueError, match="no row: write"):
             list(rows_by(lambda _, wrong=wrong: [wrong], [EVENTS])(outcome, 0))
     ends = [
@@ -130,6 +141,8 @@ def test_rows_are_made_as_is_said():
         ("failure", "ValueError: no"),
         ("cancelled", "stopped"),
     ]
+    said = se.Failure(event=se.Event(1), platform="A", error=ValueError("a\0b\ud800é"))
+    assert next(outcome_rows(said, 0))["error"] == "ValueError: a\u2400b\\ud800é"
 
 
 def test_types_of_columns_are_found():
@@ -205,6 +218,14 @@ def test_values_become_of_one_type():
     ):
         found = checked(value, Column("c", kind, "SOME"), limits)
         assert (found, type(found)) == (expected, type(expected))
+
+    class Odd(float):
+        def __repr__(self):
+            return "odd"
+
+    assert checked(Odd(2.5), Column("c", "decimal", "SOME"), limits) == Decimal("2.5")
+    with pytest.raises(ValueError, match="year"):
+        checked(dt.datetime.min.replace(tzinfo=zone), Column("c", "datetime", "SOME"), limits)
     aware = checked(dt.datetime(2024, 1, 1, 2, tzinfo=zone), Column("c", "datetime", "SOME", aware=True), limits)
     assert aware.utcoffset() == dt.timedelta(0)
 

@@ -270,7 +270,7 @@ class BatchWriter:
                 sources += [target.columns[each] for each in target.table.key]
             else:
                 column = shape.columns[name]
-                values.append(self.dialect.taken(column, f"r.c{len(sources)}"))
+                values.append(self.dialect.taken(column, f"r__.c{len(sources)}"))
                 sources.append(column)
         replaced = [name for name in shape.written if name not in table.key]
         text = self._insert(table, shape.written, values, f"{self.dialect.source(sources)}{joins} WHERE true", replaced)
@@ -285,7 +285,7 @@ class BatchWriter:
         source, name = self.dialect.source(columns), self.quote(table.name)
         same = self._same(shape, "t", 0)
         missing = f"{source} WHERE NOT EXISTS (SELECT 1 FROM {name} t WHERE {same})"
-        values = [self.dialect.taken(column, f"r.c{number}") for number, column in enumerate(columns)]
+        values = [self.dialect.taken(column, f"r__.c{number}") for number, column in enumerate(columns)]
         insert = self._insert(table, table.key, values, missing, ())
         count = f"SELECT count(*) FROM (SELECT 1 FROM {source} JOIN {name} t ON {same}{self.dialect.shared}) found"
         for number, parameters in self._parts(ordered, [keys[key] for key in ordered]):
@@ -295,7 +295,7 @@ class BatchWriter:
     def _same(self, target: Shape, alias: str, first: int) -> str:
         """Return the condition that a row of a table is of the key that a source has, from its column `first` on."""
         return " AND ".join(
-            f"{alias}.{self.quote(name)} = {self.dialect.taken(target.columns[name], f'r.c{first + number}')}"
+            f"{alias}.{self.quote(name)} = {self.dialect.taken(target.columns[name], f'r__.c{first + number}')}"
             for number, name in enumerate(target.table.key)
         )
 

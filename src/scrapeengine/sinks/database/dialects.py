@@ -1,7 +1,7 @@
 """How each database takes many rows in one statement, and what it does with those that are there already.
 
-The rows of a statement are its source: a table `r` of columns `c0`, `c1`, … and `n`, their number. PostgreSQL makes it
-of an array for each column, SQLite and MariaDB of one text of JSON. So a statement is the same for one row and for a
+The rows of a statement are its source: a table `r__` of columns `c0`, `c1`, … and `n`, their number. PostgreSQL makes
+it of an array for each column, SQLite and MariaDB of one text of JSON. So a statement is the same for one row and for a
 thousand, which `VALUES (…), (…)` is not: it is another one for each number of rows, and 100,000 parameters fail.
 """
 
@@ -79,14 +79,14 @@ class Postgres:
     """PostgreSQL: an array for each column."""
 
     limits: ClassVar = Limits(nul=False, endless=True)
-    order: ClassVar = " ORDER BY r.n"
+    order: ClassVar = " ORDER BY r__.n"
     shared: ClassVar = " FOR KEY SHARE OF t"
 
     def source(self, columns: Sequence[Column]) -> str:
         """See `Dialect`."""
         arrays = ", ".join(f"CAST(%s AS {self._type(column)}[])" for column in columns)
         names = ", ".join(f"c{number}" for number in range(len(columns)))
-        return f"unnest({arrays}) WITH ORDINALITY AS r({names}, n)"
+        return f"unnest({arrays}) WITH ORDINALITY AS r__({names}, n)"
 
     @staticmethod
     def _type(column: Column) -> str:
@@ -148,7 +148,7 @@ class Sqlite:
     def source(self, columns: Sequence[Column]) -> str:
         """See `Dialect`."""
         values = ", ".join(f"json_extract(value, '$[{number}]') AS c{number}" for number in range(len(columns)))
-        return f"(SELECT {values} FROM json_each(?)) AS r"
+        return f"(SELECT {values} FROM json_each(?)) AS r__"
 
     def taken(self, column: Column, name: str) -> str:
         """See `Dialect`."""
@@ -171,7 +171,7 @@ class MariaDb:
     """MariaDB: texts of JSON, each below half of what the server takes at once."""
 
     limits: ClassVar = Limits(nul=True, endless=False)
-    order: ClassVar = " ORDER BY r.n"
+    order: ClassVar = " ORDER BY r__.n"
     shared: ClassVar = " LOCK IN SHARE MODE"
 
     def __init__(self, most_bytes: int) -> None:
@@ -194,7 +194,7 @@ class MariaDb:
             f", c{number} {self._type(column)} PATH '$[{number}]' ERROR ON ERROR"
             for number, column in enumerate(columns)
         )
-        return f"JSON_TABLE(%s, '$[*]' COLUMNS (n FOR ORDINALITY{values})) AS r"
+        return f"JSON_TABLE(%s, '$[*]' COLUMNS (n FOR ORDINALITY{values})) AS r__"
 
     @staticmethod
     def _type(column: Column) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, assert_never
 
@@ -73,8 +74,11 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
 
     def made(outcome: Outcome[Any], now: float) -> Iterator[SqlRow]:
         del now
-        for each in function(outcome):
-            table, values = (only, each) if type(each) is dict or isinstance(each, Mapping) else each
+        for each in _returned(function, outcome):
+            table: Any = only
+            values: Any = each
+            if isinstance(each, tuple | list) and len(each) == 2:
+                table, values = each
             if table not in known or not (type(values) is dict or isinstance(values, Mapping)):
                 raise ValueError(
                     f"rows= has made {told(each)}, which is no row: write (table, {{column: value}}) with one of "
@@ -83,6 +87,16 @@ def rows_by(rows: object, tables: Sequence[SqlTable]) -> RowsOf:
             yield SqlRow(table, values, outcome)
 
     return made
+
+
+def _returned(function: Callable[..., Any], outcome: Outcome[Any]) -> Iterable[Any]:
+    found = function(outcome)
+    if inspect.iscoroutine(found):
+        found.close()
+        raise ValueError("rows= is an async function, and none is awaited there: make it a plain one")
+    if isinstance(found, Iterable):
+        return found
+    raise ValueError(f"rows= has returned {told(found)}, which is no list of rows: return [] where there are none")
 
 
 def _by_mapping(table: str, columns: Mapping[str, Callable[[Outcome[Any], Any], Any]]) -> RowsOf:
@@ -135,12 +149,17 @@ def outcome_rows(outcome: Outcome[Any], now: float) -> Iterator[dict[str, Any]]:
         case Success(value=value):
             yield row(0, "success", value, None)
         case Failure(error=error):
-            yield row(0, "failure", None, error_text(error))
+            yield row(0, "failure", None, _writable(error_text(error)))
         case Skipped(reason=reason):
-            yield row(0, "skipped", None, reason)
+            yield row(0, "skipped", None, _writable(reason))
         case Cancelled(reason=reason):
-            yield row(0, "cancelled", None, reason)
+            yield row(0, "cancelled", None, _writable(reason))
         case _:
             assert_never(outcome)
     for number, item in enumerate(outcome.items, 1):
         yield row(number, "item", item, None)
+
+
+def _writable(text: str) -> str:
+    """Return the text of an error without what some databases have not: no page that says it is to end a run."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode(errors="backslashreplace").decode()

@@ -191,7 +191,7 @@ def _is_single(value: float) -> bool:
 def _decimal(value: Any, column: Column, limits: Limits) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise _no(value, column, "give it a Decimal")
-    same = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    same = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
     if not same.is_finite():
         raise _no(value, column, "give it None, or make the column a float")
     _, digits, exponent = same.as_tuple()
@@ -282,7 +282,10 @@ def _datetime(value: Any, column: Column, limits: Limits) -> dt.datetime:
     if value.utcoffset() is None:
         raise _no(value, column, "of which zone is it? Give it one: value.replace(tzinfo=datetime.UTC)")
     _whole_fraction(value, value.microsecond, column)
-    same = value.astimezone(dt.UTC)
+    try:
+        same = value.astimezone(dt.UTC)
+    except OverflowError:
+        raise _no(value, column, "in UTC it is of a year that is none; give it one between 1 and 9999") from None
     return same if column.aware else same.replace(tzinfo=None)
 
 
