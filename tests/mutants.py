@@ -373,12 +373,6 @@ MUTANTS = [
     ("sinks/test_sql_rows.py", "sinks/database/rows.py", "if inspect.iscoroutine(found):", "if False:"),
     ("sinks/test_sql_rows.py", "sinks/database/connections.py", "isinstance(number, int)", "number == 0"),
     (
-        "sinks/test_sql_trouble.py",
-        "sinks/database/connections.py",
-        "max_statement_time = {max(0.001, timeout):f}, ",
-        "",
-    ),
-    (
         "sinks/test_sql_rows.py",
         "sinks/database/connections.py",
         "any(each.__name__ == name for each in type(error).__mro__)",
