@@ -140,8 +140,9 @@ def _parsed(url: Any) -> Any:
         parsed = library.make_url(url)
     except (library.exc.ArgumentError, ValueError):
         # What is said there may be a part of the password: of one with a colon or an @ it takes that for a port.
+        told_name = "what is given" if "@" in str(url) else told(url)
         raise ValueError(
-            f"{told(url) if '@' not in str(url) else 'it'} is no URL of a database: write sqlite:///odds.db or "
+            f"{told_name} is no URL of a database: write sqlite:///odds.db or "
             "postgresql://user@host/database, or SQLAlchemy's URL.create(…) for a password with an @ in it"
         ) from None
     kind, _, driver = parsed.drivername.partition("+")
