@@ -66,7 +66,9 @@ async def test_more_codings_than_anyone_uses():
     assert type((await on(answering(answer(", ".join(["gzip"] * 10), body)))).error) is se.ProtocolError
 
 
-@pytest.mark.parametrize("nothing", [gzip.compress(b"") * 200_000, b"\x50\x2a\x4d\x18\0\0\0\0" * 500_000])
+@pytest.mark.parametrize(
+    "nothing", [gzip.compress(b"") * 200_000, b"\x50\x2a\x4d\x18\0\0\0\0" * 500_000], ids=["gzip", "zstd"]
+)
 async def test_work_for_nothing(nothing):
     """Empty members and frames without end cost time and count as nothing: they are given up."""
     coding = "gzip" if nothing.startswith(b"\x1f") else "zstd"

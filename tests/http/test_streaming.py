@@ -52,7 +52,7 @@ def played():
 # -- the body
 
 
-@pytest.mark.parametrize("body", [b"", b"x", LARGE])
+@pytest.mark.parametrize("body", [b"", b"x", LARGE], ids=["none", "one byte", "a megabyte"])
 async def test_all_of_the_body_comes(on_sites, body):
     """In parts of at most 64 KiB or a little more, none of them empty."""
     parts = (await on_sites(parts_of, {"/a": Answer(200, body)})).value
