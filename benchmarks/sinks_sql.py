@@ -31,8 +31,8 @@ import trio
 
 import scrapeengine as se
 from benchmarks.machine import heading, versions
+from benchmarks.sinks import Alone, acknowledge
 from benchmarks.tables import BROKEN, Promise, print_promises, print_table, spread
-from scrapeengine.model.sink import Position
 
 SIZE = 500
 LEAST_ALONE, LEAST_WITH = 0.7, 0.85
@@ -70,29 +70,6 @@ class Figures(NamedTuple):
     alone: float
     without: float
     beside: float
-
-
-class Alone:
-    """The run of a sink that is fed alone. Implements `SinkRun`."""
-
-    keeps = False
-
-    def now(self) -> float:
-        """Return the Unix time."""
-        return time.time()
-
-    async def positions(self) -> dict[str, str]:
-        """Return none: nothing is kept."""
-        return {}
-
-    async def move(self, position: Position) -> None:
-        """Keep nothing."""
-
-
-async def acknowledge(position: Position | None = None) -> bool:
-    """Take it that what was written counts."""
-    del position
-    return True
 
 
 def outcomes_of(count: int) -> Outcomes:
